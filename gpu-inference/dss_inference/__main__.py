@@ -94,7 +94,7 @@ def phantom(context: typer.Context) -> None:
 
 
 def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bundle]:
-    """The bundles ``names``, or all that are installed.  Exits with a sentence if there is no such bundle.
+    """Load the bundles ``names``, or all installed ones.  Exits with a sentence if there is no such bundle.
 
     A MONAI bundle that cannot be used is served, too: it answers each request with the reason.
     """
@@ -110,7 +110,9 @@ def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bun
 
 
 def _datastore(settings: Settings) -> SharedDatastore:
-    """Exits with a sentence if it cannot be used from here; logs one if it cannot be reached yet."""
+    """The datastore of the settings.  Exits with a sentence if this machine cannot use it; logs a warning if it
+    cannot be reached yet.
+    """
     try:
         datastore = settings.shared_datastore()
     except ValueError as error:
@@ -166,8 +168,9 @@ def _start(server: QueueServer) -> None:
 def _start_facade(
     bind: str, loaded: Sequence[Bundle], settings: FacadeSettings
 ) -> Callable[[], bool]:
-    """Start the facade at ``bind``, unless that is blank.  Returns a function that ends it, which returns False if
-    requests are unfinished.
+    """Start the facade at ``bind``, unless that is blank.
+
+    Returns a function that stops the facade; that function returns False if requests are unfinished.
     """
     if not bind:
         return lambda: True

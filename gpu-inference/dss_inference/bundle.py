@@ -31,8 +31,8 @@ class Report:
 class BundleOutcome:
     """``segmentation`` is on disk, fsynced, in the image's exact grid; its values are those of ``labels``.
 
-    ``peak_memory_bytes`` is that of the device (on a CPU: of the process) during the work; 0: unknown.  ``verdict``
-    is as in ``InferenceFinished``.
+    ``peak_memory_bytes`` is the highest use during the work, of the device or, on a CPU, of the process; 0: unknown.
+    ``verdict`` is as in ``InferenceFinished``.
     """
 
     segmentation: Path
@@ -53,7 +53,7 @@ class Bundle(Protocol):
 
     @property
     def device(self) -> str:
-        """The device for a person: ``cpu``, or a GPU and its name."""
+        """The device as people know it: ``cpu``, or a GPU and its name."""
 
     def run(
         self,
@@ -89,7 +89,9 @@ class Stages:
         self._progress(fraction, stage)
 
     def on_device(self, device: ComputeThread, work: Callable[[], T]) -> T:
-        """Run ``work`` in the device's thread, after the work of others.  Raises Cancelled while waiting."""
+        """Run ``work`` in the device's thread, after the work that was queued there before.  Raises Cancelled while
+        waiting.
+        """
 
         def measured() -> T:
             device.memory.begin()
@@ -102,7 +104,7 @@ class Stages:
         return device(measured, self._cancelled)
 
     def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds by stage, without WAITING; the last stage ends now."""
+        """Wall-clock seconds of each stage except WAITING.  Ends the last stage."""
         ends = [start for _, start in self._starts[1:]] + [time.monotonic()]
         spans = zip(self._starts, ends, strict=True)
         return {s: end - start for (s, start), end in spans if s != WAITING}

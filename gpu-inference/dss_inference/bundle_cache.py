@@ -23,10 +23,10 @@ class _Loaded:
 
 
 class BundleCache:
-    """Loads a bundle when it is needed, and evicts the least recently used ones over the limit.
+    """Loads a bundle when it is needed.  Above the limit it evicts the least recently used bundles.
 
-    One bundle is loaded at a time, because its memory is measured meanwhile.  A bundle that is evicted while
-    it runs keeps its memory until it is done.
+    Loads one bundle at a time, because it measures the memory meanwhile.  A bundle that is evicted while it runs
+    keeps its memory until the run ends.
     """
 
     def __init__(self, memory: Memory, limit_bytes: int, release: Callable[[], object]) -> None:
@@ -44,7 +44,7 @@ class BundleCache:
             return list(self._loaded)
 
     def bundle(self, name: str, load: Callable[[], Bundle]) -> Bundle:
-        """The bundle, loaded if needed.  Raises the errors of ``load``."""
+        """The bundle ``name``, loaded if needed.  Raises the errors of ``load``."""
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name, load)
@@ -85,7 +85,7 @@ class CachedBundle:
         self._load = load
 
     def load(self) -> None:
-        """Load it now.  Raises InferenceError if it cannot be used."""
+        """Load the bundle now.  Raises InferenceError if it cannot be used."""
         self._cache.bundle(self.name, self._load)
 
     def run(

@@ -64,7 +64,9 @@ def installed_in(folder: Path | None) -> dict[str, Path]:
 
 
 def _is_installed(path: Path) -> bool:
-    """False also for a folder that cannot be read or whose name is not UTF-8; that is logged."""
+    """True if the folder holds a MONAI bundle.  A folder that cannot be read, or whose name is not UTF-8, is logged
+    and counts as none.
+    """
     try:
         path.name.encode()
         return is_bundle(path)
@@ -85,10 +87,11 @@ def load(
     installed: Path | None = None,
     limit_bytes: int = DEFAULT_BUNDLE_BYTES,
 ) -> Bundle:
-    """A built-in bundle, one of the folder ``installed``, or the MONAI bundle at the path ``name``.
+    """Load a bundle by its name: a built-in one, one of the folder ``installed``, or the MONAI bundle at the path
+    ``name``.
 
-    MONAI bundles together keep at most ``limit_bytes`` of memory; see ``bundle_cache``.
-    Raises InferenceError if there is no such bundle, if it cannot be used, or if there is no such device.
+    MONAI bundles together keep at most ``limit_bytes`` of memory; see ``bundle_cache``.  Raises InferenceError if
+    there is no such bundle, if it cannot be used, or if there is no such device.
     """
     if name in BUNDLES:
         with loading(name):
@@ -108,16 +111,14 @@ def load_to_serve(
     root = monai_bundles(installed).get(name)
     if root is None:
         return load(name, device, threads, installed, limit_bytes)
-    _runner(device, threads)  # a missing device is no fault of the bundle: it raises here
+    _runner(device, threads)  # raises here for a missing device, which is no fault of the bundle
     try:
         if wrong := problems(root):
             return UnusableBundle(name, wrong)
         return _monai(root, device, threads, limit_bytes)
     except InferenceError as error:
         return UnusableBundle(name, [str(error)])
-    except (
-        Exception
-    ) as error:  # its configuration runs code of others; the worker has other bundles, too
+    except Exception as error:  # the configuration runs foreign code, which must not stop the worker's other bundles
         log.exception("bundle not loaded", extra={"bundle": name})
         return UnusableBundle(name, [f"It could not be loaded: {type(error).__name__}: {error}."])
 
@@ -135,7 +136,7 @@ def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:
         _cache(device, threads, limit_bytes),
         lambda: kind(folder, runner.device_name, runner.compute),
     )
-    bundle.load()  # so that a fault is known at the start
+    bundle.load()  # a fault is then found at the start
     return bundle
 
 

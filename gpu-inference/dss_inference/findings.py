@@ -22,12 +22,12 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """The name of its label."""
+        """The name of the finding's label."""
         return f"{self.name} {self.number}, {self.diameter_mm:.0f} mm, score {self.score:.2f}"
 
     @property
     def sentence(self) -> str:
-        """The line of the ticket's log."""
+        """The finding's line in the ticket's log."""
         place = ", ".join(f"{value:.1f}" for value in self.centre_mm)
         return f"{self.title[:1].upper()}{self.title[1:]}, centre {place} mm (LPS)."
 

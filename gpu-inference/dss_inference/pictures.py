@@ -1,4 +1,4 @@
-"""Draws the picture of a segmentation from arrays in memory, into a file beside the segmentation."""
+"""Draws the picture of a segmentation into a file beside it."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -28,10 +28,11 @@ def picture_report(
     folder: Path,
     parameters: Mapping[str, str],
 ) -> tuple[Report, ...]:
-    """Draw ``found``, which is in the order of ``ct.hu``.  Colours in ``parameters`` override those of ``labels``.
+    """Draw ``found``, which is in the order of ``ct.hu``, and return the file.  Colours in ``parameters`` override
+    those of ``labels``.
 
-    Returns () if the picture cannot be drawn, because the segmentation must not be lost for it.  Raises InferenceError
-    if the parameter is malformed.
+    Returns () if drawing fails, because a picture is not worth losing the segmentation.  Raises InferenceError if the
+    parameter is malformed.
     """
     colours = {label.value: label.rgb for label in labels} | _asked_for(parameters)
     try:

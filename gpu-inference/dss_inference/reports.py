@@ -1,4 +1,4 @@
-"""Files and landmarks beside a segmentation: its findings, and other reports."""
+"""Writes the files beside a segmentation, and makes its landmarks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from dss_inference.findings import Finding, write_findings
 
 
 def write_report(path: Path, text: str, description: str, mime_type: str) -> Report:
-    """Write ``text`` to ``path``, fsynced."""
+    """Write ``text`` to the file ``path``, fsynced, and return it as a Report."""
     path.write_text(text, encoding="utf-8")
     for written in (path, path.parent):
         sync(written)

@@ -24,8 +24,8 @@ class Served(Protocol):
 
 
 def measure(bundles: Iterable[Served]) -> None:
-    """Create each series of the worker with value 0: Prometheus would miss the first event of a series that appears
-    with it.
+    """Create each metric series of the worker with value 0, because Prometheus does not count the first increase of a
+    new series.
     """
     for kind in ("total", "free", "peak"):
         metrics.GPU_MEMORY_BYTES.labels(kind).set(0)
@@ -41,12 +41,12 @@ def measure(bundles: Iterable[Served]) -> None:
 
 
 def loading(bundle: str) -> AbstractContextManager[object]:
-    """Measures the time of the block as that of loading ``bundle``."""
+    """A context that measures its duration as the loading time of ``bundle``."""
     return metrics.BUNDLE_LOAD_SECONDS.labels(bundle).time()
 
 
 def note_unloaded(bundle: str) -> None:
-    """Count that ``bundle`` was evicted; the next request loads it again."""
+    """Count an eviction of ``bundle``.  The next request loads it again."""
     metrics.BUNDLES_UNLOADED.labels(bundle).inc()
 
 

@@ -1,4 +1,4 @@
-"""The anatomy of a chest before it is scanned: depths in its organs on a regular grid of points."""
+"""The anatomy of a synthetic chest: for each organ, the depth of every point of a regular grid below its surface."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,7 +43,9 @@ CHANNELS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomy:
-    """``fields`` (channel, z, y, x) are those of CHANNELS; ``first_mm`` (z, y, x) is the first point."""
+    """The anatomy on a grid.  ``fields`` (channel, z, y, x) are the channels CHANNELS; ``first_mm`` (z, y, x) is the
+    position of the first point.
+    """
 
     fields: npt.NDArray[np.float32]
     first_mm: tuple[float, float, float]
@@ -52,7 +54,7 @@ class Anatomy:
 
 @lru_cache(maxsize=1)
 def grow_chest(seed: int) -> Anatomy:
-    """The chest of a person; each seed gives another size, shape, position of organs, and vessels."""
+    """The chest of one person.  Each seed gives another size and shape, other positions of organs, and other vessels."""
     rng = np.random.default_rng(seed)
     straight = regular_space(_HALF_MM, _STEP_MM)
     space = _warped(straight, rng)
@@ -102,7 +104,9 @@ def _smooth(shape: tuple[int, ...], amplitude: float, rng: np.random.Generator) 
 
 
 def _torso(space: Space, inside_mm: float) -> Depth:
-    """Depth in the trunk, or in the part ``inside_mm`` below the skin; narrower towards the neck."""
+    """Depth in the trunk or, with ``inside_mm``, in the part of it that far below the skin.  The trunk narrows
+    towards the neck.
+    """
     taper = 1 - 0.55 / (1 + np.exp(-(space.z - 165) / 14))
     return pillar(
         space, _HALF_WIDTH_MM * taper - inside_mm, _HALF_DEPTH_MM * taper - 0.8 * inside_mm
@@ -110,7 +114,7 @@ def _torso(space: Space, inside_mm: float) -> Depth:
 
 
 def _under_apex(space: Space) -> Depth:
-    """Depth below the dome in which the cavity closes above the shoulders."""
+    """Depth below the dome that closes the chest cavity above the shoulders."""
     up = np.maximum(space.z - _SHOULDER_MM, 0) / (_APEX_MM - _SHOULDER_MM)
     across = np.sqrt(((np.abs(space.x) - 55) / 90) ** 2 + (space.y / 95) ** 2)
     return np.asarray(
@@ -119,8 +123,8 @@ def _under_apex(space: Space) -> Depth:
 
 
 def _above_diaphragm(space: Space) -> Depth:
-    """Depth above the diaphragm: two domes, the right one higher, steep towards the ribs, so that the recesses are thin
-    and deep.
+    """Depth above the diaphragm, which has two domes, the right one higher.  They are steep near the ribs, so that
+    the recesses are thin and deep.
     """
     right = space.x < 0
     top = np.where(right, -62.0, -74.0)
@@ -129,13 +133,17 @@ def _above_diaphragm(space: Space) -> Depth:
 
 
 def _mediastinum(space: Space) -> Depth:
-    """Depth in the mediastinum between the lungs: thin in front, wide at the vessels, wider again at the spine."""
+    """Depth in the mediastinum between the lungs.  It is thin in front, wide at the vessels, and wider still at the
+    spine.
+    """
     middle = 22 * np.exp(-(((space.y - 5) / 40) ** 2)) + 16 * np.exp(-(((space.y - 75) / 26) ** 2))
     return np.asarray(4 + middle - np.abs(space.x), np.float32)
 
 
 def _stomach_gas(space: Space) -> Depth:
-    """Depth in a gas bubble at the front under the left dome, separated from it only by its wall and the diaphragm."""
+    """Depth in a gas bubble at the front below the left dome.  Only its wall and the diaphragm separate it from the
+    lung.
+    """
     bubble = ellipsoid(space, (72, -38, -128), (44, 34, 32))
     return all_of(bubble, -30 - space.y, -_above_diaphragm(space) - 6)
 
@@ -159,7 +167,7 @@ def _vessels(space: Space, rng: np.random.Generator) -> Depth:
 
 
 def _soft_hu(space: Space, rng: np.random.Generator) -> Depth:
-    """HU of muscle; liver, spleen and blood are a little denser."""
+    """HU of soft tissue: muscle, and slightly denser liver, spleen and blood."""
     hu = 45 + _smooth(space.x.shape, 8.0, rng)
     hu[ellipsoid(space, (-70, 0, -150), (85, 85, 85)) > 0] += 15
     hu[ellipsoid(space, (95, 45, -150), (35, 40, 55)) > 0] += 8
@@ -167,6 +175,6 @@ def _soft_hu(space: Space, rng: np.random.Generator) -> Depth:
 
 
 def _lung_hu(space: Space, rng: np.random.Generator) -> Depth:
-    """HU of lung: denser towards the back, where blood collects, with grain."""
+    """HU of lung, with fine-grained variation.  It is denser towards the back, where blood collects."""
     grain = ndi.gaussian_filter(rng.normal(0, 60, space.x.shape).astype(np.float32), 0.8)
     return np.asarray(-868 + 0.42 * space.y + grain + _smooth(space.x.shape, 12.0, rng), np.float32)

@@ -23,10 +23,11 @@ _PATIENT_AXIS = dict(zip("RLAPIS", "xxyyzz", strict=True))
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomSpec:
-    """``size`` and ``spacing_mm`` along the image's own axes x, y, z, which ``orientation`` names.
+    """What phantom to make.  ``size`` and ``spacing_mm`` are along the image's own axes x, y, z, which
+    ``orientation`` names.
 
-    ``orientation`` says where each axis goes, as in LPS, RAS or PIR; ``oblique_deg`` tilts all three.
-    The middle of the image is the middle of the chest; without ``origin_mm`` it lies at 0, 0, 0.
+    ``orientation`` says in which direction each axis points, such as LPS, RAS or PIR; ``oblique_deg`` tilts all three
+    axes.  The middle of the image is the middle of the chest; without ``origin_mm`` it is at 0, 0, 0.
     """
 
     size: tuple[int, int, int] = (128, 128, 104)
@@ -110,7 +111,7 @@ def _truth(fields: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
 
 
 def _scanned(fields: dict[str, npt.NDArray[np.float32]], soft_mm: float) -> npt.NDArray[np.float32]:
-    """HU of the fields, with edges ``soft_mm`` wide, as scanner and voxels blur them."""
+    """HU computed from the fields, with edges blurred over ``soft_mm``, as a scanner and its voxels blur them."""
 
     def share(name: str) -> npt.NDArray[np.float32]:
         soft: npt.NDArray[np.float32] = np.clip(0.5 + fields[name] / soft_mm, 0, 1)
@@ -129,7 +130,7 @@ def _scanned(fields: dict[str, npt.NDArray[np.float32]], soft_mm: float) -> npt.
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Noise, correlated between neighbours in a slice as by a reconstruction kernel."""
+    """Noise that is correlated between neighbouring voxels of a slice, as after a reconstruction kernel."""
     white = rng.standard_normal(shape, np.float32)
     white[:, 1:] += white[:, :-1]
     white[:, :, 1:] += white[:, :, :-1]
@@ -137,7 +138,7 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.f
 
 
 def _outside_view(spec: PhantomSpec) -> npt.NDArray[np.bool_]:
-    """True outside the circle that a scanner reconstructs, for a slice (y, x)."""
+    """True for the pixels of a slice (y, x) outside the circle that a scanner reconstructs."""
     y, x = np.ogrid[-1 : 1 : spec.size[1] * 1j, -1 : 1 : spec.size[0] * 1j]
     return np.asarray(x**2 + y**2 > 1.02)
 

@@ -1,4 +1,4 @@
-"""Nodules of 4 to 20 mm in a phantom, different for each seed."""
+"""Adds nodules of 4 to 20 mm to a phantom, different ones for each seed."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _TRIES = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Nodule:
-    """``centre_mm`` (x, y, z) in LPS from the middle of the chest; part-solid has a solid core."""
+    """One nodule.  ``centre_mm`` (x, y, z) is in LPS from the middle of the chest; a part-solid one has a solid core."""
 
     centre_mm: npt.NDArray[np.float64]
     diameter_mm: float
@@ -24,7 +24,7 @@ class Nodule:
     hu: float
 
     def depth_mm(self, points_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Depth of points (..., 3) in the nodule, negative outside.  The surface is a little uneven."""
+        """Depth of points (..., 3) below the nodule's slightly uneven surface; negative outside."""
         away = points_mm - self.centre_mm
         length = np.linalg.norm(away, axis=-1)
         bumps = np.sin(away * (9 / self.diameter_mm)).sum(axis=-1)
@@ -39,7 +39,7 @@ class Frame:
     first_mm: npt.NDArray[np.float64]
 
     def moved(self, slices: int) -> "Frame":
-        """The frame of an array that begins ``slices`` later."""
+        """The frame of an array whose first slice is ``slices`` later."""
         return Frame(to_mm=self.to_mm, first_mm=self.first_mm + self.to_mm[:, 2] * slices)
 
     def points_mm(self, box: tuple[slice, ...]) -> npt.NDArray[np.float64]:
@@ -49,7 +49,9 @@ class Frame:
 
 
 def grow_nodules(anatomy: Anatomy, count: int, seed: int) -> tuple[Nodule, ...]:
-    """At most ``count`` nodules, none in a vessel, some at the pleura; their log sizes are uniform."""
+    """At most ``count`` nodules.  None is in a vessel, some are at the pleura; the logarithms of their sizes are
+    uniformly distributed.
+    """
     rng = np.random.default_rng([seed, 2])
     nodules: list[Nodule] = []
     for point in rng.uniform(0, anatomy.fields.shape[1:], (_TRIES, 3)).astype(int):
@@ -96,14 +98,14 @@ def paint(
 
 
 def _layers(nodule: Nodule) -> list[tuple[float, float]]:
-    """Depth in mm from which each layer begins, and its HU."""
+    """For each layer of the nodule, the depth in mm at which it begins, and its HU."""
     if nodule.kind == "part-solid":
         return [(0.0, nodule.hu), (nodule.diameter_mm * 0.25, 20.0)]
     return [(0.0, nodule.hu)]
 
 
 def _box(nodule: Nodule, shape: tuple[int, ...], frame: Frame, soft_mm: float) -> tuple[slice, ...]:
-    """The part of the array around the nodule; empty if the nodule is outside."""
+    """The part of the array around the nodule; empty if the nodule is outside the array."""
     to_index = np.linalg.inv(frame.to_mm)
     middle = (to_index @ (nodule.centre_mm - frame.first_mm))[::-1]
     reach = (nodule.diameter_mm * 0.6 + soft_mm) * np.linalg.norm(to_index, axis=1)[::-1]

@@ -1,4 +1,4 @@
-"""Depths of points in shapes, in mm, negative outside.  They are exact only near the surface."""
+"""Depths of points below the surfaces of shapes, in mm, negative outside.  They are exact only near the surface."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -44,7 +44,7 @@ def ellipsoid(
 
 
 def pillar(space: Space, half_x: Depth | float, half_y: Depth | float, power: float = 2.5) -> Depth:
-    """Depth in a superelliptic pillar along z; its half axes may change with z."""
+    """Depth in a pillar along z whose cross-section is a superellipse.  Its half axes may change with z."""
     radius = np.hypot(space.x, space.y)
     ratio = (np.abs(space.x / half_x) ** power + np.abs(space.y / half_y) ** power) ** (1 / power)
     return np.asarray(
@@ -74,7 +74,7 @@ class Tube:
 
 
 def tubes(space: Space, parts: list[Tube]) -> Depth:
-    """Depth in the nearest tube; -FAR_MM if none is near."""
+    """Depth in the nearest one of ``parts``; -FAR_MM if none is near."""
     depth = np.full(space.x.shape, -FAR_MM, np.float32)
     for part in parts:
         box = _box(space, part)

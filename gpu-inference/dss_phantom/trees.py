@@ -1,4 +1,4 @@
-"""Airways and vessels, as trees of tubes."""
+"""Airways and vessels, as branching trees of tubes."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _THINNEST_MM = 1.1
 
 
 def airways() -> list[Tube]:
-    """Lumen of windpipe and main bronchi."""
+    """The tubes inside the windpipe and the main bronchi."""
     windpipe = Tube(start=_TOP, end=CARINA, radius_mm=8.5)
     return [windpipe, *(Tube(start=CARINA, end=end, radius_mm=6.0) for end in HILA.values())]
 
@@ -19,7 +19,9 @@ def airways() -> list[Tube]:
 def branches(
     hilum: Point, outward: Point, radius_mm: float, rng: np.random.Generator
 ) -> list[Tube]:
-    """A tree from ``hilum`` along ``outward``, forking until its twigs are too thin to be seen."""
+    """A tree of tubes that begins at ``hilum`` in the direction ``outward``, and forks until its twigs are too thin
+    to be seen.
+    """
     length = 8.5 * radius_mm**0.6
     end = hilum + outward * length
     here = Tube(start=hilum, end=end, radius_mm=radius_mm)

@@ -5,9 +5,9 @@ import numpy.typing as npt
 
 
 def voxels_by_value(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """The number of voxels of each value, 256 of them; ``labels`` is (z, y, x).
+    """The number of voxels of each value 0..255; ``labels`` is (z, y, x).
 
-    Slice by slice, since ``bincount`` makes eight bytes of each voxel: 629 MB of a clinical CT.
+    It counts slice by slice, because ``bincount`` needs eight bytes for each voxel: 629 MB for a clinical CT.
     """
     counts = np.zeros(256, np.int64)
     for plane in labels:

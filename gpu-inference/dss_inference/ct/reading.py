@@ -28,10 +28,11 @@ _NO_HU_ABOVE = -50
 
 @dataclass(frozen=True, kw_only=True)
 class Ct:
-    """``hu`` is (z, y, x) in LPS order, clamped to LOWEST_HU..HIGHEST_HU: padding of -2048 would distort every mean.
+    """A CT image.  ``hu`` is (z, y, x) in LPS order, clamped to LOWEST_HU..HIGHEST_HU, because padding of -2048 would
+    distort every mean.
 
-    ``grid`` is the grid of ``hu`` in the file's own order, ``place`` its position in the file, and ``box`` the
-    part of the image that is to be segmented.
+    ``grid`` is the grid of ``hu`` in the file's own order, ``place`` its position in the file, and ``box`` the part
+    of the image that is to be segmented.
     """
 
     hu: npt.NDArray[np.int16]
@@ -69,7 +70,7 @@ def limit_threads(threads: int) -> None:
 
 
 def read_ct(path: Path, region: Region = UNRESTRICTED, *, with_surroundings: bool = False) -> Ct:
-    """Read NIfTI, NRRD or MetaImage.  ``with_surroundings``: also read the voxels around the region's box.
+    """Read a CT from NIfTI, NRRD or MetaImage.  ``with_surroundings``: also read the voxels around the region's box.
 
     Raises InferenceError if it is no CT volume in Hounsfield units, or does not contain the region.
     """
@@ -98,7 +99,9 @@ def _require_chest(grid: Grid) -> None:
 
 
 def _clamped(slices: Iterator[Voxels], place: FileRegion, header: Header) -> npt.NDArray[np.int16]:
-    """Clamp slice by slice, so that no copy of a floating-point image is made.  Checks the complete frame."""
+    """The voxels of ``place``, clamped slice by slice, so that a floating-point image is never in memory as a whole.
+    All slices of the frame are checked.
+    """
     depth, (z_part, *part) = place.grid.size[2], place.box.slices
     hu = np.empty(place.box.of(place.grid.volume).size[::-1], np.int16)
     ranges = np.empty((depth, 2))

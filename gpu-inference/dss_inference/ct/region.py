@@ -85,7 +85,9 @@ def region_of(parameters: Mapping[str, str]) -> Region:
 
 
 def place_in(grid: FileGrid, region: Region) -> FileRegion:
-    """The position of ``region``.  Raises InferenceError if ``grid`` lacks its voxels or its frame is not determined."""
+    """The position of ``region`` in a file with ``grid``.  Raises InferenceError if the file lacks the voxels, or has
+    several frames and none is named.
+    """
     size = grid.volume.size
     box = region.box or Box(first=(0, 0, 0), end=size)
     sides = zip(box.first, box.end, size, strict=True)

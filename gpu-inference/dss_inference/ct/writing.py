@@ -19,9 +19,11 @@ from dss_inference.errors import InferenceError
 
 def write_segmentation(labels: npt.NDArray[np.uint8], ct: Ct, folder: Path) -> Path:
     """Write ``labels``, which are in the order of ``ct.hu``, in exactly the image's own grid, 0 outside the box.
+    Returns the file.
 
-    NIfTI keeps spacing and origin in single precision.  If that would move the grid, the file is NRRD; if that
-    would, too (NRRD keeps no spacing of its own), MetaImage.  Raises InferenceError if no format keeps it.
+    NIfTI keeps spacing and origin in single precision.  If that would change the grid, the file is NRRD.  NRRD does
+    not store the spacing itself; if that changes the grid, too, the file is MetaImage.  Raises InferenceError if no
+    format keeps the grid.
     """
     grid = ct.place.grid
     image = sitk.GetImageFromArray(ct.place.put_back(ct.order.undo(labels)), isVector=False)
@@ -53,16 +55,16 @@ def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path |
 
 
 def save_as_nrrd(segmentation: Path, target: Path) -> None:
-    """Write the same voxels in the same grid, durably."""
+    """Write the voxels and the grid of ``segmentation`` to ``target`` as NRRD, fsynced."""
     partial = target.with_name(f"partial-{target.name}")
     sitk.WriteImage(sitk.ReadImage(segmentation), partial, useCompression=True, compressionLevel=1)
     put_in_place(partial, target)
 
 
 def _check_complete(path: Path, size_bytes: int) -> None:
-    """Raises OSError (no space) if ``path`` is cut off.
+    """Raises OSError (ENOSPC) if ``path`` is truncated.
 
-    On a full disk ITK writes NIfTI without an error, and reads the cut-off file with zeros at its end.
+    On a full disk ITK writes NIfTI without an error, and reads the truncated file with zeros at its end.
     """
     try:
         with path.open("rb") as file:
@@ -75,7 +77,7 @@ def _check_complete(path: Path, size_bytes: int) -> None:
 
 
 def _raise_if_full(folder: Path, size_bytes: int) -> None:
-    """Raises OSError (no space).  SimpleITK's errors do not name their cause, so the volume is asked."""
+    """Raises OSError (ENOSPC) if the volume lacks ``size_bytes``.  SimpleITK's errors do not name their cause."""
     if not has_free(folder, size_bytes):
         raise disk_full()
 

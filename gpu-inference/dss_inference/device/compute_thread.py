@@ -1,4 +1,4 @@
-"""The one thread that uses the device; other threads read and write images meanwhile."""
+"""The one thread that uses the device.  Other threads read and write images at the same time."""
 
 import threading
 from collections.abc import Callable
@@ -31,7 +31,9 @@ class ComputeThread:
         self._started = False
 
     def __call__(self, work: Callable[[], T], cancelled: IsCancelled) -> T:
-        """Run ``work`` in the thread; return its result or raise its error.  Raises Cancelled if it is cancelled before that."""
+        """Run ``work`` in the thread; return its result or raise its error.  Raises Cancelled if it is cancelled
+        before that.
+        """
         self._start()
         done: Future[T] = Future()
         self._waiting.put((done, copy_context(), work))

@@ -1,4 +1,4 @@
-"""Measures the memory in use.  Imports no torch."""
+"""Measures the memory that a process uses.  Imports no torch."""
 
 import re
 from contextlib import suppress
@@ -14,13 +14,13 @@ class Memory(Protocol):
     """The memory of a device that this process uses."""
 
     def begin(self) -> None:
-        """Reset the peak."""
+        """Reset the peak that ``peak_bytes`` returns."""
 
     def peak_bytes(self) -> int:
-        """Highest use since ``begin``."""
+        """Highest use since ``begin``, in bytes."""
 
     def held_bytes(self) -> int:
-        """Current use."""
+        """Current use, in bytes."""
 
     def free_bytes(self) -> int:
         """Memory that could be allocated now."""
@@ -30,7 +30,9 @@ class ProcessMemory:
     """The memory of this process from /proc (proc(5)), including its threads and libraries."""
 
     def begin(self) -> None:
-        with suppress(OSError):  # then peak_bytes counts from the start of the process
+        with suppress(
+            OSError
+        ):  # without the reset, peak_bytes counts from the start of the process
             (_SELF / "clear_refs").write_text(_RESET_PEAK, encoding="utf-8")
 
     def peak_bytes(self) -> int:

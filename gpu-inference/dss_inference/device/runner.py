@@ -58,7 +58,7 @@ class GpuMemory:
         return torch.cuda.memory_allocated(self._device)
 
     def free_bytes(self) -> int:
-        """Counts memory that torch has reserved but does not use."""
+        """Free memory of the GPU, including what torch has reserved and does not use."""
         free, _ = torch.cuda.mem_get_info(self._device)
         kept = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         return int(free + kept)
@@ -76,7 +76,7 @@ class Runner:
 
     @property
     def device(self) -> str:
-        """The device for a person: ``cpu``, or a GPU and its name."""
+        """The device as people know it: ``cpu``, or a GPU and its name."""
         if self._device.type == "cuda":
             return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
         return str(self._device)
@@ -90,7 +90,7 @@ class Runner:
     def block_mean(
         self, voxels: npt.NDArray[np.int16], factors: tuple[int, int, int]
     ) -> npt.NDArray[np.int16]:
-        """Means of blocks of ``factors`` voxels; a block at the far end may be incomplete."""
+        """The mean of each block of ``factors`` voxels (z, y, x).  Blocks at the far end may be incomplete."""
         if factors == (1, 1, 1):
             return np.ascontiguousarray(voxels)
         rows = slab_rows(voxels.shape, step=factors[0])
@@ -121,11 +121,11 @@ class Runner:
         factors: tuple[int, int, int],
         threshold_hu: int,
     ) -> npt.NDArray[np.uint8]:
-        """A label, or 0 for none, for every voxel of ``hu``.
+        """The label of every voxel of ``hu``; 0 for none.
 
-        ``coarse`` and ``labels`` (z, y, x) have one value for each block of ``factors`` voxels.  ``coarse`` is 0, NEAR
-        (labelled if the voxel is below ``threshold_hu``) or CERTAIN (labelled whatever its HU), and is interpolated;
-        ``labels`` is not.
+        ``coarse`` and ``labels`` (z, y, x) have one value for each block of ``factors`` voxels.  ``coarse`` is 0,
+        NEAR (a voxel is labelled if it is below ``threshold_hu``) or CERTAIN (a voxel is labelled whatever its HU).
+        ``coarse`` is interpolated, ``labels`` is not.
         """
         answer = np.empty(hu.shape, np.uint8)
         rows = slab_rows(hu.shape, step=factors[0])
@@ -169,10 +169,11 @@ class Runner:
         shape: tuple[int, ...],
         rows: slice,
     ) -> npt.NDArray[np.float32]:
-        """Channels ``fields`` (c, z, y, x), interpolated at the voxels of some ``rows`` of an image.
+        """The channels ``fields`` (c, z, y, x), interpolated at the voxels of the slices ``rows`` of an image of
+        ``shape`` (z, y, x).
 
-        ``shape`` (z, y, x) is the image's; ``matrix`` and ``shift`` map its indices (x, y, z) to
-        those of the fields.  Outside the fields, the values of their border are used.
+        ``matrix`` and ``shift`` map indices (x, y, z) of the image to those of the fields.  Outside the fields, the
+        values at their border are used.
         """
         z, y, x = (
             torch.arange(r.start, r.stop, device=self._device, dtype=torch.float32)
@@ -196,21 +197,23 @@ class Runner:
 def _repeated(
     labels: npt.NDArray[np.uint8], factors: tuple[int, int, int], rows: slice
 ) -> npt.NDArray[np.uint8]:
-    """Each of ``labels`` for all voxels of its block, of the fine rows ``rows``."""
+    """The ``labels`` of blocks, repeated for each voxel of the slices ``rows``."""
     index = np.arange(rows.start, rows.stop) // factors[0]
     plane = labels.repeat(factors[1], axis=1).repeat(factors[2], axis=2)
     return np.asarray(plane[index], np.uint8)
 
 
 def slab_rows(shape: tuple[int, ...], *, step: int) -> int:
-    """Number of slices of a slab of at most ``_SLAB_VOXELS``, or of one step: a multiple of ``step``."""
+    """Number of slices in a slab: a multiple of ``step``, with at most ``_SLAB_VOXELS`` voxels unless one step has
+    more.
+    """
     slices = _SLAB_VOXELS // (math.prod(shape[1:]) or 1)
     return max(1, slices // step) * step
 
 
 def gpu_memory_bytes(device: str, kind: str) -> int:
-    """Memory in bytes: ``total`` and ``free`` of the GPU ``device``, or ``peak``, the most that this process has
-    reserved.
+    """Memory of the GPU ``device`` in bytes.  ``kind`` is ``total``, ``free``, or ``peak``: the most that this
+    process has reserved.
     """
     if kind == "peak":
         return torch.cuda.max_memory_reserved(device)

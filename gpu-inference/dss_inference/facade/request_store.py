@@ -1,4 +1,4 @@
-"""Requests over HTTP and their results, in a folder that outlives the process."""
+"""Stores requests over HTTP and their results in a folder, so that a restarted process finds them."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestStore:
-    """One folder for each request.  Its name cannot be guessed, because the name grants access."""
+    """One folder for each request.  Its name is the only permission to read the result, so it is random."""
 
     def __init__(self, root: Path) -> None:
         """Raises OSError if ``root`` is not writable."""
@@ -60,7 +60,7 @@ class RequestStore:
         shutil.rmtree(self.root / result_id, ignore_errors=True)
 
     def keep_request(self, request: RunInference) -> None:
-        """Store the request: from now on this process or the next will answer it."""
+        """Store the request.  From then on this process or the next one answers it."""
         write(self.root / request.claim_id / _REQUEST, msgspec.json.encode(request))
 
     def keep_answer(self, result_id: str, answer: StoredAnswer) -> None:
@@ -75,7 +75,7 @@ class RequestStore:
         return msgspec.json.decode(raw, type=StoredAnswer)
 
     def count_start(self, result_id: str) -> int:
-        """Count that a process starts the request; returns the count."""
+        """Add 1 to the number of processes that have started the request, and return that number."""
         file = self.root / result_id / _STARTS
         starts = _number_in(file) + 1
         file.write_text(str(starts), encoding="utf-8")
@@ -88,8 +88,8 @@ class RequestStore:
         return [request for file in waiting if (request := _read(file)) is not None]
 
     def purge(self, older_than_s: float) -> int:
-        """Remove requests that were answered, or whose upload was broken off, more than ``older_than_s`` ago; returns
-        their number.
+        """Remove requests that were answered, or whose upload was interrupted, more than ``older_than_s`` ago.
+        Returns their number.
         """
         latest = time.time() - older_than_s
         old = [path for path in self.root.iterdir() if self._is_over(path, latest)]

@@ -1,4 +1,4 @@
-"""The routes of the facade.  Responses are JSON, except files; an error has a sentence."""
+"""The routes of the facade.  Responses are files or JSON; the JSON of an error contains a sentence."""
 
 import logging
 import re
@@ -63,7 +63,7 @@ class Facade:
 
     def _answer(self, request: Request) -> Response:
         try:
-            # Clients join {URL}{Endpoint}, and the URL may end in a slash.
+            # Clients concatenate {URL}{Endpoint}; if the URL ends in a slash, the path begins with two.
             path = re.sub("/{2,}", "/", request.path)
             handler: Handler
             handler, values = self._routes.bind_to_environ(request.environ).match(path)
@@ -179,7 +179,7 @@ class Facade:
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
         progress = self._submissions.progress(
             result_id
-        )  # read before the answer, which is stored first
+        )  # read before the answer: the answer is stored before the progress is removed
         answer = self._submissions.store.answer(result_id)
         if answer is None:
             state = {"fraction": progress.fraction, "stage": progress.stage} if progress else {}
@@ -197,7 +197,7 @@ def _rule(method: str, path: str, handler: Handler) -> Rule:
 
 @contextmanager
 def _traced(request: Request, bundle: str) -> Iterator[None]:
-    """Run the block, and the work that it starts, in the requester's trace."""
+    """A context in the requester's trace, for the block and the work that it starts."""
     asked = {"http.request.method": "POST", "http.route": _SUBMIT, "dss.bundle": bundle}
     with (
         tracing.within(tracing.valid(request.headers.get(TRACEPARENT))),
@@ -220,5 +220,5 @@ def _json(content: object, status: int = 200, headers: dict[str, str] | None = N
 
 
 def _refused(status: int, sentence: str) -> Response:
-    """An error response that closes the connection, because the rest of a body may still be arriving."""
+    """An error response that closes the connection, because the rest of a body may still arrive on it."""
     return _json({"error": sentence}, status, {"Connection": "close"})

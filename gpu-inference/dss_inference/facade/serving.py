@@ -21,7 +21,9 @@ class _Server(Server):
 
 
 def serve_facade(bind: str, facade: Facade) -> Callable[[], None]:
-    """Serve on ``bind`` (host:port) in threads.  Returns a function that ends it.  Raises OSError if the port is in use."""
+    """Serve ``facade`` on ``bind`` (host:port) in threads.  Returns a function that stops it.  Raises OSError if the
+    port is in use.
+    """
     host, _, port = bind.rpartition(":")
     server = _Server(
         (host, int(port)),

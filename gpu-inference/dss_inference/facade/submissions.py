@@ -1,4 +1,4 @@
-"""Requests that were submitted over HTTP, run by the bundles of this process through the worker's own server."""
+"""Runs the requests that were submitted over HTTP, with the bundles of this process and the worker's own server."""
 
 import logging
 import threading
@@ -62,7 +62,7 @@ class Submissions:
         self._supervisor = Supervisor(self._stopping)
 
     def start(self) -> None:
-        """Start, and continue the requests that an earlier process has left unfinished."""
+        """Start, and continue the requests that an earlier process left unfinished."""
         self._server.start()
         for request in self.store.unanswered():
             if self.store.count_start(request.claim_id) > MOST_STARTS:
@@ -85,7 +85,7 @@ class Submissions:
     def submit(
         self, result_id: str, bundle: str, image_name: str, parameters: dict[str, str]
     ) -> None:
-        """Start a request; its image is in the result's folder."""
+        """Start a request whose image is already in the folder of ``result_id``."""
         request = RunInference(
             ticket_id=int(result_id[:12], 16),
             claim_id=result_id,
@@ -118,7 +118,7 @@ class Submissions:
         threading.Thread(target=follow, name="follow", daemon=True).start()
 
     def _follow(self, request: RunInference) -> None:
-        """Wait for the answer and store it; if the process stops before that, nothing is stored."""
+        """Wait for the answer to ``request`` and store it.  If the process stops first, nothing is stored."""
         try:
             self._store(request, self._final_reply(request))
         except BrokerClosed:

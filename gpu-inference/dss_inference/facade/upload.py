@@ -1,4 +1,4 @@
-"""Receives an image and its parameters, as a multipart body, into a folder."""
+"""Receives a multipart body with an image and its parameters into a folder."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -46,7 +46,8 @@ def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> Receive
 
 
 def _named(path: Path) -> Path:
-    """Rename the file to the suffix of its format, since old dispatchers choose any name.
+    """Rename the image file to the suffix of its format, because old dispatchers choose any name.  Returns the new
+    path.
 
     Checks the header, not the voxels.  Raises InferenceError.
     """

@@ -1,4 +1,4 @@
-"""Separates air in the body from the air around it, by its location and by the HU of air in the image."""
+"""Separates air inside the body from the air around it, by its location and its HU."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -45,10 +45,11 @@ because the sections of a lung change.
 
 @dataclass(frozen=True, kw_only=True)
 class Enclosed:
-    """``air``: air and lung in the body.
+    """The air inside the body.
 
-    ``air_hu``: HU of the air around the body; None if none is in view.  ``clear_hu``: HU of air far from everything
-    else, guessed if none is in view.  ``noise_hu``: the standard deviation of noise there, 0 if it is not known.
+    ``air``: voxels of air and lung in the body.  ``air_hu``: HU of the air around the body; None if none is in view.
+    ``clear_hu``: HU of air far from all tissue; a usual value if none is in view.  ``noise_hu``: standard deviation
+    of the noise in that air; 0 if unknown.
     """
 
     air: Flags
@@ -58,11 +59,11 @@ class Enclosed:
 
 
 def enclosed_air(view: View) -> Enclosed:
-    """Find the air and lung in the body; outside air is searched in each axial slice separately.
+    """Find the air and lung inside the body.  Air outside the body is searched in each axial slice separately.
 
-    A three-dimensional search would flood the lungs through an open windpipe or a blank slice at the end, so that
-    nothing were left.  Lung that is cut by the view also touches the side of a slice or the padding; it is recognised
-    by the positions of its parts in the slices, and by their shape.
+    A three-dimensional search would enter the lungs through an open windpipe or a blank slice at the end.  Lung that
+    the view cuts also touches the side of a slice or the padding; it is recognised by the positions and the shape of
+    its parts.
     """
     dark = view.hu < AIR_HU
     padding = _padding(view) & dark
@@ -92,9 +93,10 @@ def enclosed_air(view: View) -> Enclosed:
 
 
 def _cut_lung(view: View, smooth: npt.NDArray[np.int16], around: Flags, clear_hu: float) -> Flags:
-    """Lung that the view cuts, and that became one with the air ``around`` the body where the cut lets it in.
+    """Lung that the view cuts and that the search counted to the air ``around`` the body.
 
-    It is denser than air, thick, and flesh is around a good part of it, as there is not around foam of a table.
+    It is recognised because it is denser than air, thick, and next to tissue along a good part of its surface.  Foam
+    of a table is not next to tissue.
     """
     steps = view.steps(_GRID_MM)
     few = view.thinned(smooth, steps)
@@ -106,7 +108,9 @@ def _cut_lung(view: View, smooth: npt.NDArray[np.int16], around: Flags, clear_hu
 
 
 def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding: Flags) -> float:
-    """HU of clear outside air: the 10th percentile of air above padding, the padding's value, or the usual one."""
+    """HU of air outside the body, far from tissue: the 10th percentile of air above the padding's value; without such
+    air, the padding's value; without padding, USUAL_AIR_HU.
+    """
     clear = smooth[around & ~padding & (smooth > _PADDING_HU)]
     if clear.size * view.voxel_ml > _CLEAR_ML:
         return float(np.percentile(clear[:: clear.size // _SAMPLES + 1], 10))
@@ -114,7 +118,7 @@ def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding:
 
 
 def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
-    """Standard deviation of noise, from the quartiles of what smoothing removes."""
+    """Standard deviation of the noise, estimated from the quartiles of ``hu`` minus ``smooth``."""
     if not hu.size:
         return 0.0
     every = hu.size // _SAMPLES + 1
@@ -123,7 +127,7 @@ def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
 
 
 def _padding(view: View) -> Flags:
-    """Padding: voxels below the HU of air that reach the side of their slice, with their blurred edge."""
+    """Voxels of padding: below the HU of air, connected to the side of their slice; includes their blurred edge."""
     even = ndi.maximum_filter(view.hu, (1, 3, 3)) <= _PADDING_HU
     if not even.any():
         return even
@@ -136,7 +140,7 @@ def _padding(view: View) -> Flags:
 def _values_of(
     hu: npt.NDArray[np.int16], label: Labels, chains: list[Chain]
 ) -> list[npt.NDArray[np.int16]]:
-    """HU of each chain's voxels: at most some 20,000 for each, evenly spread."""
+    """The HU of each chain's voxels.  Of each chain at most some 20,000 voxels are taken, evenly spread."""
     number = np.zeros(int(label.max()) + 1, np.int32)
     for i, chain in enumerate(chains, start=1):
         number[list(chain.parts)] = i
@@ -153,8 +157,8 @@ def _quartile(values: list[npt.NDArray[np.int16]]) -> float | None:
 
 
 def _surrounds(chain: Chain, hu: npt.NDArray[np.int16], voxels: int) -> bool:
-    """True if the chain is certainly outside air: it covers the whole front or back of a slice, or is large and wrapped
-    around something.
+    """True if the chain is certainly air outside the body: it covers the complete front or back edge of a slice, or
+    is large and not convex.
     """
     if np.percentile(hu, 25) > _LIGHTEST_AIR_HU:
         return False
@@ -171,8 +175,10 @@ def _is_outside(
     *,
     is_open: bool,
 ) -> bool:
-    """True if the chain is outside air.  ``length`` is the number of slices that show anything; ``is_open``: most of
-    the chain is open to the image's side.
+    """True if the chain is air outside the body.
+
+    ``length`` is the number of slices that are not blank.  ``is_open`` means that most of the chain is open to the
+    image's side (see ``open_to_side``).
     """
     volume_ml = chain.area * view.voxel_ml
     if chain.slices >= 0.9 * length and volume_ml < _LARGE_ML:

@@ -15,7 +15,8 @@ _LEAK = 1.6
 
 
 def airway(view: View, enclosed: Flags, midline: float) -> Flags:
-    """Lumen of the airways, as far as their walls are visible; empty if no windpipe is found.
+    """Voxels inside the windpipe and the main bronchi, as far as their walls are visible; empty if no windpipe is
+    found.
 
     ``midline`` is the x index of the middle of the body.
     """
@@ -43,7 +44,7 @@ def _connected(flags: Flags, seed: Flags) -> Flags:
 
 
 def _windpipe(view: View, enclosed: Flags, midline: float) -> Flags:
-    """The longest stack of small round lumina near the midline."""
+    """The longest sequence of small round cross-sections near the midline, from slice to slice."""
     lumen = np.zeros(enclosed.shape, bool)
     for z in range(enclosed.shape[0]):
         lumen[z] = _lumina(view, enclosed[z] & (view.hu[z] < _LUMEN_HU), midline)
@@ -58,7 +59,7 @@ def _windpipe(view: View, enclosed: Flags, midline: float) -> Flags:
 
 
 def _lumina(view: View, air: Flags, midline: float) -> Flags:
-    """The parts of one slice whose area, shape and position are possible for a windpipe."""
+    """The parts of one slice whose area, shape and position fit a windpipe."""
     label, count = ndi.label(air)
     kept = np.zeros(count + 1, bool)
     _, dy, dx = view.spacing_mm

@@ -57,8 +57,8 @@ class LungSegmentation:
         )
 
     def _found(self, ct: Ct, stages: Stages) -> Lungs:
-        """Lungs in the image.  If the request has a box, the whole image is segmented, because the body around the box
-        is needed to recognise lung.
+        """The lungs in ``ct``.  If the request has a box, the complete image is segmented, because the body around
+        the box is needed to recognise lung.
         """
         return lungs_in(
             ct.hu, ct.spacing_mm, self._runner, lambda f, stage: stages.enter(0.2 + 0.65 * f, stage)

@@ -1,4 +1,4 @@
-"""Chooses the parts of the enclosed air that are lung."""
+"""Chooses the parts of the air inside the body that are lung."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ _PIECE_GAP_MM = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Core:
-    """The inner voxels of a part.  ``smooth``: each voxel is the mean of its neighbours in the part, almost without
-    noise.
+    """The inner voxels of a part: their HU, and in ``smooth`` the mean HU of each voxel's neighbours in the part,
+    which has little noise.
     """
 
     hu: npt.NDArray[np.int16]
@@ -54,7 +54,8 @@ class _Core:
 
 
 def lung_air(view: View, air: Flags, air_hu: float, noise_hu: float) -> Flags:
-    """The part of ``air`` that is lung by size and texture, with pieces that the view has cut off.  May be empty.
+    """The voxels of ``air`` that are lung by size and texture, and pieces of lung that the view has cut off.  May be
+    empty.
 
     ``air_hu`` is the HU of air in this image, ``noise_hu`` the standard deviation of its noise.
     """
@@ -83,9 +84,10 @@ def _dark_lungs(
     least_ml: float,
     lightest: Sequence[float],
 ) -> list[int]:
-    """Of the parts in ``sizes_ml``; ``least_ml`` is for the first one, the other of a pair may be a third as large.
+    """The numbers of the parts in ``sizes_ml`` that are unusually dark lungs.
 
-    ``lightest``: medians of ordinary lungs in this image.
+    The first lung needs more than ``least_ml``; the other one of a pair may be a third as large.  ``lightest`` are
+    the median HU of ordinary lungs in this image.
     """
     dark = [i for i in sizes_ml if _is_dark_lung(cores[i].smooth, air_hu, lightest)]
     first = [i for i in dark if sizes_ml[i] > least_ml]
@@ -128,11 +130,11 @@ def _is_lung(core: _Core, air_hu: float, noise_hu: float, volume_ml: float) -> b
 
 
 def _darkest(core: _Core, around_hu: float) -> float:
-    """5th percentile of the core's HU, corrected for noise.  It is not smoothed, because a mean would hide a small dark
-    place.
+    """The 5th percentile of the core's HU, corrected for noise.
 
-    The noise is measured in the part itself, where coarse voxels increase it, but is limited by ``around_hu``, the
-    noise outside the body, which clamping halves.
+    The HU are not smoothed, because a mean would hide a small dark place.  The noise is measured in the part itself,
+    where coarse voxels increase it.  The result is limited by ``around_hu``, the noise outside the body, which
+    clamping halves.
     """
     low, high = np.percentile(core.hu - core.smooth, [25, 75])
     noise_hu = min(float(high - low) / 1.35, _CLAMPED_NOISE * around_hu)
@@ -140,8 +142,10 @@ def _darkest(core: _Core, around_hu: float) -> float:
 
 
 def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence[float]) -> bool:
-    """True if a dark part is lung: it has vessels, and resembles ``others``, the medians of ordinary lungs in this
-    image, because a patient's lungs are much alike.
+    """True if a dark part is lung: it contains vessels, and its median is near one of ``others``, because a patient's
+    lungs are alike.
+
+    ``others`` are the median HU of ordinary lungs in this image.
     """
     if not core.size:
         return False
@@ -151,14 +155,14 @@ def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence
 
 
 def _with_rims(view: View, air: Flags, chosen: Flags, gas: Flags) -> Flags:
-    """``chosen`` with the voxels that the opening had removed, if they are nearer to lung than to gas."""
+    """``chosen`` with the surface voxels that the opening removed, if they are nearer to lung than to ``gas``."""
     away_mm = distance_mm(chosen, view.spacing_mm)
     near = (away_mm <= _PIECE_GAP_MM) & (away_mm <= distance_mm(gas, view.spacing_mm))
     return chosen | (air & ~gas & near)
 
 
 def _cut_off_pieces(view: View, rest: Flags, chosen: Flags, least_hu: float) -> Flags:
-    """Thin pieces in an end slice that shows lung: they belong to lung outside the view."""
+    """Thin pieces in an end slice that also shows lung.  They belong to lung beyond the view."""
     label, count = ndi.label(rest)
     flesh = np.flatnonzero((view.hu > _LIGHTEST_HU).any(axis=(1, 2)))
     ends = [z for z in flesh[[0, -1]] if chosen[z].any()] if flesh.size else []

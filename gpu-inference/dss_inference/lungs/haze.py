@@ -1,7 +1,8 @@
-"""Lung that is denser than lung and lighter than flesh: ground glass, and partly collapsed lung.
+"""Finds haze: tissue denser than healthy lung and less dense than flesh, as ground glass and partly collapsed lung
+are.
 
-Single voxels of such density lie on every border between air and flesh; whole blocks of 12 mm of it, each the mean
-of its neighbours, lie in no healthy body.
+Every border between air and flesh has single voxels of such density.  Blocks of 12 mm in which each voxel's
+neighbourhood has it do not occur in a healthy body.
 """
 
 import numpy as np
@@ -23,17 +24,19 @@ _LEAST_CONTACT_MM2 = 200.0
 def hazy(smooth: npt.NDArray[np.float32], to_side: Flags) -> Flags:
     """Blocks of haze in the body, on a grid of some 4 mm.
 
-    ``smooth``: each voxel's HU as the mean of its neighbours; ``to_side``: open to the image's side.
+    ``smooth`` is the mean HU of each voxel's neighbours.  ``to_side`` are the voxels that are open to the image's
+    side; they are excluded.
     """
     between = (smooth > _HAZY_HU[0]) & (smooth < _HAZY_HU[1]) & ~to_side
     return np.asarray(ndi.binary_opening(between, _BLOCK), bool)
 
 
 def hazy_lung(view: View, lungs: Flags, middle_x: float) -> Flags:
-    """Haze that is no lung yet and lies against ``lungs`` with 2 cm2 or more, or is as large as a lung at their height.
+    """Voxels of haze outside ``lungs`` that count as lung: they touch ``lungs`` on 2 cm2 or more, or are as large as
+    a lung at the lungs' height.
 
-    Haze on a side of ``middle_x`` (a column of voxels) that holds hardly any lung is no part of the other lung, unless
-    it is so large: a lung that has collapsed, or the mediastinum.  Voxels of flesh are left out.
+    ``middle_x`` is the x index of the body's middle.  If there is hardly any lung on a side of it, haze there counts
+    only if it is as large as a lung.  Voxels of flesh are left out.
     """
     steps = view.steps(_GRID_MM)
     smooth = ndi.uniform_filter(view.hu, 3)
@@ -43,7 +46,7 @@ def hazy_lung(view: View, lungs: Flags, middle_x: float) -> Flags:
 
 
 def _kept(few: View, lungs: Flags, middle_x: float) -> Flags:
-    """Parts of haze that count as lung."""
+    """The connected parts of haze that count as lung, by the rules of ``hazy_lung``."""
     parts, count = ndi.label(hazy(few.smooth, open_to_side(few)) & ~lungs)
     sizes, near, beside, to_left = (
         np.bincount(parts[where].ravel(), minlength=count + 1)

@@ -1,4 +1,4 @@
-"""Turns found lungs into labels, and judges the segmentation."""
+"""Makes labels from the lungs that were found, and assesses the segmentation."""
 
 from dss_broker.messages import Label
 from dss_inference.ct.counting import voxels_by_value
@@ -14,9 +14,10 @@ _SUSPECT_ML = 20.0
 
 
 def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
-    """The verdict on the lungs of the whole image; None if there is no lung.
+    """The assessment of the lungs of the complete image; None if there is no lung.
 
-    Raises InferenceError if the segmentation is not usable, or if no lung was found and there is air that may be lung.
+    Raises InferenceError if the segmentation is not usable, or if no lung was found but the image has air that may be
+    lung.
     """
     if lungs.signs is None:
         _require_no_suspect(lungs)
@@ -41,7 +42,9 @@ def _require_no_suspect(lungs: Lungs) -> None:
 
 
 def labels_of(found: Sides, voxel_ml: float) -> tuple[Label, ...]:
-    """The labels left and right, even if they are empty; or the label of a single lung whose side is not known."""
+    """The labels of the left and right lung, even of an empty one; or one label for a single lung whose side is not
+    known.
+    """
     counts = voxels_by_value(found)
     sides = (UNSIDED,) if counts[UNSIDED] else (LEFT, RIGHT)
     return tuple(

@@ -15,9 +15,9 @@ _LIMITS = (
 def notes_on(
     quality: Quality | None, *, boxed: bool = False, empty: bool = False
 ) -> tuple[Note, ...]:
-    """The notes; the verdict comes first.  ``quality`` is None if no lung was found.
+    """Notes for the user, the verdict first.  ``quality`` is None if no lung was found.
 
-    ``boxed``: the user marked a box; ``empty``: that box contains no lung.
+    ``boxed``: the user marked a box.  ``empty``: that box contains no lung.
     """
     if quality is None:
         return (Note(level="warning", text=NO_LUNG),)

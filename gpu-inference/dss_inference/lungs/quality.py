@@ -1,4 +1,4 @@
-"""Assesses a lung segmentation: signs that its user should check it."""
+"""Assesses a lung segmentation: finds signs that it may be wrong, and decides the verdict."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,9 @@ TEXT_NAME, JSON_NAME = "quality.txt", "quality.json"
 
 @dataclass(frozen=True, kw_only=True)
 class _Most:
-    """Limits that depend on whether left and right can be compared; shares as in ``Signs``."""
+    """The largest accepted values of signs, which are higher or lower depending on whether left and right can be
+    compared.  Shares are as in ``Signs``.
+    """
 
     behind: float
     before: float
@@ -70,8 +72,8 @@ class Flag:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """The assessment.  ``volumes_ml`` by label; ``median_hu`` of the whole segmentation; ``borders`` of the image that
-    it reaches.
+    """The assessment of a segmentation.  ``volumes_ml`` is by label; ``median_hu`` is that of all lung voxels;
+    ``borders`` are the borders of the image that the lungs touch.
     """
 
     volumes_ml: dict[str, float]
@@ -154,7 +156,7 @@ def _sign_flags(signs: Signs) -> Iterator[Flag]:
 
 
 def _dark(signs: Signs) -> str:
-    """What is unusually dark, as the beginning of a sentence; empty if nothing is."""
+    """The beginning of a sentence that names the unusually dark places; "" if there are none."""
     if signs.empty > MOST_EMPTY:
         return f"{signs.empty:.0%} of the lungs, or more, is as dark as air and shows no vessels"
     if signs.pocket > MOST_POCKET:
@@ -176,7 +178,7 @@ def _borders(found: Sides) -> Iterator[str]:
 
 
 def _median_hu(found: Sides, hu: npt.NDArray[np.int16]) -> float:
-    """The median of at most a million voxels, evenly spread."""
+    """The median HU of the lungs, from at most a million evenly spread voxels."""
     places = np.flatnonzero(found)
     return float(np.median(hu.ravel()[places[:: len(places) // _SAMPLES + 1]]))
 
@@ -207,7 +209,7 @@ def _side_unknown(*, part: bool) -> Flag:
 
 
 def _size_flags(labels: Sequence[Label], signs: Signs, *, cut: bool) -> Iterator[Flag]:
-    """Flags about the volumes.  ``cut``: the view shows only a part of the lungs, which may be small."""
+    """Flags for unusual volumes.  ``cut``: the view shows only a part of the lungs, so a small volume is no sign."""
     total_ml = sum(label.volume_ml for label in labels)
     small = not cut and (total_ml < USUAL_ML[0] or not USUAL_FILL[0] < signs.fill < USUAL_FILL[1])
     if small or total_ml > USUAL_ML[1]:

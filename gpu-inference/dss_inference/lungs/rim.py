@@ -1,4 +1,4 @@
-"""Chains of parts that reach the border of the view, from slice to slice."""
+"""Links parts of slices that touch the border of the view into chains, from slice to slice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ _OVERLAP = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """Parts of neighbouring slices that overlap.
+    """A group of overlapping parts in consecutive slices.
 
-    ``parts`` are values of the labels.  ``solidity`` is the area divided by that of the convex hulls: near 1 for
-    sections of a lung, small for what surrounds a body.  ``corner`` and ``across`` are the fractions of the area in
-    parts that contain one corner of the slice, and both corners of its front or of its back.  ``slices`` is the number
-    of slices from the first to the last.  ``sameness`` is the overlap of its sections at the ends and in the middle: 1
-    if it is equal through the whole view, as a table is.
+    ``parts`` are values of the label array.  ``area`` is in voxels.  ``solidity`` is the area divided by that of the
+    convex hulls: near 1 for sections of a lung, small for air around a body.  ``corner`` and ``across`` are fractions
+    of the area: of parts that contain a corner of the slice, and of parts that contain both corners of its front or
+    back edge.  ``slices`` is the number of slices from the first to the last.  ``sameness`` compares the first,
+    middle and last section: 1 if they are equal, as those of a table are.
     """
 
     parts: tuple[int, ...]
@@ -41,13 +41,15 @@ class Chain:
 
 
 def labelled(flags: Flags) -> tuple[Labels, int]:
-    """Connected parts of each slice separately, and their number; 0 is the background."""
+    """Label the connected parts of each slice separately.  Returns the labels, 0 for the background, and the number
+    of parts.
+    """
     label, count = ndi.label(flags, IN_SLICE)
     return label, int(count)
 
 
 def rim_of(label: Labels, padding: Flags) -> list[int]:
-    """Labels that touch the side of a slice or the padding."""
+    """The labels of parts that touch the side of a slice or the padding."""
     sides = (label[:, 0], label[:, -1], label[:, :, 0], label[:, :, -1])
     ends = [side.ravel() for side in sides]
     if padding.any():
@@ -56,7 +58,9 @@ def rim_of(label: Labels, padding: Flags) -> list[int]:
 
 
 def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
-    """The chains of the parts ``rim``."""
+    """Link those parts of neighbouring slices whose labels are in ``rim`` and that overlap; yields one Chain for each
+    group.
+    """
     if not rim:
         return
     boxes = ndi.find_objects(label)
@@ -78,8 +82,8 @@ def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
 
 
 def _sameness(label: Labels, parts: list[int], boxes: list[tuple[slice, ...]]) -> float:
-    """The smaller intersection over union of two pairs of slices: first and middle, middle and last.  Labels grow from
-    slice to slice.
+    """The smaller one of two overlaps (intersection over union): of the first and middle section, and of the middle
+    and last one.  Relies on labels that increase from slice to slice.
     """
     ends = [boxes[parts[i] - 1][0].start for i in (0, len(parts) // 2, -1)]
     first, middle, last = (np.isin(label[z], parts) for z in ends)
@@ -114,8 +118,8 @@ def _linked(label: Labels, rim: list[int], areas: Labels) -> list[list[int]]:
 
 
 def _pairs(below: Labels, above: Labels, areas: Labels) -> Labels:
-    """Pairs of overlapping parts of two slices, by their positions in the rim; the overlap is at least _OVERLAP of the
-    smaller one.
+    """Pairs of overlapping parts of two neighbouring slices, as positions in the list of rim labels.  The overlap is
+    at least _OVERLAP of the smaller part.
     """
     both = (below > 0) & (above > 0)
     keys = below[both] * (areas.size + 1) + above[both]

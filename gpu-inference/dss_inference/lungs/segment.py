@@ -35,8 +35,8 @@ Step = Callable[[float, str], None]
 class Lungs:
     """The result of ``lungs_in``.  ``sides`` is the segmentation; ``air_hu`` is the HU of air in this image.
 
-    ``gas_ml`` is air in the body, without the airways, that was not taken for lung; ``suspect_ml`` is the part of it
-    that may be lung, and if no lung was found all else that may be.
+    ``gas_ml`` is the volume of air in the body, without the airways, that was not segmented as lung.  ``suspect_ml``
+    is the volume of it that may be lung; if no lung was found, it includes denser tissue that may be lung.
     """
 
     sides: Sides
@@ -104,7 +104,7 @@ def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner)
 
 
 def _closing_mm(view: View, lungs: Flags) -> float:
-    """Radius of the closing over vessels and the hilum, which is smaller for an infant's lungs."""
+    """Radius in millimetres of the closing over vessels and the hilum.  It is smaller for an infant's lungs."""
     longest_mm = max(
         (part.stop - part.start) * s
         for part, s in zip(box_around(lungs, (0, 0, 0)), view.spacing_mm, strict=True)
@@ -115,8 +115,10 @@ def _closing_mm(view: View, lungs: Flags) -> float:
 def _shares(
     sides: Sides, tubes: Flags, spacing_mm: Triple, closing_mm: float
 ) -> tuple[Sides, Sides]:
-    """The lungs closed over vessels, for ``Runner.refine``: NEAR or CERTAIN (the inside, and voxels that closing
-    added), and the sides, one voxel wider than the lungs.
+    """The input of ``Runner.refine``: the lungs with vessels closed, as NEAR or CERTAIN, and their sides, which
+    extend one voxel beyond the lungs.
+
+    CERTAIN are the inner voxels and those that the closing added.
     """
     wider = sides.copy()
     for side in (LEFT, RIGHT, UNSIDED):
@@ -138,7 +140,7 @@ def _closed(lung: Flags, taken: Flags, spacing_mm: Triple, closing_mm: float) ->
 
 
 def _factors(spacing_mm: Triple, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Size of the coarse blocks in voxels: some 2 mm, smaller if the view is as narrow as an infant's chest."""
+    """Size of the coarse blocks in voxels (z, y, x): some 2 mm, less if the view is as narrow as an infant's chest."""
     block_mm = _VIEW_MM * scale_of(shape, spacing_mm)
     z, y, x = (max(1, round(block_mm / s)) for s in spacing_mm)
     return z, y, x

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Decides which lung is the left one."""
+"""Assigns the lungs to the patient's left and right."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,7 +23,9 @@ _SHARE = 0.12
 _APART = 0.3
 """Smallest distance of the centres of two lungs, as a fraction of the width of both, at any age."""
 _LEVEL = 0.6
-"""Least ratio of the centres' distance from left to right to that in another direction; two lungs turned by up to about 50 degrees reach it."""
+"""Least ratio of the centres' distance from left to right to that in another direction; two lungs turned by up to
+about 50 degrees reach it.
+"""
 _DEEPEST_MM = 30.0
 _ACROSS_MIDLINE = 0.1
 
@@ -32,7 +34,9 @@ Sides: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The body in view.  ``middle_x`` is the voxel index of its middle; ``whole``: the view does not cut it at a side."""
+    """The body in view.  ``middle_x`` is the x index of its middle.  ``whole`` is True if the view does not cut the
+    body at its left or right.
+    """
 
     middle_x: float
     whole: bool
@@ -63,7 +67,7 @@ def sided(view: View, lungs: Flags, body: Body) -> Sides:
 
 
 def _side_of_one(lungs: Flags, body: Body) -> int:
-    """Side of a single lung; UNSIDED unless the whole body is in view and the lung is on one side of it."""
+    """Side of a single lung; UNSIDED unless the body is completely in view and the lung lies on one side of it."""
     x = np.nonzero(lungs)[2]
     left_share = float((x > body.middle_x).mean())
     if not body.whole or _ACROSS_MIDLINE < left_share < 1 - _ACROSS_MIDLINE:
@@ -72,7 +76,9 @@ def _side_of_one(lungs: Flags, body: Body) -> int:
 
 
 def _markers(lungs: Flags, spacing_mm: Triple) -> Sides:
-    """Cores of both lungs, by the weakest erosion that separates them.  All NONE if there are not two lungs."""
+    """Seeds of the left and the right lung, by the weakest erosion that separates the lungs.  All NONE if there are
+    not two lungs.
+    """
     for depth_mm in _EROSIONS_MM:
         label, count = ndi.label(eroded(lungs, spacing_mm, depth_mm))
         pair = _pair(label, count, spacing_mm)
@@ -85,7 +91,7 @@ def _markers(lungs: Flags, spacing_mm: Triple) -> Sides:
 
 
 def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tuple[int, int] | None:
-    """The two largest parts, the one with smaller x first, if they may be a pair of lungs."""
+    """The labels of the two largest parts, if they may be a pair of lungs.  The part with smaller x comes first."""
     sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
     if count < 2 or np.partition(sizes, -2)[-2] < _SHARE * sizes.sum():
         return None
@@ -101,8 +107,8 @@ def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tup
 
 
 def _grown(lungs: Flags, markers: Sides, spacing_mm: Triple) -> Sides:
-    """Assign each voxel of the lungs to LEFT or RIGHT, by a watershed from the cores, which meet where the lungs are
-    thinnest.
+    """Assign each voxel of the lungs to LEFT or RIGHT by a watershed from ``markers``.  The two regions meet where
+    the lungs are thinnest.
     """
     depth = np.minimum(distance_mm(~lungs, spacing_mm), _DEEPEST_MM)
     flooded = sitk.MorphologicalWatershedFromMarkers(

@@ -33,16 +33,15 @@ _LEAST_ML = 50.0
 """Of a lung whose ends and wall are looked at."""
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
 _SHARE_LEFT = (0.38, 0.54)
-"""Fractions of the left lung in both, in health; the heart takes space from the left lung.  Unevenness is measured about
-this patient's own, or the nearest of these.
+"""Fractions of the left lung in both, in health; the heart takes space from the left lung.  Unevenness is measured
+about this patient's own, or the nearest of these.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Input on one grid: ``sides`` is the segmentation, ``air`` the air in the body outside the airways.
-
-    ``clear_hu``: HU of air in this image far from everything else.
+    """The input of the measurements, on one grid.  ``sides`` is the segmentation, ``air`` the air in the body outside
+    the airways.  ``clear_hu`` is the HU of air in this image far from all tissue.
     """
 
     view: View
@@ -52,17 +51,17 @@ class Seen:
 
     @cached_property
     def smooth(self) -> npt.NDArray[np.float32]:
-        """As in ``View``."""
+        """Mean HU of the 27 voxels around each voxel, as in ``View``."""
         return self.view.smooth
 
     @cached_property
     def bone(self) -> Flags:
-        """As ``bone_in`` says."""
+        """Voxels of bone, by ``bone_in``."""
         return bone_in(self.view.hu, self.smooth)
 
     @cached_property
     def to_side(self) -> Flags:
-        """As ``open_to_side`` says."""
+        """Voxels that are open to the image's side, by ``open_to_side``."""
         return open_to_side(self.view)
 
 
@@ -70,14 +69,15 @@ class Seen:
 class Signs:
     """Shares 0..1 of the lungs' volume.
 
-    ``empty``: as dark and even as air; ``pocket``: the largest place that is nearer to air than to the lungs' median; ``dense``: more so than lung; ``leaked``: as dark, and open to the image's
-    side; ``haze``: blocks that are denser than lung and lighter than flesh, anywhere in the body; ``open``: of any
-    density, and open to the image's side; ``gas``: closed-in air that was not taken for lung (may be above 1).
-    ``uneven``: how much the sections of left and right differ in different ways from slice to slice, at the best tilt,
-    None where there are not both; ``left``: the left one's part of both, None also where the view cuts them at the side.
-    ``behind``, ``before``, ``beside``: what is neither lung nor wall between the lungs and the ribs (may be above 1);
-    ``blunt``: how flat a lung ends, 0..1, as ``bluntness`` says.  ``fill``: volume through the cube of the width.  ``cut_at_side``: in many
-    slices the view cuts lung at its left or right; ``bases_alone``: it cuts the lungs at the head where they are wide.
+    ``empty``: as dark and even as air; ``pocket``: the largest place that is nearer to air than to the lungs' median;
+    ``dense``: more so than lung; ``leaked``: as dark, and open to the image's side; ``haze``: blocks that are denser
+    than lung and lighter than flesh, anywhere in the body; ``open``: of any density, and open to the image's side;
+    ``gas``: closed-in air that was not taken for lung (may be above 1).  ``uneven``: how much the sections of left
+    and right differ in different ways from slice to slice, at the best tilt, None where there are not both; ``left``:
+    the left one's part of both, None also where the view cuts them at the side.  ``behind``, ``before``, ``beside``:
+    what is neither lung nor wall between the lungs and the ribs (may be above 1); ``blunt``: how flat a lung ends,
+    0..1, as ``bluntness`` says.  ``fill``: volume through the cube of the width.  ``cut_at_side``: in many slices the
+    view cuts lung at its left or right; ``bases_alone``: it cuts the lungs at the head where they are wide.
     """
 
     empty: float = 0.0
@@ -99,7 +99,9 @@ class Signs:
 
 
 def signs_of(seen: Seen, gas_ml: float) -> Signs:
-    """The signs of segmented lungs, which must not be empty; ``gas_ml`` as ``other_air_ml`` says."""
+    """Measure the signs of segmented lungs, which must not be empty.  ``gas_ml`` is the first value of
+    ``other_air_ml``.
+    """
     found = seen.sides > 0
     count = float(found.sum())
     core = ndi.binary_erosion(found, border_value=1)
@@ -130,7 +132,9 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
 
 
 def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
-    """What is neither lung nor wall between lungs and ribs, through the volume of the lungs."""
+    """Volume of tissue between lungs and ribs that is neither lung nor chest wall, divided by the volume of the
+    lungs.  ``ways`` are lungs with the direction to look in.
+    """
     air = seen.to_side & (seen.view.hu < TISSUE_HU)
     spacing_mm = seen.view.spacing_mm
     found_ml = [outside_ml(lung, seen.bone, air, spacing_mm, way) for lung, way in ways]
@@ -143,10 +147,11 @@ def _side_way(seen: Seen, side: int) -> Way:
 
 
 def other_air_ml(seen: Seen) -> tuple[float, float]:
-    """Volume of air in the body that was not taken for lung, and of the part of it that may be lung.
+    """Two volumes in millilitres: of air in the body that was not segmented as lung, and of the part of it that may
+    be lung.
 
-    That part is all of it if it is more than bowels contain.  Otherwise it is those parts that are less even than gas,
-    and reach the last slice with tissue, where the view may cut lung.
+    If there is more air than bowels contain, all of it may be lung.  Otherwise only those parts may be that are less
+    even than gas and reach the last slice with tissue, where the view may cut lung.
     """
     other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~seen.to_side
     other_ml = float(other.sum()) * seen.view.voxel_ml
@@ -161,7 +166,7 @@ def other_air_ml(seen: Seen) -> tuple[float, float]:
 
 
 def left_out_ml(seen: Seen) -> float:
-    """What has lung's density and is neither lung nor air in the body, in thick parts that have flesh beside them."""
+    """Volume of thick parts next to flesh that have lung's density and are neither lung nor air in the body."""
     between = (seen.smooth > seen.clear_hu + ABOVE_AIR_HU) & (seen.smooth < _DENSE_HU)
     rest = between & (seen.sides == 0) & ~seen.air & ~seen.to_side
     return float(walled_parts(seen.view, rest, THICK_MM).sum()) * seen.view.voxel_ml
@@ -173,7 +178,7 @@ def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:
 
 
 def _empty(seen: Seen) -> Flags:
-    """The inside of regions that are as dark and as even as air over 2 cm, without small pockets."""
+    """The inner voxels of regions that are as dark and as even as air over 2 cm.  Small pockets are left out."""
     spread = ndi.maximum_filter(seen.smooth, 3) - ndi.minimum_filter(seen.smooth, 3)
     even = (spread < _EVEN_HU) & (seen.smooth < seen.clear_hu + _EMPTY_ABOVE_AIR_HU) & seen.air
     label, count = ndi.label(ndi.binary_opening(even, _BLOCK))
@@ -184,10 +189,10 @@ def _empty(seen: Seen) -> Flags:
 
 
 def _pocket(seen: Seen, core: Flags) -> float:
-    """Number of voxels of the largest place that is nearer to air than to the median of the lungs; 0 in lungs that are
-    themselves nearly as dark as air.
+    """Number of voxels of the largest place whose mean HU is nearer to air than to the median of the lungs.  It is 0
+    if the lungs themselves are nearly as dark as air.
 
-    Means over some 2 cm are compared, so that it does not depend on noise as evenness does.
+    Means over some 2 cm are compared, so that noise has less influence than on evenness.
     """
     above_air = ndi.uniform_filter(seen.smooth, 3) - seen.clear_hu
     median = float(np.median(above_air[core])) if core.any() else 0.0
@@ -203,13 +208,17 @@ def _is_cut_at_side(found: Flags) -> bool:
 
 
 def _are_bases_alone(found: Flags) -> bool:
-    """True if the view cuts the lungs at the head where they are wide.  Blank slices are left out of ``found``."""
+    """True if the view cuts the lungs at the head where they are wide, so that it shows only their bases.  ``found``
+    must not contain blank slices.
+    """
     areas = found.sum(axis=(1, 2))
     return bool(areas.size and areas[-1] > _WIDE * areas.max())
 
 
 def _uneven(seen: Seen) -> float:
-    """Unevenness of left and right: the minimum over tilts of the patient to the left or right."""
+    """How differently left and right change from slice to slice: the minimum over tilts of the patient to the left or
+    right.
+    """
     z, _, x = np.nonzero(seen.sides)
     is_left = seen.sides[seen.sides > 0] == LEFT
     dz, _, dx = seen.view.spacing_mm

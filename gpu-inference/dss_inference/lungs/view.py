@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""The image at a resolution of about 2 mm, on which the rules work, and operations on it."""
+"""The image at a resolution of about 2 mm, on which the rules work, with operations on arrays of that size."""
 
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
@@ -35,16 +35,16 @@ class View:
 
     @property
     def smooth(self) -> npt.NDArray[np.float32]:
-        """Each voxel's HU as the mean of the 27 around it."""
+        """The mean HU of the 27 voxels around each voxel."""
         return np.asarray(ndi.uniform_filter(self.hu.astype(np.float32), 3))
 
     @property
     def scale(self) -> float:
-        """As in ``scale_of``."""
+        """Size of the patient relative to an adult, by ``scale_of``."""
         return scale_of(self.hu.shape, self.spacing_mm)
 
     def steps(self, length_mm: float) -> tuple[int, int, int]:
-        """How many voxels make ``length_mm`` along (z, y, x), one at least."""
+        """The number of voxels in ``length_mm`` along (z, y, x), at least 1."""
         z, y, x = (max(1, round(length_mm / s)) for s in self.spacing_mm)
         return z, y, x
 
@@ -63,20 +63,22 @@ def thinned(values: npt.NDArray[T], steps: tuple[int, int, int]) -> npt.NDArray[
 
 
 def spread(flags: Flags, steps: tuple[int, int, int], shape: tuple[int, ...]) -> Flags:
-    """``flags`` of a thinned grid, each for all the voxels that it stands for."""
+    """``flags`` of a thinned grid, repeated for all voxels of the original grid of ``shape``.  Inverse of
+    ``thinned``.
+    """
     for axis, k in enumerate(steps):
         flags = flags.repeat(k, axis)
     return flags[tuple(slice(n) for n in shape)]
 
 
 def scale_of(shape: tuple[int, ...], spacing_mm: Triple) -> float:
-    """1 for a view of an adult, less for one that is as narrow as an infant's chest."""
+    """Size of the patient relative to an adult: 1 for an adult's chest, less if the view is as narrow as an infant's."""
     across_mm = max(n * s for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
     return min(1.0, across_mm / _LEAST_ACROSS_MM)
 
 
 def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:
-    """Distance from each voxel to the nearest set one, 0 there; infinite if none is set."""
+    """Distance of each voxel from the nearest set voxel, in millimetres; 0 for set voxels, infinite if none is set."""
     if not flags.any():
         return np.full(flags.shape, np.inf, np.float32)
     image = sitk.GetImageFromArray(flags.astype(np.uint8))
@@ -87,8 +89,8 @@ def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:
 
 
 def open_to_side(view: View) -> Flags:
-    """Voxels from which most of the four directions along rows and columns of the slice reach its side without meeting
-    tissue.
+    """Voxels that see the side of their slice without tissue in between, in most of the four directions along rows
+    and columns.
     """
     tissue = view.hu > TISSUE_HU
     ways = np.zeros(tissue.shape, np.uint8)
@@ -100,12 +102,16 @@ def open_to_side(view: View) -> Flags:
 
 
 def eroded(flags: Flags, spacing_mm: Triple, depth_mm: float) -> Flags:
-    """Voxels more than ``depth_mm`` inside.  Voxels beyond the image's border count as set."""
+    """The set voxels that are more than ``depth_mm`` from all voxels that are not set.  Voxels beyond the image count
+    as set.
+    """
     return flags & (distance_mm(~flags, spacing_mm) > depth_mm)
 
 
 def closed(flags: Flags, spacing_mm: Triple, gap_mm: float) -> Flags:
-    """``flags`` with notches and holes of up to about twice ``gap_mm`` filled.  The image's border closes nothing."""
+    """``flags`` with notches and holes filled that are up to about twice ``gap_mm`` wide.  The border of the image
+    does not count as a wall.
+    """
     pad = [int(np.ceil(gap_mm / s)) + 1 for s in spacing_mm]
     padded = np.pad(flags, [(p, p) for p in pad])
     grown = distance_mm(padded, spacing_mm) <= gap_mm
@@ -115,9 +121,8 @@ def closed(flags: Flags, spacing_mm: Triple, gap_mm: float) -> Flags:
 
 
 def walled_parts(view: View, flags: Flags, least_mm: float) -> Flags:
-    """Connected parts that somewhere reach ``least_mm`` from all that is not set, and have flesh around a fifth of them or more.
-
-    What is beyond the image counts as set.
+    """The connected parts that are at least ``least_mm`` deep somewhere, and border on flesh along a fifth of their
+    surface or more.  Voxels beyond the image count as set.
     """
     label, count = ndi.label(flags)
     if not count:

@@ -1,7 +1,7 @@
-"""Measures what lies between found lungs and the ribs, and how the lungs end.
+"""Measures the tissue between the lungs and the ribs, and the shape of the lungs' ends.
 
-Lung reaches the ribs behind it and beside it at any height.  Consolidation, fluid and collapse leave tissue there that
-is as dense as flesh, and that nothing else tells from flesh where there is no other lung to compare with.
+Lung reaches the ribs behind it and beside it at every height.  Consolidation, fluid and collapse leave tissue there
+that is as dense as flesh.  Without another lung to compare with, only its position shows that it is not flesh.
 """
 
 from enum import StrEnum
@@ -42,7 +42,7 @@ class Way(StrEnum):
 
 
 def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> Flags:
-    """Bone, and what is as dense; ``smooth``: each voxel's HU as the mean of the 27 around it."""
+    """Voxels of bone, and of anything as dense.  ``smooth`` is the mean HU of the 27 voxels around each voxel."""
     flesh = np.flatnonzero(smooth > TISSUE_HU)
     few = flesh[:: flesh.size // _SAMPLES + 1]
     noise_hu = 1.48 * np.median(np.abs(hu.ravel()[few] - smooth.ravel()[few])) if few.size else 0.0
@@ -50,11 +50,12 @@ def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> Flags
 
 
 def outside_ml(lung: Flags, bone: Flags, air: Flags, spacing_mm: Triple, way: Way) -> float:
-    """Volume of what is neither lung nor wall between ``lung``, of one side, and the next ``bone`` on ``way``.
+    """Volume in millilitres of tissue between ``lung``, of one side, and the nearest ``bone`` in the direction
+    ``way`` that is neither lung nor chest wall.  ``air`` is the air around the body.
 
-    ``air`` is that around the body.  Nothing is counted where no bone is in view; on the way to the back and front, in
-    the third of each slice of the lung that lies towards the middle, beside heart and spine; and on the way to the
-    front, in the lower part of the lung, behind heart and liver.
+    Not counted are columns without bone in view.  Towards back and front, the third of each slice of the lung that is
+    nearest to the body's middle is left out, because heart and spine are there; towards the front also the lower part
+    of the lung, because heart and liver are there.
     """
     scale = _scale(lung, spacing_mm)
     dz, dy, dx = spacing_mm
@@ -82,7 +83,9 @@ def outside_ml(lung: Flags, bone: Flags, air: Flags, spacing_mm: Triple, way: Wa
 def _counted(
     gap_mm: npt.NDArray[np.float64], known: Flags, there: Flags, scale: float, way: Way
 ) -> float:
-    """Sum of the gaps that count.  Larger ones do, too, if the lung reaches the ribs hardly anywhere."""
+    """Sum of the gaps in ``gap_mm`` that are not chest wall.  Very wide gaps are left out, unless the lung hardly
+    reaches the ribs anywhere.
+    """
     least_mm, most_mm = (mm * scale for mm in _GAP_MM)
     reaches = (known & (gap_mm < least_mm)).any(axis=0)
     if reaches.sum() > _FEW * known.any(axis=0).sum():
@@ -95,9 +98,10 @@ def _counted(
 
 
 def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
-    """The greatest rise or fall of the area of the sections of ``lung``, of one side, over some 12 mm, through its largest section.
+    """How abruptly ``lung``, of one side, ends: the greatest change of its cross-section over some 12 mm, divided by
+    its largest cross-section.  It is 1 for a lung with flat ends.
 
-    1 for a lung with flat ends.  ``shown``: the slices that show anything; a lung that the view or blank slices cut has no end there.
+    ``shown`` are the slices that are not blank.  An end that the view or blank slices cut does not count.
     """
     areas = lung[shown].sum(axis=(1, 2)).astype(np.float64)
     if not areas.any():  # no slice of it shows tissue
@@ -108,13 +112,13 @@ def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
 
 
 def outward(hu: npt.NDArray[np.int16]) -> Way:
-    """LEFT or RIGHT: the side on which the image shows more air or padding."""
+    """LEFT or RIGHT: the side of the image with more air or padding."""
     right, left = (float((hu[:, :, x] < TISSUE_HU).mean()) for x in (0, -1))
     return Way.LEFT if left > right else Way.RIGHT
 
 
 def _turned(flags: Flags, way: Way) -> Flags:
-    """``flags`` with ``way`` along the second axis."""
+    """``flags`` with its axes flipped or exchanged, so that the second axis points in the direction ``way``."""
     match way:
         case Way.BACK:
             return flags
@@ -127,13 +131,13 @@ def _turned(flags: Flags, way: Way) -> Flags:
 
 
 def _scale(lung: Flags, spacing_mm: Triple) -> float:
-    """1 for a lung of an adult, less for one that is shorter."""
+    """Size of the lung relative to an adult's: 1 for an adult, less for a shorter lung."""
     box = box_around(lung, (0, 0, 0))
     longest_mm = max((part.stop - part.start) * s for part, s in zip(box, spacing_mm, strict=True))
     return min(1.0, float(longest_mm) / _LONG_MM)
 
 
 def _first(flags: Flags) -> npt.NDArray[np.int64]:
-    """The first set row of each column of each slice, or the number of rows."""
+    """Index of the first set row in each column of each slice; the number of rows if none is set."""
     there = flags.any(axis=1)
     return np.asarray(np.where(there, flags.argmax(axis=1), flags.shape[1]), np.int64)

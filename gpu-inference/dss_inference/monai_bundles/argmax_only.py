@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Recognises postprocessing that takes the largest channel, and keeps its labels from being interpolated."""
+"""Recognises postprocessing that only takes the largest channel, and prevents interpolation of its labels."""
 
 from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Activationsd, AsDiscreted, Invertd
@@ -13,8 +13,8 @@ _CHANNEL_STEPS = (Activationsd, AsDiscreted)
 
 
 def needs_only_argmax(postprocess: Compose) -> bool:
-    """True if the postprocessing takes the largest channel, what it does before needs no channels, and no step after
-    it would be left out by ``without_argmax``.
+    """True if the postprocessing takes the largest channel and uses the channels for nothing else, so that
+    ``without_argmax`` keeps all its other steps.
     """
     steps = list(postprocess.transforms)
     for number, step in enumerate(steps):
@@ -32,13 +32,13 @@ def _is_sigmoid(step: Transform) -> bool:
 
 
 def inverts(postprocess: Compose) -> bool:
-    """True if the postprocessing goes back to the image's grid."""
+    """True if the postprocessing resamples the answer to the image's grid."""
     return any(isinstance(step, Invertd) for step in postprocess.transforms)
 
 
 def without_argmax(postprocess: Compose) -> Compose:
-    """The postprocessing without activation and argmax; inversion uses the nearest value, since labels must not be
-    interpolated.
+    """The postprocessing without activation and argmax.  Its inversion uses nearest-neighbour interpolation, because
+    labels must not be averaged.
     """
     return Compose(
         [_nearest(s) for s in postprocess.transforms if not isinstance(s, _CHANNEL_STEPS)]
@@ -46,8 +46,8 @@ def without_argmax(postprocess: Compose) -> Compose:
 
 
 def without_interpolated_labels(postprocess: Compose) -> Compose:
-    """The postprocessing; an inversion after an argmax uses the nearest value, since the value
-    half-way between the labels 0 and 2 would be the unrelated label 1.
+    """The postprocessing, with nearest-neighbour interpolation in each inversion after an argmax.  Otherwise the mean
+    of the labels 0 and 2 would be the unrelated label 1.
     """
     steps: list[Transform] = []
     for step in postprocess.transforms:

@@ -37,13 +37,13 @@ def best_boxes(boxes: Sequence[DetectedBox], least_score: float, most: int) -> l
 
 
 def centre_mm(box: DetectedBox, affine: Floats) -> tuple[float, float, float]:
-    """The centre in LPS; ``affine`` (4x4) maps indices of the prepared image to RAS."""
+    """The centre of the box in LPS, in millimetres; ``affine`` (4x4) maps indices of the prepared image to RAS."""
     x, y, z, _ = LPS_TO_RAS @ affine @ np.append(box.centre, 1.0)
     return float(x), float(y), float(z)
 
 
 def diameter_mm(box: DetectedBox, affine: Floats) -> float:
-    """The mean of its three sides."""
+    """The mean of the box's three sides, in millimetres."""
     voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
     return float(np.mean(2 * box.half * voxel_mm))
 
@@ -51,7 +51,8 @@ def diameter_mm(box: DetectedBox, affine: Floats) -> float:
 def ellipsoids(
     boxes: Sequence[DetectedBox], to_prepared: Floats, shape: tuple[int, ...]
 ) -> npt.NDArray[np.uint8]:
-    """A label map (x, y, z): 1 in the first box's ellipsoid, 2 in the second, ...; the first covers the others.
+    """A label map (x, y, z) with 1 in the ellipsoid of the first box, 2 in that of the second, and so on.  Where two
+    overlap, the earlier box wins.
 
     ``to_prepared`` (4x4) maps indices of the image, which has ``shape``, to those of the prepared image.
     """
@@ -65,7 +66,9 @@ def ellipsoids(
 def _ellipsoid(
     box: DetectedBox, to_prepared: Floats, shape: tuple[int, ...]
 ) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
-    """A part of the image, and the voxels of it that are in the ellipsoid: at least one."""
+    """The part of the image around the box, and the voxels of that part that are in the box's ellipsoid: at least
+    one.
+    """
     part = _around(box, np.asarray(np.linalg.inv(to_prepared), np.float64), shape)
     index = np.stack(np.meshgrid(*(np.arange(p.start, p.stop) for p in part), indexing="ij"))
     places = np.tensordot(to_prepared[:3, :3], index, 1) + to_prepared[:3, 3, None, None, None]

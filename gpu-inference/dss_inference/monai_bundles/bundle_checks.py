@@ -1,4 +1,4 @@
-"""Finds faults that prevent a bundle from being served, as sentences.  Runs none of its code and loads no torch."""
+"""Finds faults for which a bundle cannot be served, as sentences.  Runs none of the bundle's code and loads no torch."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def problems(root: Path) -> list[str]:
 
 
 def _read_or_note(read: Callable[[Path], Config], root: Path, found: list[str]) -> Config:
-    """The result of ``read``; {} if it fails, with the reason added to ``found``."""
+    """The result of ``read``.  If that fails, adds the reason to ``found`` and returns {}."""
     try:
         return read(root)
     except InferenceError as error:
@@ -129,7 +129,7 @@ def _has_transforms(part: object) -> bool:
 
 
 def _missing_packages(root: Path, config: Config) -> Iterator[str]:
-    """Python packages that its configuration uses and that are not installed."""
+    """The Python packages that the configuration uses and that are not installed."""
     for name in sorted(_packages(config)):
         if name == "scripts" or (root / name).is_dir():
             if not (root / name).is_dir():

@@ -1,6 +1,8 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Makes the parts of a bundle from its configuration.  Runs its code: only an administrator installs bundles."""
+"""Makes the parts of a bundle from its configuration.  This runs the bundle's code, so only an administrator may
+install bundles.
+"""
 
 import sys
 import warnings
@@ -22,7 +24,9 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.utils\
 
 
 class ScriptedNetwork(torch.nn.Module):
-    """A module around TorchScript, which accepts no hooks itself.  Raises RuntimeError if the file holds none."""
+    """A module that wraps a TorchScript network, because TorchScript itself accepts no hooks.  Raises RuntimeError if
+    the file contains no network.
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -85,7 +89,7 @@ def _has_side_effects(name: str) -> bool:
 
 
 def _with_channel_axis(config: dict[str, Any]) -> dict[str, Any]:
-    """Add a channel axis first, as the loader would, if no transform adds it."""
+    """Add the channel axis in front of the other axes, as MONAI's loader would, if no transform adds it."""
     steps = config["preprocessing"]["transforms"]
     if any("ChannelFirst" in str(step.get("_target_", "")) for step in steps):
         return config
@@ -94,7 +98,9 @@ def _with_channel_axis(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find_own_package(folder: BundleFolder) -> None:
-    """Make the bundle's own package importable.  All are named ``scripts``, so a process can hold one such bundle."""
+    """Make the bundle's own Python package importable.  All bundles name it ``scripts``, so a process can use only
+    one bundle that has it.
+    """
     if not (folder.root / _OWN_PACKAGE).is_dir() or not _calls_own_package(folder):
         return
     known = getattr(sys.modules.get(_OWN_PACKAGE), "__path__", [str(folder.root / _OWN_PACKAGE)])

@@ -32,7 +32,7 @@ _REFERENCE = re.compile(r"@([A-Za-z_]\w*)")
 
 
 def config_file(root: Path) -> Path | None:
-    """The file of the inference configuration; None if there is none."""
+    """The path of the inference configuration; None if there is none."""
     names = ("inference.json", "inference.yaml", "inference.yml")
     return next(
         (root / "configs" / name for name in names if (root / "configs" / name).is_file()), None
@@ -40,7 +40,7 @@ def config_file(root: Path) -> Path | None:
 
 
 def weights_in(root: Path) -> Path | None:
-    """The file of the weights; None if there is none."""
+    """The path of the weights; None if there are none."""
     return next((p for p in (root / "models" / name for name in WEIGHTS) if p.is_file()), None)
 
 
@@ -85,7 +85,7 @@ def out_channels(config: Config) -> int | None:
 
 
 def used_parts(config: Config) -> tuple[str, ...]:
-    """The entries that are used, besides those that they refer to."""
+    """The names of the entries that this program uses.  Entries that they refer to are not included."""
     return _DETECTION if is_detection(config) else _SEGMENTATION
 
 
@@ -119,7 +119,9 @@ def _mapping(path: Path) -> Config:
 
 
 def _change(config: Config, path: str, value: object) -> None:
-    """Set the entry at ``path``.  Raises InferenceError if neither it nor a component around it exists."""
+    """Set the entry at ``path`` to ``value``.  Raises InferenceError unless the entry exists or belongs to a
+    component.
+    """
     *way, last = re.split(r"#|::", path)
     here: Any = config
     try:
@@ -139,7 +141,7 @@ def _key(here: object, key: str) -> Any:
 
 
 def _disable_file_transforms(part: object) -> None:
-    """Disable the transforms of files; the others keep their numbers."""
+    """Disable the transforms that read or write files.  They stay in the list, so that the others keep their numbers."""
     found = part.get("transforms") if isinstance(part, dict) else None
     transforms = found if isinstance(found, list) else []
     for number, transform in enumerate(transforms):

@@ -44,7 +44,7 @@ MOST = 50
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """``voxels`` are in the order of ``Ct.hu``."""
+    """Findings with their label map.  ``voxels`` is in the order of ``Ct.hu``."""
 
     voxels: npt.NDArray[np.uint8]
     findings: tuple[Finding, ...]
@@ -117,7 +117,7 @@ class MonaiDetection:
     def _boxes(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
     ) -> tuple[list[bx.DetectedBox], npt.NDArray[np.float64]]:
-        """Boxes in the prepared image, and the affine (4x4) from its indices to RAS."""
+        """The boxes, in indices of the prepared image, and the affine (4x4) from these indices to RAS."""
         stages.enter(0.05, "preparing the image")
         image = prepared_image(self._preprocess({self._key: as_tensor(ct)}), self._key)
         stages.enter(0.15, "running the network")
@@ -158,7 +158,9 @@ class MonaiDetection:
 def number_in(
     parameters: dict[str, str], name: str, default: float, least: float, most: float
 ) -> float:
-    """The number in a parameter.  Raises InferenceError unless it is in the range from ``least`` to ``most``."""
+    """The number in the parameter ``name``.  Raises InferenceError unless it is in the range from ``least`` to
+    ``most``.
+    """
     text = parameters.get(name, str(default))
     try:
         value = float(text)

@@ -29,16 +29,16 @@ class DetectorInference:
         """``detector`` is MONAI's ``RetinaNetDetector``, or one like it; ``memory`` is that of ``device``."""
         self._detector = detector
         self._inferer = detector.inferer
-        # No more windows than the bundle says: one may be as large as an image.
+        # At most as many windows as the bundle says, because a window may be as large as an image.
         own = int(getattr(self._inferer, "sw_batch_size", 1))
         self._batch = WindowBatch(first=own, most=own, memory=memory)
         windowed = self._inferer is not None
         self.fallback = MemoryFallback(detector, device, self._batch, memory, windowed=windowed)
 
     def inferer_for(self, image: torch.Tensor) -> SlidingWindowInferer | None:
-        """The inferer for an image (c, x, y, z) larger than one window, else None.
+        """The inferer for an image (c, x, y, z) that is larger than one window; None for a smaller one.
 
-        A single pass is quicker and has no borders between windows.
+        A single pass is quicker, and has no borders between windows.
         """
         inferer = self._inferer
         if inferer is None or math.prod(image.shape[1:]) <= math.prod(window_size(inferer)):
@@ -63,7 +63,7 @@ class DetectorInference:
             used.sw_batch_size, used.sw_device = attempt.batch, attempt.device
             used.device = (
                 inferer.device or attempt.sums_on
-            )  # a bundle may choose the device of its sums
+            )  # a bundle may choose the device on which outputs are summed
         on_device = image.to(attempt.device)
         (found,) = self._detector([on_device], use_inferer=inferer is not None)
         return self._as_boxes(found)

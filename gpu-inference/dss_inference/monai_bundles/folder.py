@@ -25,7 +25,9 @@ from dss_inference.monai_bundles.output_channels import Channels, channels_of, n
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFolder:
-    """``labels`` are names by value in the label map (of a detection: by class), the background left out."""
+    """The content of a bundle's folder.  ``labels`` are names by value in the label map, or by class for a detection;
+    the background is left out.
+    """
 
     root: Path
     metadata: dict[str, Any]
@@ -35,7 +37,7 @@ class BundleFolder:
 
     @property
     def name(self) -> str:
-        """The name of its queue."""
+        """The bundle's name, which is also that of its queue."""
         return self.root.absolute().name
 
     @property
@@ -62,7 +64,9 @@ def is_bundle(root: Path) -> bool:
 
 
 def read_folder(root: Path) -> BundleFolder:
-    """Read a bundle without checking it.  Without weights, ``weights`` is their place.  Raises InferenceError if it is no bundle."""
+    """Read a bundle without checking it.  If it has no weights, ``weights`` is the path where they belong.  Raises
+    InferenceError if the folder is no bundle.
+    """
     metadata, config = read_metadata(root), read_config(root)
     found = labels_of(metadata)
     return BundleFolder(
@@ -89,7 +93,7 @@ def read_metadata(root: Path) -> dict[str, Any]:
 
 
 def part_of(metadata: dict[str, Any], side: str, name: str) -> dict[str, Any]:
-    """An entry of ``network_data_format``; {} if there is none."""
+    """The entry ``name`` of the ``side`` (inputs or outputs) of ``network_data_format``; {} if there is none."""
     found: object = metadata
     for key in ("network_data_format", side, name):
         found = found.get(key) if isinstance(found, dict) else None
@@ -97,7 +101,7 @@ def part_of(metadata: dict[str, Any], side: str, name: str) -> dict[str, Any]:
 
 
 def labels_of(metadata: dict[str, Any]) -> dict[int, str]:
-    """Names by number, without 0 and without entries that have no number."""
+    """The names of labels by number, without 0 and without entries that have no number."""
     names = names_of(part_of(metadata, "outputs", "pred").get("channel_def"))
     return {value: name for value, name in names.items() if value > 0}
 
@@ -111,7 +115,7 @@ def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
 
 
 def not_installed(root: Path) -> str:
-    """A sentence: where to get the missing weights, as large_files.yml says."""
+    """A sentence that says where to get the missing weights, read from large_files.yml."""
     for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
         if (root / name).is_file():
             return _where_from(root / name)

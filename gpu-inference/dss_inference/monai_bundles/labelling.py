@@ -26,7 +26,9 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMap:
-    """``voxels`` are (z, y, x); ``hidden`` is the number of voxels of each value that a smaller label covers."""
+    """A label map.  ``voxels`` are (z, y, x); ``hidden`` is, by value, the number of voxels that a smaller label
+    covers.
+    """
 
     voxels: Labels
     hidden: dict[int, int]
@@ -35,14 +37,17 @@ class LabelMap:
 def label_map(
     pred: "torch.Tensor | npt.NDArray[Any]", channels: Channels, given: int, shape: tuple[int, ...]
 ) -> LabelMap:
-    """The label map of ``pred`` (c, x, y, z), the output of a network with ``given`` channels; ``shape`` is (z, y, x).
+    """Make the label map from ``pred`` (c, x, y, z), the postprocessed output of a network with ``given`` channels.
+    ``shape`` is (z, y, x).
 
     Raises InferenceError if the values do not determine the labels.
     """
     array = np.asarray(pred)
     if not np.isfinite(array).all():
         raise InferenceError(NOT_NUMBERS)
-    merged = len(array) == 1 and given > 1  # by the bundle's own postprocessing
+    merged = (
+        len(array) == 1 and given > 1
+    )  # the bundle's own postprocessing has merged the channels
     hidden: dict[int, int] = {}
     if channels.rule == Rule.INDEPENDENT and not merged:
         found, hidden = _passing(array, channels)
@@ -67,7 +72,9 @@ def _require_same_values(channels: Channels, *, merged: bool) -> None:
 
 
 def _require_whole(values: Floats) -> None:
-    """Raises InferenceError if labels were interpolated: half-way between 0 and 2 lies 1, which is another label."""
+    """Raises InferenceError if a value is no integer, because then labels were interpolated: the mean of 0 and 2 is
+    1, another label.
+    """
     if values.max() > 1 + _ROUNDING and any(
         np.abs(plane - np.rint(plane)).max() > _ROUNDING for plane in values
     ):
@@ -78,10 +85,11 @@ def _require_whole(values: Floats) -> None:
 
 
 def require_not_activated(lowest: float, highest: float, channels: Channels) -> None:
-    """Raises InferenceError if the postprocessing applies a sigmoid or softmax to what is a probability already.
+    """Raises InferenceError if the postprocessing would apply a sigmoid or softmax to values that are probabilities
+    already.
 
-    ``lowest`` and ``highest`` are those of the network's answers.  Logits of a whole image all between 0 and 1 would put
-    every voxel into every label.
+    ``lowest`` and ``highest`` are those of the network's output.  If all logits of an image were between 0 and 1, a
+    sigmoid would put every voxel into every label.
     """
     if channels.activated and lowest >= 0 and highest <= 1:
         raise InferenceError(
@@ -91,7 +99,9 @@ def require_not_activated(lowest: float, highest: float, channels: Channels) -> 
 
 
 def _require_apart(array: Floats) -> None:
-    """Raises InferenceError if channels of which the largest is to win are probabilities that overlap."""
+    """Raises InferenceError if the largest channel is to win, but the channels are probabilities that do not exclude
+    each other.
+    """
     if len(array) == 1 or array.min() < -_ROUNDING or array.max() > 1 + _ROUNDING:
         return
     if float(array.sum(axis=0).max()) > 1 + _OVERLAP:
@@ -102,7 +112,7 @@ def _require_apart(array: Floats) -> None:
 
 
 def _values(array: Floats) -> Labels:
-    """Labels from one channel that contains them, or from one channel for each."""
+    """The labels: the values of a single channel, or otherwise the number of the largest channel."""
     values = array[0] if len(array) == 1 else array.argmax(0)
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest.round() > MOST_LABELS:
@@ -113,8 +123,8 @@ def _values(array: Floats) -> Labels:
 
 
 def _passing(array: Floats, channels: Channels) -> tuple[Labels, dict[int, int]]:
-    """Each label where its channel passes the threshold, smaller labels over larger ones; and the number of hidden
-    voxels of each.
+    """Two results: the label of each voxel whose channel reaches the threshold, with smaller labels drawn over larger
+    ones; and by label the number of voxels that others cover.
     """
     _require_probabilities(array)
     only = len(array) == 1

@@ -1,4 +1,4 @@
-"""Runs a network with fewer windows at once, then on the CPU, until it fits into memory."""
+"""Runs a network with fewer windows in a batch, and finally on the CPU, until it fits into the memory."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """``batch`` windows at once on ``device``; their outputs are summed on ``sums_on``."""
+    """The plan of one attempt: ``batch`` windows at once on ``device``, with their outputs summed on ``sums_on``."""
 
     batch: int
     device: torch.device
@@ -28,7 +28,9 @@ class Attempt:
 
 
 class MemoryFallback:
-    """Plans attempts to run a network.  It remembers the batch that fitted, and starts with it for the next image."""
+    """Plans attempts to run a network.  It remembers the batch size that fitted, and begins with it for the next
+    image.
+    """
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class MemoryFallback:
             if done is not None:
                 self._fitted(attempt, held_bytes)
                 return done
-            held_bytes = None  # from now on the peak is that of several attempts
+            held_bytes = None  # unusable from here on: the peak includes earlier attempts
             self._failed(attempt)
         return None
 
@@ -96,7 +98,9 @@ class MemoryFallback:
 
 
 def _unless_out_of_memory(work: Callable[[], T]) -> T | None:
-    """None if memory ran out.  The error is dropped, because its frames would keep their tensors."""
+    """The result of ``work``; None if memory ran out.  The error is dropped, because the frames in it would keep
+    tensors alive.
+    """
     try:
         return work()
     except (MemoryError, RuntimeError) as error:

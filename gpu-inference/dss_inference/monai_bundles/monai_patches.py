@@ -27,7 +27,9 @@ CHECKED_AGAINST = "1.6"
 
 
 def forget_anchors(detector: "RetinaNetDetector") -> None:
-    """Make ``detector`` compute its anchors anew; otherwise it would use those of the last image and its device."""
+    """Make ``detector`` compute its anchors again; otherwise it would use those of the last image, on that image's
+    device.
+    """
     detector.anchors = None
 
 
@@ -69,7 +71,7 @@ def valid_trainable_layers(
     max_value: int,
     default_value: int,
 ) -> int:
-    """Number of layers to train: all, if the backbone is not trained."""
+    """Number of layers to train; all of them if the backbone is not pretrained."""
     if not is_trained:
         return max_value
     chosen = default_value if trainable is None else trainable
@@ -79,7 +81,7 @@ def valid_trainable_layers(
 
 
 def replace_torchvision() -> None:
-    """Give MONAI's detection networks the two helpers, unless torchvision is installed."""
+    """Provide the two helpers to MONAI's detection networks, unless torchvision is installed."""
     if find_spec("torchvision") is not None:
         return
     helpers = SimpleNamespace(IntermediateLayerGetter=LayerOutputs)

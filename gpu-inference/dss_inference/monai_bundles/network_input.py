@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Converts an image to a tensor for a bundle's transforms, and checks the results of these."""
+"""Converts an image to a tensor for a bundle's transforms, and checks what the transforms return."""
 
 from collections.abc import Mapping
 
@@ -31,7 +31,7 @@ def as_tensor(ct: Ct) -> MetaTensor:
 
 
 def prepared_image(data: Mapping[str, object], key: str) -> MetaTensor:
-    """The image as preprocessed.  Raises InferenceError if it has no position or is not finite."""
+    """The image after preprocessing.  Raises InferenceError if it has no affine or is not finite."""
     prepared = data[key]
     if not isinstance(prepared, MetaTensor):
         raise InferenceError(
@@ -54,10 +54,10 @@ def _require_finite(prepared: torch.Tensor) -> None:
 def require_own_grid(
     pred: object, prepared: MetaTensor, image: MetaTensor, *, inverts: bool
 ) -> None:
-    """Raises InferenceError if ``pred``, a bundle's final answer, lies in another grid than ``image``.
+    """Raises InferenceError if ``pred``, a bundle's final answer, is in another grid than ``image``.
 
-    An answer that has lost its affine lies in that of ``prepared``, the image as preprocessed, unless its
-    postprocessing ``inverts`` that.  The size alone shows no mirroring.
+    An answer without an affine has the grid of ``prepared``, the preprocessed image, unless the postprocessing
+    ``inverts`` the preprocessing.  Sizes alone are not compared, because they are equal for a mirrored answer.
     """
     if not isinstance(pred, MetaTensor):
         pred = image if inverts else prepared

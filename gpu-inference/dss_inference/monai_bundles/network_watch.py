@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Reports progress, cancels, and checks outputs, by hooks on a bundle's network."""
+"""Hooks on a bundle's network that report progress, cancel the work and check outputs."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ def window_size(inferer: SlidingWindowInferer) -> Sequence[int]:
 
 
 def count_batches(inferer: Inferer | None, prepared: torch.Tensor) -> int:
-    """Number of calls of the network by ``inferer`` for an image (c, x, y, z); 1 without windows."""
+    """Number of times that ``inferer`` calls the network for an image (c, x, y, z); 1 without windows."""
     if getattr(inferer, "roi_size", None) is None:
         return 1
     windows = cast("SlidingWindowInferer", inferer)
@@ -55,7 +55,7 @@ def watch_network(
     done = 0
     all_finite: dict[
         torch.device, torch.Tensor
-    ] = {}  # one on each device, so that no window waits for a copy between devices
+    ] = {}  # one tensor for each device, so that no window waits for a copy between devices
 
     def before(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
         nonlocal done

@@ -30,10 +30,11 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Channels:
-    """``labels`` are names by value in the label map, ``channel_of`` the channel of each value.
+    """How channels become a label map.  ``labels`` are names by value in the label map, ``channel_of`` the channel of
+    each value.
 
-    ``why`` completes the sentence "One label map: ...".  ``activated``: the postprocessing applies a function to the
-    network's answers after which a threshold, or 0.5, is meant.
+    ``why`` completes the sentence "One label map: ...".  ``activated``: the postprocessing applies a sigmoid or
+    softmax before it compares the network's output with a threshold or with 0.5.
     """
 
     rule: Rule
@@ -50,7 +51,7 @@ class Channels:
 
 @dataclass(frozen=True, kw_only=True)
 class _Steps:
-    """Steps of the postprocessing on the channels; ``order`` has their names, first to last."""
+    """The postprocessing steps that change channels; ``order`` has their names, first to last."""
 
     order: tuple[str, ...]
     threshold: object
@@ -60,7 +61,7 @@ class _Steps:
 
     @property
     def activated(self) -> bool:
-        """True if what is compared with a threshold has gone through a sigmoid or a softmax."""
+        """True if a sigmoid or softmax is applied before the comparison with a threshold."""
         return not self.has("argmax") and (
             self.has("sigmoid") or (self.has("softmax") and self.has("threshold"))
         )
@@ -80,7 +81,7 @@ def is_background(name: str) -> bool:
 
 
 def channels_of(names: dict[int, str], count: int | None, config: Config) -> Channels:
-    """The channels of a network with ``count`` of them, None if that is unknown.
+    """How the ``count`` channels of a network become labels; ``count`` is None if it is unknown.
 
     Raises InferenceError if metadata and configuration can be understood in several ways.
     """
@@ -129,7 +130,7 @@ def _require_one_order(steps: _Steps) -> None:
 
 
 def _require_labels_kept(steps: _Steps, labels: dict[int, str]) -> None:
-    """Raises InferenceError if a threshold follows the argmax: label 2 passes it as label 1 does."""
+    """Raises InferenceError if a threshold follows the argmax, because it would turn every label into 1."""
     if not (steps.has("argmax") and steps.has("threshold")) or steps.has("to_onehot"):
         return
     if len(labels) > 1:
@@ -178,7 +179,7 @@ def _without_background(names: dict[int, str]) -> dict[int, str]:
 
 
 def _independent(names: dict[int, str], count: int | None, reason: str) -> Channels:
-    """Channels that do not exclude each other.  A label's value is its channel if channel 0 is the background,
+    """The labels of channels that may overlap.  A label's value is its channel if channel 0 is the background,
     otherwise its channel plus one.
     """
     labels, channel_of = _numbered(names, count)
@@ -237,7 +238,7 @@ def _steps(config: Config) -> _Steps:
 
 
 def _place_of_pred(step: dict[str, Any], config: Config) -> int | None:
-    """The position of the network's answer among the keys of a transform; None if the transform leaves it alone."""
+    """The position of the network's output among the keys of a transform; None if the transform does not use it."""
     keys = _plain(step.get("keys", PRED), config)
     if not isinstance(keys, list):
         return 0 if _plain(keys, config) == PRED or _is_code(keys) else None
@@ -250,7 +251,9 @@ def _is_code(value: object) -> bool:
 
 
 def _named_function(value: object, at: int, config: Config) -> list[str]:
-    """The name of a function that is given as Python: sigmoid, softmax, or unknown; [] if none is given."""
+    """The name of a function that the configuration gives as Python code: sigmoid, softmax or unknown; [] if none is
+    given.
+    """
     given = _option(value, at, config)
     if given is None:
         return []
@@ -267,13 +270,15 @@ def _transforms(config: Config) -> Iterator[dict[str, Any]]:
 
 
 def _is_set(value: object, at: int, config: Config) -> bool:
-    """True if an option of a transform is set for the key at ``at``."""
+    """True if the option ``value`` of a transform is set for its key number ``at``."""
     one = _option(value, at, config)
     return one is not None and one is not False
 
 
 def _option(value: object, at: int, config: Config) -> object:
-    """An option of a transform for the key at ``at``: one value for all keys, or a list with one for each."""
+    """The option ``value`` of a transform for its key number ``at``.  An option is one value for all keys, or a list
+    with one for each.
+    """
     plain = _plain(value, config)
     if isinstance(plain, list):
         return _plain(plain[at], config) if at < len(plain) else None
@@ -281,7 +286,7 @@ def _option(value: object, at: int, config: Config) -> object:
 
 
 def _plain(value: object, config: Config) -> object:
-    """The value; if it is a reference, the value of its entry."""
+    """``value`` itself or, if it is a reference, the value of the entry that it refers to."""
     if isinstance(value, str) and value.startswith("@"):
         return config.get(value[1:])
     return value

@@ -1,9 +1,9 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""A MONAI segmentation bundle as a ``Bundle``: its own transforms, inferer and network.
+"""A MONAI segmentation bundle as a ``Bundle``.  It uses the bundle's own transforms, inferer and network.
 
-Entries that read or write files or drive the bundle (dataset, dataloader, evaluator, handlers) are not used:
-image and answer are passed in memory.
+Entries that read or write files or control the run (dataset, dataloader, evaluator, handlers) are not used: the image
+and the answer are passed in memory.
 """
 
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ class MonaiSegmentation:
     def _segment(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
     ) -> LabelMap:
-        """The label map in the order of ``ct.hu``."""
+        """Run the bundle; returns the label map in the order of ``ct.hu``."""
         stages.enter(0.05, "preparing the image")
         image = as_tensor(ct)
         data = self._transformed("preprocessing", self._preprocess, {self._key: image})
@@ -133,7 +133,7 @@ class MonaiSegmentation:
     def _transformed(
         self, part: str, transforms: Compose, data: dict[str, MetaTensor]
     ) -> dict[str, MetaTensor]:
-        """What ``transforms`` give.  Raises InferenceError if one of them fails, but not for want of memory."""
+        """The result of ``transforms``.  Raises InferenceError if one of them fails, MemoryError if memory runs out."""
         try:
             made: dict[str, MetaTensor] = transforms(data)
         except (KeyError, RuntimeError) as error:

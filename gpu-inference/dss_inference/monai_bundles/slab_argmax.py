@@ -64,9 +64,10 @@ def slab_argmax(
     device: torch.device,
     sums_on: torch.device,
 ) -> torch.Tensor:
-    """Numbers of the largest channels (x, y, z) on the CPU: the argmax of ``inferer``'s answer.
+    """The number of the largest channel at each voxel (x, y, z), on the CPU: the argmax of what ``inferer`` would
+    return.
 
-    ``network`` works on ``device``; the sums of the current slab lie on ``sums_on``.
+    ``network`` runs on ``device``; the sums of the current slab are kept on ``sums_on``.
     """
     cut = WindowGrid.of(inferer, image.shape[2:])
     padded = functional.pad(image, cut.padding, mode=str(inferer.padding_mode), value=inferer.cval)
@@ -91,7 +92,9 @@ def slab_argmax(
 
 
 class _Slab:
-    """Sums of weighted outputs (c, x, y, z) in a ring buffer of rows, which along the axis is only as long as a window."""
+    """Sums of weighted outputs (c, x, y, z) in a ring buffer.  Along the windows' axis it is only as long as one
+    window.
+    """
 
     def __init__(
         self, cut: WindowGrid, size: Sequence[int], weights: torch.Tensor, channels: int
@@ -124,7 +127,7 @@ class _Slab:
         return self._labels
 
     def _finish_rows(self, rows: int) -> None:
-        """Turn the next ``rows``, which no later window covers, into labels, and free their place."""
+        """Make labels of the next ``rows``, which no later window covers, and free their rows in the buffer."""
         end = self._first + rows
         while self._first < end:
             start = self._first % self._rows
@@ -150,7 +153,9 @@ def _largest(channels: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
 def _steps(
     size: Sequence[int], roi: Sequence[int], overlap: float | Sequence[float]
 ) -> tuple[int, ...]:
-    """MONAI's steps between windows: at least one voxel; a window as long as the image has no neighbour."""
+    """The steps between windows along each axis, as MONAI computes them: at least one voxel.  Along an axis where one
+    window covers the image, the step is the window's size.
+    """
     overlaps = overlap if isinstance(overlap, list | tuple) else [overlap] * len(roi)
     return tuple(
         r if r == n else max(1, int(r * (1 - o)))

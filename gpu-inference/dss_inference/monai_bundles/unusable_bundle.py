@@ -1,4 +1,4 @@
-"""A bundle that is installed but cannot be used: it answers each request with the faults."""
+"""Stands in for an installed bundle that cannot be used, and answers each request with its faults."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from dss_inference.errors import InferenceError, IsCancelled
 
 
 class UnusableBundle:
-    """Refuses every image with the same sentences."""
+    """A bundle that refuses every image with the sentences ``wrong``."""
 
     device = "not installed"
 
@@ -25,5 +25,5 @@ class UnusableBundle:
         progress: Progress,  # noqa: ARG002  (a Bundle's)
         cancelled: IsCancelled,  # noqa: ARG002  (a Bundle's)
     ) -> NoReturn:
-        """Raises InferenceError."""
+        """Raises InferenceError with the sentences."""
         raise InferenceError(self.reason)

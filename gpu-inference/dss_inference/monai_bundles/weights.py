@@ -47,7 +47,9 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
 
 
 def _single_fit(network: torch.nn.Module, saved: object) -> State:
-    """The only state that fits the network, under any name.  Raises InferenceError if none or several fit."""
+    """The one state in ``saved`` that fits the network, under whatever name.  Raises InferenceError if none or
+    several fit.
+    """
     parts = saved if isinstance(saved, Mapping) else {}
     fitting = {
         str(name): list(_fitting_states(network, _all_states(part))) for name, part in parts.items()
@@ -83,7 +85,7 @@ def _read(path: Path, device: torch.device) -> object:
         raise InferenceError(_why_unreadable(path, str(error))) from error
     except MemoryError:
         raise
-    except Exception as error:  # of a damaged pickle: of any kind
+    except Exception as error:  # a damaged pickle raises errors of any kind
         if "TorchScript" in str(error):
             raise InferenceError(_scripted(path)) from error
         raise InferenceError(
@@ -102,7 +104,7 @@ def _numpy_constructors() -> list[Any]:
 def _why_unreadable(path: Path, error: str) -> str:
     try:
         objects = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # of a damaged pickle: of any kind
+    except Exception:  # a damaged pickle raises errors of any kind
         objects = []
     known = {name for _, name in _numpy_constructors()}
     known |= {f"{kind.__module__}.{kind.__qualname__}" for kind in _HARMLESS}
@@ -137,7 +139,7 @@ def _fitting_states(network: torch.nn.Module, states: Iterable[State]) -> Iterat
 
 
 def _states(saved: object, depth: int = _DEEPEST) -> Iterator[State]:
-    """``saved`` if it is a state, and those in it under usual names."""
+    """The states in ``saved``: itself if it is one, and those under the usual names."""
     if not isinstance(saved, Mapping):
         return
     tensors = {str(name): v for name, v in saved.items() if isinstance(v, torch.Tensor)}
@@ -160,13 +162,15 @@ def _all_states(saved: object, depth: int = _DEEPEST) -> Iterator[State]:
 
 
 def _prefixes(needed: State, state: State) -> list[str]:
-    """Prefixes of all names, as DataParallel, Lightning and torch.compile add them."""
+    """The prefixes that DataParallel, Lightning and torch.compile may have added to all names of ``state``."""
     first = next(iter(needed), "")
     return sorted({n.removesuffix(first) for n in state if n.endswith(first)}, key=len)
 
 
 def _wrong_names(needed: State, state: State) -> list[str]:
-    """Names in only one of the two.  Counts of batches are optional, as in torch: older files have none."""
+    """Names that are in only one of the two states.  Counts of batches may be missing, as in torch, because older
+    files lack them.
+    """
     return sorted(
         name for name in needed.keys() ^ state.keys() if not name.endswith("num_batches_tracked")
     )
@@ -177,7 +181,7 @@ def _wrong_shapes(needed: State, state: State) -> list[str]:
 
 
 def _difference(network: torch.nn.Module, saved: object) -> str:
-    """How the state in ``saved`` that fits best differs, as part of a sentence."""
+    """How the best fitting state in ``saved`` differs from the network, as part of a sentence."""
     needed = network.state_dict()
     states = [
         {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Checks that a file can contain weights before it is loaded.  Loads no torch."""
+"""Checks, before loading it, whether a file can contain weights.  Loads no torch."""
 
 import re
 import zipfile
@@ -13,7 +13,7 @@ _END_BYTES = 66_000
 
 
 def fault_in(path: Path) -> str:
-    """A sentence on the fault of the file; "" if it may hold weights."""
+    """A sentence that says what is wrong with the file; "" if it may contain weights."""
     name, size_bytes = f"models/{path.name}", path.stat().st_size
     with path.open("rb") as file:
         start = file.read(512)
@@ -37,7 +37,9 @@ def fault_in(path: Path) -> str:
 
 
 def _pointer(name: str, text: bytes) -> str:
-    """The sentence for a repository that was cloned without its large files."""
+    """The sentence for a bundle that was cloned with git without its large files, so that a small text file stands in
+    for the weights.
+    """
     size = re.search(rb"^size (\d+)", text, re.MULTILINE)
     full = f" of the {int(size[1]):,} bytes that it stands for" if size else ""
     return (

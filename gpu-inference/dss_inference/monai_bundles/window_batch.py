@@ -11,11 +11,11 @@ _RECOVERED = 1.5
 
 
 class WindowBatch:
-    """Chooses the batch size: it doubles from image to image while the free memory allows it, and is halved when memory
-    runs out.
+    """Chooses the number of windows in a batch.  It doubles from image to image while the free memory allows it, and
+    is halved when memory runs out.
 
-    The caller reports the memory of each batch with ``fitted`` and each failure with ``failed``.  ``first`` is the size
-    until a measurement was reported, ``most`` the largest size.
+    The caller reports the memory of each batch with ``fitted`` and each failure with ``failed``.  ``first`` is the
+    number before the first report, ``most`` the largest number.
     """
 
     def __init__(self, *, first: int, most: int, memory: Memory) -> None:

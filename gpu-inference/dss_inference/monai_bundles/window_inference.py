@@ -87,7 +87,7 @@ class WindowInference:
         raise MemoryError("no way to run the network fits into memory")
 
     def _set_batch(self) -> None:
-        """Set the inferer's batch, by which the batches of the next image are counted."""
+        """Set the inferer's batch size, from which the number of batches of the next image is computed."""
         if self._windows is not None:
             self._windows.sw_batch_size = self._batch.size
 
@@ -114,7 +114,7 @@ class WindowInference:
 
 
 def _batch_of(own: int | None, device: torch.device, memory: Memory) -> WindowBatch:
-    """``own`` is the bundle's batch; None without windows."""
+    """The WindowBatch for ``device``.  ``own`` is the batch size in the bundle's configuration; None without windows."""
     if own is None or device.type == "cpu":
         most = min(MOST_ON_CPU, own or 1)
         return WindowBatch(first=most, most=most, memory=memory)

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Finds bright blobs of every size from 4 to 30 mm: maxima of differences of Gaussians."""
+"""Finds bright blobs with diameters from 4 to 30 mm, as maxima of differences of Gaussians."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,13 +41,15 @@ def smoothed(hu: Floats, sigma_mm: float, step_mm: float = 1.0) -> Floats:
     image = sitk.GetImageFromArray(hu)
     image.SetSpacing([step_mm] * 3)
     if min(hu.shape) < 4:
-        return hu  # the recursive filter needs four
+        return hu  # the recursive filter needs four voxels along each axis
     blurred: Floats = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, sigma_mm))
     return blurred
 
 
 def blobs_in(space: LungSpace, finest: Floats) -> list[Blob]:
-    """At most 1000 blobs, the best first.  ``finest`` is the space's HU, smoothed by FINEST_MM."""
+    """At most 1000 blobs, the best first by blobness and strength.  ``finest`` is the HU of ``space``, smoothed by
+    FINEST_MM.
+    """
     found = list(_all_blobs(space.inside, finest))
     return sorted(found, key=lambda blob: -blob.blobness * blob.strength_hu**0.5)[:_MOST]
 
@@ -73,7 +75,7 @@ def _all_blobs(inside: Flags, finest: Floats) -> Iterator[Blob]:
 
 
 def _peaks(answer: Floats, inside: Flags) -> npt.NDArray[np.intp]:
-    """Indices of the voxels without a higher neighbour."""
+    """Indices of the voxels in ``inside`` that have no neighbour with a higher ``answer``."""
     points = np.argwhere((answer > _LEAST_HU) & inside)
     values = answer[tuple(points.T)]
     for offset in np.ndindex(3, 3, 3):
@@ -84,7 +86,9 @@ def _peaks(answer: Floats, inside: Flags) -> npt.NDArray[np.intp]:
 
 
 def _blobness(hu: Floats, points: npt.NDArray[np.intp]) -> npt.NDArray[np.floating]:
-    """Blobness at each point, from the Hessian; 0 where it is not bright in all directions."""
+    """Blobness (see ``Blob``) at each of ``points``, from the Hessian; 0 where the image is not bright in all
+    directions.
+    """
     hessian = np.empty((len(points), 3, 3))
     unit = np.eye(3, dtype=int)
     for i, j in np.ndindex(3, 3):

@@ -136,7 +136,7 @@ def _nothing(ct: Ct, search: Search, why: str, *before: Note) -> _Found:
 def findings_of(
     candidates: Sequence[Candidate], outlines: Sequence[Outline], space: LungSpace, ct: Ct
 ) -> tuple[Finding, ...]:
-    """Findings, numbered like their labels, with their positions in the patient."""
+    """Findings with the numbers of their labels and their positions in the patient."""
     return tuple(
         Finding(
             number=number,
@@ -159,7 +159,7 @@ def _place_mm(candidate: Candidate, space: LungSpace, ct: Ct) -> tuple[float, fl
 def labels_of(
     findings: Sequence[Finding], voxels: npt.NDArray[np.uint8], voxel_ml: float
 ) -> tuple[Label, ...]:
-    """Labels whose names have the diameter and the score."""
+    """The labels of the findings.  Their names contain the diameter and the score."""
     counts = voxels_by_value(voxels)
     return tuple(
         Label(

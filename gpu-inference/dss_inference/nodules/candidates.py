@@ -1,4 +1,4 @@
-"""Selects the blobs that a reader should check, the best first."""
+"""Selects the blobs that a reader should check and orders them by score."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def candidates_in(
 
 
 def _scored(blob: Blob, finest: Floats, space: LungSpace) -> Candidate:
-    """The candidate of a blob.  It is measured repeatedly unless the first measurement excludes it."""
+    """The candidate of a blob.  Its shape is measured repeatedly, unless the first measurement excludes it."""
     voxel_mm = max(space.steps)
     shape = shape_at(blob, finest, space)
     score = score_of(blob, shape, voxel_mm)
@@ -66,9 +66,9 @@ def _scored(blob: Blob, finest: Floats, space: LungSpace) -> Candidate:
 
 
 def score_of(blob: Blob, shape: Shape, voxel_mm: float) -> float:
-    """The product of factors 0..1, one for each way in which it may differ from a nodule inside the lung.
+    """The score 0..1: the product of one factor for each way in which the blob may differ from a nodule in the lung.
 
-    ``voxel_mm`` is the longest side of the image's voxels, mostly the distance of its slices.
+    ``voxel_mm`` is the longest side of the image's voxels, usually the distance of the slices.
     """
     small = 1 - _ramp(2 * shape.radius_mm / voxel_mm, 1, 2)
     full_hu = _FULL_HU + small * _FULL_HU_A_MM * voxel_mm
@@ -84,7 +84,7 @@ def score_of(blob: Blob, shape: Shape, voxel_mm: float) -> float:
 
 
 def best_apart(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates, the best first, without those that overlap a better one."""
+    """The candidates in descending order of their score, without those that overlap a better one."""
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.score):
         if all(_apart(candidate.shape, other.shape) for other in kept):

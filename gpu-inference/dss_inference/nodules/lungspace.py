@@ -1,4 +1,4 @@
-"""The inside of the lungs on a 1 mm grid, for the search for nodules."""
+"""The inside of the lungs on a 1 mm grid, in which nodules are searched."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ _HIGHEST_HU = 150.0
 
 @dataclass(frozen=True, kw_only=True)
 class LungSpace:
-    """The lungs at 1 mm.  ``hu`` and ``inside`` (z, y, x) have voxels of 1 mm; ``box`` is the part of the image that
-    they show.
+    """The lungs on a 1 mm grid.  ``hu`` and ``inside`` are (z, y, x); ``box`` is the part of the image that they
+    cover.
     """
 
     hu: Floats
@@ -36,12 +36,14 @@ class LungSpace:
     steps: tuple[float, ...]
 
     def in_image(self, point: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """The voxel index (z, y, x) in the image of an index in this space."""
+        """Convert an index (z, y, x) in this space to one in the image."""
         first = np.array([part.start for part in self.box])
         return np.asarray(first + (point + 0.5) / self.steps - 0.5, np.float64)
 
     def inside_at(self, places: Sequence[npt.NDArray[np.float64]]) -> Flags:
-        """``inside`` on a grid of the image's voxel indices ``places``, one list for each axis (z, y, x)."""
+        """The values of ``inside`` at the voxels of an image grid.  ``places`` has the image indices along z, y and
+        x, one list for each axis.
+        """
         rows = [
             np.clip(np.rint((at - part.start + 0.5) * step - 0.5), 0, n - 1).astype(int)
             for at, part, step, n in zip(
@@ -52,9 +54,10 @@ class LungSpace:
 
 
 def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray[np.uint8]:
-    """1 where the chest wall bulges into a lung, as with a nodule at the wall; decided on a grid of some 4 mm.
+    """An array with 1 where the chest wall bulges into a lung, as it does at a nodule on the wall; decided on a grid
+    of some 4 mm.
 
-    The lungs' rules exclude tissue as dense as the wall.  Bulges towards the mediastinum are not included, since
+    The lungs' rules exclude tissue as dense as the wall.  Bulges towards the mediastinum are not included, because
     vessels, aorta and hilum bulge there.
     """
     every = tuple(slice(None, None, max(1, round(_COARSE_MM / s))) for s in spacing_mm)
@@ -75,8 +78,8 @@ def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray
 def lung_space(
     hu: npt.NDArray[np.int16], lungs: npt.NDArray[np.uint8], spacing_mm: Triple, runner: Runner
 ) -> LungSpace:
-    """Build the space.  ``hu`` and ``lungs`` (0: none) are (z, y, x) of the whole image.  Raises ValueError without
-    lungs.
+    """Resample the lungs to a LungSpace.  ``hu`` and ``lungs`` (0: no lung) are (z, y, x) of the complete image.
+    Raises ValueError if there is no lung.
     """
     margin = tuple(int(np.ceil(_MARGIN_MM / s)) for s in spacing_mm)
     box = tuple(

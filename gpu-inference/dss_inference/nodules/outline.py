@@ -30,8 +30,8 @@ _WAYS = np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """``part`` are the candidate's voxels in ``box`` of the image; ``fine`` is the same box in voxels of ``fine_mm``,
-    an integer fraction of the image's.
+    """The voxels of one candidate.  ``part`` are its voxels in ``box`` of the image.  ``fine`` is the same box with
+    voxels of ``fine_mm``, of which a whole number fits into an image voxel.
     """
 
     box: tuple[slice, ...]
@@ -50,7 +50,9 @@ class Outline:
 def outline_of(
     shape: Shape, space: LungSpace, hu: npt.NDArray[np.int16], spacing_mm: Triple
 ) -> Outline:
-    """The outline; it contains at least a core around the centre, however faint it is."""
+    """The outline of a candidate with ``shape``.  It contains at least a core around the centre, even if the
+    candidate is faint.
+    """
     reach_mm = _REACH * shape.radius_mm + _REACH_MM
     centre = space.in_image(shape.centre)
     box = _box(centre, reach_mm, hu.shape, spacing_mm)
@@ -85,13 +87,13 @@ def _away_mm(
     centre: npt.NDArray[np.float64],
     spacing_mm: Triple,
 ) -> npt.NDArray[np.float64]:
-    """The distance from ``centre`` of each voxel at ``places``, indices in the image axis by axis."""
+    """Distance of each voxel from ``centre``, in millimetres.  ``places`` has the image indices along z, y and x."""
     axes = np.ix_(*((p - c) * s for p, c, s in zip(places, centre, spacing_mm, strict=True)))
     return np.asarray(np.sqrt(sum(axis**2 for axis in axes)), np.float64)
 
 
 def _without_vessels(bright: Flags, core: Flags, fine_mm: Triple, radius_mm: float) -> Flags:
-    """The thick part of ``bright`` that is connected to ``core``, with small bumps on it."""
+    """The part of ``bright`` that is connected to ``core`` and thick, and the small bumps on its surface."""
     thin_mm = min(_THIN * radius_mm, _THINNEST_MM)
     thick = core | (distance_mm(~bright, fine_mm) > thin_mm)
     found, _ = ndi.label(thick)
@@ -101,7 +103,9 @@ def _without_vessels(bright: Flags, core: Flags, fine_mm: Triple, radius_mm: flo
 
 
 def _coarse(fine: Flags, parts: tuple[int, ...]) -> Flags:
-    """Voxels of the image of which at least half is set; if there are none, those with the largest set fraction."""
+    """The image voxels of which at least half is set in ``fine``; if there are none, those with the largest set
+    fraction.
+    """
     pairs = [pair for n, p in zip(fine.shape, parts, strict=True) for pair in (n // p, p)]
     share = fine.reshape(pairs).mean(axis=(1, 3, 5))
     return np.asarray(share >= min(0.5, float(share.max())), bool)

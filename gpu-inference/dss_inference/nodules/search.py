@@ -24,8 +24,8 @@ _DOUBTFUL = {"other_side": 0.1, "other_air": 0.15, "suspect_air": 0.01}
 
 @dataclass(frozen=True, kw_only=True)
 class ChestPart:
-    """A part of the chest.  ``code`` is for programs and never changes; ``share`` 0..1 is ``volume_ml`` divided by the
-    sum of it and the searched lung.
+    """A part of the chest.  ``code`` is for programs and never changes.  ``share`` is ``volume_ml`` divided by the
+    sum of ``volume_ml`` and the searched lung volume, 0..1.
     """
 
     code: str
@@ -34,16 +34,17 @@ class ChestPart:
 
     @property
     def is_doubtful(self) -> bool:
-        """True if the part may well be lung, and is not small."""
+        """True if the part may be lung and its share is not small."""
         return self.share >= _DOUBTFUL.get(self.code, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """``parts`` were not searched, but for ``cut_border``, which is a part of the searched ``lung_ml``.
+    """What was searched for nodules.  ``lung_ml`` is the searched lung; ``parts`` are the parts that were not
+    searched, and ``cut_border``, which is included in ``lung_ml``.
 
-    ``slices`` of the axial ``of_slices`` show searched lung.  ``verdict`` and ``reasons`` are those of the lungs;
-    ``borders``: where the lungs reach the image's border.
+    ``slices`` is the number of axial slices with searched lung, ``of_slices`` that of all.  ``verdict`` and
+    ``reasons`` are those of the lung segmentation.  ``borders`` are the borders of the image that the lungs touch.
     """
 
     verdict: str
@@ -56,12 +57,14 @@ class Search:
 
     @property
     def lacks_lung(self) -> bool:
-        """True if lung beyond the image's border, or what may well be lung, was not searched."""
+        """True if there is lung beyond the image's border, or if a part that may be lung was not searched."""
         return bool(self.borders) or any(part.is_doubtful for part in self.parts)
 
     @property
     def conclusion(self) -> str:
-        """The verdict on the result: that of the lungs, but not ``good`` if the search lacks lung."""
+        """The verdict on the result: that on the lungs, but ``look at it`` instead of ``good`` if lung was not
+        searched.
+        """
         good = self.verdict == Verdict.GOOD and self.lacks_lung
         return str(Verdict.LOOK) if good else self.verdict
 
@@ -71,7 +74,9 @@ NO_SEARCH = Search(verdict="none", reasons=(), lung_ml=0.0, slices=0, of_slices=
 
 
 def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
-    """The search in segmented lungs, which must not be empty.  Lung outside the user's box counts as not searched."""
+    """Measure what was searched, in lungs that must not be empty.  Lung outside the user's box counts as not
+    searched.
+    """
     inside = ct.inside(lungs.sides)
     every = tuple(slice(None, None, max(1, round(_GRID_MM / s))) for s in ct.spacing_mm)
     voxel_ml = ct.grid.voxel_ml
@@ -110,7 +115,7 @@ def _cut_at_side(lungs: Lungs) -> bool:
 
 
 def _missing(sides: npt.NDArray[np.uint8], spacing_mm: Triple) -> float:
-    """Number of voxels by which one lung is smaller than the other at the same height: the minimum over tilts of the
+    """Number of voxels that one lung lacks beside the other at the same height: the minimum over tilts of the
     patient.
     """
     z, _, x = np.nonzero(sides)
@@ -131,19 +136,21 @@ def _missing_along(height: npt.NDArray[np.float64], side: npt.NDArray[np.uint8])
 
 
 def _chest_without(sides: npt.NDArray[np.uint8]) -> int:
-    """Number of voxels that are not lung, inside the convex outline of both lungs in each axial slice."""
+    """Number of voxels inside the convex outline of both lungs, in each axial slice, that are not lung."""
     lung: Flags = sides > 0
     y, x = np.ogrid[: lung.shape[1], : lung.shape[2]]
     outline = np.ones(lung.shape, bool)
     for angle in _ANGLES:
         along = (np.sin(angle) * y + np.cos(angle) * x).astype(np.float32)
         farthest = np.where(lung, along, np.float32(-np.inf)).max(axis=(1, 2))
-        outline &= along <= farthest[:, None, None]  # -inf, and so nothing, without lung
+        outline &= (
+            along <= farthest[:, None, None]
+        )  # in a slice without lung this is -inf, so nothing is set
     return int(np.count_nonzero(outline & ~lung))
 
 
 def _near_border(lung: npt.NDArray[np.uint8], spacing_mm: Triple) -> int:
-    """Number of lung voxels within _BORDER_MM of the image's sides and ends."""
+    """Number of lung voxels within _BORDER_MM of any border of the image."""
     inner = tuple(
         slice(n, max(n, size - n))
         for n, size in zip(

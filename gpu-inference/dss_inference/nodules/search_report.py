@@ -1,4 +1,4 @@
-"""Reports the search to the user, in the ticket's log and in files beside the findings."""
+"""Reports to the user what was searched, in the ticket's log and in files beside the findings."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ _LEAST = {
 
 
 def search_notes(search: Search) -> Iterator[Note]:
-    """Notes: how much was searched, then each part that was not."""
+    """Notes that say how much lung was searched, and one for each part that was not."""
     if search.conclusion != search.verdict:
         yield Note(level="warning", text=_conclusion(search))
     yield Note(level="info", text=_searched(search))
@@ -47,7 +47,7 @@ def search_notes(search: Search) -> Iterator[Note]:
 
 
 def none_found(search: Search) -> Note:
-    """The note if there is no candidate."""
+    """The note for a search that found no candidate."""
     where = f"in the {search.lung_ml:.0f} ml of lung that were searched"
     if not search.lacks_lung:
         return Note(level="info", text=f"No candidate was found {where}.")
@@ -56,7 +56,7 @@ def none_found(search: Search) -> Note:
 
 
 def sentence_of(part: ChestPart) -> str:
-    """The sentence about a part."""
+    """The sentence about ``part``, with its volume and share."""
     return _SENTENCES[part.code].format(ml=f"{part.volume_ml:.0f} ml ({part.share:.0%})")
 
 
@@ -65,7 +65,9 @@ def _conclusion(search: Search) -> str:
 
 
 def _was(search: Search) -> str:
-    """Beyond a border there is lung; what one lung lacks beside the other may be none."""
+    """The verb for "lung ... not searched".  If the lungs touch a border, lung beyond it "was" missed; otherwise lung
+    "may have been" missed, because the parts that were left out need not be lung.
+    """
     return "was" if search.borders else "may have been"
 
 
@@ -78,7 +80,7 @@ def _searched(search: Search) -> str:
 
 
 def search_reports(search: Search, folder: Path) -> tuple[Report, ...]:
-    """Write the search as text and as a table."""
+    """Write what was searched into a text file and a CSV file."""
     return (
         write_report(
             folder / TEXT_NAME,

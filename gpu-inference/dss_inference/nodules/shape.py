@@ -1,4 +1,4 @@
-"""Measures the shape of a blob: rays from its centre distinguish balls from tubes, forks and walls."""
+"""Measures the shape of a blob with rays from its centre, to distinguish balls from tubes, forks and walls."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,9 @@ _REPEATS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The measured shape.  ``roundness`` is the shortest axis divided by the longest; ``closed`` the fraction of rays
-    that find an edge; ``walled`` the fraction of rays whose edge is that of the lung; ``contrast_hu`` the difference to
-    the surrounding lung.
+    """The measured shape of a blob.  ``roundness`` is the shortest axis divided by the longest.  ``closed`` is the
+    fraction of rays that find an edge, ``walled`` that of rays whose edge is the lung's border.  ``contrast_hu``
+    is the difference to the surrounding lung.
     """
 
     centre: npt.NDArray[np.float64]
@@ -45,12 +45,12 @@ _WAYS = _directions()
 
 
 def shape_at(blob: Blob, finest: Floats, space: LungSpace) -> Shape:
-    """The shape, measured once from the blob's centre."""
+    """The shape of a blob, measured once from its centre."""
     return _measured(blob.centre, blob.radius_mm, finest, space)
 
 
 def shape_of(blob: Blob, finest: Floats, space: LungSpace) -> Shape:
-    """The shape, measured repeatedly, each time from the centre found last."""
+    """The shape of a blob, measured several times, each time from the centre that the last measurement found."""
     shape = shape_at(blob, finest, space)
     for _ in range(_REPEATS):
         shape = _measured(shape.centre, blob.radius_mm, finest, space)

@@ -14,7 +14,7 @@ UNHEARD_S = 1.0
 
 
 class Announcements:
-    """Sends announcements.  May be used from any thread."""
+    """Sends announcements.  Methods may be called from any thread."""
 
     def __init__(
         self, broker: Broker, bundles: Iterable[Bundle], instance: str, stopping: threading.Event
@@ -36,7 +36,9 @@ class Announcements:
         return bundle in self._served
 
     def keep_sending(self) -> None:
-        """Announce every ANNOUNCE_S, and every UNHEARD_S while no portal receives it, until the worker stops."""
+        """Announce every ANNOUNCE_S until the worker stops; every UNHEARD_S while no portal receives the
+        announcements.
+        """
         while not self._stopping.is_set():
             self._changed.clear()
             self._changed.wait(ANNOUNCE_S if self._announce() else UNHEARD_S)

@@ -1,4 +1,6 @@
-"""Whether the answer to a request is still wanted: a ticket may be deleted, and a claim may lose its ticket to another."""
+"""Tells whether the answer to a request is still wanted.  A ticket may be deleted, and a claim may lose its ticket to
+another claim.
+"""
 
 import threading
 import time
@@ -17,7 +19,9 @@ _ALL_CLAIMS = ""
 
 
 class WithdrawalLog:
-    """The latest withdrawals, and whether this worker has abandoned its requests.  May be used from any thread."""
+    """The latest withdrawals, and whether this worker has abandoned its requests.  Methods may be called from any
+    thread.
+    """
 
     def __init__(self) -> None:
         self._heard_s: OrderedDict[tuple[int, str], float] = OrderedDict()
@@ -32,7 +36,7 @@ class WithdrawalLog:
         return (ticket_id, _ALL_CLAIMS) in self._heard_s
 
     def lost_s(self, ticket_id: int, claim_id: str) -> float | None:
-        """Seconds since the claim lost its ticket to another; None if it still has it."""
+        """Seconds since the claim lost its ticket to another claim; None if it still has the ticket."""
         heard_s = self._heard_s.get((ticket_id, claim_id))
         return None if heard_s is None else time.monotonic() - heard_s
 
@@ -47,14 +51,14 @@ class WithdrawalLog:
 
 @dataclass(frozen=True, kw_only=True)
 class Interest:
-    """Whether the answer to one request, of a claim of a ticket, is still wanted."""
+    """Tells whether the answer to one request, of one claim of a ticket, is still wanted."""
 
     log: WithdrawalLog
     ticket_id: int
     claim_id: str
 
     def is_withdrawn(self) -> bool:
-        """True if the ticket is deleted, or the claim has lost it."""
+        """True if the ticket was deleted, or the claim has lost it."""
         lost_s = self.log.lost_s(self.ticket_id, self.claim_id)
         return lost_s is not None or self.log.is_deleted(self.ticket_id)
 
@@ -63,9 +67,9 @@ class Interest:
         return self.is_withdrawn() or self.log.has_abandoned_all
 
     def work_is_unwanted(self, alone_s: Callable[[], float]) -> bool:
-        """True if no request wants what is being computed.
+        """True if no request needs the result that is being computed.
 
-        If the claim was lost, that is so only after no other request has asked for the work for SUCCESSION_S;
+        After the loss of a claim this is True only if no other request has asked for the same work for SUCCESSION_S.
         ``alone_s`` returns that time in seconds.
         """
         if self.log.has_abandoned_all or self.log.is_deleted(self.ticket_id):

@@ -1,4 +1,4 @@
-"""Progress replies: limited in number, and repeated while nothing changes."""
+"""Sends progress replies at a limited rate, and repeats the last one while nothing changes."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ LONGEST_GAP_S = 10.0
 
 
 class ReportedProgress:
-    """Sends progress replies, and traces the stages, while the next step computes."""
+    """Sends progress replies and traces the stages while the next step computes the answer."""
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step

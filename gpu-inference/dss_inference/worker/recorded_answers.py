@@ -1,4 +1,4 @@
-"""Avoids computing work again that was finished before, for this claim or an earlier one of the ticket."""
+"""Records finished answers, so that work is not computed again for the same claim or another claim of the ticket."""
 
 import logging
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ TAKEN_OVER = Note(
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """A recorded answer.  ``image`` (size in bytes, time of change in ns) reveals that another file has replaced the
-    image.
+    """A recorded answer.  ``image`` is the image's size in bytes and the time of its last change in ns; another value
+    means that the image was replaced.
     """
 
     request: RunInference
@@ -35,7 +35,9 @@ class _Record:
 
 
 class RecordedAnswers:
-    """Returns a recorded answer, if there is one; otherwise asks the next step and records its answer."""
+    """Returns a recorded answer if there is one; otherwise passes the request to the next step and records its
+    answer.
+    """
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
@@ -58,7 +60,7 @@ class RecordedAnswers:
 
 
 def _fetch(request: Request) -> None:
-    """Bring the image and the records of the ticket here."""
+    """Copy the image and the ticket's records from the datastore to ``access.root``."""
     message, access = request.message, request.access
     access.fetch(PurePosixPath(message.image_path))
     access.fetch(PurePosixPath(message.output_dir))
@@ -97,12 +99,12 @@ def _earlier_answer(
             if _is_same_work(known, request, access.root):
                 return _answered(known, folder, request, access)
         except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
-            continue  # the claim's folder is being removed, or another version wrote the record
+            continue  # the folder is being removed, or a program of another version wrote the record
     return None
 
 
 def _records(folder: Path, request: RunInference, datastore: Path) -> Iterator[Path]:
-    """Files of records: that of the claim first, then those of other claims of the ticket."""
+    """Paths of records: that of the request's own claim first, then those of other claims of the ticket."""
     yield folder / layout.OUTCOME
     if folder == datastore / layout.inference_dir(request.ticket_id, request.claim_id):
         pattern = layout.inference_dir(request.ticket_id, "*") / layout.OUTCOME

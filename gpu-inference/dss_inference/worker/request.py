@@ -16,10 +16,10 @@ from dss_inference.worker.interest import Interest
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request.  ``image_path`` and ``output_dir`` are below ``access.root``.  ``tell`` receives the progress.
+    """A request for inference.  ``image_path`` and ``output_dir`` are below ``access.root``.
 
-    ``alone_s`` returns the seconds in which no other request has asked for the same work.  ``facts`` identify the
-    request in logs and traces.
+    ``tell`` receives the progress.  ``alone_s`` returns the seconds for which no other request has wanted the same
+    work.  ``facts`` identify the request in logs and traces.
     """
 
     message: RunInference
@@ -34,7 +34,7 @@ class Request:
 
 
 class Answers(Protocol):
-    """One step in answering a request; it may ask the next step."""
+    """One step in answering a request.  It may pass the request to the next step."""
 
     def answer(self, request: Request) -> InferenceFinished:
         """The finished inference.  Raises InferenceError (a sentence for the user), Cancelled, MemoryError, OSError."""
@@ -49,7 +49,7 @@ def inside(datastore: Path, relative: str) -> Path:
 
 
 def requester_has_gone(message: RunInference, access: Access) -> bool:
-    """True if the request's folder does not exist: requesters that set ``silence_s`` create it, and remove it when they stop
-    waiting.
+    """True if the request's folder does not exist: requesters that set ``silence_s`` create it, and remove it when
+    they stop waiting.
     """
     return message.silence_s > 0 and not access.is_made(PurePosixPath(message.output_dir))

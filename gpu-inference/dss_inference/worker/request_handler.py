@@ -1,4 +1,4 @@
-"""Handles a request to its outcome: a reply, a retry, or a requeue."""
+"""Handles each request, and decides its outcome: a reply, a retry or a requeue."""
 
 import logging
 import threading
@@ -37,7 +37,7 @@ WITHDRAWN = "The ticket was withdrawn."
 
 
 class RequestHandler:
-    """The handler of ``topology.inference``."""
+    """Handles the messages of the subscription ``topology.inference``."""
 
     def __init__(
         self,
@@ -71,16 +71,16 @@ class RequestHandler:
     def _reply(
         self, delivery: Delivery, message: RunInference
     ) -> InferenceFinished | InferenceFailed:
-        """The reply.  Raises TryAgainLater if memory, disk space or the datastore is missing, ReturnToQueue if the worker stops."""
+        """The reply.  Raises TryAgainLater if memory, disk space or the datastore is missing, ReturnToQueue if the
+        worker stops.
+        """
         interest = Interest(
             log=self._withdrawals, ticket_id=message.ticket_id, claim_id=message.claim_id
         )
         try:
             with self._datastore.access(interest.has_ended) as access:
                 return self._answer(delivery, message, interest, access)
-        except (
-            OSError
-        ) as error:  # there is no place for the files, or nobody can say who wants them
+        except OSError as error:  # the files cannot be stored, or the datastore cannot tell whether they are wanted
             if is_disk_full(error):
                 _put_off(delivery, message, error)
             log.warning("datastore lost", extra={**_facts(message), "reason": repr(error)})
@@ -146,7 +146,9 @@ def _send_progress(delivery: Delivery, message: RunInference, fraction: float, s
 
 
 def _put_off(delivery: Delivery, message: RunInference, error: Exception) -> NoReturn:
-    """Retry later, since memory or disk space may become free.  After the last attempt the requester gets a failure."""
+    """Raise TryAgainLater, because memory or disk space may become free.  After the last attempt, a failure is sent
+    as well.
+    """
     _count(message, "put_off")
     log.warning("memory or disk is short", extra={**_facts(message), "reason": str(error)})
     if delivery.attempt > len(RETRY_DELAYS_S):

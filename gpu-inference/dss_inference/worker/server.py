@@ -76,14 +76,14 @@ class QueueServer:
         log.info("serving", extra={"bundles": sorted(self._names), "instance": self._instance})
 
     def problems(self) -> list[str]:
-        """A sentence for each of its tasks that has failed."""
+        """A sentence for each background thread that has failed."""
         return self._supervisor.problems()
 
     def stop(self, timeout_s: float) -> bool:
-        """Take no new requests, announce that, and finish those in progress.
+        """Announce the end, take no new requests, and finish those in progress.
 
-        False if some take longer: they end at their next window, and closing the broker requeues them for another
-        worker.
+        Returns False if some take longer than ``timeout_s``.  These end at their next window, and are requeued for
+        another worker when the broker is closed.
         """
         self._stopping.set()
         self._announcements.end()
@@ -94,7 +94,9 @@ class QueueServer:
         return False
 
     def _subscribe(self, name: str) -> None:
-        """Runs in a thread of its own, so that a queue that the broker refuses delays no other bundle."""
+        """Subscribe to the queue of one bundle.  It runs in a thread of its own, so that a queue that the broker
+        refuses does not delay other bundles.
+        """
         if self._announcements.is_served(name):
             return
         with suppress(BrokerClosed):

@@ -1,7 +1,7 @@
-"""Requests for the same work: one computes, the others wait and get its progress.
+"""Lets one of several requests for the same work compute, while the others wait and get its progress.
 
-This happens when a ticket moves to another dispatcher while its inference runs.  What the first request
-computes is the answer to all, see ``recorded_answers``.
+Several requests exist when a ticket moves to another dispatcher while its inference runs.  The answer of the first is
+used for all, see ``recorded_answers``.
 """
 
 import threading
@@ -22,7 +22,7 @@ POLL_S = 0.5
 
 @dataclass(kw_only=True, eq=False)
 class WorkTurn:
-    """A request's place in the queue of requests for the same work; the first one computes."""
+    """The place of one request in the queue of requests for the same work.  The first request computes."""
 
     tell: Progress
     queue: list["WorkTurn"]
@@ -34,12 +34,12 @@ class WorkTurn:
             turn.tell(fraction, stage)
 
     def alone_s(self) -> float:
-        """Seconds in which no other request has been in the queue; 0 while there is one."""
+        """Seconds for which this request has been alone in the queue; 0 while another one is in it."""
         return 0.0 if len(self.queue) > 1 else time.monotonic() - self.alone_since_s
 
 
 class SharedWork:
-    """Lets only one of several requests for the same work compute.  May be used from any thread."""
+    """Lets only one of several requests for the same work compute.  Methods may be called from any thread."""
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
@@ -47,7 +47,9 @@ class SharedWork:
         self._changed = threading.Condition()
 
     def answer(self, request: Request) -> InferenceFinished:
-        """Only one request for the same work is passed on at a time.  Raises Cancelled while waiting."""
+        """Wait until the request is the first of its queue, then pass it to the next step.  Raises Cancelled while
+        waiting.
+        """
         with self._turn(request) as turn:
             return self._next_step.answer(
                 replace(request, tell=turn.tell_all, alone_s=turn.alone_s)

@@ -1,4 +1,4 @@
-"""Drops requests whose requester no longer waits when they are delivered."""
+"""Drops a delivered request if its requester no longer waits for it."""
 
 from dss_broker.messages import InferenceFinished
 from dss_inference.errors import Cancelled
@@ -6,7 +6,7 @@ from dss_inference.worker.request import Answers, Request, requester_has_gone
 
 
 class WantedRequests:
-    """Passes a request on only if its requester still waits."""
+    """Passes a request to the next step only if its requester still waits."""
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
@@ -21,8 +21,8 @@ class WantedRequests:
 def _came_too_late(request: Request) -> bool:
     """True if the requester has given up, or was answered by another worker.
 
-    The missing folder alone is no proof, because a shared folder may become visible late.  So the request
-    must also be redelivered, or so old that its requester has had the time to remove the folder.
+    A missing folder alone is no proof, because a shared folder may become visible late.  The request must also be
+    redelivered, or so old that the requester has had time to remove the folder.
     """
     age_s = request.delivery.age_s
     is_old = age_s is not None and request.message.silence_s < age_s

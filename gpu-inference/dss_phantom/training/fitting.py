@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Trains the network of a bundle's configuration with samples of phantoms."""
+"""Trains the network of a bundle's configuration with samples made from phantoms."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def fit(
     seed: int,
     told: Callable[[int, float], None],
 ) -> torch.nn.Module:
-    """The trained network.  The same arguments on the same machine give the same weights.
+    """Train the network.  The same arguments on the same machine give the same weights.
 
     ``told`` gets the number of each step and its loss.
     """
@@ -64,7 +64,9 @@ def save_half(network: torch.nn.Module, path: Path) -> None:
 
 
 def _turned(value: torch.Tensor) -> torch.Tensor:
-    """Transpose the last three axes of a kernel of a convolution, which has five."""
+    """``value`` with its last three axes in reverse order if it has five axes, as the kernel of a convolution has;
+    otherwise unchanged.
+    """
     return value.permute(0, 1, 4, 3, 2).contiguous() if value.ndim == 5 else value
 
 

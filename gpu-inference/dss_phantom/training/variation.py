@@ -27,7 +27,7 @@ Labels: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """``hu`` and ``truth`` (1 left lung, 2 right lung) have the same shape."""
+    """A phantom for training.  ``hu`` and ``truth`` (1 left lung, 2 right lung) have the same shape."""
 
     hu: Floats
     truth: Labels
@@ -98,14 +98,16 @@ def _with_gas(person: Person, rng: np.random.Generator) -> Floats:
 def _away(
     shape: tuple[int, ...], centre: npt.NDArray[np.intp], radii: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Squared distance from ``centre`` in units of ``radii``: 1 on the surface of the ellipsoid."""
+    """Squared distance of each voxel from ``centre`` in units of ``radii``, so that it is 1 on the surface of the
+    ellipsoid.
+    """
     axes = np.ogrid[tuple(slice(n) for n in shape)]
     parts = [((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True)]
     return np.asarray(sum(parts), np.float64)
 
 
 def _recoloured(hu: Floats, rng: np.random.Generator) -> Floats:
-    """Change the densities of lung, fat, muscle and bone, and keep their order."""
+    """``hu`` with other densities of lung, fat, muscle and bone, in the same order of density."""
     others = [
         -1000.0,
         rng.uniform(*_LUNG_HU),
@@ -118,7 +120,7 @@ def _recoloured(hu: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _with_grain(hu: Floats, truth: Labels, rng: np.random.Generator) -> Floats:
-    """Add denser and thinner parts of the lung, a scanner's blur, and noise."""
+    """The image with denser and thinner regions in the lung, a scanner's blur, and noise."""
     clouds = ndi.zoom(rng.normal(0, rng.uniform(0, 80), (5, 5, 5)), PATCH / 5, order=1)
     cloudy = hu + np.where(truth > 0, clouds, 0)
     blurred = ndi.gaussian_filter(cloudy, rng.uniform(0.0, 0.9))
