@@ -60,15 +60,13 @@ class Silent:
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """The user's input.  ``path`` is an image or a workspace, ``series`` selects one of a DICOM folder; ``tagged`` are
-    further images by tag; ``region`` is the part of the main image that the service is to use, ``name`` the
-    ticket's name in the user's list.
+    further images by tag; ``region`` is the part of the main image that the service is to use.
     """
 
     path: Path
     series: str = ""
     tagged: Mapping[str, Path] = field(default_factory=dict)
     region: Region = field(default_factory=Region)
-    name: str = ""
 
 
 def prepare(
@@ -96,19 +94,10 @@ def prepare(
     tags = [tag for tag in main_image_tags(service) if tag not in source.tagged]
 
     def complete(root: Folder) -> None:
-        _complete(root, source, service, main.size)
+        mark(root, source.region, service, main.size)
 
     complete(Folder())  # a fault is refused before the ticket is created
     return lambda number: write_workspace(number, main, tags, others, complete)
-
-
-def _complete(root: Folder, source: Source, service: ServiceDetail, size: tuple[int, ...]) -> None:
-    """Add the region and the ticket's name to the workspace.  The name becomes the nickname of the main image, which
-    the portal reads.
-    """
-    mark(root, source.region, service, size)
-    if source.name:
-        ws.main_folder(root).set("LayerMetaData.CustomNickName", source.name)
 
 
 def _require_files(source: Source) -> None:
@@ -187,7 +176,7 @@ def _from_workspace(
         place.folders.pop("IOHints", None)
     _assign(root, [tag for tag in main_image_tags(service) if tag not in tags])
     _keep_meshes(source.path, root, folder)
-    _complete(root, source, service, written[next(iter(found))].size)
+    mark(root, source.region, service, written[next(iter(found))].size)
     remove_histories(root)
     move(root, folder.as_posix())
     add_notes(root, [note for layer in written.values() for note in layer.notes])

@@ -76,16 +76,18 @@ class AsyncClient:
         *,
         tagged: Mapping[str, Path] | None = None,
         heard: Heard | None = None,
+        title: str = "",
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``tagged`` are further images by tag.  If it fails, nothing is left on the server.
+        ``tagged`` are further images by tag; ``title`` is the ticket's name in its owner's list.  If it fails, nothing is left on the server.
         """
         found = await self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as name:
             folder = Path(name)
             write = await asyncio.to_thread(prepared, path, tagged or {}, found.detail, folder)
-            steps = flows.submitted(found.githash, folder, write, heard or SilentWatcher())
+            heard = heard or SilentWatcher()
+            steps = flows.submitted(found.githash, folder, write, heard, title)
             return await self._rest.run(steps)
 
     async def watch(self, number: int, *, every_s: float = POLL_S) -> AsyncIterator[Detail]:

@@ -51,14 +51,22 @@ def _told(error: ClientError | OSError) -> str:
 class What:
     """What is sent with each image: further images by tag, and the part to segment.  ``wait``: until all have ended.
 
+    ``name`` is that of the tickets in the user's list: None for the names of the images, "" for no names.
     ``unsent``: files without a ticket that the table names.
     """
 
     tagged: Mapping[str, Path] = field(default_factory=dict)
     region: Region = field(default_factory=Region)
-    name: str = ""
+    name: str | None = None
     wait: bool = True
     unsent: Sequence[Item] = ()
+
+
+def title_of(name: str | None, image: str) -> str:
+    """The name in the user's list of the ticket for one of several images."""
+    if name is None:
+        return image
+    return f"{name} {image}" if name else ""
 
 
 class Batch:
@@ -144,7 +152,6 @@ class Batch:
             series=item.uid or item.series,
             tagged=self._what.tagged,
             region=self._what.region,
-            name=f"{self._what.name} {item.name}" if self._what.name else "",
         )
         watcher = self._display.watcher(item)
         service = self._services[item.service]
@@ -153,7 +160,8 @@ class Batch:
             item.ticket = number
             self._journal.write(items)
 
-        return submit(self._client, source, service, watcher, Stopwatch(), note=note)
+        title = title_of(self._what.name, item.title)
+        return submit(self._client, source, service, watcher, Stopwatch(), note=note, title=title)
 
     def _is_submitted(self, item: Item) -> bool:
         """Whether an attempt whose end is not known has submitted its ticket; if not, the ticket is deleted."""

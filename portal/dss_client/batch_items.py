@@ -23,7 +23,7 @@ NOT_DOWNLOADED = "not downloaded"
 class Item:
     """One image of the batch, with its current state.  ``series`` is "", or the number of a series as ``dss images``
     lists it; that may change with the folder, so ``uid`` is its SeriesInstanceUID, "" if other series have it too.
-    ``service`` is the user's name for the service, "" until ``for_services``.
+    ``service`` is the user's name for the service, "" until ``for_services``; ``title`` is the name without it.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Item:
     series: str = ""
     uid: str = ""
     service: str = ""
+    title: str = ""
     ticket: int = 0
     status: str = WAITING
     reason: str = ""
@@ -57,7 +58,7 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
         for part in parts or [SourcePart(source)]  # its row gives the reason
     ]
     return [
-        Item(name=name, source=part.source, series=part.series, uid=part.uid)
+        Item(name=name, title=name, source=part.source, series=part.series, uid=part.uid)
         for name, part in zip(_names(found), found, strict=True)
     ]
 
@@ -87,7 +88,7 @@ def _name_in(service: str) -> str:
 
 def _names(parts: Iterable[SourcePart]) -> list[str]:
     """Names for folders and tables: the file's name without its ending, numbered if several files have it."""
-    stems = [_stem(p.source) + (f"_series_{p.series}" if p.series else "") for p in parts]
+    stems = [stem_of(p.source) + (f"_series_{p.series}" if p.series else "") for p in parts]
     counts = Counter(stems)
     taken = {stem for stem in stems if counts[stem] == 1}
     names = []
@@ -102,7 +103,8 @@ def _unused(stem: str, taken: Collection[str]) -> str:
     return next(name for n in count(1) if (name := f"{stem}_{n}") not in taken)
 
 
-def _stem(source: Path) -> str:
+def stem_of(source: Path) -> str:
+    """The name of a file or folder without the ending of an image."""
     name = source.resolve().name
     ending = next((e for e in ENDINGS if name.lower().endswith(e) and name.lower() != e), "")
     return name[: len(name) - len(ending)] or "image"

@@ -64,15 +64,17 @@ class Client(Session):
         *,
         tagged: Mapping[str, Path] | None = None,
         heard: Heard | None = None,
+        title: str = "",
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``tagged`` are further images by tag.  If it fails, nothing is left on the server.
+        ``tagged`` are further images by tag; ``title`` is the ticket's name in its owner's list.  If it fails, nothing is left on the server.
         """
         found = self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
             write = prepared(path, tagged or {}, found.detail, Path(folder))
-            steps = flows.submitted(found.githash, Path(folder), write, heard or SilentWatcher())
+            heard = heard or SilentWatcher()
+            steps = flows.submitted(found.githash, Path(folder), write, heard, title)
             return self._rest.run(steps)
 
     def watch(self, number: int, *, every_s: float = POLL_S) -> Iterator[Detail]:

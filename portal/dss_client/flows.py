@@ -1,6 +1,7 @@
 """Longer flows over the protocol: choose a service, submit a prepared ticket, watch one."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,9 +55,12 @@ def chosen(service: str) -> Steps[Chosen]:
     return Chosen(githash=row.githash, detail=found)
 
 
-def submitted(githash: str, folder: Path, write: Callable[[int], Path], heard: Heard) -> Steps[int]:
+def submitted(
+    githash: str, folder: Path, write: Callable[[int], Path], heard: Heard, title: str = ""
+) -> Steps[int]:
     """Create a ticket, upload the files of ``folder`` with the workspace that ``write`` adds, and submit.
 
+    ``title`` is shown to the ticket's owner alone, and is in no file that is sent; an older server does without it.
     After any failure, Ctrl-C and cancellation included, the ticket is deleted, because it would count in the user's
     quota.
     """
@@ -65,6 +69,8 @@ def submitted(githash: str, folder: Path, write: Callable[[int], Path], heard: H
         raise NotUnderstood("The server did not answer with the number of a ticket.")
     heard.created(ticket)
     try:
+        if title:
+            yield from _named(ticket, title)
         write(ticket)
         heard.stage("Uploading")
         for path in sorted(folder.iterdir()):
@@ -75,6 +81,11 @@ def submitted(githash: str, folder: Path, write: Callable[[int], Path], heard: H
         raise
     heard.submitted(ticket)
     return ticket
+
+
+def _named(ticket: int, title: str) -> Steps[None]:
+    with suppress(ClientError):  # nothing depends on it
+        yield from protocol.rename(ticket, title)
 
 
 def _surely_submitted(ticket: int) -> Steps[None]:

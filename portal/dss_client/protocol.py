@@ -9,6 +9,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlencode
 
 from dss_client.errors import ClientError, NotUnderstood, Refused, SignInRefused
 from dss_client.multipart import Progress
@@ -112,6 +113,11 @@ def upload(
 def submit(ticket: int) -> Steps[None]:
     """Queue the ticket for a provider; later uploads are refused."""
     yield from _posted(f"api/tickets/{ticket}/status", "status=ready")
+
+
+def rename(ticket: int, title: str) -> Steps[None]:
+    """Name the ticket for its owner alone.  Raises Refused; an older server knows no such request."""
+    yield from _posted(f"api/tickets/{ticket}/title", urlencode({"title": title}, errors="replace"))
 
 
 def tickets() -> Steps[list[TicketRow]]:

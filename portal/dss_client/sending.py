@@ -89,9 +89,11 @@ def send(
     service: str,
     output: Path | None,
     watcher: Watcher,
+    *,
+    title: str = "",
 ) -> Sent:
     """Send the image, wait for its ticket, and download the results to ``output``, by default a folder named after the
-    ticket.
+    ticket.  ``title`` is the ticket's name in the user's list.
 
     The client must be signed in.  Raises ClientError.
     """
@@ -100,7 +102,7 @@ def send(
     found = chosen(client, service)
     if sentence := client.service_estimates(_sent_bytes(source.path)).get(found.githash):
         watcher.note(sentence)
-    ticket = submit(client, source, found, watcher, watch)
+    ticket = submit(client, source, found, watcher, watch, title=title)
     ended, log = _follow(client, ticket, watcher, watch)
     results = None
     if ended.status == "success":
@@ -159,6 +161,7 @@ def submit(
     watch: Stopwatch,
     *,
     note: Callable[[int], object] = lambda _: None,
+    title: str = "",
 ) -> int:
     """Create and submit a ticket with the files that ``source`` names, and return its number.
 
@@ -172,7 +175,8 @@ def submit(
             way = None if installed("images") else as_it_is
             write = _noting(note, prepare(source, service.detail, Path(folder), watcher, way))
         with watch.stage("upload"):
-            return client.run(flows.submitted(service.githash, Path(folder), write, watcher))
+            steps = flows.submitted(service.githash, Path(folder), write, watcher, title)
+            return client.run(steps)
 
 
 def _noting(note: Callable[[int], object], write: Write) -> Write:

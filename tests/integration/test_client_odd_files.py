@@ -174,24 +174,27 @@ def test_each_file_that_is_not_sent_is_named_on_the_screen_and_in_the_table(
 
     assert first.returncode == 0
     assert b"MetaImage or DICOM: pic.png." in first.stderr
-    assert b"out/results.csv says which is which. --name TEXT gives" in first.stderr
     table = (tmp_path / "out/results.csv").read_text(encoding="utf-8")
     rows = [(row["name"], row["status"]) for row in csv.DictReader(table.splitlines())]
     assert rows == [("scan", "submitted"), ("pic.png", "left out")]
 
 
-def test_no_name_of_a_file_is_sent_unless_the_user_names_the_tickets(
+def test_a_file_s_name_is_only_in_the_name_that_the_owner_sees(
     recorder: Recorder, scan: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
     scan.rename(tmp_path / "in/Doe_John.nii.gz")
 
-    unnamed = send(recorder, tmp_path, "in", "--each")
-    sent = len(recorder.requests)
-    (tmp_path / "out/results.csv").unlink()
-    named = send(recorder, tmp_path, "in", "--each", "--name", "Knees")
+    telling = {}
+    for name in (None, "Knees", ""):
+        sent = len(recorder.requests)
+        send(recorder, tmp_path, "in", "--each", *(["--name", name] if name is not None else []))
+        (tmp_path / "out/results.csv").unlink()
+        found = [r for r in recorder.requests[sent:] if b"Doe_John" in r.body + r.line.encode()]
+        telling[name] = [(r.line.split()[1].rpartition("/")[2], r.body) for r in found]
 
-    assert not any(b"Doe_John" in request.body for request in recorder.requests[:sent])
-    assert any(b"Knees Doe_John" in request.body for request in recorder.requests[sent:])
-    assert b"have no names" in unnamed.stderr
-    assert b"have no names" not in named.stderr
+    assert telling == {
+        None: [("title", b"title=Doe_John")],
+        "Knees": [("title", b"title=Knees+Doe_John")],
+        "": [],
+    }

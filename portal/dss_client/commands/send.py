@@ -56,9 +56,8 @@ A_PATH = options.NamedPath()
 @click.option("--dry-run", is_flag=True, help="say what would be sent, and send nothing")
 @click.option(
     "--name",
-    default="",
     metavar="TEXT",
-    help="what the ticket is called in your list; of several images, the name of each follows  [default: no name, since a file's may name a patient]",
+    help="what the ticket is called in your list, which only you see; of several images, the name of each follows; '' for no name  [default: the name of the file or folder]",
 )
 @click.option(
     "--no-wait",
@@ -84,7 +83,7 @@ def send_images(
     time_point: int | None,
     each: bool,
     dry_run: bool,
-    name: str,
+    name: str | None,
     no_wait: bool,
     output: Path | None,
     json: Path | None,

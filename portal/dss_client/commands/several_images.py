@@ -21,10 +21,6 @@ from dss_client.printable import on_one_line
 from dss_client.sending import chosen
 from dss_submission.left_out import LeftOut, left_out
 
-UNNAMED = (
-    "The tickets have no names in your list, since a file's name may name a patient; {} says which is which. "
-    "--name TEXT gives each the text and its file's name."
-)
 REASONS = 20
 """Most images whose reasons are repeated at the end of a batch."""
 
@@ -60,8 +56,6 @@ def send_several(
         for service, each_one in found.items():
             if sentence := estimates.get(each_one.githash):
                 say(f"{service}: {sentence}")
-        if not what.name:
-            say(UNNAMED.format(folder / RESULTS), error=True)
         _run(items, folder, lambda screen: Batch(client, found, folder, screen, what=what))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from dss_client.batch import What
+from dss_client.batch_items import stem_of
 from dss_client.command_group import FAILED
 from dss_client.commands.interruptions import interruptible
 from dss_client.console import connected, jar_of, local_errors, sign_in
@@ -59,9 +60,8 @@ def preview_one(source: Source) -> None:
 
 
 def send_one(image: Path, service: str, what: What, one: SingleImage, place: ServerAccess) -> None:
-    source = Source(
-        path=image, series=one.series, tagged=what.tagged, region=what.region, name=what.name
-    )
+    source = Source(path=image, series=one.series, tagged=what.tagged, region=what.region)
+    title = stem_of(image) if what.name is None else what.name
     screen = Screen()
     with connected(place.server, place.jar) as client, interruptible(screen, place.server):
         check_folder(one.output)
@@ -69,10 +69,11 @@ def send_one(image: Path, service: str, what: What, one: SingleImage, place: Ser
         sign_in(client, place.token, jar_of(place.server, place.jar))
         with screen, _hinted(image):
             if not what.wait:
-                ticket = submit(client, source, chosen(client, service), screen, Stopwatch())
+                found = chosen(client, service)
+                ticket = submit(client, source, found, screen, Stopwatch(), title=title)
                 screen.note(f"To follow it: dss watch {ticket}")
                 return
-            sent = send(client, source, service, one.output, screen)
+            sent = send(client, source, service, one.output, screen, title=title)
         if one.json is not None:
             write_report(sent, one.json)
         _tell(sent)

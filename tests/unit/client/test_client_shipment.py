@@ -145,15 +145,7 @@ def test_what_would_be_ignored_beside_a_workspace_is_told(
         prepare(source, ServiceDetail(tags=(CT, PET)), out, Quiet())
 
 
-def test_a_name_is_the_nickname_of_the_main_image(home: Path, out: Path) -> None:
-    source = Source(path=write_image(home / "ct.nii.gz", image()), name="Knee, left")
-
-    path = prepare(source, ServiceDetail(tags=(CT,)), out, Quiet())(7)
-
-    assert [layer.nickname for layer in layers(read(path))] == ["Knee, left"]
-
-
-def test_without_a_name_nothing_tells_the_name_of_the_file(home: Path, out: Path) -> None:
+def test_nothing_that_is_sent_tells_the_name_of_the_file(home: Path, out: Path) -> None:
     source = Source(path=write_image(home / "MUELLER.nii.gz", image()))
 
     path = prepare(source, ServiceDetail(tags=(CT,)), out, Quiet())(7)
