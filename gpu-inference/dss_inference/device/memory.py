@@ -30,9 +30,7 @@ class ProcessMemory:
     """The memory of this process from /proc (proc(5)), including its threads and libraries."""
 
     def begin(self) -> None:
-        with suppress(
-            OSError
-        ):  # without the reset, peak_bytes counts from the start of the process
+        with suppress(OSError):  # then peak_bytes includes the time before
             (_SELF / "clear_refs").write_text(_RESET_PEAK, encoding="utf-8")
 
     def peak_bytes(self) -> int:

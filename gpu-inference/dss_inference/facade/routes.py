@@ -177,9 +177,8 @@ class Facade:
         """The response for a request that has no result yet or has failed; None if it is finished."""
         if not self._submissions.store.exists(result_id):
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
-        progress = self._submissions.progress(
-            result_id
-        )  # read before the answer: the answer is stored before the progress is removed
+        # Read before the answer, because the answer is stored before the progress is removed.
+        progress = self._submissions.progress(result_id)
         answer = self._submissions.store.answer(result_id)
         if answer is None:
             state = {"fraction": progress.fraction, "stage": progress.stage} if progress else {}

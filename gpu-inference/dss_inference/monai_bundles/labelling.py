@@ -45,9 +45,7 @@ def label_map(
     array = np.asarray(pred)
     if not np.isfinite(array).all():
         raise InferenceError(NOT_NUMBERS)
-    merged = (
-        len(array) == 1 and given > 1
-    )  # the bundle's own postprocessing has merged the channels
+    merged = len(array) == 1 and given > 1  # merged by the bundle's own postprocessing
     hidden: dict[int, int] = {}
     if channels.rule == Rule.INDEPENDENT and not merged:
         found, hidden = _passing(array, channels)

@@ -143,9 +143,7 @@ def _chest_without(sides: npt.NDArray[np.uint8]) -> int:
     for angle in _ANGLES:
         along = (np.sin(angle) * y + np.cos(angle) * x).astype(np.float32)
         farthest = np.where(lung, along, np.float32(-np.inf)).max(axis=(1, 2))
-        outline &= (
-            along <= farthest[:, None, None]
-        )  # in a slice without lung this is -inf, so nothing is set
+        outline &= along <= farthest[:, None, None]  # -inf in a slice without lung
     return int(np.count_nonzero(outline & ~lung))
 
 
