@@ -64,9 +64,11 @@ def serve(
 
 @main.command("check-results")
 def check_results() -> None:
-    """Check the results of providers over HTTP and read uploads of browsers, until told to stop; `serve` does both, too.
+    """Check the results of providers over HTTP and read uploads of browsers, until told to stop; `serve` does both,
+    too.
 
-    For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE or DSS_DATASTORE_URL.
+    For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE or
+    DSS_DATASTORE_URL.
     """
     settings = _settings(ProgramSettings)
     configure_logging("dispatch", json_lines=settings.log_json)
@@ -110,7 +112,9 @@ def _load(service: str) -> Service:
 
 
 def _settings(kind: type[S]) -> S:
-    """Read from the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    """The settings of ``kind``, read from the environment.  Exits with a sentence for each setting that is missing or
+    wrong.
+    """
     try:
         return kind()
     except ValidationError as error:
@@ -119,7 +123,9 @@ def _settings(kind: type[S]) -> S:
 
 
 def _datastore(settings: ProgramSettings) -> SharedDatastore:
-    """Exits with a sentence if it cannot be used from here; logs one if it cannot be reached yet."""
+    """The datastore of the settings.  Exits with a sentence if this machine cannot use it; logs a warning if it
+    cannot be reached yet.
+    """
     try:
         datastore = settings.shared_datastore()
     except ValueError as error:
@@ -131,7 +137,9 @@ def _datastore(settings: ProgramSettings) -> SharedDatastore:
 
 
 def _service_url(service: Service) -> str:
-    """The inference server of the service: from the environment, else from service.json; "" for the workers' queue."""
+    """The address of the service's inference server, from the environment or else from service.json; "" if workers
+    serve it through a queue.
+    """
     try:
         return service_url(service.name, os.environ) or service.server_url
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Announces to the portal that a service is served, repeatedly, and that it ends."""
+"""Announces to the portal, repeatedly, that this dispatcher serves a service; at the end announces that it stops."""
 
 import threading
 from dataclasses import replace
@@ -12,7 +12,9 @@ UNHEARD_S = 1.0
 
 
 class Announcements:
-    """Announces one service.  May be used from any thread.  Once ``stopping`` is set, only ``end`` publishes."""
+    """Announces one service.  Methods may be called from any thread.  Once ``stopping`` is set, only ``end``
+    publishes.
+    """
 
     def __init__(
         self, broker: Broker, announced: ServiceAnnounced, stopping: threading.Event

@@ -73,7 +73,7 @@ class ClaimedTicket:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        """Trace the stage, and measure it if it succeeds."""
+        """A context that traces the stage, and records its duration if it succeeds."""
         began_s = time.monotonic()
         claim = self.claim
         about: Attributes = {"dss.ticket": claim.ticket_id, "dss.claim": claim.claim_id}
@@ -135,7 +135,9 @@ class ClaimedTicket:
         self.events.log(f"Inference took {seconds:.1f} s on {finished.device}.")
 
     def _attach(self, finished: InferenceFinished) -> None:
-        """Link the reports into the folder from which the portal takes them, and name them in the log."""
+        """Link the reports into the folder from which the portal takes attachments, and add a log line that names
+        them.
+        """
         if not finished.reports:
             return
         place = layout.attached_dir(self.claim.ticket_id, self.claim.claim_id)
@@ -185,7 +187,9 @@ class ClaimedTicket:
         )
 
     def _own_file(self, written: str) -> Path:
-        """The path in the datastore.  Raises TicketError if the file is not in the claim's output folder."""
+        """The path in the datastore of a file that the worker has written.  Raises TicketError unless it is in the
+        claim's output folder.
+        """
         path = PurePosixPath(written)
         if path.parent != self._output_dir or not is_plain_file(self.access.root / path):
             raise TicketError(
@@ -195,14 +199,16 @@ class ClaimedTicket:
         return self.access.root / path
 
     def _enter(self, sentence: str) -> None:
-        """Begin a stage.  Raises Withdrawn."""
+        """Begin a stage, and log ``sentence``.  Raises Withdrawn if the claim has ended."""
         if self.withdrawn.is_set():
             raise Withdrawn
         self.events.log(sentence)
 
 
 def _waited_s(finished: InferenceFinished, passed_s: float) -> float:
-    """The part of ``passed_s``, from the request to its outcome, before a worker began; 0 if the outcome does not tell."""
+    """The part of ``passed_s`` before a worker began.  ``passed_s`` is the time from the request to its outcome; 0 if
+    the outcome has no stage times.
+    """
     if not finished.stage_seconds:
         return 0.0
     return max(0.0, passed_s - sum(finished.stage_seconds.values()))

@@ -70,7 +70,7 @@ class ClaimEvents:
         )
 
     def progressed(self, chunk: tuple[float, float], fraction: float) -> None:
-        """Publish the progress: ``fraction`` (0..1) of the part ``chunk`` (start, end) of the work is done."""
+        """Publish that ``fraction`` (0..1) of the part ``chunk`` (start, end) of the work is done."""
         published = self._published.get(chunk, -1.0)
         if fraction < 1.0 and abs(fraction - published) < SMALLEST_STEP:
             return
@@ -100,7 +100,7 @@ class ClaimEvents:
             thread.join()
 
     def pause(self, seconds: float) -> None:
-        """Extend the lease: the claim continues after ``seconds``, and sends no heartbeat until then."""
+        """Extend the lease by ``seconds``, after which the claim continues.  No heartbeat is sent until then."""
         self._broker.publish(
             ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id, pause_s=seconds)
         )
@@ -110,8 +110,8 @@ class ClaimEvents:
             self._broker.publish(ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id))
 
     def succeeded(self, outcome: ClaimOutcome) -> None:
-        """Publish the success, the last event.  Returns when the broker has stored it; raises TryAgainLater if it does
-        not.
+        """Publish the success, which is the claim's last event.  Returns when the broker has stored it; raises
+        TryAgainLater if the broker does not.
         """
         event = ClaimSucceeded(
             ticket_id=self._ticket_id,
@@ -126,8 +126,8 @@ class ClaimEvents:
         _confirm(self._broker.publish(event))
 
     def failed(self, reason: str) -> None:
-        """Publish the failure, the last event.  Returns when the broker has stored it; raises TryAgainLater if it does
-        not.
+        """Publish the failure, which is the claim's last event.  Returns when the broker has stored it; raises
+        TryAgainLater if the broker does not.
         """
         event = ClaimFailed(ticket_id=self._ticket_id, claim_id=self._claim_id, reason=reason)
         _confirm(self._broker.publish(event))

@@ -1,4 +1,4 @@
-"""Asks the portal to grant a ticket, until a portal answers."""
+"""Requests a claim from the portal, repeatedly, until a portal answers."""
 
 import logging
 import threading
@@ -24,10 +24,10 @@ POLL_S = 0.5
 
 
 def request_claim(broker: Broker, request: ClaimTicket, stopping: threading.Event) -> Message:
-    """Request the claim and return the portal's answer.  Waits for a portal as long as none is connected.
+    """Request the claim and return the portal's answer.  While no portal is connected, it waits.
 
-    The portal answers a repeated request as it did before, so sending it again is safe.  Raises ReturnToQueue
-    when ``stopping`` is set, BrokerClosed if the broker was closed.
+    A repeated request is safe, because the portal gives the same answer again.  Raises ReturnToQueue when
+    ``stopping`` is set, BrokerClosed if the broker was closed.
     """
     waits_s = chain(RESEND_S, repeat(RESEND_S[-1]))
     reply = _request_once(broker, request, next(waits_s), stopping)

@@ -1,4 +1,4 @@
-"""Takes the tickets of one service; each thread handles one delivery at a time."""
+"""Takes the tickets of one service.  Each thread handles one delivery at a time."""
 
 import logging
 import threading
@@ -53,8 +53,8 @@ class Consumer:
         service_url: str = "",
         reads: Limits = READS,
     ) -> None:
-        """``service_url`` is a server over HTTP that runs the inference; "" for the bundle's queue.  A path is the folder of
-        the datastore.  ``reads`` limits the reading of an upload.
+        """``service_url`` is a server over HTTP that runs the inference; "" for the bundle's queue.  A path is the
+        folder of the datastore.  ``reads`` limits the reading of an upload.
         """
         self._broker = broker
         self._service = service
@@ -77,7 +77,7 @@ class Consumer:
         """Subscribe, and process up to ``parallel`` tickets at a time.  A repeated call only announces the service."""
         if not self._subscribed:
             self._subscribe(parallel)
-        # Only after subscribing: users may choose the service from now on.
+        # Announce only after subscribing, because from then on users may choose the service.
         self._reached_portal = self._announcements.publish()
 
     def _subscribe(self, parallel: int) -> None:
@@ -91,14 +91,18 @@ class Consumer:
         self._subscribed = True
 
     def stop(self, timeout_s: float) -> bool:
-        """Take no new tickets, announce that, and finish those in progress; False if some take longer."""
+        """Take no new tickets, announce that, and finish those in progress.  False if some take longer than
+        ``timeout_s``.
+        """
         self._stopping.set()
         self._announcements.end()
         self._uploads.announce(ends=True)
         return self._broker.stop_consuming(timeout_s)
 
     def keep_announcing(self) -> None:
-        """Announce every ANNOUNCE_S, and every UNHEARD_S while no portal receives it, until stopped."""
+        """Announce the service until stopped: every ANNOUNCE_S, or every UNHEARD_S while no portal receives the
+        announcements.
+        """
         while not self._stopping.wait(ANNOUNCE_S if self._reached_portal else UNHEARD_S):
             self._workers.note(connected=self._broker.connected)
             self._reached_portal = self._announcements.publish()
@@ -121,13 +125,13 @@ class Consumer:
         )
 
     def handle(self, delivery: Delivery) -> None:
-        """Handler of ``topology.dispatch``."""
+        """Handle a message of the subscription ``topology.dispatch``."""
         ready = delivery.message
         if not isinstance(ready, TicketReady):
             raise TypeError(f"{type(ready).__name__} is no ticket")
         if not wait_until_there(self._datastore, self._stopping):
             raise ReturnToQueue
-        # The watch begins before the claim is requested, so that no withdrawal falls between the two.
+        # Watch before the claim is requested, so that a withdrawal in between is not missed.
         with self._withdrawals.watch() as watch:
             claim = self._claim(ready, delivery)
             if claim is not None:
@@ -171,7 +175,7 @@ class Consumer:
                     silence_s=self._silence_s,
                 )
                 self._process(ticket, delivery, watch)
-        except OSError as error:  # there is no place for the files: no work has begun
+        except OSError as error:  # the claim's folder cannot be made, so no work has begun
             self._count(outcome_of(error, self._datastore))
             end_claim(error, claim, events, delivery, self._datastore)
 
@@ -202,7 +206,9 @@ class Consumer:
                 ticket.clear()
 
     def _create_metrics(self) -> None:
-        """Create each series with value 0: Prometheus would miss the first event of a series that appears with it."""
+        """Create each metric series with value 0, because Prometheus does not count the first increase of a new
+        series.
+        """
         service = self._service
         if self._bundle:
             metrics.DISPATCH_BUNDLE_INFO.labels(service.name, self._bundle).set(1)

@@ -24,9 +24,10 @@ OUTCOMES = (UNEXPECTED, *(kind.__name__ for kind in HANDLED))
 
 
 def outcome_of(error: Exception, datastore: SharedDatastore) -> str:
-    """One of OUTCOMES, by the first type that fits; UNEXPECTED for a fault of the code, whose traceback is logged.
+    """The outcome of a claim that ended with ``error``: one of OUTCOMES, by the first type that fits.  A fault of the
+    code is UNEXPECTED, and its traceback is logged.
 
-    If the datastore is full or unavailable, that decides, whatever error it has caused.
+    If the datastore is full or unavailable, that is the outcome, whatever error it has caused.
     """
     away = is_full(error, datastore) or is_away(error) or bool(datastore.problem())
     if isinstance(error, WorkEnded):
@@ -43,9 +44,8 @@ def end_claim(
     delivery: Delivery,
     datastore: SharedDatastore,
 ) -> None:
-    """Publish why the work ended, unless the claim itself has ended.
-
-    Raises TryAgainLater or BrokerClosed if the delivery is to be retried.
+    """Publish why the work ended, unless the claim has been withdrawn.  Raises TryAgainLater or BrokerClosed if the
+    delivery is to be retried.
     """
     facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
     match error:
@@ -74,7 +74,9 @@ def end_claim(
 
 
 def _retry_later(events: ClaimEvents, reason: str, attempt: int) -> None:
-    """Pause the claim and raise TryAgainLater; after the last attempt, end the claim as failed with ``reason`` instead."""
+    """Pause the claim and raise TryAgainLater.  After the last attempt, publish that the claim failed for ``reason``
+    instead.
+    """
     if attempt > len(RETRY_DELAYS_S):
         events.failed(f"{reason} Please tell the operator, and submit again later.")
         return

@@ -7,7 +7,7 @@ from dss_workspace.errors import WorkspaceInvalid
 
 
 class TicketError(Exception):
-    """The ticket fails; the text is a sentence that the user reads unchanged."""
+    """The ticket fails.  The text is a sentence that the user reads unchanged."""
 
 
 class ImageDamaged(TicketError):
@@ -15,7 +15,7 @@ class ImageDamaged(TicketError):
 
 
 class ResultRefused(TicketError):
-    """The result did not pass the last check; ``finding`` says why, as part of a sentence."""
+    """The result did not pass the last check.  ``finding`` says why, as part of a sentence."""
 
     def __init__(self, finding: str) -> None:
         super().__init__(
@@ -26,7 +26,7 @@ class ResultRefused(TicketError):
 
 
 class Withdrawn(Exception):
-    """The user has deleted the ticket, or another claim continues it."""
+    """The work must end, because the user has deleted the ticket or another claim continues it."""
 
 
 class NoInference(Exception):
@@ -39,7 +39,7 @@ class ServiceInvalid(Exception):
 
 @contextmanager
 def workspace_errors() -> Iterator[None]:
-    """Raise TicketError, with the same sentence, for a workspace that cannot be used."""
+    """A context that turns WorkspaceInvalid into a TicketError with the same sentence."""
     try:
         yield
     except WorkspaceInvalid as error:

@@ -1,4 +1,4 @@
-"""Services: folders with a ``service.json`` for ITK-SNAP and for the dispatcher."""
+"""A service is a folder with a ``service.json``, a part of which is for ITK-SNAP and a part for the dispatcher."""
 
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -102,7 +102,9 @@ def _object_in(path: Path) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """The merge of RFC 7396: an object is merged, null removes a member, any other value replaces."""
+    """``base`` changed by ``patch`` as RFC 7396 says: objects are merged, null removes a member, any other value
+    replaces it.
+    """
     merged = {key: value for key, value in base.items() if patch.get(key, value) is not None}
     for key, value in patch.items():
         if isinstance(value, dict):

@@ -52,9 +52,8 @@ class Settings(ServiceSettings, ProgramSettings):
 
 
 def service_url(service: str, environment: Mapping[str, str]) -> str:
-    """The value of ``LUNG_SEGMENTATION_SERVICE_URL`` and the like: a server to use instead of the queue; "" if unset.
-
-    Raises ValueError if it is no address.
+    """The value of the variable named after the service, such as ``LUNG_SEGMENTATION_SERVICE_URL``: a server to use
+    instead of the queue; "" if it is not set.  Raises ValueError if it is no address.
     """
     name = re.sub(r"\W", "_", service).upper() + "_SERVICE_URL"
     url = environment.get(name, "")

@@ -101,7 +101,7 @@ def label_values(path: Path) -> frozenset[int]:
 
 
 def label_volumes(path: Path) -> dict[int, float]:
-    """Millilitres by value of a segmentation, without 0.  Raises TicketError."""
+    """Volumes of a segmentation's labels in millilitres, by value, without 0.  Raises TicketError."""
     return _read_file(path, labels.label_volumes)
 
 
@@ -150,7 +150,7 @@ def _pixel_type(header: Header) -> str:
 
 
 def _read_file(path: Path, read: Callable[[Path], T]) -> T:
-    """Call ``read``; a TicketError names the file."""
+    """The result of ``read`` for ``path``.  Errors are turned into a TicketError that names the file."""
     with _ticket_errors(lambda sentence: f"The file '{path.name}' cannot be used. {sentence}"):
         return read(path)
 

@@ -1,4 +1,4 @@
-"""Tracks withdrawals of tickets in progress, which were deleted by their users or given to another claim."""
+"""Tracks withdrawals of tickets in progress.  A withdrawn ticket was deleted by its user or moved to another claim."""
 
 import threading
 from collections.abc import Iterator
@@ -9,10 +9,9 @@ from dss_broker.messages import ClaimGranted, TicketWithdrawn
 
 
 class ClaimWatch:
-    """Watches for the withdrawal of one claim, from before the claim is requested.
+    """Watches for the withdrawal of one claim; it begins before the claim is requested.
 
-    ``withdrawn`` is set as soon as the claim ends.  ``moved_on`` is true if only the claim ended: then
-    another claim continues the ticket.
+    ``withdrawn`` is set as soon as the claim ends.  ``moved_on`` is True if another claim continues the ticket.
     """
 
     def __init__(self) -> None:
@@ -45,14 +44,14 @@ class ClaimWatch:
 
 
 class Withdrawals:
-    """Passes withdrawals to the watches of this process's claims.  May be used from any thread."""
+    """Passes withdrawals to the watches of this process's claims.  Methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._watches: list[ClaimWatch] = []
         self._lock = threading.Lock()
 
     def handle(self, delivery: Delivery) -> None:
-        """Handler of ``topology.withdrawn``.  A withdrawal of any other ticket is ignored."""
+        """Handle a message of the subscription ``topology.withdrawn``.  Withdrawals of other tickets are ignored."""
         message = delivery.message
         if not isinstance(message, TicketWithdrawn):
             raise TypeError(f"{type(message).__name__} is no withdrawal")

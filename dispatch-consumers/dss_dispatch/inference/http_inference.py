@@ -133,7 +133,9 @@ class _ServerImage:
                 raise Withdrawn
 
     def _poll(self, endpoint: str, target: Path) -> InferenceProgressed | None:
-        """None once the segmentation is at ``target``.  ``stage`` is empty if the answer has no content."""
+        """Request the result once.  Returns the progress, with an empty ``stage`` if the response has no content;
+        None once the segmentation is at ``target``.
+        """
         with self.client.stream("GET", self.url + endpoint) as answer:
             if answer.status_code == httpx.codes.OK:
                 _store(answer.iter_bytes(), target, self.withdrawn)
@@ -155,7 +157,9 @@ class _ServerImage:
         )
 
     def report(self, endpoint: str, segmentation: Path) -> ResultReport:
-        """Get the report of a result.  For the original server, which has none, read the labels from the segmentation."""
+        """Get the report of a result.  The original server has no reports; for it, the labels are read from the
+        segmentation.
+        """
         with _reachable():
             answer = self.client.get(f"{self.url}{endpoint}/report")
         if answer.status_code == httpx.codes.OK:
@@ -196,13 +200,15 @@ class _ServerImage:
         )
 
     def delete(self, endpoint: str) -> None:
-        """Delete image and result at the server, since a patient's image must not stay there.  Errors are ignored."""
+        """Delete the image and the result on the server, because a patient's image must not stay there.  Errors are
+        ignored.
+        """
         with suppress(httpx.HTTPError):
             self.client.delete(self.url + endpoint, timeout=5.0)
 
 
 class _WithdrawableFile(io.FileIO):
-    """A file that raises Withdrawn when it is read after the ticket was withdrawn, which ends its upload."""
+    """A file whose ``read`` raises Withdrawn once the ticket is withdrawn.  This ends its upload."""
 
     def __init__(self, path: Path, withdrawn: threading.Event) -> None:
         super().__init__(path, "rb")
@@ -216,7 +222,7 @@ class _WithdrawableFile(io.FileIO):
 
 @contextmanager
 def _reachable() -> Iterator[None]:
-    """Turn errors of the transport into NoInference."""
+    """A context that turns errors of the HTTP transport into NoInference."""
     try:
         yield
     except httpx.TransportError as error:
@@ -233,7 +239,7 @@ def _store(content: Iterator[bytes], target: Path, withdrawn: threading.Event) -
 
 
 def _trace_headers() -> dict[str, str]:
-    """The header by which the server continues the ticket's trace."""
+    """The HTTP header with which the server continues the ticket's trace; {} without a trace."""
     traceparent = tracing.current_traceparent.get()
     return {tracing.TRACEPARENT: traceparent} if traceparent else {}
 

@@ -14,7 +14,7 @@ NOT_UNDERSTOOD = "The inference server of this service answers in a way that is 
 
 
 class ReportEntry(msgspec.Struct, kw_only=True):
-    """A file beside the segmentation.  ``name`` is empty from a server of an earlier version."""
+    """A file beside the segmentation.  ``name`` is "" in responses of earlier versions of the server."""
 
     name: str = ""
     description: str = ""
@@ -35,7 +35,7 @@ class ResultReport(msgspec.Struct, kw_only=True):
 
 
 def endpoint_in(answer: httpx.Response) -> str:
-    """The path of the result.  Raises NoInference if there is none."""
+    """The path of the result that the response names.  Raises NoInference if it names none."""
     endpoint = fields_in(answer).get("Endpoint")
     if not isinstance(endpoint, str) or not endpoint.startswith("/"):
         raise NoInference(NOT_UNDERSTOOD)
@@ -49,7 +49,9 @@ def report_in(answer: httpx.Response) -> ResultReport:
 
 
 def reason_in(answer: httpx.Response) -> str | None:
-    """The sentence of an error; None if there is none, as in responses of the original server and of proxies."""
+    """The sentence in an error response; None if there is none, as in responses of the original server and of
+    proxies.
+    """
     reason = fields_in(answer).get("error")
     return reason if isinstance(reason, str) and reason.isprintable() else None
 

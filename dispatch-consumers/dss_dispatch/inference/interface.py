@@ -1,4 +1,4 @@
-"""The interface of inference to a dispatcher, wherever the inference runs."""
+"""The interface through which a dispatcher has an image segmented, by a worker's queue or a server over HTTP."""
 
 import threading
 from typing import Protocol
@@ -14,7 +14,7 @@ class ProgressListener(Protocol):
 
 
 class Inference(Protocol):
-    """Runs requests for inference.  May be used from any thread."""
+    """Runs requests for inference.  Methods may be called from any thread."""
 
     def run(
         self,
@@ -24,8 +24,8 @@ class Inference(Protocol):
         on_progress: ProgressListener,
         withdrawn: threading.Event,
     ) -> InferenceFinished:
-        """Run the inference and return its outcome, whose files are below ``access.root`` then.  This may take hours.
+        """Run the inference and return its outcome, whose files are then below ``access.root``.  This may take hours.
 
-        Raises TicketError with the reason of a failure, Withdrawn soon after ``withdrawn`` is set, and
-        NoInference if nothing can run the request or if it is silent for too long.
+        Raises TicketError with the reason of a failure, Withdrawn soon after ``withdrawn`` is set, and NoInference if
+        no worker can run the request or it gives no sign of life for too long.
         """

@@ -32,10 +32,10 @@ BUSY = "waiting for a worker that is free"
 
 
 class QueueInference:
-    """Implements ``interface.Inference`` with the broker's queues.
+    """Implements ``interface.Inference`` with the queue of a bundle's workers.
 
-    Raises NoInference if no worker serves the bundle, or after ``silence_s`` without a sign of life: of the worker that
-    has begun the request or, before that, of any worker of the bundle.
+    Raises NoInference if no worker serves the bundle, or after ``silence_s`` without a sign of life.  Before a worker
+    has begun the request, signs of any of the bundle's workers count; afterwards only those of that worker.
     """
 
     def __init__(self, broker: Broker, workers: WorkerLiveness, silence_s: float) -> None:
@@ -91,11 +91,10 @@ class QueueInference:
 
 @dataclass(kw_only=True)
 class _Silence:
-    """The time that a request has been without a sign of life, in seconds of ``time.monotonic``.
+    """Measures for how long a request has been without a sign of life, on the clock ``time.monotonic``.
 
-    After a worker has begun the request, only that worker's signs count.  Before that the request waits in the queue,
-    perhaps behind hours of other requests, and any worker's signs count.  Time without a connection to the broker does
-    not count.
+    Once a worker has begun the request, only that worker's signs count.  Before that, the request may wait behind
+    hours of other requests, and any worker's signs count.  Time without a connection to the broker does not count.
     """
 
     workers: WorkerLiveness
@@ -106,7 +105,7 @@ class _Silence:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the limit."""
+        """Seconds until the silence is too long."""
         latest = max(self.began_s, self.replied_s, self.disconnected_s)
         if not self.has_begun:
             latest = max(latest, self.workers.heard_s)
@@ -123,7 +122,7 @@ class _Silence:
         return not self.has_begun and waits_s > BUSY_S
 
     def end(self) -> None:
-        """The worker has replied."""
+        """Record that the worker has replied, which ends the silence."""
         self.replied_s = time.monotonic()
 
     def note(self, *, connected: bool) -> None:
@@ -133,7 +132,7 @@ class _Silence:
 
 @contextmanager
 def _answered(bundle: str) -> Iterator[None]:
-    """Turn errors of a request that no worker answers into NoInference."""
+    """A context that turns the errors of a request without an answering worker into NoInference."""
     try:
         yield
     except Unroutable as error:

@@ -9,7 +9,9 @@ from dss_broker.messages import WorkerAnnounced
 
 
 class WorkerLiveness:
-    """``heard_s`` is the time of the last announcement of any worker, on the clock of ``time.monotonic``."""
+    """Whether any worker of the bundle is alive.  ``heard_s`` is the time of the last announcement of any of them, on
+    the clock ``time.monotonic``.
+    """
 
     def __init__(self) -> None:
         self.heard_s = -math.inf
@@ -17,7 +19,7 @@ class WorkerLiveness:
         self._disconnected_s = time.monotonic()
 
     def handle(self, delivery: Delivery) -> None:
-        """Handler of ``topology.workers``."""
+        """Handle an announcement, a message of the subscription ``topology.workers``."""
         announced = delivery.message
         if not isinstance(announced, WorkerAnnounced):
             raise TypeError(f"{type(announced).__name__} is no announcement of a worker")

@@ -1,4 +1,4 @@
-"""Checks the results of providers over HTTP at a portal's request."""
+"""Checks the results of HTTP providers when a portal requests it."""
 
 import logging
 from pathlib import Path, PurePosixPath
@@ -31,7 +31,7 @@ def serve_checks(broker: Broker, datastore: Path | SharedDatastore) -> None:
 
 
 class CheckRequestHandler:
-    """The handler of ``topology.RESULT_CHECKS``."""
+    """Handles the messages of the subscription ``topology.RESULT_CHECKS``."""
 
     def __init__(self, datastore: SharedDatastore) -> None:
         self._datastore = datastore
@@ -56,8 +56,8 @@ class CheckRequestHandler:
         delivery.reply(answer)
 
     def _judged(self, asked: CheckResults, access: Access) -> str | tuple[str, ...]:
-        """A sentence about why the results are refused; remarks if they are accepted.  Does not raise, because the
-        portal waits for an answer.
+        """A sentence that says why the results are refused, or a tuple of remarks if they are accepted.  It does not
+        raise, because the portal waits for an answer.
         """
         if self._datastore.problem():
             return AWAY
@@ -103,7 +103,9 @@ def _refused(asked: CheckResults, reason: str) -> ResultsRefused:
 
 
 def _is_put(access: Access, folder: PurePosixPath) -> bool:
-    """Let the portal read the picture.  False if that fails: no results are lost for it."""
+    """Make the picture readable for the portal.  Returns False if that fails, because results are not refused for
+    lack of a picture.
+    """
     try:
         access.put(folder)
     except OSError:

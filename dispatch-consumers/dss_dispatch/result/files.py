@@ -1,4 +1,4 @@
-"""Files of a result, and recognition of a full volume."""
+"""Facts about the files of a result, and the check whether an error means a full volume."""
 
 import hashlib
 from pathlib import Path
@@ -13,8 +13,8 @@ ROOM_BYTES = 1 << 20
 
 
 def is_full(error: Exception, datastore: SharedDatastore) -> bool:
-    """True if ``error`` was caused by a full disk.  ITK's errors do not name their cause; for them the free space
-    decides.
+    """True if a full disk caused ``error``.  ITK's errors do not name their cause; for these the free space is
+    checked.
     """
     unclear = isinstance(error, RuntimeError | ResultRefused)
     return is_disk_full(error) or (unclear and datastore.lacks_room(ROOM_BYTES))

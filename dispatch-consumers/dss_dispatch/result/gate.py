@@ -1,6 +1,6 @@
-"""The last check of a result, before the user may download it.
+"""The last check of a result before the user may download it.  It reads every file back from disk.
 
-Everything is read back from disk.  The worst error that this product could make is a misaligned segmentation.
+A misaligned segmentation is the worst error that this product could make.
 """
 
 from collections.abc import Iterable
@@ -47,7 +47,9 @@ def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raises ResultRefused if some system cannot store one of the files, or would take two for the same."""
+    """Raises ResultRefused if some operating system cannot store one of the names, or treats two of them as the same
+    file.
+    """
     seen: list[str] = []
     for name in sorted(names):
         fault = file_names.problem(name)
@@ -79,7 +81,7 @@ def _check_new_layer(layers: tuple[Layer, ...], segmentation: str) -> None:
 
 
 def _check_user_segmentation(layer: Layer, image: ImageHeader, main: ImageHeader) -> None:
-    """Check a segmentation of the user, only for what would prevent ITK-SNAP from loading the workspace."""
+    """Check a segmentation of the user, only for faults that would prevent ITK-SNAP from loading the workspace."""
     same = image.size[:3] == main.size[:3] and image.components == 1
     require(same, f"the user's segmentation {layer.key} has another size than the main image")
 
@@ -99,7 +101,7 @@ def _values(segmentation: Path) -> frozenset[int]:
 
 
 def check_values(values: frozenset[int], workspace: Folder) -> None:
-    """Raises ResultRefused if a value has no label."""
+    """Raises ResultRefused if one of the ``values`` of the segmentation has no label in ``workspace``."""
     nameless = sorted(values - set(label_table(workspace)))
     require(not nameless, f"the segmentation has values without a label: {nameless[:5]}")
 

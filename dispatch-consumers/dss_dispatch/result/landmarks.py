@@ -1,4 +1,4 @@
-"""Landmarks of the algorithm's findings, as annotations of the result's workspace."""
+"""Converts the landmarks of an algorithm's findings to annotations of the result's workspace."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Makes what the portal shows of a provider's results: a picture, and the labels' volumes."""
+"""Makes a picture of a provider's results and the volumes of their labels, which the portal shows."""
 
 import logging
 from collections.abc import Sequence
@@ -32,16 +32,17 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Presentation:
-    """The labels of a result; ``attachments`` are for a line of the log."""
+    """The picture and the labels of a result.  ``attachments`` belong to a line of the ticket's log."""
 
     attachments: tuple[AttachedFile, ...] = ()
     labels: tuple[Label, ...] = ()
 
 
 def present(results: Path, sent: Path, folder: Path) -> Presentation:
-    """The presentation of results that ``check_provider_results`` has accepted; the picture is a file in ``folder``.
+    """The presentation of results that ``check_provider_results`` has accepted.  The picture is a file in ``folder``.
 
-    It is empty if there is no segmentation, and after an unforeseen error, so that no results are lost for it.
+    It is empty if there is no segmentation, and after an unforeseen error, because results are not refused for lack
+    of a presentation.
     """
     try:
         return _presented(results, sent, folder)
@@ -66,7 +67,7 @@ def _presented(results: Path, sent: Path, folder: Path) -> Presentation:
 
 
 def fitting(labels: Sequence[Label]) -> tuple[Label, ...]:
-    """The first labels, as many as a message has room for; a name longer than LONGEST_NAME is cut."""
+    """As many of the first labels as a message has room for.  A name longer than LONGEST_NAME is cut."""
     short = [replace(label, name=label.name[:LONGEST_NAME]) for label in labels[:MOST_LABELS]]
     ends = accumulate(len(msgspec.json.encode(label)) + 1 for label in short)
     return tuple(label for label, end in zip(short, ends, strict=True) if end <= MOST_LABEL_BYTES)
@@ -85,7 +86,7 @@ def _workspace_in(folder: Path) -> Path:
 
 
 def _newest_segmentation(among: tuple[Layer, ...], sent: Path) -> Layer | None:
-    """The last segmentation with a name that the user did not send; otherwise the last one."""
+    """The last segmentation of ``among`` whose name the user did not send; if the user sent all names, the last one."""
     found = [layer for layer in among if layer.role == Role.SEGMENTATION]
     new = [layer for layer in found if not (sent / layer.file_name).exists()]
     return next(reversed(new or found), None)
@@ -101,8 +102,8 @@ def _labels(workspace: Folder, volumes_ml: dict[int, float]) -> tuple[Label, ...
 
 
 def _label(value: int, volume_ml: float, element: Folder) -> Label:
-    """A label with the colour of its entry in the label table, which has three numbers from 0 to 255; red if it has
-    none.
+    """The label ``value`` with the colour of its entry in the label table, three numbers from 0 to 255; red if the
+    entry has no colour.
     """
     words = element.get("Color").split()
     parts = [int(word) for word in words if word.isdecimal() and int(word) < 256]

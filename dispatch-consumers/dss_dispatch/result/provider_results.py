@@ -1,7 +1,7 @@
-"""The last check of a result that a provider over HTTP has uploaded.
+"""The last check of a result that a provider has uploaded over HTTP.
 
-The rules are those of ``gate``, except that files without a layer are allowed: reports, and earlier
-uploads, since a provider cannot remove a file.
+The rules are those of ``gate``, but files without a layer are allowed, such as reports and earlier uploads, because a
+provider cannot remove a file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,9 +44,10 @@ MOST_REMARKS, LONGEST_REMARK = 20, 300
 
 @workspace_errors()
 def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tuple[str, ...]:
-    """Check the files ``names`` of ``folder``; ``sent`` is the folder of the user's input.
+    """Check the files ``names`` of ``folder``; ``sent`` is the folder of the user's input.  Returns warnings for the
+    user about faults that are no reason to refuse the results.
 
-    Returns sentences about what is no reason to refuse them, but which their user should know.  Raises ResultRefused or another TicketError with a sentence; OSError if a file is removed meanwhile.
+    Raises ResultRefused or another TicketError with a sentence; OSError if a file is removed meanwhile.
     """
     check_names(names)
     workspace = _only_workspace(folder, names)
@@ -70,7 +71,9 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tu
 
 
 def _odd_voxels(folder: Path, layers: tuple[Layer, ...], sent: Path) -> Iterator[str]:
-    """Remarks on voxels that are no numbers, unless the user sent them.  Raises TicketError for a damaged image."""
+    """Warnings about layers with voxels that are NaN or infinite, except layers that the user sent.  Raises
+    TicketError for a damaged image.
+    """
     for layer in layers:
         path = folder / layer.file_name
         if layer.role in {Role.MAIN, Role.SEGMENTATION} or has_image_suffix(layer.file_name):
@@ -131,7 +134,7 @@ def _check_images(folder: Path, layers: tuple[Layer, ...], main: ImageHeader, se
 
 
 def _without_time(image: ImageHeader) -> ImageHeader:
-    """The header without the time axis: a provider may return one time point of a series as the main image."""
+    """``image`` without its time axis, because a provider may return one time point of a series as the main image."""
     return replace(image, size=image.size[:3])
 
 
@@ -158,7 +161,7 @@ def _landmarks_outside(workspace: Folder, main: ImageHeader, sent: Path) -> Iter
 
 
 def _meshes_of_user(sent: Path) -> frozenset[str]:
-    """The content of the meshes that the user sent, which ITK-SNAP has loaded before, as SHA-256."""
+    """SHA-256 of each mesh that the user sent.  ITK-SNAP has loaded these meshes before."""
     files = sent.iterdir() if sent.is_dir() else ()
     return frozenset(sha256(p) for p in files if is_mesh_name(p.name) and is_plain_file(p))
 
@@ -166,11 +169,11 @@ def _meshes_of_user(sent: Path) -> frozenset[str]:
 def _checked_segmentation(
     folder: Path, name: str, main: ImageHeader, workspace: Folder, sent: Path
 ) -> frozenset[int] | None:
-    """Check a segmentation and return its values without 0; None for one that the user sent."""
+    """Check a segmentation and return its values without 0; None if the user sent it."""
     image = read_header(folder / name)
     same_size = image.size[:3] == main.size[:3] and image.components == 1
     if same_size and _is_from_user(folder / name, sent):
-        return None  # ITK-SNAP has loaded it before
+        return None  # the user sent it, so ITK-SNAP can load it
     require(image.components == 1, f"'{name}' has {image.components} values per voxel, not one")
     require(
         image.pixel_type in INTEGER_PIXELS,
@@ -198,7 +201,7 @@ def _is_from_user(path: Path, sent: Path) -> bool:
 def _submitted_images(
     folder: Path, *, only: Role | None = None, but: Role | None = None
 ) -> Iterator[tuple[Path, ImageHeader]]:
-    """Files and headers of the user's layers; unreadable ones are left out."""
+    """Files and headers of the layers that the user sent.  Layers that cannot be read are left out."""
     for layer in _submitted_layers(folder):
         path = folder / layer.file_name
         if (only in {None, layer.role}) and layer.role != but and is_plain_file(path):

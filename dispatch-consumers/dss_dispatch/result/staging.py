@@ -20,7 +20,7 @@ from dss_workspace.result import ResultWorkspace, content_name
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:
-    """The segmentation that inference has made, a file in the target's grid, and the labels of its values."""
+    """A segmentation from an inference: a file in the grid of the target layer, and the labels of its values."""
 
     path: Path
     nickname: str
@@ -30,7 +30,9 @@ class Segmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """The result folder, the file name of the new segmentation in it, its labels, and sentences for the user's log."""
+    """A finished result folder: the file name of the new segmentation in it, its labels, and sentences for the user's
+    log.
+    """
 
     folder: Path
     segmentation: str
@@ -42,9 +44,9 @@ class Staged:
 def stage(
     ticket_id: int, submission: Submission, segmentation: Segmentation, folder: Path
 ) -> Staged:
-    """Fill ``folder``; the workspace is written last.  Idempotent.
+    """Fill the result folder ``folder``, the workspace last.  Idempotent.  The input is not changed.
 
-    The input is not changed.  Raises TicketError if a segmentation of the user cannot be read.
+    Raises TicketError if a segmentation of the user cannot be read.
     """
     make_folder(folder)
     result = ResultWorkspace(submission.workspace, _used_values(submission), default_colour)

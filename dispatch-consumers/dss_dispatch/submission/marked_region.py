@@ -93,7 +93,7 @@ def _corner(workspace: Folder, tag: str) -> tuple[float, ...] | None:
 def _box_around(
     corners: list[tuple[float, ...]], image: ImageHeader
 ) -> tuple[list[int], list[int]]:
-    """The first voxel of the box between the corners, and the one after its last; both within the image."""
+    """The box between the corners: its first voxel, and the voxel after its last one, both within the image."""
     first, end = [], []
     for axis, places in enumerate(zip(*corners, strict=True)):
         n = image.size[axis]

@@ -1,4 +1,4 @@
-"""Reads a ticket's input: one workspace, its images, and the image to segment."""
+"""Reads and checks a ticket's input: one workspace, its images, and the image to segment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Submission:
 
     @property
     def segmentations(self) -> tuple[Layer, ...]:
-        """The layers that the user has segmented already."""
+        """The segmentation layers that the user sent."""
         return tuple(layer for layer in self.layers if layer.role == Role.SEGMENTATION)
 
 
@@ -68,7 +68,7 @@ def read_submission(folder: Path, service: Service) -> Submission:
         image=image,
         region=read_marked_region(workspace, service.dispatch, image),
     )
-    for layer in submission.segmentations:  # the worker checks the voxels of the image itself
+    for layer in submission.segmentations:  # the image to segment is checked by the worker
         label_values(submission.path(layer))
         _require_loadable(layer, read_header(submission.path(layer)), main)
     return submission
@@ -137,7 +137,9 @@ def _require_tag(layers: tuple[Layer, ...], tag: Tag) -> None:
 
 
 def tagged_layer(layers: tuple[Layer, ...], tag: Tag) -> Layer:
-    """The one layer that carries ``tag``, in a role that the tag may have.  Raises TicketError."""
+    """The one layer with ``tag``.  Raises TicketError if there is none or more than one, or if the tag does not fit
+    its role.
+    """
     found = [layer for layer in layers if tag.name in layer.tags]
     if not found:
         raise TicketError(

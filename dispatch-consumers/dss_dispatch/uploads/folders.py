@@ -1,4 +1,4 @@
-"""Unpacks the tar in which a browser sends a folder, or an image of several files."""
+"""Unpacks a tar, in which a browser sends a folder or an image of several files."""
 
 import errno
 import tarfile
@@ -59,7 +59,7 @@ def _write(opened: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> No
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """The folders and the name of a file.  Raises UploadInvalid for one that leads out of the folder."""
+    """The folders and the file name in ``name``.  Raises UploadInvalid if it leads out of the folder."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     fits = all(0 < len(part.encode(errors="replace")) <= LONGEST_NAME_BYTES for part in parts)
     if not parts or not fits or len(parts) > DEEPEST or {"..", "/"} & set(parts) or "\0" in name:

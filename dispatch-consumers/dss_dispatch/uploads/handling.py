@@ -44,7 +44,7 @@ _KILLED = -9
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one upload: seconds, and bytes of memory."""
+    """Limits for reading one upload, in seconds and in bytes of memory."""
 
     time_s: float
     memory_bytes: int
@@ -71,12 +71,14 @@ class UploadReader:
         self._stopping = stopping
 
     def start(self) -> None:
-        """Answer requests from now on, and announce that."""
+        """Subscribe to requests, and announce that uploads are read."""
         self._broker.consume(UPLOADS, self.handle)
         self.announce()
 
     def announce(self, *, ends: bool = False) -> None:
-        """Tell the portals that uploads are read, or are no longer.  Does nothing if they cannot be reached."""
+        """Announce to the portals that this process reads uploads; with ``ends``, that it stops.  Does nothing if
+        they cannot be reached.
+        """
         if not self._broker.connected:
             return
         try:
@@ -85,7 +87,9 @@ class UploadReader:
             return
 
     def handle(self, delivery: Delivery) -> None:
-        """Handler of ``topology.UPLOADS``.  Idempotent: a request that was answered gets its answer again."""
+        """Handle a message of the subscription ``topology.UPLOADS``.  Idempotent: a repeated request gets the answer
+        of the first one.
+        """
         asked = delivery.message
         if not isinstance(asked, ReadUpload):
             raise TypeError(f"{type(asked).__name__} is no request to read an upload")
@@ -105,7 +109,9 @@ class UploadReader:
         self._tell(told)
 
     def _told(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused:
-        """The answer.  Of an upload that has gone it is refused, which a portal ignores unless it still waits."""
+        """The answer to a request.  If the upload no longer exists, the answer is a refusal, which the portal ignores
+        unless it still waits.
+        """
         folder = layout.read_dir(asked.ticket_id, asked.intake_id)
         files.fetch(folder, only=OUTCOME)
         kept = files.root / folder / OUTCOME
@@ -123,7 +129,9 @@ class UploadReader:
     def _answered(
         self, asked: ReadUpload, files: Access, folder: PurePosixPath
     ) -> UploadRead | UploadRefused:
-        """Read the upload.  Another program may read the same at the same time, so each has a folder of its own."""
+        """Read the upload and return the answer.  Another program may read the same upload at the same time, so each
+        writes to a folder of its own.
+        """
         part = folder / f"{word(self._instance)}-{uuid.uuid4().hex[:8]}"
         files.make(folder)
         own = files.root / part
@@ -159,7 +167,7 @@ class UploadReader:
         return UploadRead(ticket_id=asked.ticket_id, intake_id=asked.intake_id, images=images)
 
     def _run(self, asked: ReadUpload, root: Path, own: Path) -> Answer:
-        """Read it in a process of its own.  Raises ReturnToQueue if this program is to stop meanwhile."""
+        """Read the upload in a separate process.  Raises ReturnToQueue if this program stops meanwhile."""
         order = Order(
             upload=str(root / asked.upload_dir),
             target=str(own),
@@ -211,7 +219,7 @@ class UploadReader:
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """The answer as it is kept."""
+    """An answer in the form in which it is stored on disk."""
 
     read: UploadRead | None = None
     refused: UploadRefused | None = None

@@ -1,4 +1,4 @@
-"""What a dispatcher and the process that reads an upload for it tell each other."""
+"""The JSON objects that a dispatcher exchanges with the process that reads an upload."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,10 @@ NO_ROOM = "There is no room for the files of the image; please tell the operator
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Read ``images`` of the folder ``upload`` and write the files of each ticket into a folder below ``target``.
+    """The order to read ``images`` of the folder ``upload``, and to write the files of each ticket into a folder
+    below ``target``.
 
-    ``series`` is as in ``messages.ReadUpload``, ``memory_bytes`` limits the address space of the process.
+    ``series`` is as in ``messages.ReadUpload``; ``memory_bytes`` limits the address space of the process.
     """
 
     upload: str
@@ -28,7 +29,7 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """The folder of one ticket's files, by its name in ``Order.target``; or the ``reason`` why there is none."""
+    """The files of one ticket, in the folder of this name in ``Order.target``.  Without files, ``reason`` says why."""
 
     folder: str = ""
     series: str = ""
@@ -37,7 +38,9 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What was made; with none, ``reason`` says why, and ``series`` are those that the user may choose from."""
+    """The files that were made for tickets.  If there are none, ``reason`` says why, and ``series`` are those that
+    the user may choose from.
+    """
 
     made: tuple[Made, ...] = ()
     reason: str = ""

@@ -1,6 +1,6 @@
-"""``python -m dss_dispatch.uploads.reading``: reads one upload, in a process of its own, within limits of memory.
+"""``python -m dss_dispatch.uploads.reading``: reads one upload in a process of its own, with limited memory.
 
-An ``Order`` comes as JSON on the standard input, an ``Answer`` goes as JSON to the standard output.
+It reads an ``Order`` as JSON from standard input, and writes an ``Answer`` as JSON to standard output.
 """
 
 import ctypes
@@ -40,7 +40,7 @@ HEADERS = (".mhd", ".nhdr", ".hdr")
 
 
 def answer(order: Order) -> Answer:
-    """Carry out the order.  Does not raise for what a user may send."""
+    """Carry out the order.  Faults in what the user sent become part of the answer and are not raised."""
     with tempfile.TemporaryDirectory(dir=order.target, prefix=".unpacked_") as scratch:
         try:
             return _read(order, Path(scratch))
@@ -55,7 +55,9 @@ def answer(order: Order) -> Answer:
 
 
 def plain(text: str, most: int) -> str:
-    """``text`` without what no database, message or page can hold: the names in files may have any characters."""
+    """``text``, at most ``most`` characters, without characters that a database, message or page cannot hold.  File
+    names may contain any characters.
+    """
     kept = text.encode(errors="replace").decode()
     shown = "".join(c if c.isprintable() or c == "\n" else " " for c in kept).strip()
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
@@ -87,13 +89,15 @@ def _read(order: Order, scratch: Path) -> Answer:
 
 
 def _for_page(reason: str) -> str:
-    """Without the option of ``dss send`` and its list: the page has a list of its own."""
+    """``reason`` without its advice to use ``--series`` and the list of series that follows.  The page shows a list
+    of its own.
+    """
     told, option, _ = reason.partition(" with --series:")
     return f"{told}." if option else told
 
 
 def _require_images(paths: Sequence[Path]) -> None:
-    """Raises UploadInvalid for a workspace.  It names its files by their paths, and these would be read on this machine."""
+    """Raises UploadInvalid for a workspace.  It names its images by paths, which would be opened on this machine."""
     for path in paths:
         if path.suffix.lower() == WORKSPACE:
             raise UploadInvalid(
@@ -102,7 +106,9 @@ def _require_images(paths: Sequence[Path]) -> None:
 
 
 def _source(order: Order, number: int) -> Callable[[Path], Path]:
-    """The image's file or folder under a name of ours, since sentences name files, and the user's name is not known."""
+    """A function that returns the image's file or folder under a fixed name.  Sentences name files, and the user's
+    file name is not known here.
+    """
     sent = Path(order.upload) / order.images[number].name
 
     def found(scratch: Path) -> Path:
@@ -119,7 +125,9 @@ def _source(order: Order, number: int) -> Callable[[Path], Path]:
 
 
 def _in_folder(folder: Path) -> Path:
-    """The header of an image of several files, the only file, or else the folder."""
+    """The file to read in ``folder``: the header of an image of several files, or the only file; otherwise the folder
+    itself.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
         raise UploadInvalid("The upload contains no file.")
@@ -136,7 +144,9 @@ def _parts(main: Path, series: str) -> Sequence[SourcePart] | Answer:
             raise UploadInvalid(
                 f"There are {len(parts)} images and series; at most {MOST_SERIES} become tickets at once. Send fewer."
             )
-        return parts or [SourcePart(main)]  # refused with the reason
+        return parts or [
+            SourcePart(main)
+        ]  # without parts, reading the source fails with the reason
     if series == ASK:
         found = _choices(main)
         if found:
@@ -187,7 +197,7 @@ def _made(order: Order, number: int, part: SourcePart, tagged: dict[str, Path]) 
 
 
 def main() -> None:
-    """Read the order, limit this process, and print the answer.  It ends with the program that started it."""
+    """Read the order, limit this process, and print the answer.  The process ends with the program that started it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
