@@ -1,4 +1,4 @@
-"""The dashboard of the whole site: is everything well, and which dashboard says more."""
+"""The dashboard of the complete site.  It shows whether everything works, and which dashboard has details."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 

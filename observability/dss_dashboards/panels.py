@@ -50,7 +50,7 @@ def number(
     bad_from: float | None = None,
     legend: str = "",
 ) -> stat.Panel:
-    """The current value; red from ``bad_from`` on."""
+    """A panel with the current value, which is red from ``bad_from`` on."""
     panel = stat.Panel().title(title).description(sentence).unit(unit)
     panel = panel.span(span).height(NUMBER_HEIGHT).datasource(SOURCE)
     panel = panel.graph_mode(shapes.BigValueGraphMode.AREA).thresholds(_red_from(bad_from))

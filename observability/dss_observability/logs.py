@@ -25,8 +25,8 @@ ExcInfo: TypeAlias = (
 
 
 def concerns(**facts: object) -> None:
-    """Add ``facts`` to every later log line of this task or thread, except those that are None or that the line has
-    itself.
+    """Add ``facts`` to every later log line of this task or thread.  Facts that are None are left out, and a line's
+    own facts take precedence.
     """
     known = {name: value for name, value in facts.items() if value is not None}
     _about.set((_about.get() or {}) | known)
@@ -61,11 +61,11 @@ def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") ->
             _ReadableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
         )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Seven lines for each refused connection, of which dss_broker makes one.
+    # pika logs seven lines for each refused connection; dss_broker logs one instead.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    # A trace for each try to mend its pool; whoever meets the outage says so.
+    # It logs a traceback for each attempt to repair its pool; the code that uses the pool logs the outage.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)
-    # Its lines name addresses, which may hold secrets of users.
+    # Its lines contain addresses, which may contain secrets of users.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 

@@ -15,7 +15,7 @@ MESSAGE_S = (0.001, *QUICK_S, 60, 300, 1800, 7200)
 
 READY = Gauge("dss_ready", "1 if the program can do its work, as /readyz says, else 0.")
 
-# Portal: what comes over HTTP.
+# Portal: HTTP requests.
 
 HTTP_REQUESTS = Counter(
     "dss_http_requests_total", "Requests answered by the portal.", ["method", "route", "status"]
@@ -40,7 +40,7 @@ SIGN_INS = Counter(
     ["way", "outcome"],
 )
 
-# Portal: what the database and the datastore say.
+# Portal: state in the database and the datastore.
 
 TICKETS = Gauge("dss_tickets", "Tickets that are not deleted.", ["service", "status"])
 OLDEST_WAITING_SECONDS = Gauge(
@@ -78,7 +78,7 @@ CERTIFICATE_EXPIRY_SECONDS = Gauge(
     ["server"],
 )
 
-# Portal: what becomes of tickets.
+# Portal: outcomes of tickets.
 
 TICKET_EVENTS = Counter(
     "dss_ticket_events_total",

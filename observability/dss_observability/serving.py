@@ -33,8 +33,8 @@ class _Quiet(WSGIRequestHandler):
 
 
 def missing(*, broker: str, datastore: str) -> list[str]:
-    """Sentences about what prevents a program from working that needs the broker and the datastore, whose problems are
-    given; "" is none.
+    """The problems of the broker and of the datastore, as a list without the empty ones.  A program that needs both
+    is ready if the list is empty.
     """
     return [sentence for sentence in (broker, datastore) if sentence]
 
@@ -48,9 +48,8 @@ def serve_health(
 ) -> Callable[[], None]:
     """Serve on ``bind`` (host:port) in a thread; returns a function that ends it.  Serves nothing if ``bind`` is "".
 
-    ``worth_knowing`` returns sentences for ``/readyz`` that do not make the program unready.
-
-    Raises OSError if the address is in use.
+    ``missing`` returns sentences that make the program unready; ``worth_knowing`` returns sentences for ``/readyz``
+    that do not.  Raises OSError if the address is in use.
     """
     if not bind:
         return lambda: None
@@ -68,10 +67,12 @@ def serve_health(
 
 
 def _found(missing: Missing) -> list[str]:
-    """The sentences of ``missing``; one sentence if it fails, so that the page of metrics still works."""
+    """The sentences that ``missing`` returns.  If it raises an error, one sentence about that, so that the page of
+    metrics still works.
+    """
     try:
         return missing()
-    except TimeoutError:  # such as a name server that hangs while the program looks for its servers
+    except TimeoutError:  # for example, a name server does not answer
         log.warning("readiness not known in time")
         return [TOO_SLOW]
     except Exception as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dss_observability import tracing
 from dss_observability.tracing import TRACEPARENT, Attributes, SpanKind
 
-if TYPE_CHECKING:  # costs megabytes and a third of a second, which nobody pays who does not want it
+if TYPE_CHECKING:  # importing it takes megabytes and a third of a second
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -32,7 +32,7 @@ def wanted(environment: Mapping[str, str]) -> bool:
 def start_tracing(
     program: str, instance: str, environment: Mapping[str, str]
 ) -> Callable[[], None]:
-    """Send the spans of this process, if a collector is named; returns a function that sends the remaining ones and
+    """Send the spans of this process if a collector is named.  Returns a function that sends the remaining spans and
     ends tracing.
     """
     if not wanted(environment):
@@ -42,7 +42,7 @@ def start_tracing(
     except ModuleNotFoundError:
         log.warning("no traces: OpenTelemetry is wanted, but the extra 'tracing' is not installed")
         return lambda: None
-    # An outage of the collector is one line for each lost batch, without the trace of each try.
+    # During an outage of the collector, log one line for each lost batch, without a traceback.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     tracing.use(_OtelTracer(provider.get_tracer("dss")))
     log.info("traces sent")
@@ -94,8 +94,8 @@ class _OtelSpan:
 
 @dataclass(frozen=True)
 class _OtelTracer:
-    """A ``tracing.Tracer`` of OpenTelemetry.  The context is our traceparent, which is passed between threads and
-    processes alike.
+    """A ``tracing.Tracer`` of OpenTelemetry.  The context of a span is its traceparent, which is passed between
+    threads in the same way as between processes.
     """
 
     tracer: "trace.Tracer"

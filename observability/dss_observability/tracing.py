@@ -46,7 +46,9 @@ class Span(Protocol):
     def note(self, attributes: Attributes) -> None: ...
 
     def end(self, failure: str = "") -> None:
-        """``failure`` is the class name of an error, not its text, which may name a patient's file; "" for success."""
+        """End the span.  ``failure`` is the class name of an error, or "" for success.  The error's text may name a
+        patient's file, so it is not recorded.
+        """
 
 
 class Tracer(Protocol):
@@ -58,8 +60,8 @@ class Tracer(Protocol):
 
 
 @dataclass(frozen=True)
-class _Untold:
-    """A span that is not recorded, and only passes the trace on."""
+class _UnrecordedSpan:
+    """A span that is not recorded.  It only passes the caller's trace on."""
 
     traceparent: str | None
 
@@ -77,7 +79,7 @@ _chosen = _Chosen()
 
 
 def use(tracer: Tracer | None) -> None:
-    """Send all later spans to ``tracer``; None records none."""
+    """Send all later spans to ``tracer``; with None, they are not recorded."""
     _chosen.tracer = tracer
 
 
@@ -87,7 +89,7 @@ def is_on() -> bool:
 
 
 def valid(traceparent: str | None) -> str | None:
-    """``traceparent``, which may come from any client, if it is well-formed; otherwise None."""
+    """``traceparent`` if it is well-formed, otherwise None.  It may come from any client."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
@@ -111,10 +113,12 @@ def begin(
     attributes: Attributes | None = None,
     began_ns: int | None = None,
 ) -> Span:
-    """Begin a span that the caller must end; a child of ``parent``, or of the current span if that is invalid."""
+    """Begin a span, which the caller must end.  Its parent is ``parent`` or, if that is missing or invalid, the
+    current span.
+    """
     above = valid(parent) or current_traceparent.get()
     if _chosen.tracer is None:
-        return _Untold(above)
+        return _UnrecordedSpan(above)
     began_ns = time.time_ns() if began_ns is None else began_ns
     return _chosen.tracer.begin(name, kind, above, attributes or {}, began_ns)
 
@@ -123,7 +127,7 @@ def begin(
 def span(
     name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None
 ) -> Iterator[Span]:
-    """Run the block as a span, which is the current span meanwhile.  An error ends it as failed."""
+    """A context that is a span, and the current span inside.  If the block raises, the span ends as failed."""
     begun = begin(name, kind=kind, attributes=attributes)
     with within(begun.traceparent):
         try:
@@ -136,7 +140,7 @@ def span(
 
 @contextmanager
 def within(traceparent: str | None) -> Iterator[None]:
-    """Make ``traceparent`` the current span while the block runs; None for no span."""
+    """A context in which ``traceparent`` is the current span; with None, there is no current span."""
     token = current_traceparent.set(traceparent)
     try:
         yield
