@@ -1,4 +1,4 @@
-"""Run by ``make`` with the machine's own Python, to install what everything else needs."""
+"""Installs what the stack needs.  ``make`` runs it with the machine's own Python."""
 
 import pathlib
 import runpy

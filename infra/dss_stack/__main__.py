@@ -145,7 +145,9 @@ def _existing() -> Stack:
 
 @contextmanager
 def _alone(stack: Stack) -> Iterator[None]:
-    """Wait until no other ``dss-stack`` starts or stops the same stack, and lock it for the block."""
+    """A context that holds a lock on the stack.  It waits until no other ``dss-stack`` starts or stops the same
+    stack.
+    """
     try:
         stack.state.mkdir(parents=True, exist_ok=True)
         opened = (stack.state / "stack.lock").open("w")
@@ -162,7 +164,7 @@ def _alone(stack: Stack) -> Iterator[None]:
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """Show our errors as a sentence, and exit."""
+    """A context that shows a StackError as a sentence and exits."""
     try:
         yield
     except StackError as error:

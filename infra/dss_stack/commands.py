@@ -1,4 +1,4 @@
-"""Runs modules of this project to their end."""
+"""Runs modules of this project as processes and waits for their end."""
 
 import subprocess
 import sys

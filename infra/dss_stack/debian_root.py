@@ -48,7 +48,7 @@ def make(release: str, root: Path, packages: Sequence[str] = PACKAGES) -> None:
 
 
 def _same_paths_within(root: Path) -> None:
-    """Make a path below ``root`` lead to the same file for a program whose root directory is ``root``."""
+    """Make each path below ``root`` lead to the same file inside a chroot to ``root``."""
     inner = root / root.relative_to("/")
     inner.parent.mkdir(parents=True, exist_ok=True)
     inner.symlink_to("/")

@@ -37,7 +37,7 @@ class Lineup:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """All programs in the order in which to stop them: each before those that it needs."""
+        """All programs, in the order in which they must be stopped: a program comes before those that it needs."""
         return *self.dispatchers, self.inference, self.portal
 
     @property

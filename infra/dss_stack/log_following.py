@@ -20,8 +20,8 @@ def follow(files: Mapping[str, Path], show: Callable[[str], None]) -> None:
 
 
 def _show_new(name: str, file: Path, seen: int, show: Callable[[str], None]) -> int:
-    """Show what was added to ``file`` and return the number of bytes shown so far; a file that has become shorter
-    starts again.
+    """Show what was added to ``file`` since ``seen`` bytes, and return the number of bytes shown so far.  A file that
+    has become shorter is shown from its beginning.
     """
     size = _size(file)
     if size <= seen:

@@ -35,9 +35,9 @@ def is_open(port: int) -> bool:
 
 
 def choose_ports(names: Sequence[str], *favourites: int) -> dict[str, int]:
-    """A different free port for each of ``names``, from ``favourites`` where they are free.
+    """A different free port for each of ``names``.  Ports of ``favourites`` are taken first if they are free.
 
-    One that was chosen before may not be in use yet; it is not chosen twice.  Raises StackError if there are
+    A chosen port is not chosen again in this process, even if it is not in use yet.  Raises StackError if there are
     too few, or DSS_PORTS is no range.
     """
     among = _range()

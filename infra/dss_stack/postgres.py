@@ -25,7 +25,7 @@ _COMMAND_TIMEOUT_S = 120
 
 
 class PostgresCluster:
-    """The cluster in ``folder``, which identifies it: every object with the same folder controls the same cluster.
+    """The cluster whose files are in ``folder``.  Objects with the same folder control the same cluster.
 
     ``sysroot`` is a folder with unpacked packages, for machines where PostgreSQL is not installed.
     """
@@ -48,7 +48,7 @@ class PostgresCluster:
 
     @property
     def process(self) -> psutil.Process | None:
-        """The postmaster, if it runs, ready or not."""
+        """The postmaster's process, whether or not it is ready; None if it does not run."""
         mine = self._processes()
         pids = {process.pid for process in mine}
         return next((p for p in mine if p.ppid() not in pids), None)
@@ -124,8 +124,8 @@ class PostgresCluster:
         fresh.rename(self._data)
 
     def _launch(self) -> psutil.Process:
-        """Start the server.  A left-over postmaster.pid is removed first: PostgreSQL takes its number for a running
-        server, even if that has ended.
+        """Start the server.  A left-over postmaster.pid is removed first, because PostgreSQL would take its number
+        for a running server.
         """
         processes.wait_for_end(self._processes(), _STOP_TIMEOUT_S)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
@@ -142,7 +142,7 @@ class PostgresCluster:
         settings = {
             "listen_addresses": LOOPBACK,
             "port": str(self._port),
-            "unix_socket_directories": "",  # a path may hold 107 bytes only; TCP will do
+            "unix_socket_directories": "",  # TCP only: a socket's path is limited to 107 bytes
             "max_connections": "200",
             "log_min_duration_statement": "500",
         }
@@ -155,7 +155,7 @@ class PostgresCluster:
             remember(self._folder / "cluster.json", facts)
 
     def _hand_over_files(self) -> None:
-        """Give the files to the user as whom the server runs, because PostgreSQL requires to own them."""
+        """Give the files to the user that runs the server, because PostgreSQL must own them."""
         if self._data.stat().st_uid == self._disguise.owner:
             return
         for path in (self._data, *self._data.rglob("*")):

@@ -1,4 +1,4 @@
-"""Lets root run PostgreSQL, which refuses to run as root: gives a prefix for its commands."""
+"""Lets root start PostgreSQL, which refuses to run as root, as another user."""
 
 import os
 import subprocess
@@ -9,9 +9,8 @@ _NOBODY = 65534
 
 @dataclass(frozen=True, kw_only=True)
 class Disguise:
-    """Another user for a command: ``prefix`` goes before the command.
-
-    ``owner`` is the user id that must own its files, as seen from here.
+    """The user that runs a command.  ``prefix`` is put before the command; ``owner`` is the id of the user that must
+    own its files, in this process's user namespace.
     """
 
     prefix: tuple[str, ...]
@@ -19,8 +18,8 @@ class Disguise:
 
 
 def disguise() -> Disguise:
-    """No prefix for an ordinary user; for root a user namespace if the machine allows it, otherwise the user
-    ``nobody``.
+    """How to run PostgreSQL: without a prefix for an ordinary user; for root in a user namespace if the machine
+    allows it, otherwise as the user ``nobody``.
 
     ``nobody`` keeps the right to pass through folders that only root may enter, such as /root.
     """

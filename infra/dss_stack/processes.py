@@ -1,4 +1,4 @@
-"""Starts processes that outlive this one, finds them again, and ends them."""
+"""Starts processes that continue after this program ends, finds them again, and ends them."""
 
 import os
 import time
@@ -15,7 +15,7 @@ _POLL_S = 0.05
 def launch(
     command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str]
 ) -> psutil.Process:
-    """Start ``command`` in ``folder``, in a session of its own, so that it outlives the terminal.
+    """Start ``command`` in ``folder``, in a session of its own, so that it continues after the terminal is closed.
 
     Its output is added to ``log``, which only its owner may read.
     """

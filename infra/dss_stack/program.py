@@ -17,10 +17,11 @@ _STOP_TIMEOUT_S = 45
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A program that runs ``module`` with ``arguments``, in its own working ``folder``, which identifies its process.
+    """A program that runs ``module`` with ``arguments`` in the working folder ``folder``, by which its process is
+    found.
 
-    ``ready`` returns True when the program can do its work; ``address`` is its address for users, or "".
-    It serves its metrics at ``metrics`` (host:port), which overrides the environment.
+    ``ready`` returns True when the program can do its work; ``address`` is its address for users, or "".  It serves
+    its metrics at ``metrics`` (host:port), which overrides the environment.
     """
 
     name: str

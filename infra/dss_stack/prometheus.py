@@ -24,7 +24,7 @@ _STOP_TIMEOUT_S = 30
 
 
 class PrometheusServer:
-    """The server in ``folder``, which identifies it: every object with the same folder controls the same server.
+    """The server whose files are in ``folder``.  Objects with the same folder control the same server.
 
     ``sysroot`` is a folder with unpacked packages, for machines where Prometheus is not installed.  ``configuration``
     is a folder with ``prometheus.yml`` and ``rules/``, read at every start.
@@ -98,7 +98,7 @@ class PrometheusServer:
         )
 
     def _scrape(self, targets: Mapping[str, Sequence[str]]) -> None:
-        """Set the addresses to scrape; a running server reads them, too."""
+        """Write the addresses to scrape.  A running server reads the change."""
         folder = self._folder / "targets"
         folder.mkdir(parents=True, exist_ok=True)
         for job, addresses in {**targets, "prometheus": [self._address]}.items():

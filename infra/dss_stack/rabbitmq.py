@@ -24,7 +24,7 @@ _ALONE = "dss@localhost"
 
 
 class RabbitNode:
-    """The node in ``folder``, which identifies it: every object with the same folder controls the same node.
+    """The node whose files are in ``folder``.  Objects with the same folder control the same node.
 
     ``sysroot`` is a folder with unpacked packages, for machines where RabbitMQ is not installed.
     """
@@ -76,7 +76,9 @@ class RabbitNode:
 
     @property
     def process(self) -> psutil.Process | None:
-        """The node's virtual machine, if it runs, ready or not."""
+        """The process of the node's Erlang virtual machine, whether or not the node is ready; None if it does not
+        run.
+        """
         return next(iter(processes.working_in(self._folder, "beam.smp")), None)
 
     @property
@@ -110,7 +112,7 @@ class RabbitNode:
         self._complete.touch()
 
     def stop(self) -> None:
-        """Stop the node, and return when nothing of it runs any more."""
+        """Stop the node, and return when all its processes have ended."""
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
         self._end_port_mapper()
@@ -130,7 +132,7 @@ class RabbitNode:
 
     @property
     def _complete(self) -> Path:
-        """File that exists once the node has been ready for the first time."""
+        """A file that exists from the time at which the node was ready for the first time."""
         return self._folder / "complete"
 
     def _launch(self) -> psutil.Process:
@@ -163,7 +165,8 @@ class RabbitNode:
         return facts
 
     def _end_port_mapper(self) -> None:
-        """End the port mapper (epmd), which outlives its node and refuses to end before it has noticed the node's end.
+        """End the port mapper (epmd), which continues after its node and refuses to end before it has noticed the
+        node's end.
 
         The port mapper of a cluster is shared, and is not ended.
         """

@@ -1,4 +1,6 @@
-"""Writes the files, and gives the variables, that make a RabbitMQ node private to one folder."""
+"""Writes the configuration files, and returns the environment variables, that keep a RabbitMQ node's data in one
+folder.
+"""
 
 import json
 from dataclasses import dataclass
@@ -51,7 +53,7 @@ def variables(folder: Path, node: str, ports: dict[str, int]) -> dict[str, str]:
     return {
         "HOME": f"{folder}/home",
         "RABBITMQ_NODENAME": node,
-        "RABBITMQ_CONF_ENV_FILE": f"{folder}/etc/rabbitmq-env.conf",  # else that of /etc/rabbitmq
+        "RABBITMQ_CONF_ENV_FILE": f"{folder}/etc/rabbitmq-env.conf",  # by default in /etc/rabbitmq
         "RABBITMQ_CONFIG_FILE": f"{folder}/etc/rabbitmq.conf",
         "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/etc/advanced.config",
         "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/etc/enabled_plugins",
@@ -67,7 +69,7 @@ def variables(folder: Path, node: str, ports: dict[str, int]) -> dict[str, str]:
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_PORT": str(ports["epmd"]),
         "ERL_EPMD_ADDRESS": LOOPBACK,
-        "RUNNING_UNDER_SYSTEMD": "true",  # the script becomes the server instead of watching it
+        "RUNNING_UNDER_SYSTEMD": "true",  # the script executes the server in its own process
     }
 
 
@@ -108,7 +110,9 @@ def password_of(user: str, secret: str) -> str:
 
 
 def _definitions(secret: str) -> dict[str, list[dict[str, str]]]:
-    """Definitions of an administrator and the programs' users, without a guest; reading them again changes nothing."""
+    """Definitions of an administrator and the programs' users, without the user ``guest``.  Importing them again
+    changes nothing.
+    """
     found = definitions({user: password_of(user, secret) for user in USERS})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     found["users"].append({"name": USER, "password": secret, "tags": "administrator"})

@@ -1,4 +1,4 @@
-"""Facts that are chosen once and kept in a folder: ports, names, passwords."""
+"""Stores facts that are chosen once for a folder: ports, names, passwords."""
 
 import json
 import secrets
@@ -23,9 +23,10 @@ def write_private(file: Path, text: str) -> None:
 
 
 def remembered(file: Path, ports: Sequence[str], *favourites: int) -> Facts:
-    """The facts in ``file``; if there are none, choose them, with a free port for each of ``ports``.
+    """The facts stored in ``file``.  If there are none, facts with a free port for each of ``ports`` are chosen and
+    stored.
 
-    ``favourites`` are preferred as ports if they are free.
+    Ports of ``favourites`` are preferred if they are free.
     """
     try:
         known: Facts = json.loads(file.read_text(encoding="utf-8"))

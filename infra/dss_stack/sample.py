@@ -20,8 +20,8 @@ _SEED = "7"
 
 @dataclass(frozen=True, kw_only=True)
 class Segmented:
-    """The result of the sample.  ``volumes_ml`` and ``truth_ml`` are by the name of the label; the user's own scan has
-    no truth.
+    """The result of the sample ticket.  ``volumes_ml`` and ``truth_ml`` are by label name; for the user's own scan,
+    ``truth_ml`` is empty.
     """
 
     ticket: int

@@ -1,4 +1,4 @@
-"""Output for the user's terminal."""
+"""Formats output for the user's terminal."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dss_stack.wiring import Wiring
 
 
 class StepLines:
-    """Prints one line for each step, with the seconds since the beginning."""
+    """Prints one line for each step, with the seconds since this object was made."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -62,7 +62,7 @@ def volumes_table(segmented: Segmented) -> Table:
 
 
 def addresses(wiring: Wiring, segmented: Segmented, token: str, prometheus_url: str) -> Text:
-    """Addresses of the stack for the user: plain lines, so that paths are not broken and everything can be copied."""
+    """The stack's addresses for the user, as plain lines, so that long paths are not broken and can be copied."""
     rows = (
         ("Result", str(segmented.workspace)),
         ("", "open it in ITK-SNAP: File > Open Workspace..."),

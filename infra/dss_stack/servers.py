@@ -20,9 +20,9 @@ _IN_CHROOT = 'mount --rbind /proc "$0/proc" && exec chroot "$0" env --chdir="$@"
 
 @dataclass(frozen=True, kw_only=True)
 class Programs:
-    """A server's executables.  ``folder`` contains them; ``environment`` is what they need to run.
+    """The executables of a server.  ``folder`` contains them; ``environment`` is what they need to run.
 
-    ``chroot`` is the root of another system in which they run; then ``folder`` is a path within it.
+    ``chroot`` is the root of another system in which they run; then ``folder`` is a path inside it.
     """
 
     folder: Path
@@ -40,9 +40,10 @@ class Programs:
 
 
 def find_rabbitmq(sysroot: Path | None = None) -> Programs:
-    """RabbitMQ's own scripts, not the wrappers on the PATH, which require the user ``rabbitmq``.
+    """RabbitMQ's own scripts.  The wrappers on the PATH are not used, because they require the user ``rabbitmq``.
 
-    ``sysroot`` is a folder with unpacked packages, searched after the machine's own.  Raises ServerMissing.
+    ``sysroot`` is a folder with unpacked packages; it is searched after the machine's own folders.  Raises
+    ServerMissing.
     """
     for root in _roots(sysroot):
         folder = root / "usr/lib/rabbitmq/bin"
@@ -96,7 +97,9 @@ def _roots(sysroot: Path | None) -> Iterator[Path]:
 
 
 def _environment(root: Path) -> dict[str, str]:
-    """The server's environment, without the caller's: a server must not depend on its caller."""
+    """The environment for a server.  The caller's variables are not included, so that the server does not depend on
+    them.
+    """
     environment = {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
     if root != MACHINE:
         libraries = [str(folder) for folder in root.glob("usr/lib/*-linux-gnu")]

@@ -39,10 +39,10 @@ class Server(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessState:
-    """The state of one process of the stack.  ``process`` is None if it is down.
+    """The state of one process of the stack.  ``process`` is None if it does not run.
 
     ``address`` is its address for users, ``metrics`` that for Prometheus; "" for none.  ``missing`` is the sentence
-    with which a running process says why it is not healthy.
+    with which a running process says why it is not ready.
     """
 
     name: str
@@ -54,9 +54,8 @@ class ProcessState:
 
 
 class Stack:
-    """The stack in the folder ``settings.state``, which contains all its data.
-
-    ``environment`` is that of the programs, besides the variables with the addresses of the parts.
+    """The stack in the folder ``settings.state``, which contains all its data.  ``environment`` are variables for the
+    programs, in addition to the addresses of the parts.
     """
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -70,13 +69,15 @@ class Stack:
 
     @property
     def exists(self) -> bool:
-        """False before the first start."""
+        """False before the first start, True afterwards."""
         return self._facts_file.exists()
 
     @property
     def owns_rabbit(self) -> bool:
-        """False if the settings name another broker.  Our own does not count as another, so that ``env`` may be
-        sourced.
+        """True if the stack runs its own RabbitMQ; False if the settings name another broker.
+
+        The address of the stack's own broker does not count as another one, so a shell may source the file ``env``
+        before it calls ``dss-stack``.
         """
         return self._settings.amqp_url in {None, self.rabbit.amqp_url}
 
@@ -90,9 +91,7 @@ class Stack:
         return self.prometheus.url if self._owns_prometheus else ""
 
     def wiring(self) -> Wiring:
-        """The addresses of the parts.  They are final once the servers have started, which may choose other ports until
-        then.
-        """
+        """The addresses of the parts.  Servers that are not running may choose other ports when they start."""
         ours = self.owns_rabbit
         bind = self._settings.bind or f"{LOOPBACK}:{self._facts['ports']['portal']}"
         return Wiring(
@@ -167,7 +166,7 @@ class Stack:
 
     @property
     def _owns_prometheus(self) -> bool:
-        """True if the stack runs Prometheus, or must stop one that it no longer needs."""
+        """True if the stack runs Prometheus, or has one running that must be stopped because it is no longer wanted."""
         if not self.prometheus.installed:
             return False
         return self._settings.prometheus or self.prometheus.process is not None
@@ -184,7 +183,7 @@ class Stack:
         return servers
 
     def _start_servers(self, report: Report) -> None:
-        """Start both servers at the same time; the database is migrated while RabbitMQ still starts."""
+        """Start RabbitMQ and PostgreSQL at the same time.  The database is migrated while RabbitMQ still starts."""
 
         def start_rabbit() -> None:
             if self.owns_rabbit:
@@ -243,7 +242,9 @@ class Stack:
             remember(self._facts_file, facts)
 
     def _start_programs(self, report: Report) -> None:
-        """Start the programs, dispatchers last: only a listening portal receives the announcements of their services."""
+        """Start the programs, dispatchers last, because a portal must be listening to receive the announcements of
+        their services.
+        """
         programs = self.lineup()
         inference = programs.inference.launch(self._variables_of("dss-inference"))
         portal = programs.portal.launch(self._variables_of("dss-portal"))

@@ -9,7 +9,7 @@ from dss_stack.remembered import write_private
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """The addresses.  ``console_url`` and its login are None for a foreign broker."""
+    """The addresses of a stack's parts.  ``console_url`` and its login are None for a foreign broker."""
 
     amqp_url: str
     database_url: str

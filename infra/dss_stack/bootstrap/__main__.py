@@ -104,7 +104,7 @@ def _missing_servers() -> list[str]:
 
 
 def _prometheus_is_wanted() -> bool:
-    """True if it is missing, not disabled, and was not tried without success before."""
+    """True if Prometheus should be installed: it is missing, not disabled, and no earlier attempt has failed."""
     refused = os.environ.get("DSS_PROMETHEUS", "true").lower() in {"false", "0", "no", "off"}
     if refused or WITHOUT_PROMETHEUS.exists():
         return False
@@ -117,7 +117,9 @@ def _prometheus_is_wanted() -> bool:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[TextIO]:
-    """Wait until another bootstrap, or processes that a killed one has left, have ended; lock ``path`` for the block."""
+    """A context that locks ``path``.  It waits until another bootstrap, and the processes that a killed one has left,
+    have ended.
+    """
     with path.open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -97,7 +97,7 @@ def _listed(packages: Sequence[str]) -> str:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Let apt-get start no service in the block; an existing policy-rc.d stays, ours is removed afterwards."""
+    """A context in which apt-get starts no service.  An existing policy-rc.d stays; ours is removed at the end."""
     _remove_leftovers()
     if not _POLICY.exists():
         _POLICY.write_text(f"#!/bin/sh\n{_MARK}exit 101\n", encoding="utf-8")
@@ -125,7 +125,7 @@ def _known_services() -> set[str]:
 
 @contextmanager
 def _private_apt(folder: Path) -> Iterator[list[str]]:
-    """The apt-get command: it writes only to ``folder``, and reads the machine's list of installed packages."""
+    """The apt-get command that reads the machine's list of installed packages, and writes only to ``folder``."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True)

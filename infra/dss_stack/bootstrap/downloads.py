@@ -1,4 +1,4 @@
-"""Lists what pip is about to download, before it begins."""
+"""Lists what pip will download, before the download begins."""
 
 import json
 import os
@@ -32,7 +32,9 @@ class Download:
 
 
 def planned(report: Path) -> list[Download]:
-    """The packages that ``report`` (of ``pip install --dry-run --report``) would install from elsewhere."""
+    """The packages that pip would download according to ``report``, the output of ``pip install --dry-run --report``.
+    Local files are left out.
+    """
     found = [
         i
         for i in json.loads(report.read_text(encoding="utf-8"))["install"]

@@ -20,7 +20,9 @@ _TORCH = "torch=="
 
 
 class Environment:
-    """The virtual environment.  ``extras`` are those of pyproject.toml that it must have; other extras stay."""
+    """The virtual environment.  ``extras`` are the extras of pyproject.toml that it must have; other installed extras
+    stay.
+    """
 
     def __init__(self, checkout: Path, extras: AbstractSet[str]) -> None:
         self._checkout = checkout
@@ -29,7 +31,7 @@ class Environment:
         self._extras = extras | self._installed_extras()
 
     def complete(self) -> bool:
-        """True if nothing needs to be done, because the same requirements were installed before."""
+        """True if the same requirements were installed before, so that nothing needs to be done."""
         return self._stamp.exists() and self._stamp.read_text(encoding="utf-8") == self._wishes()
 
     def create(self, workshop: Workshop, wheels: Path) -> None:
@@ -84,7 +86,9 @@ class Environment:
             workshop.run(create, purpose="Making the virtual environment")
 
     def _forget_half_installed(self) -> None:
-        """Remove packages without a list of their files, which pip writes last: a killed pip has left them."""
+        """Remove packages that a killed pip has installed incompletely.  They lack the list of their files, which pip
+        writes last.
+        """
         for info in self._venv.glob("lib/python*/site-packages/*.dist-info"):
             if not (info / "RECORD").exists():
                 shutil.rmtree(info)
@@ -112,7 +116,7 @@ class Environment:
         workshop.run(
             [self._python, "-m", "pip", "install", "--no-input", "--progress-bar=off", *wishes],
             purpose="Installing the Python packages",
-            environment={"PIP_CONSTRAINT": _LOCK},  # holds for the build backend as well
+            environment={"PIP_CONSTRAINT": _LOCK},  # applies to the build backend as well
         )
 
     def _pinned_torch(self) -> str:

@@ -14,12 +14,12 @@ _GPU_SIGNS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path(
 
 
 def has_gpu(signs: Sequence[Path] = _GPU_SIGNS) -> bool:
-    """True if an NVIDIA GPU can be reached from here."""
+    """True if this process can use an NVIDIA GPU: one of the device files ``signs`` exists."""
     return any(sign.exists() for sign in signs)
 
 
 def cpu_source(*, gpu: bool) -> list[str]:
-    """Options that make pip take torch, and nothing else, from the place in DSS_TORCH_CPU.
+    """Options with which pip installs torch, and nothing else, from the place in DSS_TORCH_CPU.
 
     Empty if there is a GPU or the setting is blank.  Raises StackError if it is neither an address nor a folder.
     """

@@ -16,10 +16,10 @@ _WIDTH = 90
 
 
 class Workshop:
-    """Runs commands.  May be used from several threads.
+    """Runs commands.  Methods may be called from several threads.
 
-    ``lock`` is an open file that every command inherits: while one of them runs, even if this process was killed, no
-    other process can lock the file.
+    ``lock`` is an open file that every command inherits.  While one of them runs, even after this process was killed,
+    no other process can lock the file.
     """
 
     def __init__(self, checkout: Path, log: Path, lock: TextIO) -> None:

@@ -20,7 +20,7 @@ _DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Archit
 
 
 def bill(name: str, version: str) -> dict[str, object]:
-    """Every distribution of Python and every Debian package that is installed here."""
+    """The bill of materials: every Python distribution and every Debian package that is installed here."""
     components = sorted([*_of_python(), *_of_debian()], key=lambda c: str(c["bom-ref"]))
     content = {
         "bomFormat": "CycloneDX",
@@ -66,7 +66,7 @@ def _component(kind: str, name: str, version: str, ref: str) -> Component:
 
 
 def _licenses(found: Distribution) -> list[dict[str, object]]:
-    """Licences that the distribution states: an SPDX expression, or words."""
+    """The licences in the distribution's metadata: an SPDX expression, or free text."""
     if expression := _said(found, "License-Expression"):
         return [{"expression": expression}]
     words = [

@@ -1,4 +1,4 @@
-"""``contents.py PROGRAM DEVICE``: ends the build of an image that has forbidden contents.
+"""``contents.py PROGRAM DEVICE``: stops the build of an image that has forbidden contents.
 
 Runs with the image's own Python and the standard library alone.
 """
@@ -14,7 +14,8 @@ TOOLS = frozenset({"pip", "setuptools", "wheel"})
 FORBIDDEN = {
     "portal": TOOLS | {"torch", "monai", "simpleitk", "numpy", "scipy", "pydicom"},
     "dispatch": TOOLS | {"torch", "monai", "scipy", "quart", "tortoise-orm"},
-    "inference": TOOLS - {"setuptools"} | {"quart", "tortoise-orm", "asyncpg"},  # torch needs it
+    "inference": TOOLS - {"setuptools"}
+    | {"quart", "tortoise-orm", "asyncpg"},  # torch needs setuptools
     "client": TOOLS | {"torch", "monai", "scipy", "quart", "tortoise-orm", "pika"},
     "torch": frozenset[str](),
 }

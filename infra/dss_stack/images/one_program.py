@@ -1,7 +1,8 @@
-"""``one_program.py PROGRAM CHECKOUT TARGET``: writes the source of a wheel with one program and our packages that it
-imports.
+"""``one_program.py PROGRAM CHECKOUT TARGET``: writes the source of a wheel with one program and those of our packages
+that it imports.
 
-The project is developed as one distribution; an image gets one of these.  Runs with the standard library alone.
+The project is developed as one distribution; each image installs one of these wheels.  Runs with the standard library
+alone.
 """
 
 import json
@@ -79,7 +80,7 @@ def write(program: str, checkout: Path, target: Path) -> None:
 
 
 def _pyproject(program: str, project: dict[str, dict[str, object]]) -> str:
-    """The wheel's pyproject.toml.  JSON's strings and lists are valid in TOML."""
+    """The content of the wheel's pyproject.toml.  Values are written as JSON, whose strings and lists are valid TOML."""
     facts = project["project"]
     extras, commands = facts["optional-dependencies"], facts["scripts"]
     if not isinstance(extras, dict) or not isinstance(commands, dict):
