@@ -23,8 +23,10 @@ CANCEL_S = 1.0
 
 
 class AsyncRest:
-    """Runs flows asynchronously.  Requests and cookies are those of a RestClient, which transfers the files in threads,
-    because reading and writing them blocks.
+    """Performs flows of the protocol asynchronously.
+
+    Requests and cookies are those of a RestClient.  It transfers the files in threads, because reading and writing
+    files blocks.
     """
 
     def __init__(self, server: str, jar: Path | None, token: str) -> None:
@@ -44,7 +46,7 @@ class AsyncRest:
         await self._http.aclose()
 
     async def run(self, steps: Steps[T]) -> T:
-        """Run a flow and return its value.  Errors, including a cancellation, are raised in the flow."""
+        """Perform the flow and return its value.  Errors, including a cancellation, are raised inside the flow."""
         try:
             step = next(steps)
             while True:
@@ -100,11 +102,11 @@ class AsyncRest:
 
 
 class _Stopped(Exception):
-    """Ends a transfer from inside."""
+    """Raised in the thread of a transfer to stop it."""
 
 
 def _until(stopped: Event, step: Upload | Download) -> Upload | Download:
-    """The same transfer, which ends at its next piece once ``stopped`` is set."""
+    """``step`` as a transfer that raises _Stopped at its next piece once ``stopped`` is set."""
     return replace(step, progress=_watched(stopped, step.progress))
 
 
@@ -127,6 +129,6 @@ def _watched(stopped: Event, progress: Progress | None) -> Callable[[int, int], 
 
 
 def _forget(moving: "asyncio.Future[Answer]") -> None:
-    """Retrieve the error of a stopped transfer, so that it is not reported."""
+    """Retrieve the error of a stopped transfer, because asyncio reports errors that are never retrieved."""
     if not moving.cancelled():
         moving.exception()

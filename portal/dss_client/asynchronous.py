@@ -1,4 +1,4 @@
-"""The library's client for asyncio: the same flows as the blocking one, on another connection."""
+"""The library's client for asyncio.  It performs the same flows as the blocking client."""
 
 import asyncio
 import tempfile
@@ -17,11 +17,11 @@ from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 
 
 class AsyncClient:
-    """Like ``dss_client.Client``, with coroutines.  Several may run concurrently; files are transferred one after the
-    other.
+    """Like ``dss_client.Client``, with coroutines.  Several may run at the same time; files are transferred one after
+    the other.
 
-    A ``send`` that is cancelled withdraws its ticket.  A ticket that was just being created may remain, unsubmitted,
-    until the server gives it up after an hour.
+    If a ``send`` is cancelled, its ticket is deleted.  A ticket whose creation was in progress may remain without a
+    submission until the server deletes it after an hour.
     """
 
     def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:
@@ -80,7 +80,8 @@ class AsyncClient:
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``tagged`` are further images by tag; ``title`` is the ticket's name in its owner's list.  If it fails, nothing is left on the server.
+        ``tagged`` are further images by tag; ``title`` is the ticket's name in its owner's list.  If it fails,
+        nothing is left on the server.
         """
         found = await self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as name:

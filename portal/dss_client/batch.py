@@ -1,4 +1,4 @@
-"""Sends many images through one service, with as many open tickets as the site allows, until all have ended."""
+"""Sends many images through one service and waits for all of them, with as many open tickets as the site allows."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class Display(Protocol):
         """The item was submitted or has ended."""
 
     def told(self, sentence: str) -> None:
-        """Show a sentence about the batch as a whole."""
+        """Show a sentence about the complete batch."""
 
 
 def _told(error: ClientError | OSError) -> str:
@@ -48,11 +48,9 @@ def _told(error: ClientError | OSError) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class What:
-    """What is sent with each image: further images by tag, and the part to segment.  ``wait``: until all have ended.
-
-    ``name`` is that of the tickets in the user's list: None for the names of the images, "" for no names.
-    ``unsent``: files without a ticket that the table names.
+class SendOptions:
+    """SendOptions is sent with each image: further images by tag, and the part to segment.  ``wait``: wait until all
+    tickets have ended.  ``unsent`` are files without a ticket that get a row in the table.
     """
 
     tagged: Mapping[str, Path] = field(default_factory=dict)
@@ -63,16 +61,16 @@ class What:
 
 
 def title_of(name: str | None, image: str) -> str:
-    """The name in the user's list of the ticket for one of several images."""
+    """The name of an image's ticket in the user's list.  ``name`` is the batch's name, ``image`` that of the image."""
     if name is None:
         return image
     return f"{name} {image}" if name else ""
 
 
 class Batch:
-    """Sends items and waits until all have ended.  Its client must be signed in.
+    """Sends items and waits until all their tickets have ended.  The client must be signed in.
 
-    ``services`` maps the names that items have to the services.
+    ``services`` are the services by the names that the items have for them.
     """
 
     def __init__(
@@ -82,12 +80,12 @@ class Batch:
         folder: Path,
         display: Display,
         *,
-        what: What | None = None,
+        what: SendOptions | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._client = client
         self._services = services
-        self._what = what or What()
+        self._what = what or SendOptions()
         self._folder = folder
         self._display = display
         self._pause = pause
@@ -114,10 +112,10 @@ class Batch:
             elif self._full or not any(item.status == WAITING for item in items):
                 self._pause(POLL_S)
             if not has_open:
-                self._full = False  # others' tickets are in the way: nobody tells when they end
+                self._full = False  # other programs' tickets fill the quota, so try again
 
     def _look_at_all(self, items: Sequence[Item]) -> None:
-        """Ask for every open ticket, at most every POLL_S while others are still to be submitted."""
+        """Request the state of every open ticket; at most every POLL_S while items are still to be submitted."""
         is_idle = self._full or not any(item.status == WAITING for item in items)
         now_s = time.monotonic()
         if not is_idle and now_s - self._looked_s < POLL_S:
@@ -164,7 +162,9 @@ class Batch:
         return submit(self._client, source, service, watcher, Stopwatch(), note=note, title=title)
 
     def _is_submitted(self, item: Item) -> bool:
-        """Whether an attempt whose end is not known has submitted its ticket; if not, the ticket is deleted."""
+        """True if an earlier attempt, whose outcome is not known, has submitted the item's ticket.  Otherwise that
+        ticket is deleted.
+        """
         try:
             detail = self._client.detail(item.ticket)
         except Refused as error:
@@ -177,7 +177,7 @@ class Batch:
 
     def _refused(self, error: Refused, item: Item, items: Sequence[Item]) -> None:
         if error.status == HTTPStatus.UNAUTHORIZED:
-            raise error  # every other item would fail in the same way
+            raise error  # all other items would fail with the same error
         others = [other for other in items if other.status == SUBMITTED]
         if error.body.startswith(QUOTA):
             self._full = True
@@ -195,7 +195,7 @@ class Batch:
             raise
         except Refused as error:
             if not is_missing(error):
-                raise  # the ticket goes on; the same command continues it later
+                raise  # the ticket continues; the same command finds it later
             self._change(item, items, "deleted", error.body.strip())
             return
         self._display.watcher(item).polled(detail)
@@ -215,7 +215,7 @@ class Batch:
             item.labels = results.labels
             self._journal.write_volumes(
                 items
-            )  # first, since a row with success is not fetched again
+            )  # before the row is written, because a row with success is not fetched again
             self._change(item, items, SUCCESS)
         except OutputLost:
             raise
@@ -230,7 +230,7 @@ class Batch:
         self._display.changed(item)
 
     def _tell(self, sentence: str) -> None:
-        """Show the sentence, unless it is the one that was shown last."""
+        """Show the sentence, unless it was the last one shown."""
         if sentence != self._said:
             self._said = sentence
             self._display.told(sentence)

@@ -21,9 +21,11 @@ NOT_DOWNLOADED = "not downloaded"
 
 @dataclass
 class Item:
-    """One image of the batch, with its current state.  ``series`` is "", or the number of a series as ``dss images``
-    lists it; that may change with the folder, so ``uid`` is its SeriesInstanceUID, "" if other series have it too.
-    ``service`` is the user's name for the service, "" until ``for_services``; ``title`` is the name without it.
+    """One image of the batch, with its current state.
+
+    ``series`` is "", or the number of a series as ``dss images`` lists it.  The number may change with the folder's
+    content, so ``uid`` is the SeriesInstanceUID; "" if other series have the same.  ``service`` is the user's name
+    for the service, "" until ``for_services`` sets it.
     """
 
     name: str
@@ -43,7 +45,7 @@ class Item:
 
 
 def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
-    """One item for each source, or with ``each`` one for each image below a folder and for each of its DICOM series.
+    """One item for each source; with ``each``, one for each image below a folder and for each of its DICOM series.
 
     Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if there is no image.
     """
@@ -55,7 +57,7 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
     found = [
         part
         for source, parts in zip(sources, within, strict=True)
-        for part in parts or [SourcePart(source)]  # its row gives the reason
+        for part in parts or [SourcePart(source)]  # without parts, its row will give the reason
     ]
     return [
         Item(name=name, title=name, source=part.source, series=part.series, uid=part.uid)
@@ -64,7 +66,7 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
 
 
 def unsent(files: Iterable[Path]) -> list[Item]:
-    """Rows of the table for files that are not sent."""
+    """Items for files that are not sent, which only have a row in the table."""
     reason = "not an image of NIfTI, NRRD, MetaImage or DICOM"
     return [Item(name=f.name, source=f, status=LEFT_OUT, reason=reason) for f in files]
 
@@ -82,12 +84,14 @@ def for_services(items: Sequence[Item], services: Sequence[str]) -> list[Item]:
 
 
 def _name_in(service: str) -> str:
-    """The text as a part of a folder's name."""
+    """``service`` with only those characters that may be in a folder's name."""
     return re.sub(r"[^\w.-]", "_", service)
 
 
 def _names(parts: Iterable[SourcePart]) -> list[str]:
-    """Names for folders and tables: the file's name without its ending, numbered if several files have it."""
+    """Unique names for folders and tables: the file's name without its suffix, with a number if several files have
+    it.
+    """
     stems = [stem_of(p.source) + (f"_series_{p.series}" if p.series else "") for p in parts]
     counts = Counter(stems)
     taken = {stem for stem in stems if counts[stem] == 1}

@@ -1,4 +1,4 @@
-"""The tables in the folder of a batch: the state of each image, and the volumes.
+"""The tables in the folder of a batch: the state of each image in ``results.csv``, and the volumes.
 
 ``results.csv`` is written after each change, so that the same command can continue an earlier run.
 """
@@ -36,7 +36,9 @@ _NEWER = {"service", "uid"}
 
 
 class Journal:
-    """The tables in ``folder``, which is created if it is missing.  ``unsent`` are files that only have a row there."""
+    """The tables in ``folder``, which is made if it is missing.  ``unsent`` are files that are not sent and only have
+    a row.
+    """
 
     def __init__(self, folder: Path, unsent: Sequence[Item] = ()) -> None:
         self._folder = folder
@@ -45,10 +47,10 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
 
     def recall(self, items: Sequence[Item]) -> None:
-        """Set ticket and state of the items that an earlier run has submitted or finished with success.
+        """Set the ticket and the state of items that an earlier run submitted or finished with success.
 
-        A ticket of which that run did not learn whether it was submitted is set without a state.  Rows about other
-        images stay in the table.  Raises ClientError if a row of an item's name is about another image.
+        If that run ended before it knew whether a ticket was submitted, the ticket is set without a state.  Rows
+        about other images stay in the table.  Raises ClientError if a row with an item's name is about another image.
         """
         before = {row["name"]: row for row in self._rows() if row["status"] != LEFT_OUT}
         own = {item.name for item in items}
@@ -83,7 +85,7 @@ class Journal:
         self._replace(RESULTS, [_COLUMNS, *others, *rows])
 
     def write_volumes(self, items: Sequence[Item]) -> None:
-        """Write the volumes of the items that this run has measured; keep those of earlier runs."""
+        """Write the volumes that this run has measured.  Volumes from earlier runs stay in the table."""
         rows = [
             (item.name, label.value, label.name, label.volume_ml)
             for item in items
@@ -125,7 +127,7 @@ class Journal:
 
 
 def _identity(item: Item) -> dict[str, str]:
-    """The columns in which a row about the same image has the same values."""
+    """The columns that identify the image of a row.  Two rows with equal values are about the same image."""
     return {
         "source": str(item.source.resolve()),
         "series": item.series,

@@ -1,4 +1,4 @@
-"""Shows a batch to its user: a line for each image that ends, and a table of bars of those in progress."""
+"""Shows a batch on the terminal: a line for each image that has ended, and bars for those in progress."""
 
 from types import TracebackType
 from typing import Self
@@ -54,7 +54,7 @@ class BatchScreen:
         self._terminal.line(sentence)
 
     def moving(self, item: Item, state: str, share: float) -> None:
-        """Show the current stage of an image, and the fraction that is done, 0 to 1."""
+        """Show the stage ``state`` of an image, and the fraction of it that is done, 0 to 1."""
         row = self._rows.setdefault(item.name, Row(""))
         row.text, row.share = f"{item.name}: {state}", share
         self._show()

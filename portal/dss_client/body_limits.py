@@ -1,4 +1,4 @@
-"""Finds the largest request that the proxies in front of a portal let through, without sending it."""
+"""Measures the largest request that proxies in front of a portal accept, without sending one."""
 
 import os
 import socket
@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 from dss_client.proxies import proxy_for
 
 SIZES = (64 * 2**20, 256 * 2**20, 2**30, 4 * 2**30)
-"""Of a compressed CT, of a plain one, and of what large scanners write."""
+"""Sizes of files: a compressed CT, an uncompressed CT, and images of large scanners."""
 WITHIN_S = 3.0
 
 
 def announced(server: str) -> tuple[int | None, int | None]:
-    """The largest of SIZES that is let through, and the smallest that a proxy refuses; None for neither.
+    """The largest of SIZES that is accepted, and the smallest that a proxy refuses; None if there is none.
 
-    Only the request's head is sent (RFC 9110, 10.1.1: a server that wants no such body says so at once).  Nothing is
-    tried through a proxy of the environment.
+    Only the head of a request is sent: a server that refuses its body says so at once (RFC 9110, 10.1.1).  Through a
+    proxy of the environment nothing is measured.
     """
     largest: int | None = None
     if proxy_for(server, os.environ) is not None:
@@ -31,7 +31,9 @@ def announced(server: str) -> tuple[int | None, int | None]:
 
 
 def _is_refused(server: str, size: int) -> bool:
-    """True if a proxy answers with the status 413.  The portal's own refusal is a sentence, not a page."""
+    """True if a proxy answers with status 413 and a page of HTML.  The portal's own refusal is a sentence without
+    HTML.
+    """
     parts = urlsplit(server)
     host = parts.hostname or ""
     head = (
@@ -51,7 +53,9 @@ def _is_refused(server: str, size: int) -> bool:
 
 
 def _answer(stream: socket.socket) -> bytes:
-    """What comes back: all of a refusal, or nothing within WITHIN_S from one that waits for the body."""
+    """The beginning of the response, of up to 4 kB; empty if the server waits for the body, so that nothing comes
+    within WITHIN_S.
+    """
     told = b""
     with suppress(TimeoutError):
         while len(told) < 4096 and (piece := stream.recv(4096)):

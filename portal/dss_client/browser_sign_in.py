@@ -1,4 +1,6 @@
-"""Signs this command line in by a browser, by RFC 8628; a browser on this machine also brings its answer here (RFC 8252)."""
+"""Signs this command line in through a browser (RFC 8628).  A browser on the same machine also delivers its answer to
+this program (RFC 8252).
+"""
 
 import getpass
 import json
@@ -32,12 +34,12 @@ class NotOffered(ClientError):
 
 
 class NotAllowed(ClientError):
-    """The person has refused, or has not answered in time."""
+    """The user has refused the sign-in, or has not answered in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the person needs: ``code`` is shown on the page, or is to be typed there if ``is_typed``."""
+class SignInPrompt:
+    """What the user needs for the sign-in.  ``code`` is shown on the page or, if ``is_typed``, must be typed there."""
 
     page: str
     code: str
@@ -48,14 +50,14 @@ class Asked:
 def sign_in(
     rest: RestClient,
     scopes: Sequence[str],
-    show: Callable[[Asked], object],
+    show: Callable[[SignInPrompt], object],
     *,
     here: bool,
     pause: Callable[[float], object] = time.sleep,
 ) -> str:
-    """Ask for a token, call ``show`` with what the person needs, and return the token.
+    """Request a token, call ``show`` with what the user needs, and return the token.
 
-    ``here``: the person's browser is on this machine.  Raises NotOffered, NotAllowed, and any other ClientError.
+    ``here``: the user's browser is on this machine.  Raises NotOffered, NotAllowed, and any other ClientError.
     """
     with _listening() if here else nullcontext() as listener:
         told = _begun(rest, scopes, listener.address if listener else "")
@@ -85,22 +87,24 @@ def _begun(rest: RestClient, scopes: Sequence[str], callback: str) -> dict[str, 
     return _read(reply)
 
 
-def _asked(told: dict[str, object], *, is_typed: bool) -> Asked:
+def _asked(told: dict[str, object], *, is_typed: bool) -> SignInPrompt:
     page = str(told.get("verification_uri" if is_typed else "verification_uri_complete", ""))
     if urlsplit(page).scheme not in {"http", "https"} or not told.get("device_code"):
         raise NotUnderstood("The server does not say where to sign in.")
     minutes = round(_number(told, "expires_in") / 60)
-    return Asked(page=page, code=str(told.get("user_code")), is_typed=is_typed, minutes=minutes)
+    return SignInPrompt(
+        page=page, code=str(told.get("user_code")), is_typed=is_typed, minutes=minutes
+    )
 
 
 def _redeemed(rest: RestClient, secret: str, passed_on: str) -> str:
-    """The token; "" if there is none yet, or no answer.  Raises NotAllowed."""
+    """The token; "" if the user has not answered yet, or if the portal does not respond.  Raises NotAllowed."""
     try:
         reply = _posted(rest, "api/device/token", {"device_code": secret, "code": passed_on})
     except Unreachable:
         return ""
     if reply.status in BUSY or reply.status == HTTPStatus.NOT_FOUND:
-        return ""  # the portal restarts, or is one of before its upgrade
+        return ""  # the portal restarts, or is an instance that is not upgraded yet
     told = _read(reply)
     if reply.status == HTTPStatus.OK and isinstance(token := told.get("access_token"), str):
         return token
@@ -136,14 +140,14 @@ def _number(told: dict[str, object], name: str) -> float:
 
 
 def _machine() -> str:
-    """The user's name and that of this machine, as the page shows them."""
+    """The user's name and the name of this machine, which the page shows."""
     with suppress(KeyError, OSError):
         return f"{getpass.getuser()}@{socket.gethostname()}"
     return socket.gethostname()
 
 
 class _Listener:
-    """An address of this machine, to which only a browser on this machine can deliver an answer."""
+    """A server on loopback, to which only a browser on this machine can deliver an answer."""
 
     def __init__(self) -> None:
         self._name = f"/{secrets.token_urlsafe(24)}"

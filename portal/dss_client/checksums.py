@@ -10,9 +10,8 @@ from dss_client.errors import NotUnderstood
 
 
 def require_same(files: Iterable[Path], sums: Mapping[str, str]) -> None:
-    """Compare files with ``sums``, SHA-256 by file name; a name that is missing there is not compared.
-
-    Raises NotUnderstood, and removes the file that differs.
+    """Raises NotUnderstood, and removes the file, if a file differs from its checksum.  ``sums`` are SHA-256 by file
+    name; files that are missing in it are not checked.
     """
     for path in files:
         expected = sums.get(path.name)
@@ -24,7 +23,7 @@ def require_same(files: Iterable[Path], sums: Mapping[str, str]) -> None:
 
 
 def is_there(path: Path, sums: Mapping[str, str]) -> bool:
-    """True if an earlier download has left the whole file, by its SHA-256."""
+    """True if ``path`` is complete, as its SHA-256 in ``sums`` shows."""
     return path.name in sums and path.is_file() and _sha256(path) == sums[path.name]
 
 
@@ -34,7 +33,7 @@ def _sha256(path: Path) -> str:
 
 
 def require_sound(archive: Path) -> None:
-    """Raises NotUnderstood, and removes the archive, if a checksum in it does not match."""
+    """Raises NotUnderstood, and removes ``archive``, if one of the checksums in it does not match."""
     try:
         with zipfile.ZipFile(archive) as opened:
             damaged = opened.testzip()

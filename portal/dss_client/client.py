@@ -19,11 +19,11 @@ FOR_PROGRAMS = "dss_"
 
 
 class Client(Session):
-    """A user of the portal at ``server``.  Not thread-safe: each thread needs its own.
+    """A user's access to the portal at ``server``.  Not thread-safe: each thread needs a client of its own.
 
-    ``token`` is a token for programs, which is sent with each request; or call ``login`` with a one-time token, whose
-    session is stored in the file ``jar`` if one is given.  Every method raises a ClientError whose text is a sentence
-    for people.
+    ``token`` is a token for programs, which is sent with each request.  Without it, call ``login`` with a one-time
+    token; the session is stored in the file ``jar`` if one is given.  Every method raises a ClientError whose text is
+    a sentence for people.
     """
 
     def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:
@@ -68,7 +68,8 @@ class Client(Session):
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``tagged`` are further images by tag; ``title`` is the ticket's name in its owner's list.  If it fails, nothing is left on the server.
+        ``tagged`` are further images by tag; ``title`` is the ticket's name in its owner's list.  If it fails,
+        nothing is left on the server.
         """
         found = self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:

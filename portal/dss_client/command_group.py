@@ -1,4 +1,6 @@
-"""The group of commands: imports a command when it is called, and turns every error into a sentence and an exit status."""
+"""A group of commands that imports a command when it is called, and turns every error into a sentence and an exit
+status.
+"""
 
 import os
 import sys
@@ -24,7 +26,7 @@ _COMPLETE = "_DSS_COMPLETE"
 
 
 class CommandGroup(click.Group):
-    """A group of commands.  ``places`` has, for each command, its module and name, and one line of help."""
+    """A group of commands.  ``places`` has, by the command's name, its module and function, and its line of help."""
 
     def __init__(self, *, places: Mapping[str, tuple[str, str]], **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -78,9 +80,7 @@ class CommandGroup(click.Group):
             return int(end.exit_code)
         except (KeyboardInterrupt, click.Abort, EOFError):
             return _told("Ended.", INTERRUPTED)
-        except (
-            Exception
-        ) as error:  # the outermost boundary: the user reads a sentence for any error
+        except Exception as error:  # the outermost boundary: any error is shown as a sentence
             return _explained(error)
         return 0
 

@@ -21,14 +21,15 @@ FOR_PROGRAMS = "dss_"
 
 
 class Explained(ClientError):
-    """An error whose sentence already names the server and the cause."""
+    """An error whose sentence needs no explanation: it names the server and the cause."""
 
 
 def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
-    """Sign in: with ``token`` if it is given, otherwise with what ``dss login`` has stored; ask the user if there is
-    neither.
+    """Sign in with ``token`` or, without it, with what ``dss login`` has stored; if there is neither, ask the user
+    for a token.
 
-    A token for programs opens no session; it is sent with each request.  A one-time token is exchanged once.
+    A token for programs opens no session and is sent with each request.  A one-time token is exchanged for a session
+    once.
     """
     token = usable_token(token or Credentials(jar).token())
     if token.startswith(FOR_PROGRAMS):
@@ -68,7 +69,9 @@ def _sign_in_without_token(client: ItkSnap) -> None:
 
 
 def asked_token() -> str:
-    """A token from the keyboard without echo, or else the first line of the input.  Raises ClientError if it is empty."""
+    """A token that the user types without echo, or the first line of standard input if that is no terminal.  Raises
+    ClientError if it is empty.
+    """
     if sys.stdin.isatty():
         text = str(click.prompt("Token", hide_input=True, err=True))
     else:
@@ -79,7 +82,7 @@ def asked_token() -> str:
 
 
 def jar_of(server: str, jar: Path | None) -> Path:
-    """The file that ``--jar`` names, or the server's own in the user's folder."""
+    """The cookie file: the one that ``--jar`` names, or the server's own file in the user's folder."""
     return jar or Path(click.get_app_dir("dss", roaming=False)) / jar_name(server)
 
 
@@ -98,7 +101,7 @@ def confirmed(question: str, *, yes: bool) -> None:
 
 @contextmanager
 def local_errors() -> Iterator[None]:
-    """A context that turns an error of the disk that names no file into a sentence."""
+    """A context that turns a disk error without a file name into a sentence."""
     try:
         yield
     except OSError as error:

@@ -11,9 +11,9 @@ from dss_datastore.writing import replacing
 
 
 class CookieJar:
-    """The cookies of one server.  Only a login changes them, as in ITK-SNAP (RESTClient.cxx, SetupCookies).
+    """The cookies of one server.  As in ITK-SNAP, only a login changes them (RESTClient.cxx, SetupCookies).
 
-    ``path`` is read at once and written by ``replace``; without it the session ends with the program.
+    The file ``path`` is read at once and written by ``replace``.  Without ``path`` the session ends with the program.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -21,13 +21,13 @@ class CookieJar:
         self._cookies = httpx.Cookies(_load(path))
 
     def header(self, url: httpx.URL) -> str:
-        """The Cookie header for ``url``; "" if none belongs there."""
+        """The Cookie header for ``url``; "" if no cookie applies to it."""
         request = httpx.Request("GET", url)
         self._cookies.set_cookie_header(request)
         return str(request.headers.get("Cookie", ""))
 
     def replace(self, response: httpx.Response) -> None:
-        """Replace the cookies by those of a login's response; keep the old ones if it has none."""
+        """Replace the cookies by those of ``response``, the response to a login.  If it has none, the old ones stay."""
         received = httpx.Cookies(MozillaCookieJar())
         received.extract_cookies(response)
         if len(received.jar) == 0:
@@ -38,13 +38,13 @@ class CookieJar:
 
 
 def jar_name(server: str) -> str:
-    """The file name that ITK-SNAP gives to a server's jar (RESTClient.cxx, GetCookieFile)."""
+    """The file name that ITK-SNAP gives to the cookie file of ``server`` (RESTClient.cxx, GetCookieFile)."""
     digest = hashlib.md5(server.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
     return f"cookie_{digest}.jar"
 
 
 def forget_jar(path: Path) -> bool:
-    """Delete the session; True if there was one."""
+    """Delete the stored session.  True if there was one."""
     had = path.exists()
     path.unlink(missing_ok=True)
     return had
@@ -57,7 +57,7 @@ def _load(path: Path | None) -> MozillaCookieJar:
     try:
         jar.load(str(path), ignore_discard=True, ignore_expires=True)
     except LoadError:
-        return jar  # a file that libcurl would not read either: not signed in
+        return jar  # libcurl cannot read the file either, so the user is not signed in
     for cookie in jar:
         cookie.expires = cookie.expires or None  # libcurl writes 0 for "until the browser closes"
     jar.clear_expired_cookies()

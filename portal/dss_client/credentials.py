@@ -24,7 +24,7 @@ class _Keyring(Protocol):
 
 
 class Credentials:
-    """A file beside ``jar`` with the token, or with the note that the keyring has it."""
+    """The stored token: a file beside ``jar`` that contains the token, or a note that it is in the keyring."""
 
     def __init__(self, jar: Path) -> None:
         self._file = jar.with_name(f"{jar.name}.api")
@@ -39,11 +39,11 @@ class Credentials:
 
     @property
     def is_own(self) -> bool:
-        """True if the stored token was made for this machine, so that nobody else uses it."""
+        """True if the stored token was made for this machine, so that no other program uses it."""
         return self._read().get("made for") == "this machine"
 
     def keep(self, token: str, *, is_own: bool = False) -> str:
-        """Store ``token``, and return in words where.  ``is_own``: it was made for this machine."""
+        """Store ``token``, and return a phrase that says where.  ``is_own``: it was made for this machine."""
         made = {"made for": "this machine"} if is_own else {}
         if self._into_keyring(token):
             self._write({"place": "keyring"} | made)
@@ -54,7 +54,7 @@ class Credentials:
     def forget(self) -> bool:
         """Delete the stored token.  True if there was one."""
         if self._read().get("place") == "keyring" and (keyring := _keyring()):
-            with suppress(Exception):  # each backend raises errors of its own
+            with suppress(Exception):  # each keyring backend has its own kinds of errors
                 keyring.delete_password(SERVICE, self._user)
         had = self._file.exists()
         self._file.unlink(missing_ok=True)
@@ -67,8 +67,9 @@ class Credentials:
         return ""
 
     def _into_keyring(self, token: str) -> bool:
-        """Store the token in the keyring; False if that fails.  It is read back, because a keyring that is locked or
-        missing reports no error.
+        """Store the token in the keyring.  False if that fails.
+
+        The token is read back, because a locked or missing keyring reports no error.
         """
         with suppress(Exception):
             if keyring := _keyring():

@@ -35,7 +35,7 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """``level`` is ok, warning or problem; ``text`` is a sentence or two."""
+    """The outcome of one check.  ``level`` is ok, warning or problem; ``text`` is one or two sentences."""
 
     level: str
     about: str
@@ -43,7 +43,7 @@ class Observation:
 
 
 class _Stop(Exception):
-    """Ends the checks: the following ones would fail for the same reason."""
+    """Ends the checks, because all following ones would fail for the same reason."""
 
     def __init__(self, about: str, text: str) -> None:
         super().__init__(text)
@@ -51,9 +51,9 @@ class _Stop(Exception):
 
 
 def examine(server: str, token: str = "", bearer: str = "") -> Iterator[Observation]:
-    """Findings in the order of a connection; the last one is a problem if it ends early.
+    """Check the steps of a connection in their order, and yield what was found.  If a step fails, it is the last one.
 
-    ``bearer`` is a token for programs, ``token`` one of another kind, which is used up.
+    ``bearer`` is a token for programs.  ``token`` is a one-time token, which is used up.
     """
     steps: list[Callable[[str], Iterator[Observation]]] = [
         _address,
@@ -111,7 +111,7 @@ def _proxy(server: str) -> Iterator[Observation]:
 
 
 def _name(server: str) -> Iterator[Observation]:
-    """Check that the host name can be resolved, unless a proxy does that."""
+    """Check that the host name can be resolved.  If a proxy is used, the proxy resolves it."""
     if proxy_for(server, os.environ) is not None:
         return
     host = urlsplit(server).hostname or ""
@@ -125,7 +125,7 @@ def _name(server: str) -> Iterator[Observation]:
 
 
 def _certificate(server: str) -> Iterator[Observation]:
-    """Report how long the certificate is valid.  ``_portal`` finds out whether it is trusted."""
+    """Report for how long the certificate is valid.  ``_portal`` checks whether it is trusted."""
     parts = urlsplit(server)
     if parts.scheme != "https" or proxy_for(server, os.environ) is not None:
         return
@@ -162,7 +162,7 @@ def _portal(server: str) -> Iterator[Observation]:
         or "<html" in answer.text.lower()
     ):
         raise _Stop("portal", _strange(server, answer))
-    version, own_address = _told_by(server)
+    version, own_address = _version_and_address(server)
     text = f"A segmentation service answers at {server}{version}; this is dss {installed_version('client')}."
     yield Observation(level=OK, about="portal", text=text)
     if own_address and own_address != server.rstrip("/"):
@@ -183,8 +183,10 @@ def _strange(server: str, answer: httpx.Response) -> str:
     return sentence(Refused(answer.status_code, answer.text), server)
 
 
-def _told_by(server: str) -> tuple[str, str]:
-    """The portal's version as a part of a sentence, and its own address; both "" from the reference server."""
+def _version_and_address(server: str) -> tuple[str, str]:
+    """The portal's version as part of a sentence, and the address that the portal has for itself.  Both are "" for
+    the reference server, which does not tell.
+    """
     with suppress(ValueError, KeyError, TypeError, IndexError, _Stop):
         told = json.loads(_asked(server, "GET", "api/openapi.json").text)
         return f", version {told['info']['version']}", str(told["servers"][0]["url"])
@@ -205,12 +207,14 @@ def _clock(server: str) -> Iterator[Observation]:
 
 
 def _limit(server: str) -> Iterator[Observation]:
-    """Check that no proxy in front of the portal refuses large uploads: only the portal itself may refuse the form."""
+    """Check that no proxy in front of the portal refuses a large request.  If one does, the refusal lacks the
+    portal's own sentence.
+    """
     form = b"token=" + b"x" * LARGE_BYTES
     try:
         answer = _asked(server, "POST", "api/login", form)
     except _Stop:
-        answer = None  # the portal may hang up on so much
+        answer = None  # the portal may close the connection before it has read the form
     if (
         answer is not None
         and answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE

@@ -1,4 +1,4 @@
-"""Explains a response other than 200 in a sentence.  Proxies respond with pages of HTML, the portal with a sentence."""
+"""Explains error responses in sentences.  The portal responds with a sentence, a proxy with a page of HTML."""
 
 import re
 from http import HTTPStatus
@@ -22,7 +22,9 @@ _NOT_FOUND = re.compile(r"Ticket (\d+) not found for user \d+")
 
 
 def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> str:
-    """One sentence or two that name the cause and what to do.  ``for_programs``: the kind of token that was used."""
+    """One or two sentences that name the cause of ``error`` and what to do.  ``for_programs``: a token for programs
+    was used.
+    """
     match error:
         case SignInRefused() | Refused(status=401):
             if for_programs:
@@ -45,7 +47,7 @@ def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> 
 
 
 def unknown_token(server: str) -> str:
-    """The server refuses a token for programs."""
+    """The sentence for a token for programs that the server refuses."""
     own = " On a portal of your own, make provider prints one." if _is_own(server) else ""
     return (
         f"{server} does not accept this token for programs (it begins with dss_): it is mistyped, expired, revoked or "
@@ -54,19 +56,19 @@ def unknown_token(server: str) -> str:
 
 
 def _is_own(server: str) -> bool:
-    """Whether the server is on this machine."""
+    """True if ``server`` is an address of this machine."""
     return urlsplit(server).hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def of_disk(error: OSError) -> str:
-    """A sentence about an error of the disk."""
+    """A sentence about a disk error."""
     if error.filename is None:
         return f"The disk: {error.strerror}."
     return f"{error.filename}: {error.strerror}."
 
 
 def is_missing(error: Refused) -> bool:
-    """True if the server says that there is no such ticket of the user."""
+    """True if the server responded that the user has no such ticket."""
     return _NOT_FOUND.match(error.body) is not None
 
 

@@ -19,7 +19,7 @@ MESSAGE_CHARACTERS = 1023
 
 
 class Unreachable(ClientError):
-    """No response came: the address is wrong, nothing listens there, or the connection broke."""
+    """There was no response: the address is wrong, no server listens there, or the connection was lost."""
 
 
 class NotUnderstood(ClientError):

@@ -1,4 +1,4 @@
-"""Shows the server's estimates of when tickets will be done."""
+"""Requests the server's estimates of when tickets will be done."""
 
 import time
 
@@ -9,7 +9,7 @@ ASK_S = 5.0
 
 
 class Expectation:
-    """The estimate for a ticket; the server is asked every ASK_S while the ticket is open."""
+    """The estimate for one ticket.  It is requested every ASK_S while the ticket is open."""
 
     def __init__(self, client: ItkSnap, ticket: int) -> None:
         self._client = client
@@ -18,7 +18,7 @@ class Expectation:
         self._sentence = ""
 
     def after(self, detail: Detail) -> str:
-        """A sentence for the ticket in that state; "" if there is no estimate."""
+        """The estimate as a sentence, when the ticket's state is ``detail``; "" if there is no estimate."""
         if detail.finished:
             return ""
         now_s = time.monotonic()

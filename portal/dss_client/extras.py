@@ -1,4 +1,4 @@
-"""The optional parts of the client: which are installed, and what a command needs."""
+"""The optional parts of the client: which of them are installed, and which one a command lacks."""
 
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ MODULES = {
 
 
 def installed(extra: str) -> bool:
-    """True if all modules of the extra are installed.  Nothing is imported."""
+    """True if all modules of the extra are installed.  Does not import them."""
     return all(find_spec(module) is not None for module in MODULES[extra])
 
 
@@ -34,7 +34,7 @@ def _name() -> str:
 
 
 def lacking(error: ImportError) -> str | None:
-    """A sentence about a missing module of an extra; None for any other error."""
+    """A sentence that names the extra to install, if ``error`` is about one of its modules; otherwise None."""
     missing = (error.name or "").partition(".")[0]
     for extra, modules in MODULES.items():
         if missing in modules:

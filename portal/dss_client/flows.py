@@ -1,4 +1,4 @@
-"""Longer flows over the protocol: choose a service, submit a prepared ticket, watch one."""
+"""Flows of several requests: choose a service, submit a prepared ticket, watch a ticket."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,19 +24,19 @@ class Heard(Protocol):
     """Receives the progress of a ticket on its way to the server."""
 
     def stage(self, name: str) -> None:
-        """A new stage begins."""
+        """The stage ``name`` begins."""
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
-        """Part of a file was transferred."""
+        """``done_bytes`` of a file's ``total_bytes`` were transferred."""
 
     def created(self, ticket: int) -> None:
         """The server has created the ticket."""
 
     def submitted(self, ticket: int) -> None:
-        """The ticket is submitted; it no longer needs this client."""
+        """The ticket is submitted.  From now on the server completes it without this client."""
 
     def withdrawn(self, ticket: int) -> None:
-        """The ticket was deleted, because it could not be submitted."""
+        """The ticket could not be submitted and was deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,10 @@ def chosen(service: str) -> Steps[Chosen]:
 def submitted(
     githash: str, folder: Path, write: Callable[[int], Path], heard: Heard, title: str = ""
 ) -> Steps[int]:
-    """Create a ticket, upload the files of ``folder`` with the workspace that ``write`` adds, and submit.
+    """Create a ticket, upload the files of ``folder`` and the workspace that ``write`` adds, and submit.  Returns the
+    ticket's number.
 
-    ``title`` is shown to the ticket's owner alone, and is in no file that is sent; an older server does without it.
-    After any failure, Ctrl-C and cancellation included, the ticket is deleted, because it would count in the user's
+    After any failure, including Ctrl-C and cancellation, the ticket is deleted, because it would count in the user's
     quota.
     """
     ticket = yield from protocol.create_ticket(githash)
@@ -84,12 +84,14 @@ def submitted(
 
 
 def _named(ticket: int, title: str) -> Steps[None]:
-    with suppress(ClientError):  # nothing depends on it
+    with suppress(ClientError):  # the name is not essential
         yield from protocol.rename(ticket, title)
 
 
 def _surely_submitted(ticket: int) -> Steps[None]:
-    """Submit, even if the response is lost: then the ticket already waits, and the next attempt is refused."""
+    """Submit the ticket, also if responses are lost.  If a lost attempt has succeeded, the next one is refused, and
+    the ticket's state is checked.
+    """
     is_lost = False
     for seconds in PAUSES_S:
         try:
@@ -99,7 +101,7 @@ def _surely_submitted(ticket: int) -> Steps[None]:
         except Refused as error:
             if error.status not in BUSY:
                 return (yield from _refused(ticket, error, is_lost=is_lost))
-        is_lost = True  # also by a proxy that did not wait for the portal's response
+        is_lost = True  # a busy response may come from a proxy, so the portal may have submitted the ticket
         yield Pause(seconds=seconds)
     try:
         yield from protocol.submit(ticket)
@@ -108,14 +110,16 @@ def _surely_submitted(ticket: int) -> Steps[None]:
 
 
 def _refused(ticket: int, error: Refused, *, is_lost: bool) -> Steps[None]:
-    """Raises ``error``, unless an earlier attempt whose response was lost has submitted the ticket."""
+    """Raise ``error``, unless an earlier attempt has submitted the ticket.  That is possible if ``is_lost``: its
+    response was lost.
+    """
     if not is_lost:
         raise error
     yield from _known_submitted(ticket, error)
 
 
 def _known_submitted(ticket: int, error: Refused) -> Steps[None]:
-    """Raises ``error`` if the ticket is not submitted yet, or is deleted."""
+    """Raise ``error`` if the ticket is not submitted, or is deleted."""
     try:
         found = yield from protocol.detail(ticket)
     except ClientError:
@@ -133,7 +137,7 @@ def _withdrawn(ticket: int, heard: Heard) -> Steps[None]:
 
 
 class Watch:
-    """Polls a ticket every ``every_s`` seconds until it has ended, each time with the new log lines."""
+    """Polls a ticket every ``every_s`` seconds until it has ended.  Each state contains the new log lines."""
 
     def __init__(self, ticket: int, every_s: float, since: int = 0) -> None:
         self._ticket = ticket
@@ -143,7 +147,7 @@ class Watch:
         self._ended = False
 
     def look(self) -> Steps[Detail | None]:
-        """The next state; None after the last one."""
+        """Wait for and return the next state; None after the last one."""
         if self._ended:
             return None
         if self._looked:

@@ -30,10 +30,10 @@ POLL_S = 4.0
 
 
 class ItkSnap(Session):
-    """A user of ``server`` (its address, perhaps with a path).  Not for several threads at once.
+    """A user's access to ``server`` (an address, perhaps with a path).  Not thread-safe.
 
-    Every method raises Refused if the status is not 200, Unreachable if there is no answer and
-    NotUnderstood if the answer is not a DSS server's.
+    Every method raises Refused if the status is not 200, Unreachable if there is no response, and NotUnderstood if
+    the response is not that of a DSS server.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ItkSnap(Session):
 
     @property
     def is_program(self) -> bool:
-        """Whether a token for programs is sent."""
+        """True if a token for programs is sent."""
         return bool(self._rest.bearer)
 
     def run(self, steps: Steps[T]) -> T:
@@ -58,7 +58,7 @@ class ItkSnap(Session):
         return self._rest.run(steps)
 
     def login(self, token: str) -> str:
-        """Sign in as the window does, and return the user's e-mail address.  Consumes a one-time token.
+        """Sign in as ITK-SNAP's window does, and return the user's e-mail address.  Uses up a one-time token.
 
         Raises SignInRefused for status 401.
         """
@@ -84,7 +84,7 @@ class ItkSnap(Session):
         self.run(protocol.revoke())
 
     def services(self) -> list[ServiceRow]:
-        """The services, sorted like the window's menu: by name, then by version as text."""
+        """The services in the order of ITK-SNAP's menu: by name, then by version as text."""
         return self.run(protocol.services())
 
     def service_detail(self, githash: str) -> ServiceDetail:
@@ -165,10 +165,8 @@ class ItkSnap(Session):
         progress: Progress | None = None,
         there: Callable[[Path], bool] = lambda _: False,
     ) -> list[Path]:
-        """Download all results to ``folder`` and return their paths; replaces files of the same names, except those
-        that are ``there``.
-
-        Raises ClientError if the ticket has no results.
+        """Download all results to ``folder`` and return their paths.  Existing files are replaced, except those for
+        which ``there`` returns True.  Raises ClientError if the ticket has no results.
         """
         return self.run(protocol.download_results(ticket, folder, progress, there))
 

@@ -11,7 +11,9 @@ Progress = Callable[[int, int], None]
 
 
 class FileForm:
-    """The parts ``myfile``, ``filename`` and ``submit`` (RESTClient.cxx, UploadFile), and then ``fields``."""
+    """A form with the parts ``myfile``, ``filename`` and ``submit`` (RESTClient.cxx, UploadFile), followed by
+    ``fields``.
+    """
 
     def __init__(self, path: Path, fields: Mapping[str, str] | None = None) -> None:
         self._path = path
@@ -28,7 +30,7 @@ class FileForm:
         return f"multipart/form-data; boundary={self._boundary}"
 
     def chunks(self, progress: Progress | None = None) -> Iterator[bytes]:
-        """The body, read from disk as it is sent."""
+        """The body in pieces.  The file is read from disk while it is sent."""
         sent = 0
         for chunk in self._body():
             yield chunk

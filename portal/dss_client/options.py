@@ -15,10 +15,12 @@ LARGEST = 2**31 - 1
 
 
 class NamedPath(click.Path):
-    """A path that must not be empty: an empty one would mean the current folder."""
+    """A path that must not be "", because Python would take that for the current folder."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path, readable=False)  # its readers say so in a sentence
+        super().__init__(
+            path_type=Path, readable=False
+        )  # the code that reads the file reports errors
 
     def convert(
         self,

@@ -1,4 +1,6 @@
-"""Prints the output of commands.  Every text passes ``printable``, and an output that cannot be written is an error."""
+"""Prints the output of commands.  Every text is made safe by ``printable``; output that cannot be written is an
+error.
+"""
 
 import os
 import sys
@@ -13,11 +15,11 @@ from dss_client.printable import printable
 
 
 class OutputLost(ClientError):
-    """The standard output cannot be written: its disk is full, or its reader has ended."""
+    """Standard output cannot be written: the disk is full, or the reading program has ended."""
 
 
 def say(text: str, *, error: bool = False, indent: int = 0) -> None:
-    """Print ``text`` and a line break.  Raises OutputLost; a lost error output is ignored."""
+    """Print ``text`` and a line break.  Raises OutputLost; errors when writing to standard error are ignored."""
     try:
         click.echo(printable(text, indent=indent), err=error)
     except OSError as failure:
@@ -35,16 +37,16 @@ def write(stream: TextIO, text: str) -> None:
 
 
 def lost(failure: OSError) -> OutputLost:
-    """The error with its reason in a sentence."""
+    """The OutputLost for ``failure``, with the reason in a sentence."""
     if isinstance(failure, BrokenPipeError):
         return OutputLost("The output was closed by its reader before everything was written.")
     return OutputLost(f"The output cannot be written: {failure.strerror}.")
 
 
 def prepare_streams() -> None:
-    """Read and write nothing where the caller has closed a stream (``>&-``, a service without a terminal).
+    """Replace streams that the caller has closed (``>&-``, a service without a terminal) by empty ones.
 
-    A character that the terminal's encoding lacks is shown as its number, instead of an error.
+    A character that the terminal's encoding lacks is printed as its number instead of raising an error.
     """
     sys.stdin = sys.stdin or _nowhere("r")
     sys.stdout = sys.stdout or _nowhere("w")
@@ -67,7 +69,9 @@ def flush() -> None:
 
 
 def abandon() -> None:
-    """Redirect a lost output to nowhere, so that Python's own last flush does not fail too."""
+    """Redirect output that cannot be written to the null device, so that Python's flush at exit does not fail as
+    well.
+    """
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Checks that results can be written before anything is sent, since inference may take hours."""
+"""Checks, before anything is sent, that results can be written.  Inference may take hours."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from dss_client.errors import ClientError
 
 
 class OutputUnusable(ClientError):
-    """The results cannot be written to the place that the user named."""
+    """The results cannot be written to the path that the user named."""
 
 
 def check_folder(folder: Path | None) -> None:
@@ -41,8 +41,8 @@ def _existing(path: Path) -> Path:
 
 
 def _check_writable(place: Path) -> None:
-    """Raises OutputUnusable unless a file can be created in the folder.  Permissions alone do not show it, since a disk
-    may be full or read-only.
+    """Raises OutputUnusable unless a file can be created in the folder.  Permissions are not enough to know, because
+    a disk may be full or read-only.
     """
     try:
         if place.is_dir():

@@ -1,8 +1,9 @@
-"""Keeps what a download has received, so that a later run of the program can go on with it.
+"""Keeps the bytes of an incomplete download, so that a later run of the program can continue it.
 
-Beside ``target`` lie two hidden files until it is complete: the bytes (``.part``), and what they are part of
-(``.part-of``): the address and the strong ETag.  The second is locked while a process downloads; where there are no
-locks (Windows, some network drives), or while another process downloads the same, nothing is kept.
+Until the download is complete there are two hidden files beside ``target``: the bytes (``.part``), and a record of
+the address and the strong ETag that they belong to (``.part-of``).  A process locks the record while it downloads.
+Nothing is kept where files cannot be locked (Windows, some network drives), or while another process downloads the
+same file.
 """
 
 import json
@@ -28,8 +29,8 @@ _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
 class Draft:
-    """A file that is being downloaded to ``path``.  ``version`` is the strong ETag of its bytes; "" if it has none that
-    can be gone on with.
+    """A file that is being downloaded to ``path``.  ``version`` is the strong ETag of its bytes; "" if there is none,
+    so that the download cannot be continued.
     """
 
     def __init__(self, path: Path, record: BinaryIO | None = None, address: str = "") -> None:
@@ -43,17 +44,15 @@ class Draft:
         return self.path.stat().st_size if self.version else 0
 
     def begin(self, version: str) -> None:
-        """Empty the file, for bytes of ``version``."""
+        """Empty the file.  The bytes that follow are of ``version``."""
         self._note("")
-        self.path.unlink(
-            missing_ok=True
-        )  # it may be a link that others have laid into a shared folder
+        self.path.unlink(missing_ok=True)  # in a shared folder it may be another user's link
         self.path.open("xb").close()
         self._note(version)
         self.version = version
 
     def recall(self) -> None:
-        """Go on with what an earlier process has received from the same address, if there is anything."""
+        """Continue with the bytes that an earlier process received from the same address, if there are any."""
         if self._record is None or not _is_own(self.path):
             return
         self._record.seek(0)
@@ -72,14 +71,14 @@ class Draft:
 
 @contextmanager
 def draft_of(target: Path, address: str) -> Iterator[Draft]:
-    """A context in which the caller downloads from ``address`` into the draft, which afterwards replaces ``target``.
+    """A context in which the caller downloads from ``address`` into the draft.  Afterwards the draft replaces
+    ``target``.
 
-    If the block raises, ``target`` is unchanged.  The draft is kept if it has a version, unless the server has the file
-    no more.
+    If the block raises, ``target`` is unchanged.  The draft is kept if it has a version, unless the server no longer
+    has the file.
     """
-    name = sha256(os.fsencode(target.name)).hexdigest()[
-        :16
-    ]  # a name may be as long as names can be
+    # A hash, because the target's name may have the greatest length that is allowed.
+    name = sha256(os.fsencode(target.name)).hexdigest()[:16]
     path, record_path = target.with_name(f".{name}.part"), target.with_name(f".{name}.part-of")
     record = _locked(record_path)
     if record is None:
@@ -104,7 +103,7 @@ def draft_of(target: Path, address: str) -> Iterator[Draft]:
 
 
 def _locked(path: Path) -> BinaryIO | None:
-    """The file, open and locked until it is closed; None if that is not possible."""
+    """Open the file and lock it until it is closed.  None if that is not possible."""
     if fcntl is None:
         return None
     while True:
@@ -122,12 +121,14 @@ def _locked(path: Path) -> BinaryIO | None:
         if found.st_nlink and found.st_uid == os.getuid():
             return file
         file.close()
-        if found.st_nlink:  # somebody else's
+        if found.st_nlink:  # it belongs to another user
             return None
 
 
 def _is_own(path: Path) -> bool:
-    """True if it is a file of this user and no link, which others may have laid into a shared folder."""
+    """True for a regular file of this user.  A link is refused, because another user may have put it into a shared
+    folder.
+    """
     try:
         return path.is_file() and not path.is_symlink() and path.stat().st_uid == os.getuid()
     except OSError:
@@ -135,7 +136,7 @@ def _is_own(path: Path) -> bool:
 
 
 def _version_in(text: bytes, address: str) -> str:
-    """The version that a record tells for ``address``; "" if there is none."""
+    """The version that the record ``text`` has for ``address``; "" if it has none."""
     try:
         told = json.loads(text)
     except ValueError:

@@ -23,10 +23,11 @@ def _say_nothing() -> None:
 def patiently(
     ask: Callable[[], T], within_s: float, pause: Pause = time.sleep, told: Told = _say_nothing
 ) -> T:
-    """Call ``ask`` until it succeeds, with growing pauses, and return its result.
+    """Call ``ask`` until it succeeds, with growing pauses, and return its result.  ``told`` is called once, before
+    the first pause.
 
-    ``told`` is called once, before the first pause.  After ``within_s`` seconds raises Unreachable, or Refused with a
-    status in BUSY.  Any other error of ``ask`` is raised at once.
+    After ``within_s`` seconds raises Unreachable, or Refused with a status in BUSY.  Any other error of ``ask`` is
+    raised at once.
     """
     end_s, pause_s = time.monotonic() + within_s, 0.0
     while True:
@@ -45,9 +46,9 @@ def patiently(
 
 
 class Patience:
-    """Waits after temporary errors, and gives up after ``within_s`` seconds without progress.
+    """Waits after temporary errors, and raises them after ``within_s`` seconds without progress.
 
-    Temporary are Unreachable, and Refused with a status in BUSY or ``also``.
+    Unreachable is temporary, and so is Refused with a status in BUSY or ``also``.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Patience:
         self.renew()
 
     def renew(self) -> None:
-        """Start the time again, because there was progress."""
+        """Begin to count the time again, because there was progress."""
         self._end_s, self._pause_s = time.monotonic() + self._within_s, FIRST_PAUSE_S
 
     def wait(self, error: Unreachable | Refused) -> None:

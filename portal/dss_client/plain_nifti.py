@@ -1,4 +1,4 @@
-"""Reads NIfTI files that are sent unchanged, as far as a workspace needs, with Python alone.
+"""Reads from a NIfTI file what a workspace needs, without an imaging library.  The file is sent unchanged.
 
 Format: nifti1.h and nifti2.h of the NIfTI Data Format Working Group.
 """
@@ -21,10 +21,10 @@ _PIECE_BYTES = 1024 * 1024
 
 
 def as_it_is(source: Path, folder: Path) -> Layer:
-    """Put ``source`` into ``folder`` under a name with a hash of its content, because its own name may name the
+    """Put ``source`` into ``folder``, under a name made of a hash of its content, because its own name may name the
     patient.
 
-    Only the header is checked to be NIfTI; the service checks everything else.  Raises ImageUnreadable.
+    Only the NIfTI header is checked; the service checks everything else.  Raises ImageUnreadable.
     """
     try:
         size = nifti_size(source)
@@ -40,7 +40,9 @@ def as_it_is(source: Path, folder: Path) -> Layer:
 
 
 def nifti_size(source: Path) -> tuple[int, ...]:
-    """Voxels along each axis.  Raises ImageUnreadable if it is not a NIfTI file, and OSError."""
+    """Number of voxels along each axis.  Raises ImageUnreadable if it is not a NIfTI file, OSError if it cannot be
+    read.
+    """
     head = _head(source)
     for order in "<>":
         found = _HEADS.get(struct.unpack_from(f"{order}i", head)[0]) if len(head) >= 4 else None

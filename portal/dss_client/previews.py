@@ -49,7 +49,7 @@ def preview(source: Source, progress: Progress) -> list[str]:
 
 
 def _prepared(source: Source, progress: Progress) -> "tuple[list[FoundImage], list[str]]":
-    """The images that would be sent, and the notes on all of them."""
+    """The images that would be sent, and the notes on them."""
     told = _Notes(progress)
     tags = [Tag(name=name, type="OverlayImage", required=False) for name in source.tagged]
     with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
@@ -72,7 +72,7 @@ def _found(layer: Layer, folder: Path) -> "FoundImage":
 
 @dataclass(frozen=True, kw_only=True)
 class FoundImage:
-    """An image that would be sent.  ``size`` in voxels (x, y, z)."""
+    """An image that would be sent.  ``size`` is in voxels (x, y, z)."""
 
     role: str
     tags: tuple[str, ...]
@@ -83,9 +83,9 @@ class FoundImage:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundSeries:
-    """A series of a DICOM source: what ``--series`` calls it, and its image, or the sentence why there is none.
+    """A series of a DICOM source, with the size of its image, or with a ``sentence`` that says why it is ``refused``.
 
-    ``chosen``: it is sent if the user names none.
+    ``series`` is the value of ``--series`` that selects it.  ``chosen``: it is sent if the user names no series.
     """
 
     series: str
@@ -144,9 +144,10 @@ def _size(image: FoundImage) -> str:
 
 
 def list_series(source: Path, progress: Progress) -> list[str]:
-    """Lines about each series of a DICOM folder: whether it would be accepted, judged by its tags.
+    """Lines about each series of a DICOM folder that say, by its tags, whether it would be accepted.  For a source
+    that is not DICOM, the lines of ``preview``.
 
-    For a file that is not DICOM, its ``preview``.  Raises ImageUnreadable.
+    Raises ImageUnreadable.
     """
     found = _surveyed(source, progress)
     if found is None:

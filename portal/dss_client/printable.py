@@ -1,4 +1,4 @@
-"""Makes text from other sources safe for a terminal: no control sequence in it takes effect."""
+"""Makes text from other sources safe for a terminal, so that no control sequence in it takes effect."""
 
 _CONTROL = {code: 0x2400 + code for code in range(0x20)}
 """Maps control characters to Unicode's visible symbols for them."""
@@ -17,14 +17,14 @@ _VISIBLE = _CONTROL | _C1 | _DIRECTIONS | _KEPT
 
 
 def printable(text: str, *, indent: int = 0) -> str:
-    """``text`` without control characters, each shown as a visible one; line breaks stay.
+    """``text`` with a visible character for each control character; line breaks stay.
 
-    Lines after the first begin with ``indent`` blanks, so that none can pass for a line of its own.
+    Lines after the first begin with ``indent`` blanks, so that they cannot look like separate lines of output.
     """
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     return f"\n{' ' * indent}".join(line.translate(_VISIBLE) for line in lines)
 
 
 def on_one_line(text: str) -> str:
-    """``text`` with blanks in place of line breaks, so that a row of a list cannot look like two."""
+    """``text`` with a blank for each line break, so that a row of a list cannot look like two rows."""
     return printable(" ".join(text.split("\n")).replace("\r", " "))

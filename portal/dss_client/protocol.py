@@ -1,7 +1,7 @@
 """The user's part of the DSS protocol, without any input or output.  Each function is a flow (``dss_client.steps``).
 
-Each raises Refused if a status is not 200, and NotUnderstood if an answer is not that of a DSS server.
-Facts: WorkspaceAPI.cxx, DistributedSegmentationModel.cxx (the window) and WorkspaceTool.cxx (``itksnap-wt``) of ITK-SNAP.
+Each raises Refused if a status is not 200, and NotUnderstood if an answer is not that of a DSS server.  Facts:
+WorkspaceAPI.cxx, DistributedSegmentationModel.cxx (the window) and WorkspaceTool.cxx (``itksnap-wt``) of ITK-SNAP.
 """
 
 import re
@@ -74,17 +74,17 @@ def account() -> Steps[str]:
 
 
 def logout() -> Steps[None]:
-    """End the session, by signing in with a wrong token: the API has no other way."""
+    """End the session by signing in with a wrong token, because the API has no other way."""
     yield Ask(method="POST", path="api/login?format=json", body="token=none")
 
 
 def revoke() -> Steps[None]:
-    """Revoke the token for programs that the requests carry."""
+    """Revoke the token for programs with which the requests are sent."""
     yield from _posted("api/device/revoke", "")
 
 
 def services() -> Steps[list[ServiceRow]]:
-    """The services, sorted like the window's menu: by name, then by version as text."""
+    """The services in the order of ITK-SNAP's menu: by name, then by version as text."""
     body = yield from _asked("api/services?format=json")
     rows = decode(body, Enveloped[list[ServiceRow]])
     return sorted(rows.result, key=lambda row: (row.name, row.version))
@@ -127,7 +127,9 @@ def tickets() -> Steps[list[TicketRow]]:
 
 
 def summaries() -> Steps[list[Summary]]:
-    """The user's own tickets with names and times, which an older server does not provide."""
+    """The user's own tickets with names and times.  From an older server, which does not have them, the rows of
+    ``tickets``.
+    """
     try:
         body = yield from _asked("api/tickets/summary?format=json")
     except Refused as error:
@@ -154,8 +156,8 @@ def ticket_estimate(ticket: int) -> Steps[str]:
 
 
 def _estimates(address: str, kind: type[T]) -> Steps[T | None]:
-    """The decoded estimates; None from a server without them, and after any error, because nothing depends on
-    estimates.
+    """The decoded estimates; None from a server without estimates and after any error, because estimates are not
+    essential.
     """
     try:
         body = yield from _asked(address)
@@ -171,8 +173,9 @@ def detail(ticket: int, since: int = 0) -> Steps[Detail]:
 
 
 def patient_detail(ticket: int, since: int = 0) -> Steps[Detail]:
-    """Like ``detail``, but repeated after bad responses.  Raises the error of the ERRORS_IN_A_ROW-th bad response in a
-    row, and Unreachable at once.
+    """Like ``detail``, but repeats the request after a bad response.
+
+    Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, and Unreachable at once.
     """
     for _ in range(ERRORS_IN_A_ROW - 1):
         try:
@@ -197,7 +200,9 @@ def queue_position(ticket: int) -> Steps[int]:
 
 
 def files(ticket: int, area: Area = "results") -> Steps[list[tuple[int, str]]]:
-    """Index and name of each file.  Raises NotUnderstood if a row has no name (ITK-SNAP reads past its end)."""
+    """Index and name of each file.  Raises NotUnderstood for a row without a name, which would make ITK-SNAP read
+    past the row's end.
+    """
     body = yield from _asked(f"api/tickets/{ticket}/files/{area}")
     rows = read_table(body.decode(errors="replace"))
     if any(len(row) < 2 for row in rows):
@@ -211,8 +216,8 @@ def download_results(
     moved: Progress | None = None,
     there: Callable[[Path], bool] = lambda _: False,
 ) -> Steps[list[Path]]:
-    """Download all results to ``folder`` and return their paths.  Replaces files of the same names, except those that
-    are ``there``.
+    """Download all results to ``folder`` and return their paths.  Existing files are replaced, except those for which
+    ``there`` returns True.
 
     Raises ClientError if the ticket has no results.
     """
@@ -267,7 +272,9 @@ def _posted(path: str, body: str) -> Steps[bytes]:
 
 
 def _not_signed_in(answer: Answer) -> ClientError:
-    """SignInRefused for 401, else Refused.  ITK-SNAP reports every status except 200 as "not signed in"."""
+    """SignInRefused for status 401, otherwise Refused.  ITK-SNAP itself shows every status except 200 as "not signed
+    in".
+    """
     if answer.status == HTTPStatus.UNAUTHORIZED:
         return SignInRefused("The server does not accept the token, or the session has ended.")
     return Refused(answer.status, answer.body.decode(errors="replace"))
@@ -281,7 +288,7 @@ def _email(body: bytes) -> str:
 
 
 def _atoi(body: bytes) -> int:
-    """C's ``atoi``: skip blanks, read digits, ignore the rest; 0 if there are no digits."""
+    """The number that C's ``atoi`` reads: it skips blanks, reads digits and ignores the rest; 0 without digits."""
     found = re.match(rb"\s*([+-]?\d+)", body)
     return int(found[1]) if found else 0
 

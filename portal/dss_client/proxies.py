@@ -1,7 +1,8 @@
-"""Chooses the proxy for a server, by the rules of libcurl, which ITK-SNAP uses.
+"""Chooses the proxy for a server by the rules of libcurl, which ITK-SNAP uses.
 
-Facts: the manual of curl, ENVIRONMENT.  A host in ``NO_PROXY`` is a name with all names below it, an address,
-or a network such as ``10.0.0.0/8`` or ``fd00::/8``; IPv6 with or without brackets; ``*`` is every host.
+Facts: the manual of curl, ENVIRONMENT.  An entry of ``NO_PROXY`` is a host name, which includes the names below it;
+an address; or a network such as ``10.0.0.0/8`` or ``fd00::/8``.  IPv6 may have brackets.  ``*`` stands for every
+host.
 """
 
 import ipaddress
@@ -16,14 +17,14 @@ _SCHEMES = frozenset({"http", "https"})
 
 @dataclass(frozen=True, kw_only=True)
 class Proxy:
-    """``variable`` is the environment variable that contains ``address``."""
+    """A proxy.  ``variable`` is the environment variable that contains its ``address``."""
 
     variable: str
     address: str
 
 
 def require_address(server: str) -> None:
-    """Raises Unreachable if ``server`` is not the address of a server over HTTP."""
+    """Raises Unreachable if ``server`` is not an HTTP address."""
     try:
         parts = urlsplit(server)
         usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
@@ -52,7 +53,7 @@ def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
     excepted = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     if _is_excepted(parts.hostname or "", excepted):
         return None
-    # HTTP_PROXY in capitals is set by web servers from a stranger's header; curl ignores it, too.
+    # Ignore HTTP_PROXY in capitals, as curl does: web servers set it from a header of the request.
     names = ("https_proxy", "HTTPS_PROXY") if parts.scheme == "https" else ("http_proxy",)
     for variable in (*names, "all_proxy", "ALL_PROXY"):
         if environment.get(variable):

@@ -1,5 +1,5 @@
-"""Downloads that continue after a lost connection: by Range, if the server gives the file's version (RFC 9110, 14.2 and
-13.1.5).
+"""Downloads a file and continues after a lost connection with a Range request, if the server gives the file's version
+(RFC 9110, 14.2 and 13.1.5).
 """
 
 import re
@@ -31,9 +31,10 @@ def fetch(
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Download the file to ``draft``, or what it lacks.  Raises Refused, and Unreachable after PATIENCE_S without progress.
+    """Download the missing bytes of the file to ``draft``.
 
-    If the server does not give the file's version, Unreachable is raised when the connection is lost once.
+    Raises Refused, and Unreachable after PATIENCE_S without progress.  If the server does not give the file's
+    version, Unreachable is raised at the first lost connection.
     """
     part, patience = _Part(draft, progress), Patience(PATIENCE_S, pause)
     while True:
@@ -53,7 +54,7 @@ def fetch(
 
 
 class _Part:
-    """The bytes received so far."""
+    """The part of the file that was received so far."""
 
     def __init__(self, draft: Draft, progress: Progress | None) -> None:
         self._draft = draft
@@ -61,15 +62,16 @@ class _Part:
         self.done_bytes = draft.size_bytes
 
     def headers(self) -> dict[str, str]:
-        """Headers of the next request; the server sends the whole file if it has another version."""
+        """The headers of the next request.  If the server has another version by then, it sends the complete file."""
         if not self.done_bytes:
             return {}
         return {"Range": f"bytes={self.done_bytes}-", "If-Range": self._draft.version}
 
     def take(self, response: httpx.Response) -> bool:
-        """Write a response to the file; False if the server lacks the range, so that the whole file must be requested.
+        """Write the bytes of a response to the file.  False if the server refuses the range, so that the complete
+        file must be requested.
 
-        Raises Refused unless it contains the file, or the missing part of it.
+        Raises Refused if the response contains neither the file nor its missing part.
         """
         if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.done_bytes:
             self.done_bytes = 0

@@ -38,7 +38,9 @@ class ServiceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceEstimate:
-    """The estimate for a ticket that the user might submit now: how long it takes, or that the service is not served."""
+    """The estimate for a ticket that would be submitted now: how long it would take, or that no program serves the
+    service.
+    """
 
     githash: str
     sentence: str
@@ -64,9 +66,7 @@ class TicketRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A row of the list of tickets for people.  Moments are ISO 8601 with their zone; "" if the server does not give
-    them.
-    """
+    """A row of the list of tickets for people.  Times are ISO 8601 with a zone; "" if the server does not give them."""
 
     id: int
     service: str
@@ -93,7 +93,7 @@ class Attachment:
 
 @dataclass(frozen=True, kw_only=True)
 class LogLine:
-    """A line of a ticket's log.  ``atime`` as the server sent it: ``YYYY-MM-DD HH:MM:SS.ffffff``, or seconds since
+    """A line of a ticket's log.  ``atime`` is as the server sent it: ``YYYY-MM-DD HH:MM:SS.ffffff``, or seconds since
     1970.
     """
 
@@ -124,7 +124,7 @@ def decode(body: bytes, kind: type[T]) -> T:
     """Decode ``body``.  Raises NotUnderstood if it is not JSON of this kind."""
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:  # ValidationError is one
+    except msgspec.DecodeError as error:  # includes ValidationError
         raise NotUnderstood(
             "The answer is not that of a Distributed Segmentation Service; check the address."
         ) from error

@@ -1,4 +1,4 @@
-"""The outcome of a ticket, for people and for programs."""
+"""Reports the outcome of a ticket to people and programs."""
 
 import json
 from dataclasses import asdict

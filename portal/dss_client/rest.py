@@ -1,4 +1,6 @@
-"""HTTP as ITK-SNAP speaks it through libcurl.  Facts: RESTClient.cxx of ITK-SNAP, and its recorded traffic."""
+"""Sends HTTP requests exactly as ITK-SNAP does through libcurl.  Facts: RESTClient.cxx of ITK-SNAP, and its recorded
+traffic.
+"""
 
 import os
 import ssl
@@ -69,7 +71,7 @@ class RestClient:
         self._http.close()
 
     def run(self, steps: Steps[T], pause: Callable[[float], object] = time.sleep) -> T:
-        """Run a flow of the protocol and return its value.  Errors are raised in the flow."""
+        """Perform a flow of the protocol and return its value.  Errors are raised inside the flow."""
         try:
             step = next(steps)
             while True:
@@ -83,7 +85,7 @@ class RestClient:
             return cast("T", end.value)
 
     def perform(self, step: Step, pause: Callable[[float], object] = time.sleep) -> Answer:
-        """Perform one step.  Raises Unreachable; for files also Refused."""
+        """Perform one step.  Raises Unreachable; a transfer of a file also raises Refused."""
         match step:
             case Ask():
                 with self._answer(self.request_of(step)) as response:
@@ -110,12 +112,12 @@ class RestClient:
         return request
 
     def keep(self, ask: Ask, response: httpx.Response) -> None:
-        """Keep the cookies of a response that signs in."""
+        """Store the cookies of ``response`` if ``ask`` was a sign-in."""
         if ask.signs_in:
             self._jar.replace(response)
 
     def get(self, path: str) -> bytes:
-        """The response's body.  Like every method here, raises Refused or Unreachable."""
+        """The body of the response.  Raises Refused or Unreachable, as every method here does."""
         return good(self._read(self._request("GET", path)))
 
     def post(self, path: str, body: str) -> bytes:
@@ -153,7 +155,9 @@ class RestClient:
         headers: Mapping[str, str],
         content: bytes | Iterator[bytes] = b"",
     ) -> Reply:
-        """Send a request of a protocol that ITK-SNAP does not use; no status is an error.  Raises Unreachable."""
+        """Send a request of a protocol that ITK-SNAP does not use.  Returns responses of any status; raises
+        Unreachable.
+        """
         request = self._request(method, path, dict(headers), content)
         request.extensions["timeout"] = RESUMABLE_TIMEOUT.as_dict()
         with self._answer(request) as response:
@@ -167,10 +171,10 @@ class RestClient:
         progress: Progress | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Download to a temporary file, then rename it: ``target`` is complete or unchanged.
+        """Download to a temporary file, then rename it, so that ``target`` is either complete or unchanged.
 
-        After a lost connection, and in a later call, the download continues where it was, if the server gives the file's
-        version.
+        After a lost connection, and in a later call, the download continues at the first missing byte if the server
+        gives the file's version.
         """
         with draft_of(target, f"{self.server}/{path}") as draft:
             ranges.fetch(
@@ -230,7 +234,9 @@ class RestClient:
 
 
 def tls(server: str) -> ssl.SSLContext | bool:
-    """Certificates for HTTPS only, because reading them takes longer than a request."""
+    """Load certificates if the server uses HTTPS.  For HTTP they are not loaded, because that takes longer than a
+    request.
+    """
     return ssl.create_default_context() if server.startswith("https:") else False
 
 

@@ -1,5 +1,5 @@
-"""Uploads that continue after a lost connection, by tus 1.0.0 (``docs/pages/reference/rest.md``); ITK-SNAP does not use
-them.
+"""Uploads that continue after a lost connection, with tus 1.0.0 (``docs/pages/reference/rest.md``).  ITK-SNAP does
+not use them.
 """
 
 import hashlib
@@ -62,11 +62,11 @@ class Connection(Protocol):
 
 
 class _Gone(Exception):
-    """The server does not know the upload any more."""
+    """The server no longer knows the upload."""
 
 
 class _Unknown(Exception):
-    """The server does not know the address: during an upgrade, older ones answer beside those that offered it."""
+    """The server does not know the address.  During an upgrade, old instances respond beside those that offered it."""
 
 
 def _forgotten() -> Unreachable:
@@ -80,9 +80,8 @@ def upload(
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> bool:
-    """Upload ``file`` to the ticket's input area, over any number of connections; False if the server has no such uploads.
-
-    Raises as ``upload_to``.
+    """Upload ``file`` to the ticket's input area, over any number of connections.  False if the server has no
+    resumable uploads.  Raises as ``upload_to``.
     """
     patience = Patience(PATIENCE_S, pause, ELSEWHERE)
     address = f"api/tickets/{ticket}/uploads"
@@ -91,7 +90,7 @@ def upload(
 
 @dataclass(frozen=True, kw_only=True)
 class Sending:
-    """A file to upload to ``address``; ``metadata`` is sent besides its name and checksum."""
+    """A file to upload to ``address``.  ``metadata`` is sent in addition to its name and checksum."""
 
     address: str
     file: Path
@@ -119,7 +118,7 @@ def upload_to(connection: Connection, sending: Sending, patience: Patience) -> b
 
 
 def repeated(act: Callable[[], object], pause: Callable[[float], object] = time.sleep) -> None:
-    """Call ``act``, which may safely be repeated, until there is a response.  Raises Refused, and Unreachable after
+    """Call ``act`` until the server responds; it must be safe to repeat.  Raises Refused, and Unreachable after
     PATIENCE_S.
     """
     patience = Patience(PATIENCE_S, pause)
@@ -145,7 +144,9 @@ def _is_offered(connection: Connection, address: str, patience: Patience) -> boo
 
 
 class _Transfer:
-    """One upload on the server; ``run`` raises _Gone if the server has forgotten it, _Unknown if it has no such uploads."""
+    """One upload on the server.  ``run`` raises _Gone if the server no longer has the upload, _Unknown if it has no
+    resumable uploads.
+    """
 
     def __init__(self, connection: Connection, sending: Sending, patience: Patience) -> None:
         self._connection = connection

@@ -12,8 +12,10 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 
 
 class Screen:
-    """A Watcher.  ``ticket`` is its number from its creation on, ``running`` is true from its submission on,
-    ``ended`` after its end; ``ticket`` is 0 again after a withdrawal.
+    """Shows one ticket; implements Watcher.
+
+    ``ticket`` is its number from its creation on, 0 before that and after a withdrawal.  ``running`` is True from its
+    submission on, ``ended`` after its end.
     """
 
     def __init__(self, terminal: Terminal | None = None) -> None:
@@ -46,7 +48,7 @@ class Screen:
         self.shared(done_bytes / max(total_bytes, done_bytes, 1))
 
     def shared(self, share: float) -> None:
-        """Show the fraction that is done, 0 to 1."""
+        """Show the fraction ``share`` that is done, 0 to 1."""
         self._row.share, self._row.amount = share, f"{share:4.0%}"
         self._terminal.draw()
 
@@ -64,17 +66,17 @@ class Screen:
 
     def polled(self, detail: Detail) -> None:
         self.ended = detail.finished
-        if not detail.finished:  # the caller tells the end
+        if not detail.finished:  # the caller reports the end
             self._show(state_of(detail), detail.progress)
         for line in detail.log:
             self.log_line(line)
 
     def expected(self, sentence: str) -> None:
-        """Show the estimate beside the state on a terminal; elsewhere the ticket's log has it."""
+        """Show the estimate beside the state on a terminal.  Elsewhere it is only in the ticket's log."""
         self._expected = sentence
 
     def log_line(self, line: LogLine) -> None:
-        """Time, category and message."""
+        """Print the time, the category and the text of a log line."""
         head = f"{_clock(line.atime)}  {line.category:<7}  "
         self._terminal.line(head + line.message, _COLOURS.get(line.category, ""), len(head))
 
@@ -95,7 +97,7 @@ def state_of(detail: Detail) -> str:
 
 
 def _clock(atime: str | int) -> str:
-    """The time of day.  A number, which ITK-SNAP cannot show, is taken as seconds since 1970."""
+    """The time of day of ``atime``.  A number is taken as seconds since 1970; ITK-SNAP cannot show these."""
     if isinstance(atime, int):
         return f"{datetime.fromtimestamp(atime).astimezone():%H:%M:%S}"
     return atime.partition(" ")[2].partition(".")[0]

@@ -8,7 +8,9 @@ from dss_client.records import ServiceRow
 
 
 def choose_service(rows: Sequence[ServiceRow], wanted: str) -> ServiceRow:
-    """The service with the hash ``wanted``, or the newest with that name.  Raises ServiceUnfit if there is none."""
+    """The service with the hash ``wanted``, or else the newest one with that name.  Raises ServiceUnfit if there is
+    none.
+    """
     found = [row for row in rows if wanted in {row.githash, row.name}]
     if found:
         return max(found, key=lambda row: _release(row.version))
@@ -17,6 +19,6 @@ def choose_service(rows: Sequence[ServiceRow], wanted: str) -> ServiceRow:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """Sort key like the server's: the three numbers of a version, 0 for each that is missing."""
+    """The sort key of a version, as on the server: its three numbers, with 0 for each missing one."""
     parts = [*version.split("."), "", "", ""][:3]
     return tuple(int(part) if re.fullmatch("[0-9]+", part) else 0 for part in parts)

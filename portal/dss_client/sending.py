@@ -33,10 +33,10 @@ class Watcher(Heard, Protocol):
         """Show a sentence."""
 
     def polled(self, detail: Detail) -> None:
-        """The ticket's state, with the new log lines."""
+        """Show the ticket's state and the new log lines."""
 
     def expected(self, sentence: str) -> None:
-        """The estimate of when the ticket will be done; "" if it is not known."""
+        """Show the estimate of when the ticket will be done; "" if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,8 @@ class Results:
 class Sent:
     """The outcome of a sent image.  ``results`` is None unless the status is success.
 
-    ``seconds`` by stage: prepare, upload, queue and work (as exact as POLL_S), download, total.
+    ``seconds`` has the duration of each stage: prepare, upload, queue and work (as exact as POLL_S), download, and
+    total.
     """
 
     ticket: int
@@ -65,7 +66,7 @@ class Sent:
 
 @dataclass
 class Stopwatch:
-    """Measures the seconds of each stage, and in total."""
+    """Measures the duration of each stage and the total, in seconds."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     _began_s: float = field(default_factory=time.monotonic)
@@ -112,7 +113,9 @@ def send(
 
 
 def _sent_bytes(path: Path) -> int:
-    """The size of a file that is sent unchanged; 0 for any other, whose size is not known yet."""
+    """The size in bytes of a file that is sent unchanged; 0 for a file that is converted, because its size is not
+    known yet.
+    """
     return path.stat().st_size if path.name.endswith(".nii.gz") and path.is_file() else 0
 
 
@@ -138,9 +141,8 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
 def downloaded(
     client: ItkSnap, ticket: int, folder: Path, moved: Progress | None = None
 ) -> list[Path]:
-    """Download a finished ticket's results, except those that an earlier download has left whole.
-
-    Raises NotUnderstood if a file differs from the server's checksum.
+    """Download a finished ticket's results, except files that an earlier download has completed.  Raises
+    NotUnderstood if a file differs from the server's checksum.
     """
     sums = client.checksums(ticket)
     files = client.download_results(ticket, folder, moved, lambda path: is_there(path, sums))
@@ -163,14 +165,14 @@ def submit(
     note: Callable[[int], object] = lambda _: None,
     title: str = "",
 ) -> int:
-    """Create and submit a ticket with the files that ``source`` names, and return its number.
+    """Create and submit a ticket with the files that ``source`` names, and return its number.  ``note`` is called
+    with the number as soon as the ticket exists.
 
-    ``note`` is called with the number as soon as the ticket exists.  Raises ClientError; then the ticket is deleted from
-    the server, if that answers.
+    Raises ClientError, after deleting the ticket from the server if that responds.
     """
     with tempfile.TemporaryDirectory(
         prefix="alfabis_"
-    ) as folder:  # the name that ITK-SNAP gives it
+    ) as folder:  # ITK-SNAP's name for this folder
         with watch.stage("prepare"):
             way = None if installed("images") else as_it_is
             write = _noting(note, prepare(source, service.detail, Path(folder), watcher, way))
@@ -192,7 +194,7 @@ def _follow(
 ) -> tuple[Detail, tuple[LogLine, ...]]:
     watcher.stage("Waiting")
     log: list[LogLine] = []
-    watch.add("queue", 0.0)  # a ticket may be done before we have seen it wait
+    watch.add("queue", 0.0)  # a ticket may end before it was seen waiting
     began_s = time.monotonic()
     expectation = Expectation(client, ticket)
     for detail in client.wait(ticket, every_s=POLL_S):

@@ -1,4 +1,4 @@
-"""What the blocking clients share: a connection that is closed at the end of a ``with`` block."""
+"""The base of the blocking clients: a connection that is closed at the end of a ``with`` block."""
 
 from types import TracebackType
 from typing import Self

@@ -26,10 +26,10 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """A request; ``body`` is a form, sent unchanged.
+    """A request.  ``body`` is a form that is sent unchanged.
 
-    ``signs_in``: it carries no cookie, and the cookies of its response are kept.  ``within_s`` replaces the usual time
-    limits.
+    ``signs_in``: the request carries no cookie, and the cookies of its response are stored.  ``within_s`` replaces
+    the usual time limits.
     """
 
     method: Literal["GET", "POST"] = "GET"
@@ -54,7 +54,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """A download of a file; ``target`` is complete or unchanged."""
+    """A download of a file.  ``target`` is either complete or unchanged."""
 
     path: str
     target: Path

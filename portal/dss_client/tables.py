@@ -25,14 +25,17 @@ def read_table(text: str) -> list[list[str]]:
 
 
 def _pieces(line: str) -> list[tuple[str, str]]:
-    """Texts of a line with the character that ended each: a comma, CR, or nothing (the last)."""
+    """The fields of a line, each with the character that ended it: a comma, CR, or "" for the last one."""
     pieces: list[tuple[str, str]] = []
     text, quoted, skip = "", False, False
     for here, following in zip(line, line[1:] + "\n", strict=False):
         if skip:
             skip = False
         elif here == '"' and following == '"':
-            text, skip = text + here, True  # also of an empty quoted field, which becomes a quote
+            text, skip = (
+                text + here,
+                True,
+            )  # so an empty quoted field becomes a quote, as in ITK-SNAP
         elif here == '"':
             quoted = not quoted
         elif here == "\r" or (here == "," and not quoted):

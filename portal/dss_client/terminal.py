@@ -1,6 +1,6 @@
-"""Rows at the bottom of a terminal that are redrawn when they change, with lines that scroll above them.
+"""Rows at the bottom of a terminal that are redrawn when they change, below lines that scroll.
 
-Nothing is redrawn if the output is not a terminal.  Sequences: ECMA-48, CUU and ED.
+If the output is not a terminal, no rows are drawn.  Sequences: ECMA-48, CUU and ED.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""Stores which token opened the session in the jar, so that one token in the environment serves many commands."""
+"""Remembers which token opened the session in the jar, so that several commands can use one token from the
+environment.
+"""
 
 import hashlib
 import hmac
@@ -6,7 +8,9 @@ from pathlib import Path
 
 
 class TokenMemory:
-    """A file beside the ``jar`` with the digest of a token, not the token; only its owner can read it."""
+    """A file beside ``jar`` with the digest of a token, which only its owner can read.  The token itself is not
+    stored.
+    """
 
     def __init__(self, jar: Path) -> None:
         self._file = jar.with_name(f"{jar.name}.token")
@@ -20,7 +24,7 @@ class TokenMemory:
         return hmac.compare_digest(stored.strip(), _digest(token))
 
     def remember(self, token: str) -> None:
-        """Store the digest of ``token``.  Call it after the session was stored."""
+        """Store the digest of ``token``.  It must be called after the session was stored."""
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file.touch(mode=0o600)
         self._file.write_text(_digest(token), encoding="utf-8")

@@ -12,7 +12,7 @@ from dss_client.proxies import Proxy
 
 
 def unreachable(server: str, proxy: Proxy | None, error: httpx.TransportError) -> Unreachable:
-    """The error for the user.  Of the chain of ``error``'s causes, the innermost known one decides."""
+    """The error for the user.  If several causes in the chain of ``error`` are known, the innermost one is reported."""
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
@@ -70,6 +70,6 @@ def _without_cause(server: str, proxy: Proxy | None, error: httpx.TransportError
 
 
 def _shown(proxy: Proxy | None) -> str:
-    """Host and port, without the password that a proxy's address may hold."""
+    """Host and port of the proxy, without the password that its address may contain."""
     parts = urlsplit(proxy.address if proxy else "")
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)

@@ -15,7 +15,9 @@ class LabelVolume:
 
 
 def measure(outcome: DownloadedResults) -> list[LabelVolume]:
-    """The labels that have voxels, in all segmentations together, sorted by value.  Raises NotUnderstood."""
+    """The volumes of the labels that have voxels, summed over all segmentations and sorted by value.  Raises
+    NotUnderstood.
+    """
     volumes_ml: dict[int, float] = {}
     for path in outcome.segmentations:
         for value, ml in _volumes_ml(path).items():

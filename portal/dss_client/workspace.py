@@ -1,4 +1,4 @@
-"""Reads the downloaded workspace."""
+"""Reads a downloaded result workspace."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from dss_workspace.registry import Folder, read
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadedResults:
-    """Contents of a result workspace.  ``segmentations`` in layer order; ``labels`` are the names of the label table by
-    value.
+    """The contents of a result workspace.  ``segmentations`` are in layer order; ``labels`` are the label table's
+    names by value.
     """
 
     segmentations: tuple[Path, ...]

@@ -94,7 +94,7 @@ async def _migrate(settings: DatabaseSettings) -> list[str]:
 
 
 def _check_scratch(settings: Settings) -> None:
-    """Exits with a sentence if the datastore is in a bucket and cannot be used from here."""
+    """Exits with a sentence if the datastore is in a bucket that this machine cannot use."""
     if not settings.is_s3:
         return
     try:
@@ -105,7 +105,9 @@ def _check_scratch(settings: Settings) -> None:
 
 
 def _check_port(setting: str, bind: str) -> None:
-    """Exits with a sentence if ``bind`` is in use: Hypercorn would report it only after everything has started."""
+    """Exits with a sentence if the address ``bind`` is in use.  Hypercorn would report that only after the whole
+    start.
+    """
     host, _, port = bind.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
@@ -118,10 +120,12 @@ def _check_port(setting: str, bind: str) -> None:
 
 
 async def _serve(settings: Settings, broker: RabbitBroker) -> None:
-    stop = stop_event()  # before the portal can be seen from outside
+    stop = stop_event()  # before the portal accepts connections
     config = Config()
     config.bind = [settings.bind]
-    config.workers = settings.portal_processes  # more than one: the port may be bound several times
+    config.workers = (
+        settings.portal_processes
+    )  # with more than one, several processes may bind the port
     config.accesslog = None
     config.errorlog = None
     config.include_server_header = False
@@ -134,7 +138,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     hypercorn.install()
     portal = create_app(settings, broker)
     app = served(portal)
-    gc.freeze()  # what was imported and built lives as long as the process; a collection need not visit it
+    gc.freeze()  # objects of the start live as long as the process, so the collector may skip them
 
     async def stopped() -> None:
         await stop.wait()

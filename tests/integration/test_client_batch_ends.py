@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dss_client import batch as batch_module
-from dss_client.batch import Batch, What
+from dss_client.batch import Batch, SendOptions
 from dss_client.batch_items import Item, for_services, items_of
 from dss_client.batch_screen import BatchScreen
 from dss_client.errors import ClientError, Refused
@@ -77,7 +77,7 @@ def run(
         recorder.answers[DETAIL] = state("failed")
 
     with ItkSnap(recorder.address) as client, BatchScreen(len(items)) as screen:
-        what = What(wait=wait)
+        what = SendOptions(wait=wait)
         Batch(client, {"lungs": CHOSEN}, folder, screen, what=what, pause=pause or fail).run(items)
 
 
@@ -265,4 +265,4 @@ def test_the_end_of_the_machine_ends_a_batch_like_ctrl_c(
 
     assert sending.returncode == 130
     last = told.splitlines()[-1]
-    assert last == "What is submitted goes on; the same command again goes on, too."
+    assert last == "SendOptions is submitted goes on; the same command again goes on, too."

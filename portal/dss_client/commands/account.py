@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from dss_client import options
-from dss_client.browser_sign_in import Asked, NotAllowed, NotOffered, sign_in
+from dss_client.browser_sign_in import NotAllowed, NotOffered, SignInPrompt, sign_in
 from dss_client.command_group import FAILED
 from dss_client.console import FOR_PROGRAMS, asked_token, connected, jar_of, usable_token
 from dss_client.cookie_jar import CookieJar, forget_jar
@@ -76,7 +76,9 @@ def _pasted(server: str) -> str:
 
 
 def _by_browser(server: str, browser: bool | None, *, provider: bool) -> str:  # noqa: FBT001  (three states)
-    """A token from the portal's page; "" if the site has no sign-in service and the user did not ask for it."""
+    """A token from the sign-in on the portal's page; "" if the site has no sign-in service and the user did not ask
+    for it.
+    """
     scopes = ["tickets", "provider", "admin"] if provider else ["tickets"]
     here = _has_browser() if browser is None else browser
     try:
@@ -94,7 +96,7 @@ def _by_browser(server: str, browser: bool | None, *, provider: bool) -> str:  #
         raise click.exceptions.Exit(FAILED) from refusal
 
 
-def _show(asked: Asked) -> None:
+def _show(asked: SignInPrompt) -> None:
     if asked.is_typed:
         say(f"Open {asked.page} in any browser, and type the code {asked.code} there.", error=True)
     else:
@@ -106,7 +108,7 @@ def _show(asked: Asked) -> None:
 
 
 def _has_browser() -> bool:
-    """True if a browser with windows can probably be opened on the machine at which the user sits."""
+    """True if this machine can probably open a browser window for its user."""
     if "SSH_CONNECTION" in os.environ:
         return False
     if sys.platform in {"darwin", "win32"} or os.environ.get("BROWSER"):

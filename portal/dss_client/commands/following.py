@@ -63,7 +63,7 @@ def _list(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
 
 
 def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
-    detail = client.detail(ticket)  # an error of the first request is not retried
+    detail = client.detail(ticket)  # without retries, because the number may be wrong
     with Screen() as screen:
         expectation = Expectation(client, ticket)
         screen.polled(detail)
@@ -77,7 +77,7 @@ def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
 
 
 def _end(detail: Detail) -> None:
-    """Exit with FAILED if the ticket has failed."""
+    """Exit with the status FAILED if the ticket has failed."""
     if detail.finished and detail.status != "success":
         raise click.exceptions.Exit(FAILED)
 

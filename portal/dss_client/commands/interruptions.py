@@ -1,4 +1,4 @@
-"""What Ctrl-C, and the end of a terminal or machine, do to a command that sends."""
+"""Handles Ctrl-C, and the end of the terminal or machine, in a command that sends images."""
 
 import signal
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible(screen: Screen, server: str) -> Iterator[None]:
-    """Say on Ctrl-C that only the watching ends."""
+    """A context in which Ctrl-C prints what becomes of the ticket, and ends the command."""
     try:
         with ends_as_interrupts():
             yield
@@ -37,7 +37,7 @@ def interruptible(screen: Screen, server: str) -> Iterator[None]:
 
 @contextmanager
 def ends_as_interrupts() -> Iterator[None]:
-    """A context in which the end of the terminal or of the machine counts like Ctrl-C."""
+    """A context in which the end of the terminal or of the machine has the same effect as Ctrl-C."""
     earlier = {number: signal.signal(number, _interrupt) for number in ENDS}
     try:
         yield
@@ -51,7 +51,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _tell_what_is_left(screen: Screen, server: str) -> None:
-    """If a ticket was created and neither submitted nor withdrawn, say how to delete it."""
+    """If a ticket was created but neither submitted nor deleted, print how to delete it."""
     if screen.ticket and not screen.running:
         say(f"Ticket {screen.ticket} was not submitted. To remove it:", error=True)
         say(f"  dss delete {screen.ticket} --server {server}", error=True)

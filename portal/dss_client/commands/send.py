@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from dss_client import options
-from dss_client.batch import What
+from dss_client.batch import SendOptions
 from dss_client.commands.several_images import send_several
 from dss_client.commands.single_image import (
     ServerAccess,
@@ -94,11 +94,13 @@ def send_images(
 ) -> None:
     """Send images, follow their tickets, download the results and measure the labels.
 
-    Several images keep the quota full and end with tables, results.csv and volumes.csv; the same command again goes on
-    where it was ended.  Without the extra `images`, NIfTI files and workspaces of them are sent as they are, and labels are not
-    measured.
+    Several images keep the quota full and end with tables, results.csv and volumes.csv; the same command again goes
+    on where it was ended.  Without the extra `images`, NIfTI files and workspaces of them are sent as they are, and
+    labels are not measured.
     """
-    what = What(tagged=_tagged(tags), region=_region(crop, time_point), name=name, wait=not no_wait)
+    what = SendOptions(
+        tagged=_tagged(tags), region=_region(crop, time_point), name=name, wait=not no_wait
+    )
     one = SingleImage(output=output, series=series, json=json, delete=delete)
     place = ServerAccess(server=server, token=token, jar=jar)
     if len(images) > 1 or each or len(services) > 1:

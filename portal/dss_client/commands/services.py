@@ -76,7 +76,7 @@ def doctor(server: str, token: str | None) -> None:
 
 
 class _OwnService(CommandGroup):
-    """The commands of ``dss_provider``, which needs an extra."""
+    """The group of the commands of ``dss_provider``, which need an extra."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if not installed("provider"):

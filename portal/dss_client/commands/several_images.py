@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dss_client.batch import Batch, What
+from dss_client.batch import Batch, SendOptions
 from dss_client.batch_items import SUBMITTED, SUCCESS, Item, for_services, items_of, unsent
 from dss_client.batch_journal import RESULTS
 from dss_client.batch_screen import BatchScreen
@@ -28,7 +28,7 @@ REASONS = 20
 def send_several(
     images: Sequence[Path],
     services: Sequence[str],
-    what: What,
+    what: SendOptions,
     one: SingleImage,
     place: ServerAccess,
     *,
@@ -66,7 +66,7 @@ def _refuse_for_several(*, series: str, json: Path | None, delete: bool) -> None
 
 
 def _items(images: Sequence[Path], *, each: bool) -> tuple[list[Item], LeftOut]:
-    """The items, and the files that are left out."""
+    """The items of the batch, and the files that are not sent."""
     with local_errors():
         for image in images:
             if not image.exists():
@@ -80,7 +80,9 @@ def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) 
         try:
             made(screen).run(items)
         except KeyboardInterrupt:
-            say("What is submitted goes on; the same command again goes on, too.", error=True)
+            say(
+                "SendOptions is submitted goes on; the same command again goes on, too.", error=True
+            )
             raise click.exceptions.Exit(INTERRUPTED) from None
     done = sum(item.status == SUCCESS for item in items)
     under_way = sum(item.status == SUBMITTED for item in items)
@@ -93,7 +95,7 @@ def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) 
 
 
 def _tell_reasons(items: Sequence[Item]) -> None:
-    """Repeat at the end why images have not succeeded, which may have scrolled away."""
+    """Print again, at the end, why images have not succeeded, because the first message may have scrolled away."""
     for item in items[:REASONS]:
         say(on_one_line(f"{item.name}: {item.status}. {item.reason}").rstrip())
     if len(items) > REASONS:

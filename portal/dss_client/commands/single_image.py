@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dss_client.batch import What
+from dss_client.batch import SendOptions
 from dss_client.batch_items import stem_of
 from dss_client.command_group import FAILED
 from dss_client.commands.interruptions import interruptible
@@ -34,7 +34,7 @@ class ServerAccess:
 
 @dataclass(frozen=True, kw_only=True)
 class SingleImage:
-    """Options for a single image: its series, a file for the outcome, and deletion afterwards."""
+    """Options that only apply to a single image: its series, a file for the outcome, and deletion afterwards."""
 
     output: Path | None
     series: str
@@ -59,7 +59,9 @@ def preview_one(source: Source) -> None:
     say("\n".join(lines))
 
 
-def send_one(image: Path, service: str, what: What, one: SingleImage, place: ServerAccess) -> None:
+def send_one(
+    image: Path, service: str, what: SendOptions, one: SingleImage, place: ServerAccess
+) -> None:
     source = Source(path=image, series=one.series, tagged=what.tagged, region=what.region)
     title = stem_of(image) if what.name is None else what.name
     screen = Screen()
@@ -83,7 +85,7 @@ def send_one(image: Path, service: str, what: What, one: SingleImage, place: Ser
 
 @contextmanager
 def _hinted(image: Path) -> Iterator[None]:
-    """A context in which a folder of images that is no DICOM folder is refused with what to do."""
+    """A context that adds advice to the refusal of a folder with images that is no DICOM folder."""
     try:
         yield
     except ImageUnreadable as error:

@@ -79,7 +79,7 @@ def tickets(
 
 
 def _made(row: Summary, since: datetime | None) -> bool:
-    """True if the ticket was made at ``since`` or later, or if the server does not say when it was made."""
+    """True if the ticket was made at ``since`` or later.  A ticket without a known time counts as later."""
     return since is None or not row.created_at or datetime.fromisoformat(row.created_at) >= since
 
 

@@ -21,8 +21,8 @@ _USER = f"/users/<{NUMBER}:number>"
 
 @blueprint.get("/users")
 async def show(problem: str = "", at: str = "") -> Response:
-    """Show the page.  If there is a ``problem``, its status is 400 and the sentence stands at the form ``at`` (``user``
-    or ``token``).
+    """The page.  With a ``problem``, the status is 400 and the sentence is shown at the form ``at`` (``user`` or
+    ``token``).
     """
     edited, wanted = request.args.get("edit", ""), request.args.get("find", "").strip()
     return await page(

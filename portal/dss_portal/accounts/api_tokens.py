@@ -10,7 +10,7 @@ from dss_portal.accounts.store import digest
 from dss_portal.database import clock
 from dss_portal.models import ApiToken, User
 
-PREFIX = "dss_"  # so that a leaked token is recognised
+PREFIX = "dss_"  # lets scanners for secrets recognise a leaked token
 SCOPES = {
     "tickets": "what a user does: services, tickets, files",
     "provider": "claim and work on tickets",
@@ -19,7 +19,9 @@ SCOPES = {
 
 
 async def create(user: User, name: str, scopes: Iterable[str], life: timedelta | None) -> str:
-    """Create a token and return it; it cannot be read again later.  Raises LookupError for an unknown scope."""
+    """Create a token and return its text, which cannot be read again later.  ``life`` is how long it is valid; None
+    means without end.  Raises LookupError for an unknown scope.
+    """
     wanted = sorted(set(scopes))
     if unknown := set(wanted) - set(SCOPES):
         known = ", ".join(SCOPES)
@@ -45,7 +47,7 @@ async def find(token: str) -> ApiToken | None:
 
 
 async def listed() -> list[ApiToken]:
-    """The tokens that are not revoked."""
+    """All tokens that are not revoked."""
     return await ApiToken.filter(revoked_at__isnull=True).select_related("user").order_by("id")
 
 

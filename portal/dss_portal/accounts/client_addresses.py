@@ -10,11 +10,11 @@ from dss_portal.web.context import components
 
 Address = IPv4Address | IPv6Address
 
-IPV6_PREFIX = 64  # what one customer has; its addresses change by themselves
+IPV6_PREFIX = 64  # one customer's network, within which its addresses change
 
 
 def key() -> str:
-    """The key under which the client of this request is counted."""
+    """The key by which the client of this request is counted."""
     trusted = components().settings.proxy_networks
     forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
     return key_of(request.remote_addr or "", forwarded, trusted)
@@ -34,7 +34,7 @@ def key_of(remote: str, forwarded: str, trusted: Sequence[Network]) -> str:
     while hops and any(address in network for network in trusted):
         before = parsed(hops.pop())
         if before is None:
-            break  # the proxy does not know
+            break  # the proxy did not know the address
         address = before
     if isinstance(address, IPv4Address):
         return str(address)

@@ -1,4 +1,4 @@
-"""A cache of sessions with their users, which the feed of changes invalidates."""
+"""A cache of sessions with their users.  The feed of changes invalidates its entries."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,9 @@ KEPT_FOR = ("/api/tickets", "/api/pro/")
 
 
 class KeptSessions:
-    """The cache of one portal.  A session that another portal ended stays valid here for at most a second."""
+    """The cache of one portal process.  A session that was ended by another process stays valid here for at most a
+    second.
+    """
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -22,7 +24,9 @@ class KeptSessions:
         feed.follow(self._take)
 
     async def find(self, session_id: str) -> Session | None:
-        """Like ``store.find_session``, which is called each time while the feed is down."""
+        """The session, as ``store.find_session`` returns it.  While the feed is down, the database is queried each
+        time.
+        """
         if not self._feed.is_current():
             return await store.find_session(session_id)
         key = store.digest(session_id)

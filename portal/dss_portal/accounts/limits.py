@@ -20,14 +20,18 @@ MAX_KEYS = 10_000  # more keys replace the least recently used ones
 
 @dataclass
 class Count:
-    """``events`` since ``began_s`` (time.monotonic), and ``before``: those in the window of 60 s that ended there."""
+    """Events of one key: ``events`` since ``began_s`` (on the clock ``time.monotonic``), and ``before`` in the 60 s
+    before that.
+    """
 
     began_s: float
     events: int = 0
     before: int = 0
 
     def recent(self, now_s: float) -> float:
-        """Estimated number of events in the last 60 s: the earlier window counts by its share of them."""
+        """Estimated number of events in the last 60 s.  Of the earlier window, the share that lies within these 60 s
+        is counted.
+        """
         age_s = now_s - self.began_s
         if age_s >= WINDOW_S:
             self.before = self.events if age_s < 2 * WINDOW_S else 0
@@ -57,14 +61,14 @@ class RateWindow:
         count.events += 1
 
     def give_back(self, key: str) -> None:
-        """Undo a call of ``count`` for ``key``, whose event is counted elsewhere."""
+        """Undo one call of ``count`` for ``key``, because its event is counted by another window."""
         count = self._counts.get(key)
         if count is not None:
             count.events = max(0, count.events - 1)
 
 
 class RateLimits:
-    """The windows of one portal."""
+    """The rate limits of one portal process."""
 
     def __init__(self, settings: Settings) -> None:
         self.failed_logins = RateWindow(

@@ -20,14 +20,14 @@ from dss_portal.refusals import Refused
 PRESETS = {"google": "https://accounts.google.com"}
 SCOPE = "openid email profile"
 ALGORITHMS = ["RS256", "PS256", "ES256"]
-LEEWAY_S = 60  # clocks differ
+LEEWAY_S = 60  # tolerated difference between clocks
 TIMEOUT_S = 10.0
 _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A sign-in in progress.  Its three secrets are kept in the browser that began it."""
+    """A sign-in in progress.  The browser that began it keeps its three secrets."""
 
     url: str
     state: str
@@ -44,7 +44,7 @@ class Person:
 
 
 class OpenIdIssuer:
-    """One issuer, found by discovery at its first use."""
+    """One issuer of identities.  Its configuration is fetched by discovery at its first use."""
 
     def __init__(self, issuer: str, client_id: str, client_secret: str, redirect_uri: str) -> None:
         self._issuer = PRESETS.get(issuer, issuer).rstrip("/")
@@ -64,7 +64,7 @@ class OpenIdIssuer:
         return Started(url=url, state=state, nonce=nonce, verifier=verifier)
 
     async def finish(self, code: str, nonce: str, verifier: str) -> Person:
-        """Exchange the code for the checked identity.  Raises Refused."""
+        """Exchange the code for a verified identity.  Raises Refused."""
         metadata = await self._discovered()
         try:
             async with self._client() as client:
@@ -135,16 +135,17 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _same_subject(claims: dict[str, Any], userinfo: dict[str, Any]) -> dict[str, Any]:
-    """The claims of ``userinfo`` alone: an address and its confirmation must come from the same source."""
+    """The claims of ``userinfo`` alone, because an address and its confirmation must come from the same source.
+
+    Raises ValueError unless ``userinfo`` and ``claims`` are about the same person.
+    """
     if userinfo.get("sub") != claims["sub"]:
         raise ValueError("userinfo of somebody else")
     return userinfo
 
 
 def _person(claims: dict[str, Any]) -> Person:
-    """The person that ``claims`` describe.  Raises Refused unless the issuer confirms, with the boolean true, that the
-    address belongs to the person.
-    """
+    """The person in ``claims``.  Raises Refused unless ``email_verified`` is the boolean true."""
     email = claims.get("email")
     if not isinstance(email, str) or "@" not in email or claims.get("email_verified") is not True:
         raise Refused("The sign-in service did not give a confirmed e-mail address.", 401)

@@ -39,7 +39,7 @@ def issuer() -> OpenIdIssuer:
 @blueprint.get("/signin")
 @changes_state
 async def begin() -> Redirect:
-    """Redirect to the issuer.  A signed cookie keeps state, nonce and PKCE verifier for ``finish``."""
+    """Redirect the browser to the issuer.  A signed cookie keeps state, nonce and PKCE verifier for ``finish``."""
     started = await issuer().start()
     session[_KEPT] = [started.state, started.nonce, started.verifier]
     return redirect_to(started.url, 303)
@@ -48,7 +48,8 @@ async def begin() -> Redirect:
 @blueprint.get("/api/oauth2cb")
 @changes_state
 async def finish() -> Redirect:
-    """Callback of the issuer: open a session for the user that it authenticated, and redirect to the page that asked for the sign-in.
+    """Callback of the issuer: open a session for the user that it authenticated, and redirect to the page that asked
+    for the sign-in.
 
     Raises Refused if this browser did not begin the sign-in, if it took too long, or if the issuer refused the user.
     """

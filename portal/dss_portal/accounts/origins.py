@@ -18,9 +18,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 SIGNS = ("Origin", "Referer", "Accept-Language", "Upgrade-Insecure-Requests")
 """Each browser sends some of these with each request; ITK-SNAP, curl, httpx and the Python client send none."""
 
-CALLBACK = (
-    "/api/oauth2cb"  # an issuer sends the browser back from its own site; ``state`` guards it
-)
+CALLBACK = "/api/oauth2cb"  # the issuer's site redirects here; ``state`` protects it
 
 
 class RequestOrigin(Enum):
@@ -72,7 +70,7 @@ def sender() -> RequestOrigin:
 
 
 def origin(address: str) -> str:
-    """Scheme, host and port of a web address, the port always given; "" for anything else."""
+    """Scheme, host and port of a web address, with the port always written; "" for any other text."""
     try:
         parts = urlsplit(address)
         port = parts.port or DEFAULT_PORTS[parts.scheme]
@@ -82,10 +80,10 @@ def origin(address: str) -> str:
 
 
 def _our_origins() -> set[str]:
-    """The origin of the public address and the origin that this request was sent to.
+    """The origins of this portal: that of its public address, and that to which this request was sent.
 
-    If the public address is https, an http origin counts only for localhost: a page that came over plain HTTP may have
-    been forged on the way.
+    If the public address is https, an http origin counts only for localhost, because a page that came over plain HTTP
+    may have been altered on the way.
     """
     settings = components().settings
     host = request.headers.get("Host", "")
@@ -106,7 +104,9 @@ def _wants_a_page() -> bool:
 
 
 def _refuse_foreign_names() -> None:
-    """Raises Refused in test mode for foreign host names: without a sign-in, DNS rebinding would give access."""
+    """Raises Refused in test mode for a foreign host name.  Without a sign-in, an attacker's page could otherwise get
+    access by DNS rebinding.
+    """
     settings = components().settings
     if settings.test_mode == "off":
         return

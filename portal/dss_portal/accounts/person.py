@@ -1,10 +1,10 @@
-"""The user of an action, as far as stores need to know."""
+"""The part of a user's account that stores need."""
 
 from typing import Protocol
 
 
 class Person(Protocol):
-    """A user's number and rights: the row of the account, or what is cached of it."""
+    """A user's number and rights, from the database row or from a cache."""
 
     @property
     def id(self) -> int: ...

@@ -50,7 +50,7 @@ async def login() -> Response:
 @blueprint.get("/token")
 @changes_state
 async def token() -> Response:
-    """Create a one-time token for a user who is signed in and has accepted the terms of use."""
+    """Create a one-time token.  The user must be signed in and have accepted the terms of use."""
     found = await identity()
     if found is None or not found.terms_accepted:
         raise Refused("Unauthorized access", 401)

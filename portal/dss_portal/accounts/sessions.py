@@ -1,8 +1,8 @@
-"""The identity of the user who sends a request.
+"""Identifies the user of a request.
 
-Browsers and ITK-SNAP send quart-auth's cookie under the name that all clients know.  It contains only the signed id of
-a session in the database, so sessions can be revoked, and rights are looked up at each request.  Programs may send a
-Bearer token instead.
+Browsers and ITK-SNAP send quart-auth's cookie, under the name that all clients know.  It contains only the signed id
+of a session in the database, so sessions can be revoked, and rights are looked up at each request.  Programs may send
+a Bearer token instead.
 """
 
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 View = Callable[P, Awaitable[Response]]
 
-WHO = "accounts.who"  # answered before the terms are accepted
+WHO = "accounts.who"  # this endpoint responds before the terms are accepted
 EVERYTHING = frozenset(api_tokens.SCOPES)
 AFTER_SIGN_IN = "after_sign_in"
 """Key in the browser's session cookie: the path of ours to which a sign-in leads back once."""
@@ -64,7 +64,7 @@ def install(app: Quart, settings: Settings) -> None:
     )
     app.session_interface = SessionInterface()
     app.config.update(
-        SESSION_COOKIE_NAME="dss_page",  # a sign-in on its way, a message for the next page
+        SESSION_COOKIE_NAME="dss_page",  # a sign-in in progress, a message for the next page
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.public_is_https,
     )
@@ -72,11 +72,11 @@ def install(app: Quart, settings: Settings) -> None:
 
 
 async def _refuse_other_sites() -> None:
-    origins.refuse_other_sites()  # Quart would run it in a thread if it were registered itself
+    origins.refuse_other_sites()  # called from a coroutine, because Quart runs plain functions in a thread
 
 
 async def identity() -> Identity | None:
-    """The identity behind this request, looked up once; None without a session or token."""
+    """The identity of the sender of this request, looked up once; None without a session or token."""
     if "dss_identity" not in g:
         g.dss_identity = await _look_up()
     found: Identity | None = g.dss_identity
@@ -90,7 +90,7 @@ def current_user() -> User:
 
 
 def signed_in(view: View[P]) -> View[P]:
-    """A view that refuses requests without a session, or with a token of another scope, before it runs."""
+    """A view that first refuses requests without a session, or with a token of another scope."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -108,7 +108,7 @@ def signed_in(view: View[P]) -> View[P]:
 
 
 def _require_terms(user: User) -> None:
-    """Raises Refused if the site asks for the terms of use and the user has not accepted them."""
+    """Raises Refused if the site has terms of use that the user has not accepted."""
     settings = components().settings
     asks = settings.require_terms and request.endpoint != WHO
     if asks and user.terms_accepted_at is None and settings.test_mode == "off":
@@ -121,7 +121,7 @@ def _scope_of(path: str) -> str:
 
 
 def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Refuse HEAD for GET routes that change something."""
+    """A view that refuses HEAD, for GET routes that change something."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -134,9 +134,9 @@ def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
 
 def for_programs(view: View[P]) -> View[P]:
-    """Refuse browsers on GET routes that change something, which old clients use.
+    """A view that refuses browsers, for GET routes of old clients that change something.
 
-    A link, image or frame of any page could call them; browsers have pages for the same.
+    Any page could call such a route with a link, image or frame.  Browsers have other pages for the same purpose.
     """
 
     @wraps(view)
@@ -164,7 +164,7 @@ async def sign_in_with_token(token: str) -> User | None:
 
 
 async def sign_in(user: User) -> None:
-    """Open a session with a new id.  The session in the request's cookie ends; the user's other sessions continue."""
+    """Open a session with a new id.  The session in the request's cookie ends; other sessions of the user continue."""
     before = await _session_of_cookie()
     login_user(AuthUser(await store.open_session(user)), remember=True)
     if before is not None:
@@ -173,7 +173,9 @@ async def sign_in(user: User) -> None:
 
 
 def ask_for_terms(user: User) -> None:
-    """Show the terms of use first to the browser that has just signed ``user`` in, unless they were accepted before."""
+    """Make the browser that has just signed in ``user`` show the terms of use first, unless they were accepted
+    before.
+    """
     session.pop(_TERMS_DUE, None)
     if user.terms_accepted_at is None:
         session[_TERMS_DUE] = True
@@ -185,11 +187,12 @@ def terms_are_due() -> bool:
 
 
 def terms_are_settled() -> None:
+    """Stop showing the terms of use to this browser first."""
     session.pop(_TERMS_DUE, None)
 
 
 async def sign_out() -> None:
-    """End the session, if there is one; the next sign-in leads back to no page that this one was to lead to."""
+    """End the session, if there is one.  The page to which the sign-in was to lead back is forgotten."""
     session.pop(AFTER_SIGN_IN, None)
     found = await identity()
     if found is not None and found.session is not None:
@@ -228,7 +231,9 @@ async def _by_bearer(token: str) -> Identity | None:
 
 
 async def _in_test_mode() -> Identity | None:
-    """The identity in test mode: every request is the test user's, like ``--noauth`` of the reference server."""
+    """The identity of the test user, whom all requests have in test mode, as with ``--noauth`` of the reference
+    server.
+    """
     settings = components().settings
     if settings.test_mode == "off":
         return None

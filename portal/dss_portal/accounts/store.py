@@ -26,7 +26,7 @@ FILES_PER_TICKET = 100
 
 
 def address(text: str) -> str:
-    """An e-mail address as it is stored, in lower case."""
+    """The e-mail address as it is stored: in lower case, without blanks around it."""
     return text.strip().lower()
 
 
@@ -48,7 +48,7 @@ def valid_address(text: str) -> str:
 
 
 def pasted(token: str) -> str:
-    """A one-time token without the blanks, line breaks and quotes that pasting adds."""
+    """``token`` without the blanks, line breaks and quotes that may have been pasted with it."""
     return "".join(c for c in token if not c.isspace() and c not in _QUOTES and c.isprintable())
 
 
@@ -68,13 +68,13 @@ async def make_tiers() -> None:
 
 
 async def tiers() -> list[Tier]:
-    """All tiers, the smallest first."""
+    """All tiers, ordered by the number of tickets that they allow."""
     return await Tier.all().order_by("max_tickets")
 
 
 async def set_priority(name: str, minutes: int) -> None:
-    """Order the tier's tickets in queues as if they had come ``minutes`` earlier.  Raises LookupError for an unknown
-    tier.
+    """Order the tier's tickets in queues as if they had been submitted ``minutes`` earlier.  Raises LookupError for
+    an unknown tier.
     """
     if not await Tier.filter(name=name).update(priority_minutes=minutes):
         raise LookupError(f"There is no tier '{name}'; there are {', '.join(TIERS)}.")
@@ -155,8 +155,8 @@ async def revoke_session(session: Session) -> None:
 
 
 async def disable_user(email: str) -> None:
-    """Disable a user: sessions and tokens are refused, by portals that keep them within a second; claimed tickets return
-    to the queue.
+    """Disable a user: sessions and tokens are refused, by portals that keep them within a second; claimed tickets
+    return to the queue.
 
     Raises LookupError if there is no such user.
     """

@@ -7,7 +7,7 @@ from typing import cast
 from urllib.parse import parse_qs
 from urllib.request import ProxyHandler, build_opener
 
-from dss_client.browser_sign_in import Asked, sign_in
+from dss_client.browser_sign_in import SignInPrompt, sign_in
 from dss_client.errors import Unreachable
 from dss_client.rest import RestClient
 from dss_client.resumable import Reply
@@ -22,7 +22,9 @@ BEGUN = {
 
 
 class PortalAway:
-    """Answers the beginning; the first requests for the token get no answer, or one of a proxy or of a portal before its upgrade."""
+    """Answers the beginning; the first requests for the token get no answer, or one of a proxy or of a portal before
+    its upgrade.
+    """
 
     def __init__(self) -> None:
         self.callback = ""
@@ -42,7 +44,7 @@ class PortalAway:
             return Reply(status=404, headers={}, body=b"not found")
         return Reply(status=200, headers={}, body=b'{"access_token": "dss_t"}')
 
-    def allow(self, _: Asked) -> None:
+    def allow(self, _: SignInPrompt) -> None:
         threading.Thread(target=self._visit).start()
 
     def _visit(self) -> None:
