@@ -40,11 +40,12 @@ class Plane:
     def values(self) -> npt.NDArray[np.float64]:
         return self.stored.astype(np.float64) * self.slope + self.intercept
 
-    def point(self, column: float, row: float) -> npt.NDArray[np.float64]:
-        """Of a pixel, in the words of the standard (C.7.6.2.1.1); LPS in millimetres."""
+    def point(self, column: npt.ArrayLike, row: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Of a pixel, or of each of many, in the words of the standard (C.7.6.2.1.1); LPS in millimetres."""
         x, y = np.array(self.orientation[:3]), np.array(self.orientation[3:])
+        across, down = np.asarray(column)[..., np.newaxis], np.asarray(row)[..., np.newaxis]
         return np.asarray(
-            np.array(self.position) + x * self.spacing[1] * column + y * self.spacing[0] * row
+            np.array(self.position) + x * self.spacing[1] * across + y * self.spacing[0] * down
         )
 
 
@@ -66,10 +67,8 @@ def plane(  # noqa: PLR0917  (as a slice is described: place, number, orientatio
     empty = Plane(
         position=position, orientation=orientation, spacing=spacing, stored=np.zeros(size)
     )
-    points = np.array(
-        [[empty.point(column, row) for column in range(size[1])] for row in range(size[0])]
-    )
-    stored = np.rint(ramp(points) + more).astype(np.int16)
+    rows, columns = np.indices(size)
+    stored = np.rint(ramp(empty.point(columns, rows)) + more).astype(np.int16)
     name = changes.pop("name", f"CT.{number or 0:04d}.dcm")
     return replace(empty, stored=stored, number=number, name=name, **changes)
 
