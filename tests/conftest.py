@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +19,10 @@ _LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
 _LANE_PORTS = 3000
 os.environ["DSS_PORTS"] = f"{20_000 + _LANE * _LANE_PORTS}-{20_000 + (_LANE + 1) * _LANE_PORTS - 1}"
 """Lanes of the suite run side by side, so each takes its ports from a range of its own."""
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Tests and programs under test are compiled once, not by each lane and at each start."""
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 """Programs under test keep no token in the keyring of the developer's desktop."""
