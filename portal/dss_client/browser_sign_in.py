@@ -26,6 +26,7 @@ SHOWN = (
     "You can close this page and go back to the command line."
 )
 _UNKNOWN = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+LISTEN_S = 1.0
 _WAITS = {"authorization_pending", "slow_down", "invalid_grant"}
 
 
@@ -68,7 +69,7 @@ def sign_in(
         while time.monotonic() < end_s:
             if not listener:
                 pause(_number(told, "interval"))
-            elif (brought := listener.wait(1.0)) is not None:
+            elif (brought := listener.wait(LISTEN_S)) is not None:
                 passed_on = brought
             if passed_on is None:
                 continue

@@ -14,7 +14,7 @@ from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.registry import MAX_BYTES, MAX_DEPTH, parse, read
 from support.builders import service_json
 
-DEEP = 100_000
+DEEP = 20_000
 HOSTILE = {
     "larger than 16 MB": b"<registry>" + b" " * MAX_BYTES + b"</registry>",
     f"deeper than {MAX_DEPTH}": b"<registry>"

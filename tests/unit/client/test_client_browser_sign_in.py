@@ -7,6 +7,9 @@ from typing import cast
 from urllib.parse import parse_qs
 from urllib.request import ProxyHandler, build_opener
 
+import pytest
+
+from dss_client import browser_sign_in
 from dss_client.browser_sign_in import SignInPrompt, sign_in
 from dss_client.errors import Unreachable
 from dss_client.rest import RestClient
@@ -53,7 +56,10 @@ class PortalAway:
             answer.read()
 
 
-def test_what_the_browser_has_brought_is_sent_again_until_the_portal_answers() -> None:
+def test_what_the_browser_has_brought_is_sent_again_until_the_portal_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(browser_sign_in, "LISTEN_S", 0.05)
     portal = PortalAway()
 
     token = sign_in(cast("RestClient", portal), ["tickets"], portal.allow, here=True)

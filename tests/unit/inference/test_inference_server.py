@@ -2,7 +2,6 @@
 
 import errno
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from dss_broker.messages import (
     InferenceFinished,
     InferenceProgressed,
 )
+from dss_datastore import access
 from dss_inference.errors import InferenceError
 from dss_inference.worker.request_handler import EXHAUSTED, UNEXPECTED
 from dss_inference.worker.server import QueueServer
@@ -26,6 +26,7 @@ from support.copy_worker import (
     replies,
 )
 from support.datastores import WithoutRoom
+from support.waiting import wait_until
 from support.worker_failures import failure
 
 
@@ -108,22 +109,36 @@ def test_what_the_bundle_refuses_is_told_as_it_stands(
 
 
 @pytest.mark.usefixtures("server")
-def test_a_datastore_that_is_lost_fails_no_request(
-    broker: MemoryBroker, bundle: CopyBundle, datastore: Path, tmp_path: Path
+def test_a_datastore_that_is_lost_fails_no_request(  # noqa: PLR0917  (what is lost, and how that is seen)
+    broker: MemoryBroker,
+    bundle: CopyBundle,
+    datastore: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not mounted when the request comes, and lost while it is worked on."""
+    monkeypatch.setattr(access, "POLL_S", 0.02)
     away = tmp_path / "away"
+
+    def noticed(times: int) -> None:
+        told = "datastore away, waiting for it"
+        wait_until(lambda: [r.message for r in caplog.records].count(told) >= times, PATIENCE_S)
+
+    def come_back() -> None:
+        noticed(2)
+        away.rename(datastore)
 
     def lose() -> None:
         bundle.before = lambda: None
         datastore.rename(away)
-        threading.Timer(1, away.rename, (datastore,)).start()
+        threading.Thread(target=come_back).start()
         raise FileNotFoundError("the image")
 
     bundle.before = lose
     datastore.rename(away)
     conversation = broker.request(REQUEST)
-    time.sleep(1)
+    noticed(1)
     assert bundle.runs == 0
 
     away.rename(datastore)

@@ -19,6 +19,7 @@ from dss_broker.messages import (
     WorkerAnnounced,
 )
 from dss_broker.topology import PORTAL_EVENTS
+from dss_inference.worker import server as worker_server
 from dss_inference.worker.request_handler import WITHDRAWN
 from dss_inference.worker.server import QueueServer
 from support.copy_worker import (
@@ -68,8 +69,9 @@ def test_a_stopping_worker_finishes_what_is_in_hand(
 
 
 def test_a_worker_that_cannot_finish_in_time_says_so(
-    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer
+    broker: MemoryBroker, bundle: CopyBundle, server: QueueServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(worker_server, "ABANDON_S", 0.05)
     bundle.go_on.clear()
     broker.request(REQUEST)
     assert bundle.started.wait(PATIENCE_S)

@@ -149,6 +149,12 @@ def test_of_many_labels_some_volumes_are_told(works: Works) -> None:
     assert works.desk.lines[-1] == "Volumes of 10 more labels are not listed."
 
 
+@pytest.fixture
+def quick_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
+    monkeypatch.setattr(serving, "POLL_S", 0.01)
+
+
 class Queue(Portal):
     """A portal that gives one ticket; it is still claimed when it is asked for."""
 
@@ -168,11 +174,11 @@ class Queue(Portal):
         return "claimed"
 
 
+@pytest.mark.usefixtures("quick_pauses")
 @pytest.mark.parametrize("error", [Unreachable("The portal is away."), OSError("no folder")])
 def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    tmp_path: Path, error: Exception
 ) -> None:
-    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
     portal, tries, said = Queue(), [], list[str]()
     held = HeldTickets(tmp_path / "held.json")
 
@@ -187,7 +193,7 @@ def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
     )
     thread = threading.Thread(target=publisher.run, args=(1, "me", 1))
     thread.start()
-    thread.join(30)
+    thread.join(60)
 
     assert tries == [7, 7, 7]
     assert (portal.told[0], portal.told[-1]) == ((1, False), (1, True))
@@ -196,10 +202,10 @@ def test_a_ticket_that_could_not_be_finished_is_gone_on_with(
     held.close()
 
 
+@pytest.mark.usefixtures("quick_pauses")
 def test_tickets_of_an_earlier_run_wait_while_the_portal_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
     portal, said, held = Queue(), list[str](), HeldTickets(tmp_path / "held.json")
     portal.given = True
     held.add(5)
@@ -223,10 +229,10 @@ def test_tickets_of_an_earlier_run_wait_while_the_portal_is_away(
     held.close()
 
 
+@pytest.mark.usefixtures("quick_pauses")
 def test_a_proxy_that_answers_with_anything_does_not_end_the_publisher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
     portal, said, held = Queue(), list[str](), HeldTickets(tmp_path / "held.json")
     answers = iter([UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"), Refused(503, "busy")])
     claimed = portal.claim
@@ -241,17 +247,17 @@ def test_a_proxy_that_answers_with_anything_does_not_end_the_publisher(
     publisher = ServicePublisher(offer, lambda: portal, lambda _: "success", held, said.append)
     thread = threading.Thread(target=publisher.run, args=(1, "me", 1))
     thread.start()
-    thread.join(30)
+    thread.join(60)
 
     assert said[-1] == "Ticket 7: success."
     assert "answered in its place" in said[0]
     held.close()
 
 
+@pytest.mark.usefixtures("quick_pauses")
 def test_an_outage_of_the_portal_is_told_once_and_its_end_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "AFTER_ERROR_S", 0.01)
     portal, said, held = Queue(), list[str](), HeldTickets(tmp_path / "held.json")
     away = iter([Unreachable("No server answers at http://a.")] * 5)
     claimed = portal.claim
@@ -266,7 +272,7 @@ def test_an_outage_of_the_portal_is_told_once_and_its_end_too(
     publisher = ServicePublisher(offer, lambda: portal, lambda _: "success", held, said.append)
     thread = threading.Thread(target=publisher.run, args=(1, "me", 1))
     thread.start()
-    thread.join(30)
+    thread.join(60)
 
     assert said == [
         "No server answers at http://a. Trying again until it answers.",
