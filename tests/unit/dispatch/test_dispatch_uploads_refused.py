@@ -184,6 +184,11 @@ def _series(folder: Path, count: int, description: str) -> bytes:
     return tarred(folder)
 
 
+@pytest.fixture(scope="module")
+def many_series(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return _series(tmp_path_factory.mktemp("many") / "study", 110, "THORAX")
+
+
 @pytest.mark.parametrize(
     ("series", "sentence"),
     [
@@ -193,9 +198,9 @@ def _series(folder: Path, count: int, description: str) -> bytes:
     ],
 )
 def test_more_series_than_one_answer_can_name_get_a_sentence(
-    desk: Desk, tmp_path: Path, series: str, sentence: str
+    desk: Desk, many_series: bytes, series: str, sentence: str
 ) -> None:
-    (desk.upload / "main.tar").write_bytes(_series(tmp_path / "study", 110, "THORAX"))
+    (desk.upload / "main.tar").write_bytes(many_series)
 
     told = desk.answer("main.tar", series=series)
 
