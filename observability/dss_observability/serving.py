@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 BROKER_AWAY = "The broker is away or takes no messages."
 TOO_SLOW = "It was not known in time what is missing: the program is overloaded, or a server or name server hangs."
 
+LOOK_S = 0.1
+"""Between two looks whether the server is to end."""
+
 log = logging.getLogger(__name__)
 
 Missing: TypeAlias = Callable[[], list[str]]
@@ -56,7 +59,9 @@ def serve_health(
     metrics.READY.set_function(lambda: not _found(missing))
     host, _, port = bind.rpartition(":")
     server = make_server(host, int(port), _app(missing, worth_knowing), _Server, _Quiet)
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, args=(LOOK_S,), name="health", daemon=True
+    ).start()
     log.info("health served", extra={"bind": bind})
 
     def end() -> None:

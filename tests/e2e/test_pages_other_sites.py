@@ -45,7 +45,7 @@ def attacker() -> Iterator[Attacker]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", found.port), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield found
         server.shutdown()
 

@@ -72,7 +72,7 @@ def test_a_server_cannot_choose_where_its_reports_are_written(
 @contextmanager
 def server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=running.serve_forever)
+    thread = threading.Thread(target=running.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{running.server_port}"

@@ -137,7 +137,7 @@ def _served(folder: Path, handler: type[Files], certificate: Path) -> Iterator[s
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"https://localhost:{server.server_port}/repo/.git"
         server.shutdown()
 

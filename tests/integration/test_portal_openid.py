@@ -222,7 +222,7 @@ def odd_issuer(request: pytest.FixtureRequest) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         address = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield address
         server.shutdown()
 
