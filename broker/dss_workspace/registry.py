@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 from defusedxml import DefusedXmlException, EntitiesForbidden
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
@@ -50,7 +49,17 @@ _DOCUMENT_TYPE = """\
 """
 
 # A parser turns white space in an attribute into blanks, unless it is written as a reference.
-_ESCAPES = {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
+_ESCAPES = str.maketrans(
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        '"': "&quot;",
+        "\n": "&#10;",
+        "\r": "&#13;",
+        "\t": "&#9;",
+    }
+)
 
 
 @dataclass
@@ -171,4 +180,4 @@ def _lines(folder: Folder, indent: str) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    return escape(text, _ESCAPES)
+    return text.translate(_ESCAPES)
