@@ -1,13 +1,16 @@
 """Sends a sample CT through the stack, as ITK-SNAP would."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from dss_stack.errors import StackError
 from dss_stack.lineup import SERVICE
@@ -37,33 +40,50 @@ def login_token(stack: Stack) -> str:
     return printed.split()[-1]
 
 
-def provider_token(stack: Stack, provider: str, say: Callable[[str], None]) -> str:
-    """A new token for programs that may send tickets, publish services as ``provider`` and list them.
+def provider_token(stack: Stack, provider: str, say: Callable[[str], None], kept: str = "") -> str:
+    """A token for programs that may send tickets, publish services as ``provider`` and list them: ``kept`` if there is
+    one, else a new one.
 
     ``say`` is called with each step before it is taken.
     """
     scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
-    for step, words in (
+    steps = (
         (f"making the user {USER}", ("users", "add", USER, "--sysadmin")),
         (f"making the provider {provider}", ("providers", "add", provider)),
         (f"adding {USER} to it", ("providers", "add-user", provider, USER)),
-        ("making a token", ("tokens", "create", USER, *scopes)),
-    ):
+        ("making a token", ("tokens", "create", USER, *scopes, "--name", "make provider")),
+    )
+    for step, words in steps[: 3 if kept else 4]:
         say(step)
         printed = stack.run("dss_portal", *words, purpose=f"Making the provider {provider}")
-    return printed.split()[-1]
+    return kept or printed.split()[-1]
 
 
 def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) -> Path:
-    """A file for the shell that sets what ``dss`` needs to publish as ``provider``; only its owner can read it."""
-    token = provider_token(stack, provider, say)
-    file = stack.state / "provider.env"
+    """A file for the shell that sets what ``dss`` needs to publish as ``provider``; only its owner can read it.
+
+    The token of an earlier file stays, so that programs that have it go on, and no unused one stays valid.
+    """
+    file, server = stack.state / "provider.env", stack.wiring().public_url
+    token = provider_token(stack, provider, say, _valid_token(file, server))
     written = file.with_suffix(".new")
     written.unlink(missing_ok=True)
     written.touch(mode=0o600, exist_ok=False)
-    variables = f"export DSS_SERVER={stack.wiring().public_url}\nexport DSS_TOKEN={token}\n"
+    variables = f"export DSS_SERVER={server}\nexport DSS_TOKEN={token}\n"
     written.write_text(variables, encoding="utf-8")
     return written.replace(file)
+
+
+def _valid_token(file: Path, server: str) -> str:
+    """The token in the file, if the portal at ``server`` takes it; else ""."""
+    with suppress(OSError):  # also of a portal that refuses it, or is away
+        found = re.search("DSS_TOKEN=(dss_[\\w-]+)", file.read_text(encoding="utf-8"))
+        if found is None:
+            return ""
+        request = Request(f"{server}/api/login", headers={"Authorization": f"Bearer {found[1]}"})  # noqa: S310 - our own portal
+        with urlopen(request, timeout=10):  # noqa: S310 - likewise
+            return found[1]
+    return ""
 
 
 def make_phantom(stack: Stack) -> Path:

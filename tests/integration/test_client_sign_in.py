@@ -4,9 +4,12 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from dss_client.credentials import Credentials
 from support import dss_answers
 from support.dss_answers import DSS, dss
-from support.recorder import COOKIE, Recorder
+from support.recorder import COOKIE, Recorder, ok
 
 recorder = dss_answers.recorder
 environment = dss_answers.environment
@@ -83,3 +86,42 @@ def test_a_token_in_the_keyring_is_in_no_file(
     assert kept
     assert not any("dss_hidden" in text for text in kept)
     assert json.loads(vault.read_text(encoding="utf-8")) == {}
+
+
+@pytest.mark.parametrize(
+    ("is_own", "new", "revoked"),
+    [
+        (True, "dss_new", True),
+        (True, "once", True),
+        (True, "dss_old", False),
+        (False, "dss_new", False),
+    ],
+)
+def test_a_second_login_revokes_the_token_that_the_first_one_got(
+    recorder: Recorder, tmp_path: Path, is_own: bool, new: str, revoked: bool
+) -> None:
+    """One that the user gave may be used elsewhere."""
+    jar = tmp_path / "jar"
+    Credentials(jar).keep("dss_old", is_own=is_own)
+    recorder.answers["POST /api/device/revoke"] = ok(b"revoked")
+
+    done = dss({"DSS_SERVER": recorder.address}, "login", "--token", new, "--jar", str(jar))
+
+    assert done.exit_code == 0
+    asked = [r for r in recorder.requests if r.line.startswith("POST /api/device/revoke")]
+    assert [r.header("Authorization") for r in asked] == ["Bearer dss_old"] * revoked
+    assert Credentials(jar).token() == (new if new.startswith("dss_") else "")
+
+
+def test_a_second_login_ends_the_session_of_the_first(
+    environment: dict[str, str], recorder: Recorder
+) -> None:
+    environment["DSS_TOKEN"] = ""
+    dss(environment, "login", "--token", "first")
+    before = len(recorder.requests)
+
+    dss(environment, "login", "--token", "second")
+
+    signed_in, ended = recorder.requests[before:]
+    assert signed_in.body == b"token=second"
+    assert (ended.body, ended.header("Cookie")) == (b"token=none", COOKIE)

@@ -117,6 +117,8 @@ def test_what_a_provider_needs_is_in_a_file_that_only_its_owner_reads(stack: Sta
     assert answer.text == f"logged in as {sample.USER} \n"
     assert len(said) == 4
     assert token not in " ".join(said)
+    sample.provider_variables(stack, "OTHER", said.append)
+    assert token in file.read_text(encoding="utf-8")
 
 
 def test_a_start_brings_back_what_was_killed_and_nothing_else(stack: Stack) -> None:

@@ -3,7 +3,6 @@
 import os
 import sys
 import webbrowser
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ from dss_client.command_group import FAILED
 from dss_client.console import FOR_PROGRAMS, asked_token, connected, jar_of, usable_token
 from dss_client.cookie_jar import CookieJar, forget_jar
 from dss_client.credentials import Credentials
-from dss_client.errors import ClientError
+from dss_client.earlier_sign_in import EarlierSignIn
 from dss_client.itksnap import ItkSnap
 from dss_client.output import say
 from dss_client.rest import RestClient
@@ -41,9 +40,10 @@ def login(
     a browser here, as over ssh, an address and a code are shown for a browser elsewhere. On other sites, and from a
     pipe, a token is read: a one-time token from SERVER/token opens a session, which is kept in a file that only you
     can read. A token for programs, and that of a browser, is kept in the system's keyring if the extra `keyring` is
-    installed, else in such a file. Exit status 1 if you refuse on the page, or do not answer in time.
+    installed, else in such a file. What an earlier `dss login` got by a browser is revoked, and its session ended. Exit status 1 if you refuse on the page, or do not answer in time.
     """
     place = jar_of(server, jar)
+    earlier = EarlierSignIn(server, place)
     with connected(server, jar) as client:
         if not token and (browser is not None or sys.stdin.isatty()):
             token = _by_browser(server, browser, provider=provider)
@@ -54,11 +54,14 @@ def login(
         if token.startswith(FOR_PROGRAMS):
             email = _known(client, token)
             kept = Credentials(place).keep(token, is_own=is_own)
+            earlier.revoke_token(token)
             say(f"Signed in as {email}. The token is kept in {kept}.")
             return
         email = client.login(token)
         Credentials(place).forget()
         TokenMemory(place).remember(token)
+    earlier.revoke_token()
+    earlier.end_session()
     say(f"Signed in as {email}.")
 
 
@@ -125,13 +128,8 @@ def logout(server: str, jar: Path | None) -> None:
     A token that `dss login` got by a browser is revoked; one that you gave it stays valid elsewhere.
     """
     place = jar_of(server, jar)
-    stored = Credentials(place)
-    if stored.is_own:
-        with suppress(ClientError), connected(server, jar) as client:
-            client.use_token(stored.token())
-            client.revoke()
-    if place.exists():
-        with suppress(ClientError), connected(server, jar) as client:
-            client.logout()
-    had = [stored.forget(), TokenMemory(place).forget(), forget_jar(place)]
+    earlier = EarlierSignIn(server, place)
+    earlier.revoke_token()
+    earlier.end_session()
+    had = [Credentials(place).forget(), TokenMemory(place).forget(), forget_jar(place)]
     say(f"Signed out of {server}." if any(had) else f"You were not signed in at {server}.")
