@@ -13,8 +13,9 @@ from dss_broker.topology import UPLOADS
 from dss_datastore import layout
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
-from dss_portal.intake import rounds
-from dss_portal.models import Tier
+from dss_portal.intake import placing, rounds
+from dss_portal.models import Status, Ticket, Tier
+from dss_portal.tickets import cleanup
 from support import intake_tickets
 from support.builders import service_json
 from support.dicom_uploads import two_series
@@ -100,6 +101,36 @@ async def test_series_wait_for_free_places_and_are_queued_by_themselves(
     await rounds.look(portal.components.datastore, portal.settings)
 
     assert await status(ann, second) == "ready"
+
+
+@pytest.mark.parametrize("status_of_first", [Status.DELETED, Status.FAILED])
+async def test_series_get_their_files_though_the_first_ticket_is_over(
+    portal: Portal,
+    ann: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status_of_first: Status,
+) -> None:
+    async def later(*_: object) -> bool:
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(placing, "go_on", later)
+        reading(portal)
+        tar = Sent(name="main.tar", data=two_series(tmp_path))
+        first = await send(ann, tar, series="each")
+        second = (await eventually(lambda: owned(ann), lambda found: len(found) == 2))[1]
+    if status_of_first is Status.DELETED:
+        await ann.get(f"/api/tickets/{first}/delete")
+    else:
+        await Ticket.filter(id=first).update(status=status_of_first)
+        assert not await cleanup.clean_up(portal.components.datastore, first)
+
+    await rounds.look(portal.components.datastore, portal.settings)
+
+    assert await status(ann, second) == "ready"
+    assert await cleanup.clean_up(portal.components.datastore, first)
+    assert not [path for path in on_disk(portal, first) if "read" in path]
 
 
 @DATASTORES

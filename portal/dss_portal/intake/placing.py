@@ -6,7 +6,7 @@ from tortoise.transactions import in_transaction
 
 from dss_portal.datastore import Datastore
 from dss_portal.intake import store as intakes
-from dss_portal.intake.store import State
+from dss_portal.intake.states import State
 from dss_portal.models import Intake, Status, Ticket, TicketFile, User
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings

@@ -11,7 +11,7 @@ from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.intake import placing
 from dss_portal.intake import store as intakes
-from dss_portal.intake.store import State
+from dss_portal.intake.states import State
 from dss_portal.models import Intake
 from dss_portal.settings import Settings
 

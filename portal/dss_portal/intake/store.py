@@ -9,7 +9,6 @@ earlier one is ignored.
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from dss_datastore import layout
 from dss_portal.database import clock
 from dss_portal.intake import requests
 from dss_portal.intake.requests import Request
+from dss_portal.intake.states import State
 from dss_portal.models import (
     Intake,
     ResumableUpload,
@@ -34,18 +34,6 @@ from dss_portal.models import (
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.tickets import store, submission, titles
-
-
-class State(StrEnum):
-    """The state of an intake."""
-
-    COMING = "coming"
-    READING = "reading"
-    PLACING = "placing"
-    WAITING = "waiting"
-    DONE = "done"
-    REFUSED = "refused"
-
 
 GOING_ON = (State.READING, State.PLACING, State.WAITING)
 """States in which the portal goes on by itself, so the ticket is not given up."""

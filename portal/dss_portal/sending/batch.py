@@ -11,7 +11,7 @@ import msgspec
 
 from dss_portal.database import clock
 from dss_portal.intake import store as intakes
-from dss_portal.intake.store import State
+from dss_portal.intake.states import State
 from dss_portal.models import BatchItem, Intake, Status, Ticket, User
 from dss_portal.refusals import Refused
 from dss_portal.tickets import reasons

@@ -28,7 +28,7 @@ from dss_portal.resumable import store as resumable
 from dss_portal.sending import batch
 from dss_portal.services import liveness
 from dss_portal.settings import Settings
-from dss_portal.tickets import reservation, store
+from dss_portal.tickets import removal, reservation, store
 from dss_portal.tickets.lifecycle import FINISHED
 
 log = logging.getLogger(__name__)
@@ -101,9 +101,11 @@ async def _cleaned(datastore: Datastore, ticket_id: int) -> bool:
 
 
 async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
-    """Remove the leftovers of a ticket; False if it has not ended."""
+    """Remove the leftovers of a ticket; False if it has not ended, or if other tickets need some of its files."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)  # so that nobody retries it meanwhile
+        if await removal.is_needed(ticket_id):
+            return False
         if ticket is None or ticket.status is Status.DELETED:
             await datastore.remove_ticket(ticket_id)
         elif ticket.status in FINISHED:

@@ -20,7 +20,7 @@ from dss_portal.formats import duration
 from dss_portal.intake import store as intakes
 from dss_portal.models import Service, Status, Ticket
 from dss_portal.settings import Settings
-from dss_portal.tickets import quota, store, submission
+from dss_portal.tickets import quota, removal, store, submission
 from dss_portal.tickets.lifecycle import RunOverdue, StageOverdue
 
 
@@ -121,7 +121,7 @@ async def _give_up_abandoned(ticket_id: int, quiet_s: float, datastore: Datastor
             "was given up; the files sent so far were removed.",
         ):
             return False
-    await datastore.remove_ticket(ticket_id)
+    await removal.remove_files(datastore, ticket_id)
     return True
 
 
@@ -133,7 +133,7 @@ async def _give_up_upload(ticket_id: int, limit_s: float, datastore: Datastore) 
     async with in_transaction():
         if not await _end_upload(ticket_id, text):
             return False
-    await datastore.remove_ticket(ticket_id)
+    await removal.remove_files(datastore, ticket_id)
     return True
 
 

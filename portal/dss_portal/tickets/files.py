@@ -12,7 +12,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing import files as scrubbing
-from dss_portal.tickets import store
+from dss_portal.tickets import removal, store
 
 LEFT_OUT = "Mesh layers left out, since ITK-SNAP does not upload their files: {}."
 
@@ -48,7 +48,9 @@ async def coming(
         yield
     except BaseException as error:
         if await Ticket.exists(id=ticket_id, status=Status.DELETED):
-            await datastore.remove_ticket(ticket_id)  # its folder was made once more for this file
+            await removal.remove_files(
+                datastore, ticket_id
+            )  # its folder was made once more for this file
         if isinstance(error, FileNotFoundError):  # removed with the ticket's other files
             await check()
         raise

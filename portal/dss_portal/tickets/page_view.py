@@ -11,7 +11,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.estimates import words
 from dss_portal.estimates.estimates import Estimates
 from dss_portal.intake import store as intakes
-from dss_portal.intake.store import State
+from dss_portal.intake.states import State
 from dss_portal.models import (
     Attachment,
     Claim,

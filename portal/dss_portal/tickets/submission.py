@@ -14,7 +14,7 @@ from dss_portal.models import Attachment, Status, Ticket, TicketLog
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.services import store as services
-from dss_portal.tickets import creation, files, quota, segmentation_facts, store
+from dss_portal.tickets import creation, files, quota, removal, segmentation_facts, store
 from dss_portal.tickets.lifecycle import (
     FINISHED,
     Deleted,
@@ -199,7 +199,7 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
         await ticket.save(update_fields=["title"])
         service = await ticket.service
         await outbox.put(TicketWithdrawn(ticket_id=ticket_id, service=service.name))
-    await datastore.remove_ticket(ticket_id)
+    await removal.remove_files(datastore, ticket_id)
 
 
 async def announce(ticket: Ticket) -> None:
