@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_submission.parts import ENDINGS, WORKSPACE, files_of, is_dicom
+from dss_submission.parts import ENDINGS, WORKSPACE, files_of, is_dicom, may_hold_dicom
 
+ARCHIVE = ".zip"
 NAMED = 10
 """Most files that the sentence names."""
 _HEADERS = (".hdr", ".mhd", ".nhdr")
@@ -50,7 +51,7 @@ class LeftOut:
 def left_out(sources: Sequence[Path]) -> LeftOut:
     """The files below the folders in ``sources`` that ``parts_of`` does not send.
 
-    Archives are not opened.  Raises ImageUnreadable for a folder that cannot be opened.
+    An archive is an image if a file in it may be DICOM.  Raises ImageUnreadable for a folder that cannot be opened.
     """
     below = [path for source in sources if source.is_dir() for path in files_of(source)]
     workspaces = [path for path in below if path.name.lower().endswith(WORKSPACE)]
@@ -65,6 +66,8 @@ def _is_image(path: Path) -> bool:
     folder.
     """
     name = path.name.lower()
+    if name.endswith(ARCHIVE):
+        return _is_dicom(path)
     if name.endswith(_OF_HEADERS) and not name.endswith(".nii.gz"):
         return any(p.name.lower().endswith(_HEADERS) for p in path.parent.iterdir())
     return name.endswith(ENDINGS)
@@ -78,7 +81,7 @@ def _is_usual(path: Path) -> bool:
 def _is_dicom(path: Path) -> bool:
     """True for a DICOM file.  A file that cannot be read counts as none, so that the user sees its name."""
     try:
-        return is_dicom(path)
+        return may_hold_dicom(path) if path.name.lower().endswith(ARCHIVE) else is_dicom(path)
     except OSError:
         return False
 

@@ -67,6 +67,13 @@ def is_dicom(source: Path) -> bool:
     return reading.is_dicom(source)
 
 
+def may_hold_dicom(archive: Path) -> bool:
+    """False for a zip archive of which no file begins as DICOM files do.  Raises OSError."""
+    from dss_images.dicom import files  # noqa: PLC0415  (needs the extra ``images``)
+
+    return files.may_hold_dicom(archive)
+
+
 def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[SourcePart]:
     """Each DICOM series of ``source`` that is not a localizer, with its number and UID; empty without DICOM."""
     from dss_images.dicom.reading import survey  # noqa: PLC0415  (needs the extra ``images``)

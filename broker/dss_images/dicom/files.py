@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from dss_images.dicom.errors import DicomRefused
+from dss_images.dicom.parsing import begins_like_dicom
 
 MOST_FILES = 200_000
 MOST_UNPACKED_BYTES = 16 * 2**30
@@ -56,6 +57,27 @@ def files_of(source: Path) -> Iterator[list[File]]:
 
 def is_archive(path: Path) -> bool:
     return path.suffix.lower() == ".zip" and path.is_file()
+
+
+def may_hold_dicom(archive: Path) -> bool:
+    """False if no file in a zip archive begins as DICOM files do.
+
+    True for an archive in the archive, and for one that cannot be read: these are looked at when they are unpacked.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return any(_may_be_dicom(opened, member) for member in opened.infolist())
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return True
+
+
+def _may_be_dicom(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    if not _is_wanted(member):
+        return False
+    if member.filename.lower().endswith(".zip"):
+        return True
+    with opened.open(member) as file:
+        return begins_like_dicom(file)
 
 
 def state_of(source: Path) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, BinaryIO, Literal
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
@@ -144,7 +144,12 @@ Unparsed = Literal["foreign", "damaged"]
 def looks_like_dicom(path: Path) -> bool:
     """True if the file's first bytes are those of a DICOM file or of a data set."""
     with path.open("rb") as file:
-        head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
+        return begins_like_dicom(file)
+
+
+def begins_like_dicom(file: IO[bytes]) -> bool:
+    """True if the next bytes are those of a DICOM file or of a data set."""
+    head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
     return head[_PREAMBLE_BYTES:] == _MAGIC or _begins_like_a_data_set(head)
 
 

@@ -1,6 +1,7 @@
 """Of a folder that is sent with --each, the files without a ticket are named."""
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -28,6 +29,24 @@ def test_a_picture_is_named_and_images_are_not(folder: Path) -> None:
     assert left_out([folder]).sentences() == [
         "1 file is not sent, since it is no image of NIfTI, NRRD, MetaImage or DICOM: pic.png."
     ]
+
+
+def test_an_archive_without_dicom_is_named_and_one_with_dicom_is_not(folder: Path) -> None:
+    with ZipFile(folder / "papers.zip", "w") as packed:
+        packed.writestr("report.txt", "Dear colleague")
+    with ZipFile(folder / "study.zip", "w") as packed:
+        packed.writestr("report.txt", "Dear colleague")
+        packed.write(next((folder / "study").iterdir()), "slice")
+    with ZipFile(folder / "outer.zip", "w") as packed:
+        packed.write(folder / "study.zip", "inner/study.zip")
+    ZipFile(folder / "empty.zip", "w").close()
+    (folder / "damaged.zip").write_bytes(PNG)
+
+    assert {path.name for path in left_out([folder]).foreign} == {
+        "pic.png",
+        "papers.zip",
+        "empty.zip",
+    }
 
 
 def test_a_folder_of_pictures_alone_is_refused_with_their_names(tmp_path: Path) -> None:
