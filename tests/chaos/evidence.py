@@ -14,6 +14,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from chaos.cases import Voxels
 from chaos.site import Site, value
+from chaos.told import Delivery
 from dss_broker.topology import DEAD_QUEUE, DEATH_EXCHANGE
 from dss_datastore import layout
 
@@ -55,7 +56,8 @@ TERMINAL = frozenset({"success", "failed", "timeout", "deleted"})
 class Evidence:
     """``labels`` are the segmentations (z, y, x) that users would download; ``queued`` are the messages
     by queue, ``dead`` the tickets of the dead letters; ``strays`` are files and folders that belong to
-    nothing, ``gone`` files that clients are shown and that are not there.
+    nothing, ``gone`` files that clients are shown and that are not there.  ``untold`` counts the notifications that
+    wait or were set aside.
     """
 
     tickets: dict[int, Ticket]
@@ -65,6 +67,8 @@ class Evidence:
     dead: list[int]
     strays: list[str]
     gone: list[str] = field(default_factory=list)
+    untold: int = 0
+    deliveries: list[Delivery] = field(default_factory=list)
 
 
 def _holds_work(queue: str) -> bool:
@@ -73,7 +77,8 @@ def _holds_work(queue: str) -> bool:
 
 
 def gather(site: Site) -> Evidence:
-    tickets, outbox = asyncio.run(_from_database(site.postgres.database_url))
+    url = site.postgres.database_url
+    tickets, outbox = asyncio.run(_from_database(url))
     queued = {queue["name"]: int(queue["messages"]) for queue in site.queues()}
     places = site.store.places()
     return Evidence(
@@ -84,6 +89,8 @@ def gather(site: Site) -> Evidence:
         dead=[json.loads(letter["payload"])["ticket_id"] for letter in site.dead_letters()],
         strays=strays(places, tickets),
         gone=_gone(places, tickets),
+        untold=asyncio.run(value(url, "SELECT count(*) FROM notification")),
+        deliveries=site.receivers.deliveries(),
     )
 
 

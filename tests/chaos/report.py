@@ -5,6 +5,7 @@ from statistics import median
 
 from chaos.evidence import Evidence
 from chaos.faults import Fault
+from chaos.notices import LATE_S, repeated, share_late
 from chaos.recovery import PATIENCE_S
 from chaos.run import Outcome
 from chaos.verdict import is_taken_over
@@ -61,7 +62,13 @@ def _tickets(outcome: Outcome, evidence: Evidence) -> list[str]:
         f"  claims: {sum(claims)} in all, at most {max(claims, default=0)} for one",
         f"  inferences that outlived their claim: {sum(map(is_taken_over, evidence.tickets.values()))}",
         f"dead letters: {len(evidence.dead)}",
+        _notifications(evidence),
     ]
+
+
+def _notifications(evidence: Evidence) -> str:
+    got, late = evidence.deliveries, share_late(evidence.tickets.values(), evidence.deliveries)
+    return f"notifications: {len(got)}, of which {repeated(got)} came again; {late:.1%} later than {LATE_S:.0f} s"
 
 
 def slow_recoveries(faults: list[Fault]) -> list[str]:

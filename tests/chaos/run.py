@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chaos import recovery
+from chaos import notices, recovery
 from chaos.cases import Kind, draw_cases
 from chaos.evidence import Evidence, gather, open_tickets
 from chaos.faults import KINDS, OF_DATASTORES, OUTAGES, Fault, inject, schedule
 from chaos.site import LEASE_S, Site
+from chaos.told import receivers
 from chaos.users import PATIENCE_S, Sent, User, signed_in
 from chaos.verdict import violations
 
@@ -92,6 +93,9 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
         outcome.evidence = _when_quiet(site, plan.quiet_s)
         outcome.sent = [sent for user in users for sent in user.sent]
         outcome.violations = violations(outcome.sent, outcome.evidence)
+        outcome.violations += notices.violations(
+            outcome.evidence.tickets.values(), outcome.evidence.deliveries, outcome.faults
+        )
         outcome.violations += [f"user: gave up: {u.complaint}" for u in users if u.complaint]
         outcome.fell = site.fell
     outcome.seconds = time.monotonic() - began_s
@@ -100,25 +104,27 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
 
 @contextmanager
 def _site(plan: Plan, folder: Path, sysroot: Path | None) -> Iterator[Site]:
-    site = Site(
-        folder=folder,
-        sysroot=sysroot,
-        sabotage=plan.sabotage,
-        lease_s=plan.lease_s,
-        outage_s=plan.outage_s,
-        tickets=plan.tickets,
-        in_bucket=plan.in_bucket,
-    )
-    try:
-        site.start()
-        yield site
-    finally:
-        site.stop()
+    with receivers(plan.seed) as listening:
+        site = Site(
+            folder=folder,
+            receivers=listening,
+            sysroot=sysroot,
+            sabotage=plan.sabotage,
+            lease_s=plan.lease_s,
+            outage_s=plan.outage_s,
+            tickets=plan.tickets,
+            in_bucket=plan.in_bucket,
+        )
+        try:
+            site.start()
+            yield site
+        finally:
+            site.stop()
 
 
 def _users(plan: Plan, site: Site, folder: Path, enough: threading.Event) -> list[User]:
     cases = draw_cases(plan.tickets, random.Random(plan.seed))
-    portals = signed_in(site.postgres.database_url, site.portals, plan.users)
+    portals = signed_in(site.postgres.database_url, site.portals, plan.users, site.receivers)
     return [
         User(
             own,
@@ -186,5 +192,8 @@ def _when_quiet(site: Site, patience_s: float) -> Evidence:
     while True:
         time.sleep(2)  # RabbitMQ counts its queues once a second
         found = gather(site)
-        if not (found.outbox or found.queued or found.strays) or time.monotonic() > ends_s:
+        if (
+            not (found.outbox or found.untold or found.queued or found.strays)
+            or time.monotonic() > ends_s
+        ):
             return found

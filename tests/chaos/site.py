@@ -16,6 +16,7 @@ import httpx
 from chaos.bucket import BucketStore
 from chaos.disk import Disk
 from chaos.stand_in import BUNDLE
+from chaos.told import Receivers
 from dss_broker.topology import DEAD_QUEUE
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
@@ -86,6 +87,7 @@ class Site:
     """``fell`` names the programs that ended without being told to, in order."""
 
     folder: Path
+    receivers: Receivers
     sysroot: Path | None = None
     sabotage: str = ""
     lease_s: float = LEASE_S
@@ -191,6 +193,7 @@ class Site:
             "DSS_TIDY_S": "4",
             "DSS_STOP_S": str(STOP_S),
             "DSS_REQUESTS_PER_MINUTE": "0",
+            **self.receivers.settings(),
         }
 
     def _run(self, *module: str) -> None:

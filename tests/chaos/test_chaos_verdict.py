@@ -60,6 +60,7 @@ def test_a_run_without_harm_has_no_violation() -> None:
         ("remains", lambda e: replace(e, strays=["tickets/00000001/work"])),
         ("lost", lambda e: replace(e, gone=["tickets/00000001/results/a.itksnap"])),
         ("dead letters", lambda e: replace(e, dead=[1])),
+        ("remains", lambda e: replace(e, untold=1)),
     ],
 )
 def test_each_harm_is_seen(rule: str, harmed: Callable[[Evidence], Evidence]) -> None:

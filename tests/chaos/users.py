@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from chaos.cases import Case, Kind, write_case
 from chaos.site import SERVICE
+from chaos.told import Receivers
 from dss_client.errors import ClientError, Refused
 from dss_client.itksnap import ItkSnap
 from dss_client.records import FINISHED
@@ -137,9 +138,11 @@ def _is_final(error: ClientError) -> bool:
     return isinstance(error, Refused) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def signed_in(database_url: str, portals: Sequence[str], count: int) -> list[list[ItkSnap]]:
-    """For each of ``count`` users, a client at each of ``portals``."""
-    tokens = asyncio.run(_tokens(database_url, count, len(portals)))
+def signed_in(
+    database_url: str, portals: Sequence[str], count: int, receivers: Receivers
+) -> list[list[ItkSnap]]:
+    """For each of ``count`` users, a client at each of ``portals``.  All are told of ends by ``receivers``."""
+    tokens = asyncio.run(_tokens(database_url, count, len(portals), receivers))
     return [
         [_client(portal, token) for portal, token in zip(portals, own, strict=True)]
         for own in tokens
@@ -152,10 +155,13 @@ def _client(portal: str, token: str) -> ItkSnap:
     return client
 
 
-async def _tokens(database_url: str, users: int, each: int) -> list[list[str]]:
+async def _tokens(
+    database_url: str, users: int, each: int, receivers: Receivers
+) -> list[list[str]]:
     async with database.connected(database_url):
         found = []
         for number in range(users):
             user = await accounts.save_user(f"user{number}@example.com", tier="poweruser")
+            await receivers.subscribe(user)
             found.append([await accounts.new_login_token(user, 600) for _ in range(each)])
         return found

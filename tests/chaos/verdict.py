@@ -94,6 +94,8 @@ def is_taken_over(ticket: Ticket) -> bool:
 def _of_remains(evidence: Evidence) -> Iterator[str]:
     if evidence.outbox:
         yield f"remains: {evidence.outbox} messages in the outbox"
+    if evidence.untold:
+        yield f"remains: {evidence.untold} notifications"
     for queue, count in evidence.queued.items():
         yield f"remains: {count} messages in {queue}"
     for stray in evidence.strays:

@@ -20,10 +20,13 @@ CUT = b""
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
+    """``answered``: the receiver answers, rather than end the connection."""
+
     path: str
     headers: dict[str, str]
     body: bytes
     at_s: float
+    answered: bool = True
 
 
 @dataclass
@@ -54,9 +57,15 @@ def http_receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(path=self.path, headers=headers, body=body, at_s=time.time())
-            receiver.asked.append(asked)
             answer = receiver.answers.pop(0) if receiver.answers else 200
+            asked = Asked(
+                path=self.path,
+                headers=headers,
+                body=body,
+                at_s=time.time(),
+                answered=answer != CUT,
+            )
+            receiver.asked.append(asked)
             time.sleep(receiver.delay_s)
             self.close_connection = True
             with suppress(OSError):
@@ -119,12 +128,15 @@ class MailBox:
 
 
 @contextmanager
-def mail_server(tls: ssl.SSLContext | None = None, password: str = "") -> Iterator[MailBox]:
-    """With ``tls``, mail is taken only after STARTTLS, and from the user ``dss`` with that password."""
+def mail_server(
+    tls: ssl.SSLContext | None = None, password: str = "", *, box: MailBox | None = None
+) -> Iterator[MailBox]:
+    """Mails come into ``box``, or into a new one.  With ``tls``, mail is taken only after STARTTLS, and from the user ``dss`` with that password."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    box = MailBox(port=port)
+    box = box or MailBox()
+    box.port = port
 
     def signs_in(
         _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, sent: LoginPassword

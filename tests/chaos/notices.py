@@ -1,0 +1,83 @@
+"""Whether each end of a ticket was told by each channel, in time, and again only if an answer was lost.  Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from chaos.evidence import Ticket
+from chaos.faults import Fault
+from chaos.told import Delivery
+
+KINDS = ("mail", "webhook", "ntfy")
+TOLD = frozenset({"success", "failed", "timeout"})
+"""Ends that users are told of; one who deletes a ticket knows of it."""
+LATE_S, MOST_LATE = 5.0, 0.01
+READ_S = 1.0
+"""A portal has read an answer, and noted it, so long after it was sent; an answer on its way at a fault is lost."""
+LOSES_ANSWERS = frozenset(
+    {
+        "kill a portal",
+        "kill all portals",
+        "kill portals while RabbitMQ is away",
+        "freeze a portal",
+        "all portals away for minutes",
+    }
+)
+
+
+def violations(
+    tickets: Iterable[Ticket], deliveries: Sequence[Delivery], faults: Sequence[Fault]
+) -> list[str]:
+    """Each begins with the rule that was broken."""
+    ends = [end for ticket in tickets for end in _ends(ticket)]
+    by_end = {end: [d for d in deliveries if (d.ticket, d.kind) == end[:2]] for end in ends}
+    found = [sentence for end, got in by_end.items() for sentence in _of_one(end, got, faults)]
+    share = share_late(tickets, deliveries)
+    return found + [f"told late: {share:.1%} of {len(ends)}"] * (share > MOST_LATE)
+
+
+def share_late(tickets: Iterable[Ticket], deliveries: Sequence[Delivery]) -> float:
+    """The share, 0..1, of ends that came to a receiver later than LATE_S, or never."""
+    ends = [end for ticket in tickets for end in _ends(ticket)]
+    first: dict[tuple[int, str], float] = {}
+    for each in sorted(deliveries, key=lambda d: -d.got_s):
+        first[each.ticket, each.kind] = each.got_s
+    late = [1 for number, kind, at in ends if first.get((number, kind), float("inf")) > at + LATE_S]
+    return len(late) / max(len(ends), 1)
+
+
+def repeated(deliveries: Sequence[Delivery]) -> int:
+    """The number of deliveries beyond the first of each key."""
+    return len(deliveries) - len({(each.kind, each.key) for each in deliveries})
+
+
+def _ends(ticket: Ticket) -> Iterator[tuple[int, str, float]]:
+    """Number, kind of channel, seconds since 1970.  Nobody retries here, so there is at most one end."""
+    for status, at_s in ticket.history:
+        if status in TOLD:
+            yield from ((ticket.number, kind, at_s) for kind in KINDS)
+
+
+def _of_one(
+    end: tuple[int, str, float], got: Sequence[Delivery], faults: Sequence[Fault]
+) -> Iterator[str]:
+    number, kind, _ = end
+    if not got:
+        yield f"untold: the end of ticket {number} came to no {kind}"
+    if len({each.key for each in got}) > 1:
+        yield f"told twice: the {kind} of ticket {number} came under several keys"
+    for one, again in pairwise(sorted(got, key=lambda each: each.got_s)):
+        if not _was_lost(one, faults):
+            after_s = again.got_s - one.got_s
+            yield f"told twice: the {kind} of ticket {number} came again after {after_s:.1f} s, though it was answered"
+
+
+def _was_lost(one: Delivery, faults: Sequence[Fault]) -> bool:
+    if one.answered_s is None:
+        return True
+    answered_s = one.answered_s
+    return any(
+        fault.kind in LOSES_ANSWERS
+        and fault.began_s - READ_S <= answered_s
+        and one.got_s <= max(fault.from_s, fault.began_s) + READ_S
+        for fault in faults
+    )
