@@ -11,10 +11,14 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from playwright.sync_api import Page, Request, Route, expect
 
 from support import send_pages
+from support.builders import image, write_image
 from support.send_pages import (
     SOON_MS,
+    TWO,
+    check_only,
     choose,
     held_declarations,
+    inputs,
     queued,
     same_voxels,
     shoot,
@@ -94,6 +98,34 @@ def test_an_upload_goes_on_after_the_tab_was_closed(
     (number,) = tickets(jane)
     assert all(offset >= 8 * MB for offset in offsets[2:]), "nothing is sent twice"
     assert same_voxels(volume(jane, number, tmp_path), sitk.ReadImage(str(large)))
+    assert again.evaluate("localStorage.length") == 0
+
+
+def test_a_case_with_a_tag_goes_on_after_the_tab_was_closed(
+    page: Page, jane: httpx.Client, scan: Path, tmp_path: Path
+) -> None:
+    other = write_image(tmp_path / "pet.nrrd", image())
+    held: list[Route] = []
+    page.context.route(PATCHES, held.append)
+    check_only(page, (TWO,))
+    page.get_by_label("PET").set_input_files(str(other))
+    choose(page, scan, services=(TWO,))
+    again = page.context.new_page()
+    while not held:
+        page.wait_for_timeout(50)
+    page.close()
+    again.context.unroute(PATCHES)
+
+    again.goto("/send")
+    names = again.locator("#again-names")
+    expect(names).to_have_text(f"{scan.name} with its image for PET", timeout=SOON_MS)
+    again.set_input_files("#again-files-input", [str(scan)])
+    expect(again.locator("#batch-state")).to_contain_text("goes when all of them were chosen")
+    again.set_input_files("#again-files-input", [str(other)])
+    queued(again, "1 of 1 queued.")
+
+    (number,) = tickets(jane)
+    assert any(b'value="PET"' in data for data in inputs(jane, number).values())
     assert again.evaluate("localStorage.length") == 0
 
 

@@ -93,7 +93,10 @@ export async function grouped(chosen, told = () => {}) {
   const found = await lookAtAll(files, told);
   const cases = [], wrong = [], taken = new Set();
   const groups = new Map();
-  for (const file of files) groups.set(topOf(file), [...(groups.get(topOf(file)) || []), file]);
+  for (const file of files) {
+    if (!groups.has(topOf(file))) groups.set(topOf(file), []);
+    groups.get(topOf(file)).push(file);
+  }
   for (const [top, group] of groups) {
     const workspaces = group.filter((file) => found.get(file).kind === "workspace");
     if (workspaces.length > 1) {
@@ -104,10 +107,11 @@ export async function grouped(chosen, told = () => {}) {
       cases.push({ name: `${workspaces[0].name} with ${group.length - 1} files`, files: group, asItIs: true });
       continue;
     }
+    const places = new Map(group.map((file) => [`${folderOf(file)}/${file.name}`, file]));
     for (const file of group) {
       const { kind, data } = found.get(file);
       if (kind !== "image" || !data) continue;
-      const beside = group.find((other) => folderOf(other) === folderOf(file) && other.name === data);
+      const beside = places.get(`${folderOf(file)}/${data}`);
       if (!beside) wrong.push([pathOf(file), `Its voxels are in the file '${data}', which is needed beside it; choose both.`]);
       else cases.push({ name: file.name, files: [file, beside], asItIs: false });
       for (const used of [file, beside]) taken.add(used);

@@ -1,9 +1,9 @@
 // The page /send: one table of all that the user sends, which the server keeps while the page is closed.
 //
 // Each case and service has a row.  The server knows the rows and their states (/api/batch); this page knows the files,
-// and uploads them.  When the last byte has come, the server goes on by itself.  What the server has of an upload is
-// noted in localStorage under a hash of the files' names, sizes and dates: names may name patients.
-import { Wrong, dropped, grouped, partsOf, pathOf } from "./files.js";
+// and uploads them.  When the last byte has come, the server goes on by itself.
+import { Wrong, dropped, grouped, partsOf } from "./files.js";
+import { Again, forget, keyOf, recall, remember, tagsOf } from "./memory.js";
 import { Changed, Cut, Refused, good, passes, patiently, pause, post, upload, usePrefix } from "./transfer.js";
 
 const AT_ONCE = 2, QUOTA_MS = 5000, LOOK_MS = 2000, MOST_WRONG = 20, TOGETHER = 20;
@@ -15,35 +15,8 @@ const replaced = form ? Number(form.dataset.ticket || 0) : 0;
 const local = new Map(); // cases whose files this page has, by key
 let listed = []; // rows of the server
 let running = 0, looking = false;
+const again = new Again();
 let notice = ""; // in place of the sum, about the files that were chosen last
-
-// ---- what is remembered
-function hash(text) { // FNV-1a, twice
-  let [a, b] = [0x811c9dc5, 0x1000193];
-  for (const unit of new TextEncoder().encode(text)) {
-    a = Math.imul(a ^ unit, 0x01000193);
-    b = Math.imul(b ^ unit, 0x85ebca6b);
-  }
-  return (a >>> 0).toString(16).padStart(8, "0") + (b >>> 0).toString(16).padStart(8, "0");
-}
-
-const storage = (key) => `dss-send-${key}`;
-function remember(item) {
-  try {
-    localStorage.setItem(storage(item.key), JSON.stringify({ ticket: item.ticket, places: item.places }));
-  } catch { /* it is full, or forbidden: then nothing is resumed after the page was closed */ }
-}
-function recall(item) {
-  try {
-    const found = JSON.parse(localStorage.getItem(storage(item.key))) || {};
-    if (!item.ticket || item.ticket === found.ticket) Object.assign(item, found);
-  } catch { /* nothing of ours */ }
-}
-function forget(item) {
-  try {
-    localStorage.removeItem(storage(item.key));
-  } catch { /* as above */ }
-}
 
 // ---- one case
 const told = (item) => (sentence) => say(item, sentence ? "waiting" : "sending", sentence);
@@ -69,7 +42,7 @@ async function run(item) {
 }
 
 function finish(item) {
-  forget(item);
+  forget(item.key);
   say(item, "sent", "");
   look();
 }
@@ -111,8 +84,9 @@ async function discard(item) {
   try {
     await post(`/tickets/${item.ticket}/delete`, { form_token: form.elements.form_token.value });
   } catch { /* the portal gives it up by itself in the end */ }
-  forget(item);
   [item.ticket, item.places] = [0, {}];
+  if (item.tagged.length) remember(item);
+  else forget(item.key);
   await keep(item).catch(() => {});
 }
 
@@ -234,6 +208,11 @@ function drawNow() {
   sum(shown);
 }
 
+function namedAgain(row) {
+  const tags = tagsOf(row.key);
+  return tags.length ? `${row.name} with its image for ${tags.join(", ")}` : row.name;
+}
+
 const isWanted = (row) => row.state === "wanted" && !row.item;
 const canRetry = (row) => (row.item && row.item.state === "failed here") || ["failed", "timeout"].includes(row.state);
 
@@ -249,7 +228,7 @@ function sum(shown) {
   $("clear").hidden = !shown.some((row) => ["success", "failed", "timeout"].includes(row.state));
   const wanted = shown.filter(isWanted);
   $("again").hidden = !wanted.length;
-  $("again-names").textContent = wanted.slice(0, 5).map((row) => row.name).join(", ") + (wanted.length > 5 ? ` and ${wanted.length - 5} more` : "");
+  $("again-names").textContent = wanted.slice(0, 5).map(namedAgain).join(", ") + (wanted.length > 5 ? ` and ${wanted.length - 5} more` : "");
   $("again-folder").hidden = !wanted.some((row) => row.files > 1);
   $("again-files").hidden = !wanted.some((row) => row.files === 1);
 }
@@ -353,17 +332,22 @@ async function take(files) {
 function add(found, service) {
   const series = form.elements.series ? form.elements.series.value : "";
   const tagged = found.asItIs ? [] : taggedFor(service);
-  const about = [...found.files, ...tagged.map(([, file]) => file)].map((file) => [pathOf(file), file.size, file.lastModified]);
-  const base = hash(JSON.stringify([service, series, replaced, about]));
+  const base = keyOf(service, series, replaced, found.files, tagged);
   let key = base;
   for (let n = 2; isSentAlready(key); n += 1) key = `${base}-${n}`;
   const row = listed.find((each) => each.key === key);
+  const item = itemOf(found, tagged, { key, service, series, ticket: row ? row.ticket : 0 });
+  if (tagged.length) remember(item);
+}
+
+function itemOf(found, tagged, more) {
   const item = {
-    ...found, key, service, series, ticket: row ? row.ticket : 0, places: {}, moved: new Map(), sentBytes: 0, sentFiles: 0,
-    bytes: found.files.reduce((all, file) => all + file.size, 0), parts: partsOf(found, tagged, base), state: "waiting", sentence: "",
+    ...found, ...more, tagged, places: {}, moved: new Map(), sentBytes: 0, sentFiles: 0, state: "waiting", sentence: "",
+    bytes: found.files.reduce((all, file) => all + file.size, 0), parts: partsOf(found, tagged, more.key.replace(/-\d+$/, "")),
   };
   item.uploadBytes = item.parts.reduce((all, part) => all + part.blob.size, 0);
-  local.set(key, item);
+  local.set(item.key, item);
+  return item;
 }
 
 // The same files again are another case, unless they are those that an earlier visit did not send to their end.
@@ -433,7 +417,9 @@ function start() {
     $(input).addEventListener("change", () => guarded(() => takeAgain([...$(input).files])));
   }
   $("again-drop").addEventListener("click", () => guarded(async () => {
-    await post("/api/batch/remove", { keys: JSON.stringify(rows().filter(isWanted).map((row) => row.key)) });
+    const keys = rows().filter(isWanted).map((row) => row.key);
+    await post("/api/batch/remove", { keys: JSON.stringify(keys) });
+    keys.forEach(forget);
     await look();
   }));
   window.addEventListener("beforeunload", (event) => {
@@ -445,25 +431,15 @@ function start() {
 
 // Files of an earlier visit, for the services that they were chosen for then.
 async function takeAgain(files) {
-  const wanted = rows().filter(isWanted);
   const { cases } = await grouped(files);
-  let found = 0;
-  for (const each of cases) {
-    for (const service of new Set(wanted.map((row) => row.service))) {
-      for (const series of ["", "each", "ask"]) {
-        const about = each.files.map((file) => [pathOf(file), file.size, file.lastModified]);
-        const key = hash(JSON.stringify([service, series, 0, about]));
-        if (!wanted.some((row) => row.key === key)) continue;
-        const row = wanted.find((one) => one.key === key);
-        const item = { ...each, key, service, series, ticket: row.ticket, places: {}, moved: new Map(), sentBytes: 0, sentFiles: 0,
-          bytes: row.size_bytes, parts: partsOf(each, [], key), state: "waiting", sentence: "", isKept: true };
-        item.uploadBytes = item.parts.reduce((all, part) => all + part.blob.size, 0);
-        local.set(key, item);
-        found += 1;
-      }
-    }
+  again.add(cases, files);
+  const found = again.matches(rows().filter(isWanted));
+  for (const { row, found: each, series, tagged } of found) {
+    itemOf(each, tagged, { key: row.key, service: row.service, series, ticket: row.ticket, isKept: true });
   }
-  notify(found ? "" : "None of these files is one of those that are wanted, or it has changed since.");
+  const isTagged = rows().filter(isWanted).some((row) => tagsOf(row.key).length);
+  const more = isTagged ? " An image with others for its tags goes when all of them were chosen." : "";
+  notify(found.length ? "" : `None of these files is all of a case that is wanted, or it has changed since.${more}`);
   draw();
   work();
 }
