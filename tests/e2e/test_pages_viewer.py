@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """The viewer of a ticket's image and segmentation, in a browser, held against SimpleITK."""
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,17 @@ VALUE = 700
 LABEL = 300
 TURN = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 TILT = (1.0, 0.0, 0.0, 0.0, 0.8, -0.6, 0.0, 0.6, 0.8)
+PREVIEW = """async (index) => {
+  const { drawPreview } = await import("/static/viewer/preview.js");
+  const { readVolume } = await import("/static/viewer/volumes.js");
+  const canvas = document.createElement("canvas");
+  canvas.id = "preview";
+  document.querySelector(".stage").append(canvas);
+  drawPreview(canvas, await readVolume((await fetch(document.getElementById("viewer").dataset.image)).body), index);
+  canvas.remove();
+  return canvas.toDataURL();
+}"""
+"""The first picture, which is drawn before NiiVue has taken the image in."""
 PICTURE = "Three planes with the outlines of the labels"
 GRIDS = {
     "oblique nifti": (TURN, "nii.gz", "nii.gz"),
@@ -98,6 +110,13 @@ def pixels(page: Page, folder: Path) -> npt.NDArray[np.float64]:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[8:-8, 8:-8, :3].astype(float)
 
 
+def preview_pixels(address: str, folder: Path) -> npt.NDArray[np.float64]:
+    """As ``pixels``, of a picture in a data URL."""
+    path = folder / "preview.png"
+    path.write_bytes(base64.b64decode(address.partition(",")[2]))
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[8:-8, 8:-8, :3].astype(float)
+
+
 def middle(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     assert mask.sum() > 20
     return np.asarray(np.argwhere(mask).mean(axis=0))
@@ -118,6 +137,11 @@ def test_a_marked_voxel_is_shown_where_simpleitk_says_in_all_grids_and_formats(
         assert (voxel, rest) == (list(MARKED), f"value {VALUE}, <b>cube</b>"), grid
         assert shown == pytest.approx(lps, abs=0.06), grid
 
+        page.get_by_role("button", name="None").click()
+        shown_at = _corners(pixels(page, tmp_path))
+        preview = preview_pixels(page.evaluate(PREVIEW, list(MARKED)), tmp_path)
+        assert np.abs(shown_at - _corners(preview)).max() <= 3, grid
+        page.get_by_role("button", name="All", exact=True).click()
         page.get_by_label("Axial").check()
         page.get_by_label("Opacity of the labels").fill("100")
         both = pixels(page, tmp_path)
@@ -132,6 +156,12 @@ def test_a_marked_voxel_is_shown_where_simpleitk_says_in_all_grids_and_formats(
         _require_sides(bright, image.shape, grid)
 
     assert [text for text in complaints if text] == []
+
+
+def _corners(shown: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The first and the last row and column of the bright cube in the three planes; the cursor covers its middle."""
+    bright = np.argwhere(shown.min(axis=2) > 200)
+    return np.array([bright.min(axis=0), bright.max(axis=0)])
 
 
 def _require_sides(bright: npt.NDArray[np.float64], shape: tuple[int, ...], grid: str) -> None:

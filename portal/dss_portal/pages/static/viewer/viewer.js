@@ -1,9 +1,11 @@
 // The viewer of a ticket: reads its image and segmentation (volumes.js) and lets NiiVue draw them.
+import { drawPreview } from "./preview.js";
 import { Unreadable, apartMm, readVolume, toIndex, toMm } from "./volumes.js";
 
 const PRESETS_HU = [["Lung", -600, 1500], ["Soft tissue", 40, 400], ["Bone", 400, 1800], ["Brain", 40, 80]];
 const MOST_VOXELS = 1 << 30; // in a browser's memory
 const SLOW_MS = 150; // a picture that takes longer follows a slider only when that is let go
+const HIDDEN_MS = 250;
 const DATATYPES = new Map([[Uint8Array, 2], [Int16Array, 4], [Float32Array, 16], [Uint16Array, 512]]);
 const BACKGROUND = 0, RENDERED = 4;
 
@@ -370,6 +372,10 @@ async function start() {
   image = await named(waiting, viewer.dataset.name);
   performance.mark("image is read");
   requireRoom(image);
+  drawPreview(element("preview"), image, centre());
+  say("viewer-progress", "The views are being prepared.");
+  await painted();
+  performance.mark("first picture");
   image.drawn = drawable(image, shownNumbers(image), "gray");
   performance.mark("image is measured");
   prepareWindow();
@@ -379,10 +385,17 @@ async function start() {
   listen();
   element("viewer-picture")?.remove();
   view.gl.finish();
+  element("preview").remove();
   performance.mark("image is shown");
   if (image.frames > 1) say("viewer-caution", `The image has ${image.frames} time points; the first is shown.`);
   if (element("segmentation").value) await attempt(showSegmentation);
 }
+
+// A page that is not in view paints nothing, and is not waited for.
+const painted = () => Promise.race([
+  new Promise((go) => requestAnimationFrame(() => setTimeout(go))),
+  new Promise((go) => setTimeout(go, HIDDEN_MS)),
+]);
 
 // NiiVue computes gradients of the whole image at each change of the window, for a lighting that is not used here.
 // One pixel of each slice is enough to keep its textures complete; all would take seconds on a machine without a GPU.
