@@ -72,8 +72,8 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
 
 
 def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None) -> App:
-    """The ASGI application that a server runs: it normalises paths, answers polls and small writes, and passes all other
-    requests to ``app``.
+    """The ASGI application that a server runs.  It normalises paths, answers polls and small writes, and passes all
+    other requests to ``app``.
 
     A test may pass another ASGI application as ``framework`` in place of ``app``, and another ``feed`` than the
     portal's.
@@ -81,13 +81,13 @@ def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None
     components = context.components_of(app)
     settings = components.settings
     behind = framework or app
-    if settings.test_mode == "off":  # else everybody is somebody without a cookie
+    if settings.test_mode == "off":  # in test mode, requests without a cookie have a user, too
         behind = _before(app, components, behind, feed or components.feed)
     return asgi.NormalisedPaths(behind, settings.public_prefix)
 
 
 def _before(app: Quart, components: Components, behind: App, feed: Feed) -> Polls:
-    """The layers before the framework: polls, and behind them small writes."""
+    """The layers in front of ``behind``: first polls, then small writes."""
     (auth,) = app.extensions["QUART_AUTH"]
     callers = Callers(auth.cookie_name, lambda signed: auth.load_token(signed, app))
     return Polls(
@@ -101,7 +101,9 @@ def _before(app: Quart, components: Components, behind: App, feed: Feed) -> Poll
 
 
 def writes_before(components: Components, behind: App, feed: Feed, callers: Callers) -> Writes:
-    """The layer that answers small writes; the feed invalidates ``callers`` only if polls follow it, too."""
+    """The layer that answers small writes.  ``feed`` keeps ``callers`` up to date only if a ``Polls`` with the same
+    callers follows it.
+    """
     acting = Acting(
         datastore=components.datastore,
         settings=components.settings,

@@ -15,7 +15,9 @@ class TaskEnded(RuntimeError):
 
 
 class Background:
-    """Runs tasks until ``end``, and restarts a task after a backoff if it ends with an error or too early."""
+    """Runs background tasks until ``end``.  A task that ends with an error or too early is started again after a
+    backoff.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -23,8 +25,8 @@ class Background:
         self._ending = False
 
     def begin(self, name: str, work: Work, *, returns: bool = False) -> asyncio.Task[None]:
-        """Start and supervise a task.  ``returns``: the task is done when ``work`` returns; otherwise ``work`` should
-        run until ``end``.
+        """Start and supervise a task.  With ``returns``, the task is done when ``work`` returns; otherwise ``work``
+        should run until ``end``.
         """
         health = Health(name=name)
         self._supervised.append(health)
@@ -38,7 +40,9 @@ class Background:
         return [sentence for health in self._supervised if (sentence := health.problem())]
 
     async def end(self) -> None:
-        """Cancel the tasks repeatedly until all have ended: asyncio.wait_for of Python 3.11 can lose a cancellation."""
+        """Cancel the tasks and wait until all have ended.  Cancels repeatedly, because asyncio.wait_for of Python
+        3.11 can lose a cancellation.
+        """
         self._ending = True
         left = set(self._tasks)
         while left:

@@ -1,4 +1,4 @@
-"""Work on many items: an error in one item does not stop the others or roll them back."""
+"""Applies an action to many items, so that an error in one item neither stops the others nor undoes them."""
 
 import logging
 import time
@@ -26,9 +26,10 @@ _said_s: dict[tuple[str, str], float] = {}
 
 
 async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
-    """Call ``act`` for each item and return the sum of its results.  An error is logged, and the item is skipped.
+    """Call ``act`` for each item and return the sum of its results.  If it raises, the error is logged and the item
+    is skipped.
 
-    Raises the error if every item would fail: database or datastore unavailable, schema out of date, or disk full.
+    Raises an error that every item would have: database or datastore unavailable, schema out of date, or disk full.
     """
     total = 0
     for item in items:
@@ -42,7 +43,7 @@ async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]
 
 
 async def uncounted(work: Callable[[], Awaitable[object]]) -> int:
-    """Run ``work`` and return 0, for use with ``each``."""
+    """Run ``work`` and return 0, so that it can be used with ``each``."""
     await work()
     return 0
 
@@ -62,7 +63,7 @@ def _say(what: str, item: object, error: Exception) -> None:
     now_s = time.monotonic()
     for key in [key for key, at_s in _said_s.items() if at_s + SAY_AGAIN_S < now_s]:
         del _said_s[key]
-    # A function's repr contains its address, which differs in each round.
+    # Not its repr, which contains a memory address and so differs in each round.
     named = getattr(item, "__qualname__", None) or repr(item)
     if (what, named) not in _said_s:
         _said_s[what, named] = now_s

@@ -1,8 +1,8 @@
 """The datastore in a bucket of an S3 server.
 
-The keys are the paths that the files have on a shared folder.  A file is received and scrubbed in the portal's scratch
-folder, sent under a temporary key, and becomes visible by a copy that the server makes while the ticket's row is locked.
-More than 300 lines: it implements each method of ``Datastore``.
+The keys are the paths that the files have on a shared folder.  A file is received and scrubbed in the portal's
+scratch folder, sent under a temporary key, and becomes visible by a copy that the server makes while the ticket's row
+is locked.  More than 300 lines: it implements each method of ``Datastore``.
 """
 
 import asyncio
@@ -51,7 +51,9 @@ _BEGUN = "begun"
 
 
 class BucketDatastore(Datastore):
-    """The portal's access to the files of tickets in ``bucket``.  Methods raise OSError (ENODEV) while it is away."""
+    """The portal's access to the files of tickets in ``bucket``.  Methods raise OSError (ENODEV) while the S3 server
+    is not available.
+    """
 
     def __init__(
         self,
@@ -77,7 +79,9 @@ class BucketDatastore(Datastore):
         return path.relative_to(self._own(path)).as_posix()
 
     def _own(self, temporary: Path) -> Path:
-        """The folder that a temporary file has for itself, so that no folders of tickets pile up here."""
+        """The folder in the scratch folder that only this temporary file uses.  It is removed with the file, so that
+        no empty folders of tickets remain.
+        """
         return self._root / temporary.relative_to(self._root).parts[0]
 
     async def problem(self) -> str:
@@ -90,7 +94,7 @@ class BucketDatastore(Datastore):
         return await super()._receive(temporary.parent, data)
 
     def room_bytes(self) -> tuple[int, int]:
-        """Raises OSError: a bucket has no size."""
+        """Raises OSError, because a bucket has no size."""
         raise away()
 
     async def prepare(self) -> None:
@@ -118,7 +122,9 @@ class BucketDatastore(Datastore):
         block: bytes,
         folder: UploadFolder = "input",
     ) -> None:
-        """Store ``block`` as an object of its own, which no other request replaces with one of another size."""
+        """Store ``block`` as an object of its own.  A request with another block of the same offset does not replace
+        it unless the sizes are equal.
+        """
         below = _parts_below(ticket_id, part, folder)
         if await self._on_bucket(self._bucket.find, below + _BEGUN) is None:
             raise FileNotFoundError(part)
@@ -180,7 +186,9 @@ class BucketDatastore(Datastore):
         return target, found.size_bytes
 
     async def take_read(self, ticket_id: int, folder: str, name: str) -> tuple[Path, int]:
-        """Like the folder's, but only a workspace is fetched, because it is to be scrubbed."""
+        """As in Datastore.  Only a workspace is fetched, because it must be scrubbed; other files are copied within
+        the server.
+        """
         source, target = f"{folder}/{name}", self._temporary(layout.area_dir(ticket_id, "input"))
 
         def fetch() -> int:
@@ -215,7 +223,7 @@ class BucketDatastore(Datastore):
             await to_its_end(self._on_bucket(put))
 
     async def keep(self, temporary: Path, name: str) -> None:
-        """Let the server copy the file to ``name``; one that was not sent before is sent now."""
+        """Let the server copy the sent file to ``name``.  A file that was not sent yet is sent first."""
         target = self._key(temporary.with_name(name))
         if temporary not in self._sent:
             await self.send(temporary)
@@ -223,14 +231,14 @@ class BucketDatastore(Datastore):
         self.discard(temporary)
 
     def discard(self, temporary: Path) -> None:
-        """Remove the file here at once, and at the server soon."""
+        """Remove the temporary file: at once in the scratch folder, and soon on the server."""
         shutil.rmtree(self._own(temporary), ignore_errors=True)
         if temporary in self._sent:
             self._sent.remove(temporary)
             self._threads.submit(self._remove_quietly, self._key(temporary))
 
     def _remove_quietly(self, key: str) -> None:
-        with suppress(OSError):  # removed with what the ticket leaves
+        with suppress(OSError):  # ``remove_scraps`` removes it later
             self._bucket.remove(key)
 
     @asynccontextmanager
@@ -305,7 +313,9 @@ class BucketDatastore(Datastore):
         await self._removed_below(f"{layout.area_dir(ticket_id, 'results')}/")
 
     async def _removed_below(self, below: str) -> None:
-        """As on a folder, what cannot be removed now is left to the next round of cleaning."""
+        """Remove all files below the key ``below``.  As for a folder, files that cannot be removed now are left for
+        the next cleaning.
+        """
         try:
             await self._on_bucket(self._bucket.remove_below, below)
         except OSError as error:
@@ -320,7 +330,7 @@ class BucketDatastore(Datastore):
             for key in self._scrap_keys(ticket_id, shown):
                 self._bucket.remove(key)
 
-        with suppress(OSError):  # found again in the next round
+        with suppress(OSError):  # the next round tries again
             await self._on_bucket(remove)
 
     def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
@@ -331,7 +341,7 @@ class BucketDatastore(Datastore):
         return self._has_left(ticket_id, lambda: any(self._bucket.has(f"{f}/") for f in folders))
 
     def _has_left(self, ticket_id: int, look: Callable[[], bool]) -> bool:
-        """The answer of ``look``; False if it was that within ``checked_s``."""
+        """The result of ``look``; without calling it, False if its result was False less than ``checked_s`` ago."""
         now_s = time.monotonic()
         if now_s - self._clean.get(ticket_id, -self._checked_s) < self._checked_s:
             return False
@@ -352,7 +362,7 @@ class BucketDatastore(Datastore):
 
 
 def _parts_below(ticket_id: int, part: str, folder: UploadFolder) -> str:
-    """What the keys of a part's pieces begin with."""
+    """The prefix of the keys of a part's pieces."""
     return f"{upload_dir(ticket_id, folder)}/.{part}.part/"
 
 

@@ -1,4 +1,4 @@
-"""Measures when the certificates of the portal's public address and of the broker expire."""
+"""Measures when the certificates of the portal's public address and of the broker will expire."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ _PORTS = {"https": 443, "amqps": 5671}
 
 
 async def watch(**addresses: str) -> None:
-    """Every LOOK_S, until cancelled, measure the expiry of the certificates at those ``addresses`` that use TLS."""
+    """Measure the expiry of the certificates of those ``addresses`` that use TLS, every LOOK_S until cancelled."""
     servers = {name: urlsplit(address) for name, address in addresses.items()}
     while True:
         for name, url in servers.items():
@@ -28,7 +28,7 @@ async def watch(**addresses: str) -> None:
 
 
 def _look(name: str, host: str, port: int) -> None:
-    """Set the gauge; if the server does not answer, the last value stays."""
+    """Set the gauge ``name``.  If the server does not answer, the last value stays."""
     try:
         expiry_s = expires_at(host, port)
     except (OSError, ValueError) as error:
@@ -38,6 +38,6 @@ def _look(name: str, host: str, port: int) -> None:
 
 
 def expires_at(host: str, port: int) -> float:
-    """Expiry as Unix time, of an untrusted or expired certificate too.  Raises OSError."""
+    """Expiry of the server's certificate as Unix time, even if it is not trusted or has expired.  Raises OSError."""
     pem = ssl.get_server_certificate((host, port), timeout=TIMEOUT_S)
     return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc.timestamp()

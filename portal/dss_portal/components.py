@@ -1,4 +1,4 @@
-"""The components of one portal, besides its routes."""
+"""The components of one portal process, without its routes."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -23,7 +23,7 @@ from dss_portal.together import Together
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """The objects that one portal consists of.  ``openid`` is None unless the settings name an issuer."""
+    """The components of one portal process.  ``openid`` is None unless the settings name an issuer."""
 
     settings: Settings
     broker: Broker
@@ -41,7 +41,7 @@ class Components:
 
     @classmethod
     def build(cls, settings: Settings, broker: Broker) -> Self:
-        """Build the components from the settings, without connecting to anything."""
+        """Make the components from the settings.  Nothing is connected yet."""
         feed = Feed(settings.database_url.get_secret_value())
         return cls(
             settings=settings,

@@ -21,8 +21,8 @@ RETRY_S = 1.0
 
 
 async def listen(broker: Broker, listener: Listener) -> None:
-    """Subscribe to the portal's queues as soon as the broker is connected.  Returns when it has, or when the broker is
-    closed.
+    """Subscribe to the portal's queues as soon as the broker is connected.  Returns once subscribed, or when the
+    broker is closed.
     """
     loop = asyncio.get_running_loop()
     handlers = {
@@ -35,16 +35,18 @@ async def listen(broker: Broker, listener: Listener) -> None:
         for subscription, handler in handlers.items()
     )
     try:
-        await asyncio.gather(*begun)  # together, since one queue may be refused
+        await asyncio.gather(
+            *begun
+        )  # at the same time, because the broker may refuse one queue for long
     except BrokerClosed:
         return
 
 
 def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
-    """A broker's handler that runs ``handler`` on ``loop`` and waits for it."""
+    """A handler for the broker's threads that runs ``handler`` on ``loop`` and waits for it."""
 
     async def patient(delivery: Delivery) -> None:
-        # Waiting here instead of retrying through the broker keeps the events in order.
+        # Wait here, because a retry through the broker would change the order of the events.
         waited = False
         while True:
             try:

@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class Mark(Enum):
-    """A marker among the received pieces of a file."""
+    """A marker among the pieces of a file that is being received."""
 
     AGAIN = "another file follows, and counts instead"
 
@@ -60,8 +60,8 @@ SMALL_BYTES = 2 * BLOCK_BYTES
 class Datastore:
     """The portal's access to the files of tickets.  No other module of the portal makes a path from a ticket number.
 
-    Methods that read or write files raise OSError (ENODEV) while the volume is not mounted.  Otherwise all files would
-    seem to be missing, and new files would be written below the mount point and lost.
+    Methods that read or write files raise OSError (ENODEV) while the volume is not mounted.  Without that check all
+    files would seem to be missing, and new files would be lost below the mount point.
     """
 
     def __init__(self, root: Path, max_file_bytes: int) -> None:
@@ -73,14 +73,16 @@ class Datastore:
         return await asyncio.to_thread(FolderDatastore(self._root).problem)
 
     async def _on_disk(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``act`` in a thread, since a network file system may be slow.  OSError (ENODEV) if it is not mounted."""
+        """Run ``act`` in a thread, because a network file system may be slow.  Raises OSError (ENODEV) if the volume
+        is not mounted.
+        """
 
         def guarded() -> T:
             self._require()
             try:
                 return act(*args, **kwargs)
             except OSError:
-                self._require()  # it has gone meanwhile
+                self._require()  # the volume may be gone by now
                 raise
 
         return await asyncio.to_thread(guarded)
@@ -101,7 +103,7 @@ class Datastore:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
     async def file(self, ticket_id: int, area: Area, name: str) -> StoredFile:
-        """A file; ``name`` must have passed ``flat_name``."""
+        """The file ``name`` of an area.  ``name`` must be a result of ``flat_name``."""
         await asyncio.to_thread(self._require)
         return self._root / layout.area_dir(ticket_id, area) / name
 
@@ -114,8 +116,8 @@ class Datastore:
     ) -> tuple[Path, int]:
         """Write ``data`` to a temporary file in the area, fsync it, and return its path and size.
 
-        Raises Refused if the file is too large or if the disk is full.  ``keep`` makes the file
-        visible, ``discard`` removes it; after an error it is already gone.
+        Raises Refused if the file is too large or the disk is full.  ``keep`` makes the file visible, ``discard``
+        removes it; after an error it is already removed.
         """
         return await self._receive(self._root / layout.area_dir(ticket_id, area), data)
 
@@ -129,7 +131,9 @@ class Datastore:
             raise
 
     async def _store(self, temporary: Path, data: AsyncIterator[Piece]) -> int:
-        """Write the file and fsync it; returns its size.  A small file needs only one call of the disk's threads."""
+        """Write the file, fsync it and return its size.  A small file takes only one call in the threads for disk
+        work.
+        """
         begun, is_whole = await _gathered(data, min(SMALL_BYTES, self._max_file_bytes))
         if is_whole:
             return await to_its_end(self._on_disk(_write_at_once, temporary, begun))
@@ -139,9 +143,8 @@ class Datastore:
     async def begin_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
     ) -> None:
-        """Create the empty file of a resumable upload, where ``keep`` expects it.
-
-        Raises Refused if the disk has no room for ``size_bytes``.
+        """Make the empty file of a resumable upload, at the path where ``keep`` expects it.  Raises Refused if the
+        disk has no room for ``size_bytes``.
         """
         path = self._part(ticket_id, part, folder)
 
@@ -176,11 +179,10 @@ class Datastore:
     async def twin_of_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
     ) -> Path:
-        """A temporary file, as ``receive`` makes it, with the content of the part; the part itself stays until it is
-        removed.
+        """Copy the part to a temporary file like that of ``receive``, and return its path.  The part stays until it
+        is removed, so a portal that is killed while it stores the file can repeat this.
 
-        So a portal that is killed while it stores the file can repeat this.  Raises FileNotFoundError, also if the part
-        has another size.
+        Raises FileNotFoundError, also if the part has another size.
         """
         path = self._part(ticket_id, part, folder)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -197,8 +199,8 @@ class Datastore:
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
         """Remove facts about the sender's machine from a received file, and return its new size.
 
-        A cancelled caller waits for the thread, which could otherwise make the file again after it is discarded; so do
-        callers of ``receive`` and ``twin_of_part``.
+        A cancelled caller waits for the thread, because the thread could make the file again after it is discarded.
+        The same applies to ``receive`` and ``twin_of_part``.
         """
         return await to_its_end(scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}"))
 
@@ -209,17 +211,18 @@ class Datastore:
         return await self._receive(self._root / layout.attachments_dir(ticket_id), data)
 
     async def take_attached(self, ticket_id: int, claim_id: str, name: str) -> tuple[Path, int]:
-        """Like ``receive_attachment``, but copy a file that the dispatcher of the claim has written.
-
-        Raises FileNotFoundError if there is no such plain file.
+        """Copy a file that the claim's dispatcher has written to a temporary file, as ``receive_attachment`` makes
+        it.  Raises FileNotFoundError if there is no such plain file.
         """
         source = self._root / layout.attached_dir(ticket_id, claim_id) / name
         target = self._root / layout.attachments_dir(ticket_id) / f".{uuid.uuid4().hex}.part"
         return target, await self._on_disk(_copy, source, target)
 
     async def take_read(self, ticket_id: int, folder: str, name: str) -> tuple[Path, int]:
-        """A temporary file in the ticket's input, as ``receive`` makes it, with the content of a file that another
-        program has read into ``folder``.  Raises FileNotFoundError.
+        """A temporary file in the ticket's input, like that of ``receive``, with the content of the file ``name``
+        that an upload reader wrote to ``folder``.
+
+        Raises FileNotFoundError.
         """
         source = self._root / folder / name
         target = self._root / layout.area_dir(ticket_id, "input") / f".{uuid.uuid4().hex}.part"
@@ -240,20 +243,21 @@ class Datastore:
             await asyncio.to_thread((folder / name).unlink, missing_ok=True)
 
     async def remove_read(self, folder: str) -> None:
-        """Delete what was read from an upload."""
+        """Delete the files that an upload reader wrote to ``folder``."""
         await asyncio.to_thread(shutil.rmtree, self._root / folder, ignore_errors=True)
 
     @asynccontextmanager
     async def changing(self, ticket_id: int, area: Area, name: str) -> AsyncIterator[Path]:
-        """A context in which the caller may change the file at the path, within a transaction that locks the ticket.
-
-        Raises FileNotFoundError.
+        """A context with the path of a file that the caller may change there, within a transaction that locks the
+        ticket.  Raises FileNotFoundError.
         """
         await asyncio.to_thread(self._require)
         yield self._root / layout.area_dir(ticket_id, area) / name
 
     async def send(self, temporary: Path) -> None:
-        """Bring a received file to where ``keep`` finds it.  It may take long, so no transaction waits for it."""
+        """Send a received file to the server, if there is one, so that ``keep`` finds it.  Call it outside
+        transactions, because it may take long.
+        """
 
     async def keep(self, temporary: Path, name: str) -> None:
         """Rename a received file to ``name``, replacing a file of that name."""
@@ -263,7 +267,7 @@ class Datastore:
         temporary.unlink(missing_ok=True)
 
     async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
-        """Stamps of the files ``names`` of an area.  Raises Refused if one is missing."""
+        """Stamps of the files ``names`` of an area, which change with the files.  Raises Refused if one is missing."""
         folder = self._root / layout.area_dir(ticket_id, area)
         try:
             return await self._on_disk(lambda: {name: _stamp(folder / name) for name in names})
@@ -277,7 +281,7 @@ class Datastore:
         names_and_sizes: Iterable[tuple[str, int]],
         staged_dir: str = "",  # noqa: ARG002 - on a folder, the attempts of a claim share one
     ) -> None:
-        """Move the staged files of a claim, which lie in ``staged_dir``, to the ticket's results.  Idempotent.
+        """Move the staged files of a claim from ``staged_dir`` to the ticket's results.  Idempotent.
 
         Raises FileNotFoundError if a file is neither staged nor published, or has another size.
         """
@@ -294,10 +298,10 @@ class Datastore:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def remove_abandoned(self) -> None:
-        """Remove what programs that were killed have begun to send, and that no listing of files shows."""
+        """Remove incomplete files of killed programs that no listing of files shows."""
 
     async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
-        """Delete the files of an ended ticket that are not in ``shown``, the files that clients see.
+        """Delete the files of an ended ticket that are not in ``shown``, the files that clients can see.
 
         These are working files of claims, interrupted uploads, and files of transactions that were rolled back.
         """
@@ -348,13 +352,13 @@ def flat_name(sent: str) -> str:
 
 
 def content_of(file: StoredFile) -> bytes:
-    """The whole file, which must be small.  Raises FileNotFoundError."""
+    """The content of a small file.  Raises FileNotFoundError."""
     with file.open("rb") as opened:
         return opened.read()
 
 
 def workspace_in(file: StoredFile) -> Folder:
-    """Raises WorkspaceInvalid or FileNotFoundError."""
+    """Parse the workspace in ``file``.  Raises WorkspaceInvalid or FileNotFoundError."""
     with file.open("rb") as opened:
         return parse(opened.read(MAX_BYTES + 1))
 
@@ -411,7 +415,9 @@ async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> in
 async def _gathered(
     data: AsyncIterator[Piece], most_bytes: int
 ) -> tuple[list[bytes | memoryview], bool]:
-    """The first pieces of a file, a little more than ``most_bytes`` at most; True if they are the whole file."""
+    """The first pieces of a file, with a little more than ``most_bytes`` at most, and True if they are the complete
+    file.
+    """
     pieces: list[bytes | memoryview] = []
     size_bytes = 0
     async for piece in data:
@@ -440,7 +446,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write_at_once(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
-    """Write the pieces and fsync the file and new folders; returns the size."""
+    """Write the pieces, fsync the file and new folders, and return the size."""
     changed = volume.make_folder(path.parent)
     size_bytes = write_new(path, pieces)
     _sync_all(changed)
@@ -453,9 +459,9 @@ def _sync_all(paths: Iterable[Path]) -> None:
 
 
 def _copy(source: Path, target: Path) -> int:
-    """Copy a file, with fsync, and return the size of the copy.  After an error the copy is removed.
+    """Copy a file, fsync the copy, and return its size.  After an error the copy is removed.
 
-    Raises FileNotFoundError for a link, which could lead to another patient's file.
+    Raises FileNotFoundError for a link, because it could lead to another patient's file.
     """
     if source.is_symlink() or not source.is_file():
         raise FileNotFoundError(source.name)
@@ -481,14 +487,14 @@ def _sha256(path: Path) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
-    with path.open("rb") as file:  # a network file system looks again when a file is opened
+    with path.open("rb") as file:  # opening makes a network file system update its cache
         found = os.fstat(file.fileno())
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _publish(staged: Path, results: Path, expected: list[tuple[str, int]]) -> None:
     if staged.is_dir():
-        if results.is_dir():  # of an earlier attempt
+        if results.is_dir():  # left by an earlier attempt
             shutil.rmtree(results)
         put_in_place(staged, results)
     for name, size_bytes in expected:

@@ -6,7 +6,9 @@ from dss_portal.settings import Settings
 
 
 def datastore_of(settings: Settings) -> Datastore:
-    """Raises ValueError with a sentence if its scratch folder cannot be written, or boto3 is not installed."""
+    """The datastore that the settings choose.  Raises ValueError with a sentence if its scratch folder cannot be
+    written, or boto3 is not installed.
+    """
     if settings.datastore is not None:
         return Datastore(settings.datastore, settings.max_upload_bytes)
     return BucketDatastore(*settings.s3_parts(), settings.max_upload_bytes)

@@ -8,7 +8,9 @@ from dss_portal.refusals import Refused
 
 
 def decoded(body: bytes) -> dict[str, str]:
-    """The fields of a URL-encoded form or query; the last of several with one name.  Raises Refused unless it is text."""
+    """The fields of a URL-encoded form or query; of several with one name, the last.  Raises Refused unless it is
+    text.
+    """
     try:
         fields = dict(parse_qsl(text(body), keep_blank_values=True, errors="strict"))
     except ValueError as error:
@@ -19,7 +21,7 @@ def decoded(body: bytes) -> dict[str, str]:
 
 
 def text(value: bytes) -> str:
-    """Raises Refused for bytes that are not UTF-8, or that no text of the database may hold."""
+    """``value`` as text.  Raises Refused if it is not UTF-8, or if it contains NUL, which the database cannot store."""
     try:
         found = value.decode()
     except UnicodeDecodeError as error:
@@ -36,7 +38,7 @@ def of(form: Mapping[str, str], name: str) -> str:
 
 
 def fraction(form: Mapping[str, str], name: str) -> float:
-    """A number from 0 to 1.  Raises Refused if it is none."""
+    """The field ``name`` as a number from 0 to 1.  Raises Refused if it is none."""
     given = of(form, name)
     try:
         value = float(given)

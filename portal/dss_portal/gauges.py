@@ -1,4 +1,4 @@
-"""Gauges of tickets, outbox and disk, set at regular intervals."""
+"""Sets the gauges of tickets, outbox and disk at regular intervals."""
 
 import asyncio
 import logging
@@ -64,10 +64,9 @@ async def _look_at_notifications() -> None:
 
 
 async def _look_at_tickets() -> None:
-    """Set the number of tickets of every service in every state but deleted, 0 included, and the age of its longest
-    wait.
+    """Set the number of tickets of every service in every state except deleted, and the age of its longest wait.
 
-    A gauge that is not set again would keep its old number, and an alert on it would not end.
+    Zeros are set as well: a gauge that is not set keeps its old number, and an alert on it would not end.
     """
     counts, since = await _counts(), await _waiting_since()
     offered = await Service.filter(current=True).values_list("name", flat=True)
@@ -102,7 +101,7 @@ GROUP BY service.name
 
 
 async def _waiting_since() -> dict[str, datetime]:
-    """By service name: the time from which its longest-waiting ticket waits for its current attempt."""
+    """By service name: the time since which its longest-waiting ticket waits for its current attempt."""
     rows = await get_connection("default").execute_query_dict(_WAITING_SINCE)
     return {str(row["name"]): row["since"] for row in rows}
 
@@ -110,7 +109,7 @@ async def _waiting_since() -> dict[str, datetime]:
 def _look_at_disk(datastore: Datastore) -> None:
     try:
         total_bytes, free_bytes = datastore.room_bytes()
-    except OSError:  # told by /readyz and the log already; the last numbers are not today's
+    except OSError:  # /readyz and the log report it; the old values are removed
         metrics.DATASTORE_BYTES.clear()
         return
     metrics.DATASTORE_BYTES.labels("total").set(total_bytes)

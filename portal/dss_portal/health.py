@@ -16,7 +16,9 @@ async def alive() -> Response:
 
 @blueprint.get("/readyz")
 async def ready() -> Response:
-    """Respond 200 ``ok``, or 503 with a line for each problem; then a line for each service that no program serves."""
+    """Respond 200 ``ok``, or 503 with a line for each problem; then with a line for each service that no program
+    serves.
+    """
     found = await readiness.missing(components())
     lines = [*(found or ["ok"]), *await readiness.unserved()]
     return plain("\n".join(lines), 503 if found else 200)

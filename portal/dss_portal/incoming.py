@@ -8,11 +8,11 @@ from dss_portal.datastore import Piece
 
 @dataclass(kw_only=True)
 class Incoming:
-    """A file that is being uploaded.
+    """A file that a client is uploading.  ``data`` must be read to its end, which also checks the rest of the form
+    and fills ``fields``.
 
-    ``data`` must be read to its end; this also checks the rest of the form, and fills ``fields``.  If the form has a
-    second file of that name, it replaces the first, and ``name`` changes with it.  ``expected_bytes`` is the announced
-    size, including the form around the file; 0 if none was announced.
+    If the form has a second file, it replaces the first, and ``name`` changes with it.  ``expected_bytes`` is the
+    announced size, including the form around the file; 0 if none was announced.
     """
 
     name: str

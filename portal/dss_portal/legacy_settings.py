@@ -1,11 +1,11 @@
-"""Reads settings under the names of the old systems."""
+"""Reads settings under their names in the old systems."""
 
 from collections.abc import Mapping
 from urllib.parse import quote
 
 
 def renamed(environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings that ``environment`` has under old names, under our names."""
+    """The settings that ``environment`` has under old names, by their new names."""
     found: dict[str, str] = {}
     host = environment.get("POSTGRES_PORT_5432_TCP_ADDR")
     if host:
@@ -33,5 +33,5 @@ def _database_url(host: str, environment: Mapping[str, str]) -> str:
 
 
 def _in_address(host: str) -> str:
-    """The host as a URL has it: an IPv6 address in brackets, the folder of a socket quoted."""
+    """``host`` as it is written in a URL: an IPv6 address in brackets, a socket folder quoted."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else quote(host, safe="[]:,")

@@ -50,7 +50,7 @@ class Lifespan:
         try:
             await self._start()
         except BaseException:
-            await self.stop()  # a task that is begun again would keep the program from its end
+            await self.stop()  # otherwise a restarted task would keep the program running
             raise
 
     async def _start(self) -> None:
@@ -115,7 +115,7 @@ class Lifespan:
 
 
 def _after(schema: "asyncio.Task[None]", work: Work) -> Work:
-    """``work``, started when the task ``schema`` has ended."""
+    """A coroutine function that runs ``work`` once the task ``schema`` has ended."""
 
     async def run() -> None:
         await asyncio.wait([schema])
@@ -125,7 +125,7 @@ def _after(schema: "asyncio.Task[None]", work: Work) -> Work:
 
 
 def _missing(components: Components) -> Missing:
-    """The check for the operators' port, which is served by a thread of its own."""
+    """The readiness check for the operators' port.  A thread serves that port, so the check runs on this event loop."""
     loop = asyncio.get_running_loop()
     return lambda: asyncio.run_coroutine_threadsafe(readiness.missing(components), loop).result(10)
 

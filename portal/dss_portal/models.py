@@ -29,9 +29,9 @@ class Status(StrEnum):
 
 
 class Tier(Model):
-    """A class of users, with its limits on open tickets, stored bytes and stored files.
+    """A class of users with the same limits on open tickets, stored bytes and stored files.
 
-    In the queue, tickets of its users are ordered as if they had come ``priority_minutes`` earlier.
+    In queues, tickets of its users are ordered as if they had been submitted ``priority_minutes`` earlier.
     """
 
     name = fields.CharField(max_length=64, primary_key=True)
@@ -106,8 +106,10 @@ class ApiToken(Model):
 
 
 class MachineSignIn(Model):
-    """A command line that asks to be signed in.  The row contains SHA-256s of the secrets that the machine keeps
-    (``sha256``) and that its browser brings (``passed_on``), not the secrets.  ``allowed`` is None until a user answers.
+    """A command line that asks to be signed in.  ``allowed`` is None until a user answers.
+
+    The row contains SHA-256s of secrets, not the secrets: ``sha256`` of the one that the machine keeps, ``passed_on``
+    of the one that its browser delivers.
     """
 
     sha256 = fields.CharField(max_length=64, primary_key=True)
@@ -141,7 +143,7 @@ class Service(Model):
     current = fields.BooleanField(db_default=True)
     heard_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField(null=True, auto_now_add=True)
-    polled_at = fields.DatetimeField(null=True)  # by a provider over HTTP
+    polled_at = fields.DatetimeField(null=True)  # last poll by a provider over HTTP
 
     class Meta(Model.Meta):
         table = "service"
@@ -291,7 +293,7 @@ class Ticket(Model):
 
 
 class Turn(Model):
-    """The last time that a ticket of a user was claimed for a service, in any version of the service."""
+    """The time at which a user's ticket was last claimed for a service, in any version of the service."""
 
     id = fields.IntField(primary_key=True)
     service = fields.TextField()
@@ -321,9 +323,9 @@ class TicketHistory(Model):
 class Claim(Model):
     """A lease of a dispatcher or provider on a ticket.  The ticket's ``claim_id`` names its current claim.
 
-    A dispatcher's claim has a ``delivery_id``, a claim over HTTP has a ``user``, and a ``delivery_id`` if its request
-    may be repeated.  ``silence_s`` is the longest time so far between two signs of life.  ``deliveries`` counts the deliveries
-    of the dispatcher's message until the claim.
+    A dispatcher's claim has a ``delivery_id``.  A claim over HTTP has a ``user``, and a ``delivery_id`` if its
+    request may be repeated.  ``silence_s`` is the longest time so far between two signs of life.  ``deliveries`` is
+    the number of times that the dispatcher's message had been delivered when it claimed.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -383,10 +385,11 @@ class TicketLabel(Model):
 
 
 class Run(Model):
-    """The duration of a ticket that succeeded, for estimates.  It names no ticket and no user, and outlives both.
+    """The duration of a ticket that succeeded, for estimates.  It names no ticket and no user, and is kept after both
+    are deleted.
 
-    ``device`` is the worker's name for it, without its number; "" for a provider over HTTP.  ``size_bytes`` is the size
-    of the files that the user sent.
+    ``device`` is the worker's name for its device, without its number; "" for a provider over HTTP.  ``size_bytes``
+    is the size of the files that the user sent.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -419,7 +422,7 @@ class Opening(Model):
 
 
 class Upload(Model):
-    """An upload in progress, with the bytes that are reserved for it, so that parallel uploads add up."""
+    """An upload in progress, with the number of bytes that are reserved for it in the user's quota."""
 
     id = fields.BigIntField(primary_key=True)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
@@ -470,10 +473,11 @@ class ResumableUpload(Model):
 
 
 class Intake(Model):
-    """What a browser uploads for a ticket, and how far another program has read it: see ``dss_portal.intake.store``.
+    """What a browser uploads for a ticket, and the state of its reading: see ``dss_portal.intake.store``.
 
-    ``request`` says which file is which image, ``series`` lists those to choose from, ``images`` what was read until
-    its files have their place; all are JSON.  ``attempt_id`` is the fencing token of the program's answer.
+    All of these are JSON: ``request`` says which file belongs to which image, ``series`` are those to choose from,
+    ``images`` are those that were read, until their files belong to the ticket.  ``attempt_id`` is the fencing token
+    of the program's answer.
     """
 
     id = fields.IntField(primary_key=True)
@@ -508,7 +512,7 @@ class UploadReaderProgram(Model):
 
 
 class BatchItem(Model):
-    """A case that a user sends from the browser.  ``key`` is the browser's name for its files; ``ticket`` is None until
+    """A case that a user sends from the browser.  ``key`` is the browser's id for its files; ``ticket`` is None until
     its upload begins.  ``name`` is shown only to the user.
     """
 
@@ -589,7 +593,9 @@ class TicketProgress(Model):
 
 
 class NotificationChannel(Model):
-    """A channel that notifies a user of the ends of tickets.  ``secret`` signs a webhook, or is ntfy's access token."""
+    """A way to notify a user of ended tickets.  ``secret`` is the signing secret of a webhook, or ntfy's access
+    token.
+    """
 
     id = fields.IntField(primary_key=True)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
@@ -606,9 +612,9 @@ class NotificationChannel(Model):
 
 
 class Notification(Model):
-    """A notification that waits, is being sent until ``taken_until``, or was set aside with its ``reason``.
+    """A notification that waits, or is being sent until ``taken_until``, or was set aside with its ``reason``.
 
-    ``key`` is the same in every attempt.  A trial has no ``ticket_id``.
+    ``key`` is the same in every attempt.  A trial notification has no ``ticket_id``.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -635,17 +641,17 @@ class Notification(Model):
 
 
 class OutboxMessage(Model):
-    """A message of a committed change that the broker has not yet confirmed.
+    """A message about a committed change that the broker has not confirmed yet.  After a failed attempt it waits
+    until ``not_before``.
 
-    After a failed attempt, it waits until ``not_before``.  A message that can never be sent is set aside with its
-    ``reason``, which operators see among the dead letters.
+    A message that can never be sent is set aside with its ``reason``; operators see it among the dead letters.
     """
 
     id = fields.BigIntField(primary_key=True)
     message_id = fields.CharField(max_length=32)
     type_name = fields.CharField(max_length=64)
     body = fields.BinaryField()
-    traceparent = fields.CharField(max_length=55, null=True)  # of the request that it comes of
+    traceparent = fields.CharField(max_length=55, null=True)  # of the request that caused it
     created_at = fields.DatetimeField(auto_now_add=True)
     ticket_id = fields.IntField(null=True)
     tries = fields.IntField(db_default=0)

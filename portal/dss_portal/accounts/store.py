@@ -89,7 +89,7 @@ async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | Non
         raise LookupError(f"There is no tier '{tier}'; there are {', '.join(TIERS)}.")
     stored = address(email)
     if not (stored.isprintable() and await User.exists(email=stored)):
-        stored = valid_address(email)  # an account from before this rule stays
+        stored = valid_address(email)  # accounts made before this rule stay usable
     user, _ = await User.get_or_create(email=stored, defaults={"tier_id": tier or "guest"})
     user.sysadmin = user.sysadmin if sysadmin is None else sysadmin
     user.tier_id = tier or user.tier_id
@@ -99,7 +99,7 @@ async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | Non
 
 
 async def new_login_token(user: User, life_s: float) -> str:
-    """A token that signs ``user`` in once, within ``life_s`` seconds."""
+    """Make a token with which ``user`` can sign in once, within ``life_s`` seconds, and return it."""
     token = secrets.token_hex(TOKEN_BYTES)
     expires_at = clock.now() + timedelta(seconds=life_s)
     await LoginToken.create(sha256=digest(token), user=user, expires_at=expires_at)
@@ -107,8 +107,8 @@ async def new_login_token(user: User, life_s: float) -> str:
 
 
 async def use_login_token(token: str) -> User | None:
-    """Use up the token and return its user; None if it is unknown, used or expired.  Of concurrent calls only one
-    succeeds.
+    """Use up the token and return its user; None if it is unknown, used or expired.  If several calls use a token at
+    once, only one succeeds.
     """
     now = clock.now()
     valid = LoginToken.filter(sha256=digest(token), used_at__isnull=True, expires_at__gt=now)
@@ -119,7 +119,7 @@ async def use_login_token(token: str) -> User | None:
 
 
 async def open_session(user: User) -> str:
-    """Open a session and return its id, for the cookie."""
+    """Open a session and return its id, which belongs into the cookie."""
     session_id = secrets.token_hex(20)
     await Session.create(sha256=digest(session_id), user=user)
     return session_id
@@ -155,8 +155,8 @@ async def revoke_session(session: Session) -> None:
 
 
 async def disable_user(email: str) -> None:
-    """Disable a user: sessions and tokens are refused, by portals that keep them within a second; claimed tickets
-    return to the queue.
+    """Disable a user.  Sessions and tokens are refused, within a second by portals that cache them; the user's
+    claimed tickets return to the queue.
 
     Raises LookupError if there is no such user.
     """
@@ -177,7 +177,9 @@ async def user_named(email: str) -> User:
 
 
 async def signed_in_by_issuer(email: str, name: str) -> User:
-    """The user of that address, created as a guest if new.  Raises Refused for an invalid address or a disabled user."""
+    """The user with that e-mail address, created as a guest if there is none.  Raises Refused for an invalid address
+    or a disabled user.
+    """
     user, _ = await User.get_or_create(
         email=valid_address(email), defaults={"tier_id": "guest", "display_name": name}
     )

@@ -1,4 +1,4 @@
-"""Queries for the admin pages.  Read-only."""
+"""Read-only queries for the admin pages."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ from dss_portal.tickets.store import now
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Numbers for the overview.  ``tickets``: by state, without deleted ones; ``workers``: processes that are running;
-    ``users``: accounts that are not disabled; ``outbox``: messages.
+    """Numbers for the overview.  ``tickets`` is by state, without deleted ones; ``workers`` counts running processes,
+    ``users`` accounts that are not disabled, ``outbox`` messages.
     """
 
     tickets: dict[Status, int]
@@ -48,7 +48,9 @@ class ProviderRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketRow:
-    """``queued_s`` and ``running_s`` sum over all attempts; ``progress`` is 0..1.  ``title`` is for its owner alone."""
+    """A row of a list of tickets.  ``queued_s`` and ``running_s`` are sums over all attempts; ``progress`` is 0..1.
+    ``title`` may only be shown to the owner.
+    """
 
     id: int
     email: str
@@ -85,7 +87,7 @@ async def provider_rows() -> list[ProviderRow]:
 
 
 async def offers() -> list[tuple[Provider, list[Service]]]:
-    """Every provider that is not removed, by name, with the services that it offers."""
+    """The providers that are not removed, by name, each with the services that it offers."""
     links = ProviderService.filter(current=True, service__current=True, provider__current=True)
     found: dict[int, list[Service]] = {}
     for link in await links.select_related("service").order_by("service__name", "service__id"):
@@ -97,7 +99,9 @@ async def offers() -> list[tuple[Provider, list[Service]]]:
 async def newest_tickets(
     limit: int, *, status: Status | None = None, user_id: int | None = None
 ) -> list[TicketRow]:
-    """The newest tickets, newest first: of all states but deleted, and of all users, unless one is given."""
+    """The newest tickets, newest first: in all states except deleted, or in ``status``; of all users, or of the user
+    ``user_id``.
+    """
     wanted = Ticket.filter(status=status) if status else Ticket.exclude(status=Status.DELETED)
     if user_id is not None:
         wanted = wanted.filter(user_id=user_id)
@@ -105,7 +109,7 @@ async def newest_tickets(
 
 
 async def unsubmitted(user_id: int, before: int, limit: int) -> list[TicketRow]:
-    """The user's tickets in ``init`` with a smaller number than ``before``; the newest first."""
+    """The user's tickets in state ``init`` with numbers below ``before``, newest first."""
     found = Ticket.filter(user_id=user_id, status=Status.INIT, id__lt=before)
     return await _rows(await found.order_by("-id").limit(limit).select_related("user", "service"))
 
@@ -121,7 +125,7 @@ async def claims(ticket_id: int) -> list[Claim]:
 
 
 async def old_enough(states: Iterable[Status], older_than: timedelta) -> int:
-    """Number of tickets in these states that were created longer ago than ``older_than``."""
+    """Number of tickets in these states that were created more than ``older_than`` ago."""
     before = now() - older_than
     return await Ticket.filter(status__in=list(states), created_at__lt=before).count()
 
@@ -129,11 +133,13 @@ async def old_enough(states: Iterable[Status], older_than: timedelta) -> int:
 def seconds_in(
     status: Status, changes: Sequence[tuple[Status, datetime]], until: datetime
 ) -> float:
-    """How long a ticket was in ``status``.  ``changes`` are in order; the last state lasts to ``until``."""
+    """Seconds for which a ticket was in ``status``.  ``changes`` are in order of time; the last state lasts until
+    ``until``.
+    """
     ends = [at for _, at in changes[1:]] + [until]
     return sum(
         (end - at).total_seconds()
-        for (state, at), end in zip(changes, ends, strict=False)  # no history, no time
+        for (state, at), end in zip(changes, ends, strict=False)  # empty without a history
         if state is status
     )
 

@@ -34,8 +34,8 @@ async def add_provider() -> Response:
 
 @blueprint.get("/purge")
 async def ask_purge() -> Response:
-    """Ask for confirmation, with the number of tickets that a purge would delete.  Raises Refused for a bad number of
-    days.
+    """Show the number of tickets that a purge would delete, and ask for confirmation.  Raises Refused for a bad
+    number of days.
     """
     which, text = request.args.get("which", "completed"), request.args.get("days", "7").strip()
     states = FINISHED if which == "completed" else FINISHED | OPEN
@@ -53,8 +53,8 @@ async def ask_purge() -> Response:
 
 @blueprint.post("/purge")
 async def purge() -> Response:
-    """Delete old tickets: those in a final state, or with ``which=all`` open ones, too.  Raises Refused for a bad
-    number of days.
+    """Delete old tickets that have ended; with ``which=all``, open ones as well.  Raises Refused for a bad number of
+    days.
     """
     form = await forms.submitted()
     datastore = components().datastore

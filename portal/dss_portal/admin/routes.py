@@ -22,14 +22,14 @@ blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
 P = ParamSpec("P")
 View = Callable[P, Awaitable[Response]]
 
-MAX_AGE = timedelta(days=36500)  # the calendar does not reach back for ever
+MAX_AGE = timedelta(days=36500)  # dates before the year 1 cannot be computed
 
 _PROVIDER = r"<regex('[\w\-]+'):provider>"
 _HASH = "<regex('[a-f0-9]+'):githash>"
 
 
 def sysadmin_only(view: View[P]) -> View[P]:
-    """Refuse users who are no sysadmin now; their rights at sign-in do not count."""
+    """A view that first refuses users who are not sysadmins at the moment of the request."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -41,7 +41,7 @@ def sysadmin_only(view: View[P]) -> View[P]:
 
 
 def own_provider_too(view: View[P]) -> View[P]:
-    """Like ``sysadmin_only``, but also allow admins of the provider in the URL."""
+    """Like ``sysadmin_only``, but also admits admins of the provider in the URL."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:

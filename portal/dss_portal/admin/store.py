@@ -1,4 +1,4 @@
-"""Database operations of site admins: providers, their users and services, and all tickets."""
+"""Database operations of site admins on providers, their users and services, and all tickets."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -35,8 +35,10 @@ async def providers() -> list[Provider]:
 
 
 async def add_provider(name: str) -> None:
-    """Add a provider, or restore a removed one without its services.  Raises Refused if the name is empty, has more
-    than 78 characters, or has others than letters, digits, ``_`` and ``-``.
+    """Add a provider, or restore a removed one without its services.
+
+    Raises Refused if the name is empty, has more than 78 characters, or has characters other than letters, digits,
+    ``_`` and ``-``.
     """
     if not name or not all(c.isalnum() or c in "_-" for c in name) or len(name) > 78:
         raise Refused(
@@ -48,7 +50,9 @@ async def add_provider(name: str) -> None:
 
 
 async def remove_provider(name: str) -> None:
-    """Remove a provider.  Claims that its users may no longer hold end, and their tickets return to the queue."""
+    """Remove a provider.  Claims that its users no longer have the right to end, and their tickets return to the
+    queue.
+    """
     async with in_transaction():
         await _rights(ProviderAccess.filter(provider__name=name))
         await Provider.filter(name=name).update(current=False)
@@ -73,7 +77,7 @@ async def administers(user: User, provider: str) -> bool:
 
 
 async def provider_users(name: str) -> list[tuple[int, str, int]]:
-    """Number and e-mail of each user of the provider, and 1 if the user is an admin of it, else 0."""
+    """Number and e-mail of each user of the provider, with 1 for its admins and 0 for others."""
     found = ProviderAccess.filter(provider__name=name).select_related("user")
     return [(a.user.id, a.user.email, int(a.admin)) for a in await found.order_by("user_id")]
 
@@ -88,8 +92,8 @@ async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
 
 
 async def remove_provider_user(name: str, user_id: int) -> None:
-    """Remove a user's rights with a provider.  Claims that the user may no longer hold end, and their tickets return to
-    the queue.  Idempotent.
+    """Remove a user's rights with a provider.  Claims that need these rights end, and their tickets return to the
+    queue.  Idempotent.
     """
     if user_id >= 2**31:
         return
@@ -112,7 +116,7 @@ async def remove_service(provider: str, githash: str) -> None:
         await _remove_orphans()
 
 
-# $1: the last ticket of the page before.
+# $1: number of the last ticket on the previous page.
 _TICKETS = f"""
 SELECT ticket.id, user_account.email, service.name AS service, ticket.status,
     coalesce(changes.minutes, 0.0) AS minutes
@@ -127,9 +131,8 @@ ORDER BY ticket.id
 
 
 async def ticket_pages() -> AsyncIterator[Rows]:
-    """Number, e-mail, service, state and minutes between the first and the last change of state.
-
-    All tickets that are not deleted, by number.
+    """Pages of all tickets that are not deleted, by number: number, e-mail, service, state, and minutes between the
+    first and the last change of state.
     """
     last = 0
     while True:
@@ -155,7 +158,7 @@ async def purge(datastore: Datastore, *, completed_only: bool, older_than: timed
 
 
 async def _remove_orphans() -> None:
-    """Stop services that no provider offers any more from taking tickets."""
+    """Mark services that no provider offers any more as removed, so that they take no tickets."""
     offered = {
         int(str(i))
         for i in await ProviderService.filter(current=True, provider__current=True).values_list(
@@ -167,7 +170,9 @@ async def _remove_orphans() -> None:
 
 
 async def _rights(query: "QuerySet[ProviderAccess]") -> list[int]:
-    """The numbers of these rights, locked until the caller's transaction ends, so that no claim uses them meanwhile."""
+    """The numbers of the rights in ``query``.  They are locked until the caller's transaction ends, so that no claim
+    uses them meanwhile.
+    """
     numbers = await _ids(query)
     await ProviderAccess.filter(id__in=numbers).order_by("id").select_for_update()
     return numbers

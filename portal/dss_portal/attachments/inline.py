@@ -22,7 +22,7 @@ MOST_ROWS, MOST_COLUMNS = 200, 20
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """An attachment for display: ``table`` with its header row first, or ``text``."""
+    """An attachment for display: a ``table`` whose first row is its header, or a ``text``."""
 
     attachment: Attachment
     text: str = ""
@@ -34,8 +34,8 @@ def is_picture(attachment: Attachment) -> bool:
 
 
 async def shown(datastore: Datastore, found: Iterable[Attachment]) -> list[Shown]:
-    """The text attachments of ``found`` with their content: at most MOST_SHOWN, none above MOST_BYTES, none whose file
-    is missing.
+    """Those of ``found`` that are text, with their content.  At most MOST_SHOWN; files above MOST_BYTES and missing
+    files are left out.
     """
     texts = [a for a in found if _type_of(a) in TEXTS and a.size_bytes <= MOST_BYTES]
     read = [await _shown(datastore, attachment) for attachment in texts[:MOST_SHOWN]]
@@ -54,7 +54,7 @@ async def _shown(datastore: Datastore, attachment: Attachment) -> Shown | None:
 
 
 def _table(text: str) -> tuple[tuple[str, ...], ...]:
-    """Rows of a table; () if the file is no table or too large to display."""
+    """The rows of a table; () if the text is no table, or too large to display."""
     try:
         rows = [tuple(row) for row in csv.reader(text.splitlines()) if row]
     except csv.Error:

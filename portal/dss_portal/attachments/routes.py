@@ -1,4 +1,4 @@
-"""``/blobs``: attachments, for everyone who has the link.  ITK-SNAP opens the link in a browser without a session."""
+"""``/blobs``: attachments for everyone who has the link, because ITK-SNAP opens links in a browser without a session."""
 
 from quart import Blueprint, Response
 
@@ -12,14 +12,16 @@ _SCRIPTS = ("javascript", "ecmascript", "jscript", "livescript")
 
 
 def _harmless(mime_type: str) -> str:
-    """The media type to send: plain text for a script, because our pages may load scripts from their own origin."""
+    """The media type to send: ``mime_type``, but plain text for a script, because our pages may load scripts from
+    their own origin.
+    """
     kind = mime_type.partition(";")[0].lower()
     return "text/plain" if any(name in kind for name in _SCRIPTS) else mime_type
 
 
 @blueprint.get("/blobs/<regex('[0-9a-f]{32}'):public_id>")
 async def blob(public_id: str) -> Response:
-    """Send the file in a sandbox, so that a script that a provider uploaded does not run in our origin."""
+    """Send the file with a sandbox policy, so that a script that a provider uploaded cannot act for our origin."""
     datastore = components().datastore
     found = await store.by_public_id(public_id)
     path = await datastore.attachment(found.ticket_id, found.file_name)

@@ -1,4 +1,4 @@
-"""Files attached to log lines."""
+"""Stores files that are attached to log lines."""
 
 import logging
 import mimetypes
@@ -50,7 +50,7 @@ async def take_over(
 ) -> None:
     """Make an attachment of a file that a dispatcher has written, within the caller's transaction.
 
-    A missing file is skipped: it was removed with the files of its claim.
+    A missing file is skipped, because it was removed together with its claim.
     """
     name = flat_name(file.name)
     try:
@@ -86,7 +86,7 @@ async def keep(datastore: Datastore, ticket_id: int, received: ReceivedFile) -> 
 
 
 async def of_lines(log_ids: Iterable[int]) -> dict[int, list[Attachment]]:
-    """Attachments by the number of their log line."""
+    """The attachments of log lines, by the line's number."""
     found: dict[int, list[Attachment]] = {}
     for attachment in await Attachment.filter(log_id__in=list(log_ids)).order_by("id"):
         found.setdefault(attachment.log_id or 0, []).append(attachment)
@@ -107,7 +107,7 @@ def suffix(name: str) -> str:
 
 
 def mime_type(name: str, sent: str | None) -> str:
-    """The media type that was sent, if it is one, or else that of the file name."""
+    """The media type ``sent`` if it is well-formed, or else the type that the file name suggests."""
     if sent and _MIME_TYPE.fullmatch(sent):
         return sent
     return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,8 +1,9 @@
-"""The feed of changes: reports what any portal has committed to the followers in this portal.
+"""The feed of changes.  It reports every change that any portal of the site has committed to the followers in this
+process.
 
-The feed polls the table ``change`` every PERIOD_S, and at once on request.  ``LISTEN`` would need no polls, but a
-``NOTIFY`` in each transaction makes PostgreSQL commit transactions one after the other, with an fsync each; and a poll
-works through any pooler.
+It polls the table ``change`` every PERIOD_S, and at once on request.  ``LISTEN`` would need no polls, but a
+``NOTIFY`` in each transaction makes PostgreSQL commit transactions one after the other, with an fsync each; and a
+poll works through any pooler.
 """
 
 import asyncio
@@ -48,12 +49,14 @@ class Feed:
         self._waiting: list[asyncio.Future[bool]] = []
 
     def follow(self, follower: Follower) -> Callable[[], None]:
-        """Call ``follower`` with each later change.  Returns a function that ends this."""
+        """Call ``follower`` with each later change.  Returns a function that ends this subscription."""
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
 
     def is_current(self) -> bool:
-        """True if the followers know every change that was committed up to CURRENT_S ago.  Wakes a resting feed."""
+        """True if the followers know every change that was committed up to CURRENT_S ago.  A resting feed begins to
+        poll again.
+        """
         now_s = time.monotonic()
         rests = now_s - self._asked_s > IDLE_S
         self._asked_s = now_s
@@ -62,11 +65,13 @@ class Feed:
         return self.knows()
 
     def knows(self) -> bool:
-        """Like ``is_current``, but does not wake a resting feed."""
+        """Like ``is_current``, but a resting feed stays at rest."""
         return time.monotonic() - self._looked_s < CURRENT_S
 
     def note(self, subject: Subject, number: int, owner: int | None) -> None:
-        """Report a change that this portal has committed to the followers at once; the next poll reports it again."""
+        """Report at once, to the followers, a change that this portal has committed.  The next poll reports it a
+        second time.
+        """
         self._tell([Change(subject=subject, number=number, owner=owner, version=0)])
 
     async def caught_up(self, within_s: float = CURRENT_S) -> bool:

@@ -27,11 +27,11 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of the ticket, user or service ``number``; ``owner`` is the number of the ticket's user, if there is
-    one.
+    """A change to the ticket, user or service with the number ``number``.  ``owner`` is the number of the ticket's
+    user, if there is one.
 
-    ``version`` grows with each transaction, in the order of their first writes; it is 0 for a change that is reported
-    at once.
+    ``version`` grows with each transaction, in the order of their first writes; it is 0 for a change reported by
+    ``Feed.note``.
     """
 
     subject: Subject
@@ -44,7 +44,7 @@ class ListeningConnection(Protocol):
     async def fetch(self, statement: str, *values: object) -> list[Any]: ...
 
 
-# $1: the number from which to look, None for none.  Always a row, which says where the next look begins.
+# $1: transaction number at which to begin; None for no changes.  There is always a row, with the number for the next look.
 _SINCE = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS next, found.*
 FROM (SELECT 1) AS one LEFT JOIN (
@@ -65,7 +65,7 @@ class ChangeReader:
         self._told: set[Change] = set()
 
     async def look(self, connection: ListeningConnection) -> Sequence[Change]:
-        """Changes that were committed since the last call; none at the first call."""
+        """The changes that were committed since the last call; none at the first call."""
         rows = await connection.fetch(_SINCE, self._next)
         found = {_change(row) for row in rows if row["subject"] is not None}
         new = sorted(found - self._told, key=lambda change: change.version)
@@ -74,7 +74,7 @@ class ChangeReader:
 
 
 async def forget(connection: ListeningConnection) -> None:
-    """Delete rows older than 5 minutes, which every portal has read by then."""
+    """Delete rows that are older than 5 minutes.  By then every portal has read them."""
     await connection.fetch(_FORGET)
 
 

@@ -1,4 +1,6 @@
-"""Shared parts of the commands: settings, database, broker, and a message for each failure."""
+"""Shared code of the commands: reads settings, connects to database and broker, and prints a sentence for each
+failure.
+"""
 
 import asyncio
 import os
@@ -34,7 +36,7 @@ def with_database(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def or_sentence(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` and return its result.  Exits with a message if the database cannot be used."""
+    """Run ``work`` and return its result.  Exits with a sentence if the database cannot be used."""
     try:
         return asyncio.run(work)
     except Exception as error:
@@ -45,7 +47,7 @@ def or_sentence(work: Coroutine[Any, Any, T]) -> T:
 
 
 def or_exit(work: Callable[[], Awaitable[T]]) -> T:
-    """Run ``work`` with a database connection.  Exits with a message if it raises LookupError or Refused."""
+    """Run ``work`` with a database connection.  Exits with a sentence if it raises LookupError or Refused."""
     try:
         return with_database(work)
     except (LookupError, Refused) as error:

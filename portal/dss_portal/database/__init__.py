@@ -39,13 +39,13 @@ _AWAY = (
     gaierror,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, starting up
-    asyncpg.TransactionRollbackError,  # a deadlock, of which one side has to begin again
+    asyncpg.TransactionRollbackError,  # a deadlock; the transaction can be repeated
     asyncpg.InsufficientResourcesError,  # of disk, memory or connections
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
 
-MIGRATION_LOCK = 0x647373  # "dss"; any number that all portals agree on
+MIGRATION_LOCK = 0x647373  # "dss": the same number in all portals
 _MIGRATION_TURN = f"""
 SELECT pg_try_advisory_xact_lock({MIGRATION_LOCK})
 FROM set_config('idle_in_transaction_session_timeout', '0', true)
@@ -53,7 +53,7 @@ FROM set_config('idle_in_transaction_session_timeout', '0', true)
 
 
 def config(database_url: str) -> dict[str, object]:
-    """Tortoise's configuration; the migrations live in ``dss_portal.migrations``.  Raises AddressInvalid."""
+    """Tortoise's configuration.  The migrations are in ``dss_portal.migrations``.  Raises AddressInvalid."""
     address = parse(database_url)
     credentials = {"database": address.database, "user": address.user, "address": address}
     return {
@@ -78,10 +78,10 @@ DESIGN_TIME = config("postgres://nobody@127.0.0.1/none")
 
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[None]:
-    # The fallback lets request handlers, which run in contexts of their own, find the connection.
+    # Request handlers run in contexts of their own; the fallback lets them find the connection.
     context = await Tortoise.init(config(database_url), _enable_global_fallback=True)
     tortoise_clock.install(clock.now)
-    with suppress(Exception):  # a database that is away is compared later
+    with suppress(Exception):  # if the database is away, the clocks are compared later
         await asyncio.wait_for(clock.look(), CLOCK_S)
     try:
         yield
@@ -90,8 +90,8 @@ async def connected(database_url: str) -> AsyncIterator[None]:
 
 
 def is_away(error: BaseException) -> bool:
-    """True if the database cannot work now, but may later; False if it refused the statement."""
-    # asyncpg's error for values that fit no column is an InterfaceError, too.
+    """True if the database cannot work now, but may work later; False if it refused the statement."""
+    # asyncpg raises an InterfaceError also for values that do not fit a column.
     return (isinstance(error, _AWAY) and not isinstance(error, ValueError)) or _is_unreachable(
         error
     )
@@ -120,7 +120,7 @@ def has_full_disk(error: BaseException) -> bool:
 
 
 def exc_info_of(error: Exception) -> Exception | None:
-    """The value for ``exc_info``: None for an outage or a schema that is not there, which need no trace."""
+    """The value of ``exc_info`` for a log call: None for an outage or a missing schema, which need no traceback."""
     return None if is_away(error) or is_missing_table(error) else error
 
 
@@ -134,21 +134,21 @@ async def answers() -> bool:
     """True if the database answers within ANSWER_S."""
     try:
         await asyncio.wait_for(ping(), ANSWER_S)
-    except Exception:  # whatever it is, it is no answer
+    except Exception:  # any error means that there is no answer
         return False
     return True
 
 
 async def is_temporary(error: Exception) -> bool:
-    """True if a later try may succeed: the database is away, does not answer, or lacks our schema.
+    """True if a later attempt may succeed: the database is unavailable, does not answer, or lacks our schema.
 
-    A database that dies during a statement causes many kinds of errors, so it is asked.
+    If the database dies during a statement, errors of many kinds occur; then a query tests whether it answers.
     """
     return is_away(error) or not await answers() or await misses_migrations(error)
 
 
 async def misses_migrations(error: Exception) -> bool:
-    """True if ``error`` is caused by a schema of another version."""
+    """True if the schema is of another version, and so has caused ``error``."""
     return is_missing_table(error) and not await is_current()
 
 
@@ -160,15 +160,15 @@ async def is_current() -> bool:
             statement = "SELECT name FROM tortoise_migrations WHERE app = 'portal'"
             rows = await connection.execute_query_dict(statement)
     except OperationalError as error:
-        if is_missing_table(error):  # none was ever made
+        if is_missing_table(error):  # no migration was ever applied
             return False
         raise
     return ours <= {row["name"] for row in rows}
 
 
 async def migrate_to_latest(database_url: str) -> list[str]:
-    """Bring the schema up to date, one portal at a time; returns the names of the steps taken."""
-    steps: dict[str, None] = {}  # in order, each once: Tortoise tells of the begin and the end
+    """Apply the missing migrations, in one portal at a time.  Returns the names of the applied steps."""
+    steps: dict[str, None] = {}  # an ordered set, because Tortoise reports each step twice
     lock = await asyncpg.connect(**await arguments(parse(database_url)))
     try:
         async with _migrating_alone(lock):
@@ -184,10 +184,11 @@ async def migrate_to_latest(database_url: str) -> list[str]:
 
 @asynccontextmanager
 async def _migrating_alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """A transaction that holds the migration lock; a pooler does not keep sessions, so a session could not hold it.
+    """A transaction that holds the migration lock.  A session could not hold it, because a pooler does not keep
+    sessions.
 
-    A portal that does not get the lock asks again later: several that waited in transactions would take all connections
-    of a pooler.
+    A portal that does not get the lock tries again later: several that wait inside transactions would take all
+    connections of a pooler.
     """
     while True:
         async with connection.transaction():

@@ -60,7 +60,7 @@ class DatabaseAddress:
     """The parsed address.  ``hosts`` are names, addresses or socket folders, each with its port; if empty, libpq's
     defaults apply.
 
-    ``statement_cache_size`` is None if it must be found out from the server.
+    ``statement_cache_size`` is None if it depends on whether there is a pooler.
     """
 
     hosts: tuple[tuple[str, int], ...] = ()
@@ -76,7 +76,7 @@ class DatabaseAddress:
     for_driver: dict[str, str] = field(default_factory=dict, repr=False)
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for ``asyncpg.connect``, and for ``asyncpg.create_pool`` beside the pool's size."""
+        """Keyword arguments for ``asyncpg.connect``, and for ``asyncpg.create_pool`` in addition to the pool's size."""
         found: dict[str, Any] = {
             "dsn": f"postgresql://?{urlencode(self.for_driver)}" if self.for_driver else None,
             "host": [host for host, _ in self.hosts] or None,
@@ -104,7 +104,7 @@ def parse(text: str) -> DatabaseAddress:
 
 
 def _of_uri(rest: str) -> dict[str, str]:
-    """The options of a URI.  Those after ``?`` override those before it, as in libpq."""
+    """The options in a URI.  As in libpq, those after ``?`` override those before it."""
     login, at, _ = rest.partition("/")[0].rpartition("@")
     behind = rest[len(login) + len(at) :]
     before, _, query = behind.partition("?")
@@ -137,7 +137,7 @@ def _of_query(query: str) -> dict[str, str]:
         if not equals:
             _refuse(f"behind its question mark it has '{_decoded(name)[:40]}' without '='")
         found[_decoded(name)] = _decoded(value)
-    if "ssl" in found:  # of JDBC, which libpq understands as far as this
+    if "ssl" in found:  # an option of JDBC, which libpq understands in part
         if found.pop("ssl") != "true":
             _refuse("it has 'ssl' with another value than true; say sslmode")
         found.setdefault("sslmode", "require")
@@ -254,7 +254,7 @@ def _port(text: str) -> int:
 
 
 def _timeout_s(seconds: int | None) -> float | None:
-    """The timeout as libpq interprets it: none for 0 and less, otherwise at least two seconds."""
+    """The timeout in seconds as libpq interprets it: none for 0 and less, otherwise at least two seconds."""
     if seconds is None:
         return DatabaseAddress.timeout_s
     return None if seconds <= 0 else float(max(2, seconds))

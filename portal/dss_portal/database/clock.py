@@ -1,7 +1,7 @@
 """The time by the database's clock, which is the same for every portal of a site.
 
-One portal writes a lease, a deadline or a token's expiry, and another compares it with the time.  If the clocks of
-their machines differed by a minute, a claim could have expired when it is granted.
+One portal writes a lease, a deadline or a token's expiry, and another one compares it with the time.  If their
+machines' clocks differed by a minute, a claim could have expired when it is granted.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def keep() -> None:
     while True:
         try:
             await look()
-        except Exception as error:  # the database is away, which others tell
+        except Exception as error:  # other code reports that the database is away
             log.debug("clock not compared", extra={"reason": repr(error)})
         await asyncio.sleep(LOOK_S)
 

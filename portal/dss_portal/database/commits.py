@@ -7,10 +7,10 @@ Act = Callable[[], None]
 
 
 class Commit:
-    """The functions to call after one outermost transaction."""
+    """Collects the functions to call after one outermost transaction."""
 
     def __init__(self) -> None:
-        self._acts: dict[Act, None] = {}  # a set in order
+        self._acts: dict[Act, None] = {}  # an ordered set
         self.is_over = False
 
     def call_after(self, act: Act) -> None:
@@ -27,17 +27,17 @@ _current: ContextVar[Commit | None] = ContextVar("commit", default=None)
 
 
 def begin() -> Commit:
-    """Start to collect the functions of a transaction that this task has begun."""
+    """Start to collect functions for a transaction that this task has begun."""
     commit = Commit()
     _current.set(commit)
     return commit
 
 
 def after_commit(act: Act) -> None:
-    """Call ``act`` once after the caller's outermost transaction is committed, and never if it is rolled back.
+    """Call ``act`` once after the caller's outermost transaction is committed; never if it is rolled back.
 
-    Outside a transaction every statement commits by itself, so ``act`` is called now.  ``act`` must
-    not block and not raise.
+    Outside a transaction every statement commits by itself, so ``act`` is called at once.  ``act`` must neither block
+    nor raise.
     """
     commit = _current.get()
     if commit is None or commit.is_over:

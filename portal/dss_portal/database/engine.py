@@ -1,4 +1,4 @@
-"""Connects Tortoise to PostgreSQL, with the address from the settings, also through a PgBouncer in transaction mode."""
+"""Connects Tortoise to PostgreSQL with the address from the settings, also through PgBouncer in transaction mode."""
 
 import logging
 from typing import Any
@@ -14,14 +14,16 @@ log = logging.getLogger(__name__)
 
 
 class UnresetConnection(asyncpg.Connection):
-    """A connection that is not reset when it returns to the pool: our sessions keep no state beyond a transaction."""
+    """A connection that is not reset when it returns to the pool, because our sessions keep no state beyond a
+    transaction.
+    """
 
     def get_reset_query(self) -> str:
         return ""
 
 
 class DatabaseClient(HiddenValues):
-    """Expects the Address in its credentials as ``address``."""
+    """Tortoise's client.  Its credentials contain the DatabaseAddress as ``address``."""
 
     async def create_pool(self, **template: Any) -> asyncpg.Pool:
         address: DatabaseAddress = template["address"]
@@ -43,9 +45,9 @@ client_class = DatabaseClient
 
 
 async def arguments(address: DatabaseAddress) -> dict[str, Any]:
-    """Arguments for asyncpg.  Connects once to find out whether prepared statements can be cached.
+    """The arguments for asyncpg.  Connects once to find out whether prepared statements can be cached.
 
-    A pooler that gives each transaction another server connection loses prepared statements.
+    With a pooler they cannot: it may give each transaction another server connection, which does not know them.
     """
     found = address.arguments()
     if address.statement_cache_size is None and await _is_pooled(found):
@@ -55,7 +57,9 @@ async def arguments(address: DatabaseAddress) -> dict[str, Any]:
 
 
 async def _is_pooled(found: dict[str, Any]) -> bool:
-    """True if there is a pooler: the process id given at the connection is not that of the server process that answers."""
+    """True if there is a pooler.  Then the process id that was given when connecting is not that of the server
+    process that answers.
+    """
     connection = await asyncpg.connect(**{**found, "statement_cache_size": 0})
     try:
         return bool(

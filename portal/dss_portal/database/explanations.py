@@ -8,7 +8,7 @@ from dss_portal import database
 
 
 def explain(error: Exception) -> str | None:
-    """What an operator can do about a database that cannot be used; None for any other error."""
+    """A sentence that says what an operator can do about a database that cannot be used; None for any other error."""
     cause = error.__cause__ or error
     match cause:
         case _ if database.is_missing_table(cause):
@@ -18,8 +18,8 @@ def explain(error: Exception) -> str | None:
         case (
             asyncpg.UndefinedObjectError()
             | asyncpg.InvalidParameterValueError()
-            | asyncpg.PostgresSyntaxError()  # of `options`
-            | asyncpg.ObjectNotInPrerequisiteStateError()  # a database that takes no connections
+            | asyncpg.PostgresSyntaxError()  # in `options`
+            | asyncpg.ObjectNotInPrerequisiteStateError()  # the database accepts no connections
         ):
             return f"PostgreSQL refuses the address in DSS_DATABASE_URL: {_first_line(cause)}."
         case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():

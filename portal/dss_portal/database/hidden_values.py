@@ -1,4 +1,4 @@
-"""Errors of statements without the values of the row, which would be logged with the trace."""
+"""Removes the values of a row from the errors of statements, because errors are logged."""
 
 from typing import Any
 

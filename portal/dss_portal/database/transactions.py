@@ -20,7 +20,7 @@ from dss_portal.database.hidden_values import HiddenValues
 
 
 class CarefulTransaction(TransactionContextPooled):
-    """An outermost transaction.  Its end always returns the connection to the pool and clears the context."""
+    """An outermost transaction.  When it ends, its connection always returns to the pool and leaves the context."""
 
     __slots__ = ("_commit",)
 
@@ -60,7 +60,7 @@ class CarefulTransaction(TransactionContextPooled):
 
 
 class Transaction(HiddenValues, TransactionWrapper):
-    """The connection of a transaction, with HiddenValues; so are those of nested transactions."""
+    """The connection inside a transaction, with HiddenValues.  Nested transactions use the same class."""
 
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(Transaction(self))

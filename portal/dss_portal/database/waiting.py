@@ -20,9 +20,9 @@ SAY_AGAIN_S = 60.0
 
 
 async def for_server(database_url: str, wait_s: float, say: Callable[[str], object]) -> None:
-    """Wait until PostgreSQL accepts a connection, ``wait_s`` at most; ``say`` gets a sentence if that takes long.
+    """Wait at most ``wait_s`` until PostgreSQL accepts a connection.  ``say`` gets a sentence if that takes long.
 
-    Raises the last error; an error that waiting cannot cure, such as a wrong password, is raised at once.
+    Raises the last error.  An error that waiting cannot cure, such as a wrong password, is raised at once.
     """
     ends_s, said = time.monotonic() + wait_s, False
     while True:
@@ -51,10 +51,12 @@ async def for_migrations() -> None:
 
 
 async def for_schema(error: Exception) -> bool:
-    """If ``error`` is caused by a missing schema, wait for the schema; False for any other error."""
+    """If the schema is missing and has caused ``error``, wait for the schema and return True.  False for any other
+    error.
+    """
     try:
         is_missing = await database.misses_migrations(error)
-    except Exception:  # the database has gone meanwhile
+    except Exception:  # the database has become unavailable
         return False
     if is_missing:
         await for_migrations()

@@ -17,7 +17,9 @@ SHOWN = 200
 
 @blueprint.get("")
 async def show(problem: str = "") -> Response:
-    """List the dead letters.  If the broker is unavailable, show the reason and only the letters of the outbox."""
+    """The page with the dead letters.  If the broker is unavailable, it shows the reason, and only the letters of the
+    outbox.
+    """
     try:
         letters = await store.listed(components().broker)
     except Refused as error:
@@ -34,7 +36,9 @@ async def show(problem: str = "") -> Response:
 
 @blueprint.get("/requeue")
 async def ask_requeue() -> Response:
-    """Ask for confirmation before all are requeued.  A single requeue needs none, as the letter can be discarded later."""
+    """Ask for confirmation before all letters are requeued.  A single requeue needs none, because the letter can be
+    discarded later.
+    """
     return await confirmation(
         question="Requeue all dead letters?",
         consequence="Every ticket that failed because of one waits again, from the beginning; "

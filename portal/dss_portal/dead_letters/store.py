@@ -1,4 +1,4 @@
-"""Dead letters, and an operator's actions on them.
+"""Lists dead letters, and requeues or discards them for an operator.
 
 A message about a ticket is not sent again: the ticket failed because of it, so its claim has ended and the message
 would be ignored.  To requeue such a letter is to put its ticket back to the beginning, as its user's retry does.  The
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RequeueOutcome:
-    """The outcome of a requeue: ``done`` is the number of requeued letters, ``refused`` has a sentence for each letter
-    that could not be requeued.
+    """The outcome of a requeue.  ``done`` is the number of requeued letters; ``refused`` has a sentence for each
+    letter that could not be requeued.
     """
 
     done: int
@@ -71,7 +71,7 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
         for letter in _chosen_or_refused(session, letter_id):
             ticket_id = await _ticket_of(letter)
             if ticket_id in seen:
-                continue  # went with the first message of its ticket
+                continue  # requeued together with an earlier message of its ticket
             try:
                 done += await _requeue(session, datastore, letter, ticket_id)
             except Refused as error:
@@ -84,7 +84,9 @@ async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -
 
 
 def _not_requeued(letter: DeadLetter, error: Exception) -> str:
-    """The sentence about an unforeseen error.  Raises ``error`` again if it would stop all other letters, too."""
+    """The sentence about a letter whose requeue raised an unexpected error.  Raises ``error`` again if it would occur
+    for all other letters as well.
+    """
     if database.is_away(error) or isinstance(error, BrokerAway):
         raise error
     log.error("dead letter not requeued", extra=_facts(letter), exc_info=error)
@@ -109,7 +111,9 @@ async def discard(broker: Broker, letter_id: str | None) -> int:
 
 
 async def _ticket_of(letter: DeadLetter) -> int | None:
-    """The ticket that a letter is about: for TicketReady the one that was claimed with it, if any."""
+    """The number of the ticket that a letter is about; for TicketReady, of a ticket that was claimed with this
+    message.  None if there is none.
+    """
     if letter.type_name != TicketReady.__name__:
         return letter.ticket_id
     return await claims.led_to(letter.id) if letter.id.isprintable() else None
@@ -138,8 +142,8 @@ async def _requeue(
 
 
 async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
-    """Send a message of the outbox again.  If its ticket no longer waits, put the ticket back instead, which announces
-    it anew.  Raises Refused.
+    """Send a message of the outbox again.  If its ticket no longer waits, put the ticket back into its queue instead,
+    which announces it again.  Raises Refused.
     """
     is_announcement = letter.type_name == TicketReady.__name__ and letter.ticket_id is not None
     if is_announcement and not await Ticket.exists(id=letter.ticket_id, status=Status.READY):
@@ -169,7 +173,7 @@ def _chosen_or_refused(session: DeadLetterSession, letter_id: str | None) -> Seq
 
 @asynccontextmanager
 async def _session(broker: Broker) -> AsyncIterator[DeadLetterSession]:
-    """Raises Refused if the letters cannot be taken from the queue now."""
+    """A context with the dead letters.  Raises Refused if the queue cannot be read now."""
     context = broker.dead_letters()
     try:
         session = await asyncio.to_thread(context.__enter__)

@@ -1,4 +1,4 @@
-"""Estimates of when tickets will be done: before a user submits one, and while it waits."""
+"""Estimates when tickets will be done: for a user before a submission, and while a ticket waits."""
 
 import asyncio
 import math
@@ -26,8 +26,8 @@ NEW = 0
 
 @dataclass(frozen=True, kw_only=True)
 class NewTicketEstimate:
-    """The estimate for a ticket that a user might submit now: ``before`` is the number of tickets served earlier;
-    ``forecast`` is None if it is not known.  No more than ``reading.MOST`` tickets are counted.
+    """The estimate for a ticket that would be submitted now.  ``before`` is the number of tickets that are served
+    earlier, at most ``reading.MOST``; ``forecast`` is None if it is not known.
     """
 
     missed: Missed
@@ -46,7 +46,7 @@ class NewTicketEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """The estimate for a ticket that waits or is claimed; ``forecast`` is None if it is not known."""
+    """The estimate for a ticket that waits or is claimed.  ``forecast`` is None if it is not known."""
 
     missed: Missed
     forecast: Forecast | None
@@ -59,14 +59,14 @@ class Expected:
 
 
 def times_of(forecast: Forecast | None) -> tuple[float | None, float | None]:
-    """Seconds until the begin and the end, for a table."""
+    """Seconds until the ticket begins and until it ends, for a table; None for unknown ones."""
     if forecast is None:
         return None, None
     return round(forecast.begins_s, 1), round(forecast.ends_s, 1)
 
 
 class Estimates:
-    """The estimates of one portal; its requests share the last reading."""
+    """The estimates of one portal process.  Its requests share the last state that was read from the database."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -78,7 +78,9 @@ class Estimates:
     async def offers(
         self, user: User, size: TicketSize | None = None
     ) -> dict[str, NewTicketEstimate]:
-        """Offers by the service's name; without ``size``, for an image of the service's usual size."""
+        """Estimates for new tickets, by service name.  Without ``size``, they are for an image of the service's usual
+        size.
+        """
         known = await self.known()
         tier = await Tier.get(name=user.tier_id)
         since = clock.now() - timedelta(minutes=tier.priority_minutes)
@@ -86,7 +88,9 @@ class Estimates:
         return await asyncio.to_thread(_offers, known, self._paces, turns, size)
 
     async def of_tickets(self, ticket_ids: Iterable[int]) -> dict[int, Forecast]:
-        """Forecasts by number; a ticket is missing if it neither waits nor is claimed, or if there is no forecast."""
+        """Forecasts by ticket number.  A ticket is missing if it neither waits nor is claimed, or if there is no
+        forecast.
+        """
         wanted = set(ticket_ids)
         known = await self.known()
         if wanted - known.promised.keys():
@@ -106,7 +110,7 @@ class Estimates:
         }
 
     async def known(self, *, newer: bool = False) -> Known:
-        """The site's state, at most FRESH_S old; with ``newer``, by a reading that begins after this call."""
+        """The site's state, at most FRESH_S old; with ``newer``, read after this call began."""
         asked_s = time.monotonic()
         async with self._lock:
             oldest_s = asked_s if newer else asked_s - FRESH_S
@@ -124,7 +128,9 @@ class Estimates:
 
 
 def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:
-    """The number of ``places`` before a ticket that the user submits now: see ``tickets.queue``."""
+    """The number of tickets in ``places`` that are served before one that the user submits now, by the rules of
+    ``tickets.queue``.
+    """
     number = sum(place.user_id == user.id for place in places) + 1
     return sum((place.number, place.since) <= (number, since) for place in places)
 
@@ -132,7 +138,7 @@ def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:
 def _offers(
     known: Known, paces: Paces, turns: Mapping[str, int], size: TicketSize | None
 ) -> dict[str, NewTicketEstimate]:
-    """Offers by the service's name.  ``turns`` has the number of tickets before the new one."""
+    """Estimates for new tickets, by service name.  ``turns`` is the number of tickets before the new one."""
     return {name: _offer(known, paces, name, before, size) for name, before in turns.items()}
 
 
@@ -151,7 +157,7 @@ def _offer(
 
 
 def usual(runs: Sequence[Run]) -> TicketSize | None:
-    """The median size; None without runs."""
+    """The median size of the runs; None without runs."""
     if not runs:
         return None
     voxels = [run.size.voxels for run in runs if run.size.voxels is not None]

@@ -1,4 +1,4 @@
-"""Forecasts when waiting tickets will be done, by simulating the queue with the live workers.  Pure."""
+"""Forecasts when waiting tickets will be done, by a simulation of the queues and the live workers.  Pure."""
 
 import math
 from collections import defaultdict, deque
@@ -17,8 +17,8 @@ UNLIKELY = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A worker, which runs one ticket at a time, of any of ``services``.  ``device`` is "" if it is unknown; then all
-    runs of a service count.
+    """A worker, which runs one ticket at a time of any of ``services``.  If ``device`` is "", it is unknown, and past
+    runs on all devices count.
     """
 
     device: str
@@ -27,7 +27,7 @@ class Worker:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A waiting ticket.  ``came_s`` is the time of its arrival, by the clock of ``Site.now_s``."""
+    """A waiting ticket.  ``came_s`` is the time of its submission, on the clock of ``Site.now_s``."""
 
     ticket_id: int
     service: str
@@ -37,7 +37,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A ticket claimed at ``began_s``; ``progress`` 0..1 is its reported progress."""
+    """A ticket that was claimed at ``began_s``.  ``progress`` 0..1 is the progress that was reported."""
 
     ticket_id: int
     service: str
@@ -48,7 +48,7 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """Seconds from now until the run begins (0 if it has begun) and until it ends."""
+    """Seconds from now until the ticket's run begins (0 if it has begun) and until it ends."""
 
     begins_s: float
     ends_s: float
@@ -77,34 +77,39 @@ class Paces:
         self._paces = {key: Pace(found) for key, found in grouped.items()}
 
     def seconds(self, service: str, size: TicketSize, device: str) -> float | None:
-        """The expected duration; None if the runs do not determine it.  ``device`` "" stands for any."""
+        """The expected duration of a run in seconds; None if past runs do not determine it.  ``device`` "" stands for
+        any device.
+        """
         pace = self._paces.get((service, device))
         return pace.seconds(size) if pace else None
 
     def guess(self, service: str, size: TicketSize, device: str) -> float | None:
-        """Likewise from fewer runs, or from those on other devices; None without any."""
+        """A less certain duration in seconds, from fewer runs or runs on other devices; None without any run."""
         pace = self._paces.get((service, device)) or self._paces.get((service, ""))
         return pace.guess(size) if pace else None
 
 
 def forecasts(site: Site, paces: Paces | None = None) -> dict[int, Forecast]:
-    """Forecasts by ticket number; a ticket is missing if its service is not served, or past runs are too few.
+    """Forecasts by ticket number.  A ticket is missing if no worker serves its service, or if there are too few past
+    runs.
 
-    ``paces`` are those of ``site.runs``; a caller with several questions passes them.
+    ``paces`` are those of ``site.runs``; a caller that asks several times may compute them once.
     """
-    return _Play(site, paces or Paces(site.runs)).forecasts()
+    return _Simulation(site, paces or Paces(site.runs)).forecasts()
 
 
 @dataclass
 class _SimulatedWorker:
-    """A worker in the simulation; ``free_s`` is when it is, or was, free, None if that is not known."""
+    """A worker in the simulation.  ``free_s`` is the time when it becomes free, or became free; None if that is not
+    known.
+    """
 
     worker: Worker
     free_s: float | None
 
 
 @dataclass
-class _Play:
+class _Simulation:
     site: Site
     paces: Paces
     found: dict[int, Forecast] = field(default_factory=dict)
@@ -120,22 +125,24 @@ class _Play:
         queues = {service: deque(queue) for service, queue in self.site.waiting.items()}
         held: dict[str, list[Waiting]] = defaultdict(list)
         for running in self._running():
-            worker = self._holder(running, idle)
-            if worker is None:  # claimed, and waits for a worker
+            worker = self._likely_worker(running, idle)
+            if worker is None:  # the ticket is claimed and waits for a worker
                 held[running.service].append(_as_waiting(running))
                 continue
             idle.remove(worker)
             busy.append(_SimulatedWorker(worker, self._end(running, worker)))
         for service, tickets in held.items():
             queues.setdefault(service, deque()).extendleft(reversed(tickets))
-        self._play([*busy, *self._idle(idle)], queues)
+        self._simulate([*busy, *self._idle(idle)], queues)
         return self.found
 
     def _expected(self, service: str, size: TicketSize, device: str) -> float | None:
         return self.paces.seconds(service, size, device)
 
     def _running(self) -> list[Running]:
-        """Running tickets, by the time when a worker began them, which is later than the claim if all were busy then."""
+        """The running tickets in the order in which workers began them.  If all workers were busy at the claim, a
+        worker began the ticket later.
+        """
         found: list[Running] = []
         for running in sorted(self.site.running, key=lambda r: r.began_s):
             began_s = self._began_s(running, [each.began_s for each in found])
@@ -143,7 +150,7 @@ class _Play:
         return sorted(found, key=lambda r: r.began_s)
 
     def _began_s(self, running: Running, others_s: Sequence[float]) -> float:
-        """When a worker began the ticket.  ``others_s``: when the other tickets began that run now, of any service."""
+        """The time when a worker began the ticket.  ``others_s`` are those times of the other tickets that run now."""
         able = [worker for worker in self.site.workers if running.service in worker.services]
         devices, claimed_s = {worker.device for worker in able}, running.began_s
         later = [r for r in self.site.runs if r.device in devices and r.ended_s > claimed_s]
@@ -153,8 +160,8 @@ class _Play:
                 return time_s
         return claimed_s
 
-    def _holder(self, running: Running, idle: Sequence[Worker]) -> Worker | None:
-        """The worker that most probably runs the ticket; None if all are assigned."""
+    def _likely_worker(self, running: Running, idle: Sequence[Worker]) -> Worker | None:
+        """The worker that most probably runs the ticket; None if no worker is left."""
         able = [worker for worker in idle if running.service in worker.services]
         return min(able, key=lambda worker: self._cost(running, worker), default=None)
 
@@ -183,7 +190,9 @@ class _Play:
         return self.site.now_s + left_s
 
     def _idle(self, workers: Sequence[Worker]) -> list[_SimulatedWorker]:
-        """The idle workers, with the times since when: the ends of the newest runs of each device."""
+        """The idle workers with the times when they became free, which are the ends of the newest runs on each
+        device.
+        """
         ends = {device: sorted(found) for device, found in self._ends.items()}
         places = []
         for worker in workers:
@@ -191,8 +200,10 @@ class _Play:
             places.append(_SimulatedWorker(worker, known.pop() if known else 0.0))
         return places
 
-    def _play(self, places: list[_SimulatedWorker], queues: dict[str, deque[Waiting]]) -> None:
-        """Simulate: the worker that is free first takes the first ticket that it serves, until no ticket is left."""
+    def _simulate(self, places: list[_SimulatedWorker], queues: dict[str, deque[Waiting]]) -> None:
+        """Simulate the future: the worker that is free first takes the first ticket that it can serve, until no
+        ticket is left.
+        """
         places = [place for place in places if place.free_s is not None]
         while places:
             place = min(places, key=lambda p: (max(p.free_s or 0.0, self.site.now_s), p.free_s))

@@ -18,7 +18,9 @@ ODD = 1.6
 
 @dataclass(frozen=True, kw_only=True)
 class TicketSize:
-    """The size of a ticket's images: ``voxels`` is None if the portal does not know it; ``size_bytes`` as stored."""
+    """The size of a ticket's images.  ``voxels`` is None if the portal does not know it; ``size_bytes`` is the size
+    of the stored files.
+    """
 
     voxels: int | None
     size_bytes: int
@@ -26,8 +28,8 @@ class TicketSize:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run that succeeded.  ``device`` is the worker's name for it, "" for a provider over HTTP; ``ended_s`` is its
-    end.
+    """A run that succeeded.  ``device`` is the worker's name for its device, "" for a provider over HTTP; ``ended_s``
+    is its end.
     """
 
     service: str
@@ -39,7 +41,9 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """The duration as ``each_s`` seconds for any image, plus ``rate_s`` for each unit of its size."""
+    """A duration that depends linearly on the size: ``each_s`` seconds for any image, plus ``rate_s`` seconds for
+    each unit of its size.
+    """
 
     each_s: float
     rate_s: float
@@ -49,7 +53,7 @@ class Line:
 
 
 class Pace:
-    """The pace of the device on which ``runs``, in order of time, ran."""
+    """The speed of a service on one device, learned from ``runs``, which are in order of time."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         newest = list(runs)[-NEWEST:]
@@ -59,14 +63,13 @@ class Pace:
         self._knows_voxels = len(with_voxels) >= min(FEW, len(newest))
 
     def seconds(self, size: TicketSize) -> float | None:
-        """Expected duration; None if the runs do not determine it."""
+        """The expected duration in seconds of a run for an image of ``size``; None if past runs do not determine it."""
         known, number = self._known_of(size)
         return known.at(number)
 
     def guess(self, size: TicketSize) -> float:
-        """Duration for the forecasts of later tickets, scaled from the median of the runs if they do not determine it.
-
-        There must be a run.
+        """The same, or else a less certain duration scaled from the median of past runs.  It is used for the tickets
+        before the one whose time is forecast.  There must be a run.
         """
         known, number = self._known_of(size)
         found = known.at(number)
@@ -91,22 +94,24 @@ class _Known:
         return None if near is None or near > math.log(FAR) else self.scaled(size)
 
     def scaled(self, size: int) -> float:
-        """The median of the runs' durations, each scaled by the square root of the ratio of the sizes: a compromise between a
-        time that does not depend on the size and one that is proportional to it.  There must be a run.
+        """The median of the past durations, each multiplied by the square root of (``size`` / its own size).  That is
+        between a duration that does not depend on the size and one that is proportional to it.
+
+        There must be a run.
         """
         share = max(size, 1)
         return statistics.median(s * math.sqrt(share / known) for known, s in self._points)
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Line:
-    """The fitted line, without outliers if enough points are left."""
+    """The fitted line.  Outliers are left out if enough points remain."""
     first = fit(points)
     kept = [p for p in points if abs(math.log(p[1] / first.at(p[0]))) < math.log(ODD)]
     return fit(kept) if len(kept) >= FEW else first
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:
-    """The line with the smallest relative errors; neither of its numbers is negative."""
+    """The line with the smallest relative errors.  Neither of its numbers is negative."""
     weights = [
         FADING**age / s**2 for age, (_, s) in zip(range(len(points))[::-1], points, strict=True)
     ]

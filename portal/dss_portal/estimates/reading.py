@@ -1,4 +1,4 @@
-"""Reads the state of a site, for estimates, from the database."""
+"""Reads from the database the state of a site that estimates need."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,9 @@ WHERE ticket.status = 'claimed' LIMIT $1
 
 @dataclass(frozen=True, kw_only=True)
 class QueueEntry:
-    """A waiting ticket's place among those of its service: the least ``(number, since, ticket)`` is next."""
+    """A waiting ticket's place in its service's queue.  The entry with the smallest ``(number, since, ticket)`` is
+    served next.
+    """
 
     ticket_id: int
     user_id: int
@@ -56,8 +58,8 @@ class QueueEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """The site's state.  ``places`` are in the order of each service's queue.  ``promised``: the end that each ticket's
-    log states.
+    """The site's state.  ``places`` are in the order of each service's queue.  ``promised`` are the expected ends
+    that tickets' logs state.
     """
 
     site: Site
@@ -91,7 +93,7 @@ async def known() -> Known:
 
 
 async def _workers() -> list[Worker]:
-    """Our live workers, each with the services that it serves, and the servers that dispatchers use over HTTP."""
+    """Our live workers, each with the services that it serves, and the HTTP servers that dispatchers use."""
     services: dict[str, set[str]] = defaultdict(set)
     found = []
     for dispatcher in await liveness.alive_dispatchers():
@@ -108,7 +110,7 @@ async def _workers() -> list[Worker]:
 
 
 def _over_http(standings: Mapping[str, Standing], held: Mapping[str, int]) -> list[Worker]:
-    """Providers over HTTP: as many as hold tickets now, or as say that they take some; one if one polls alone."""
+    """One worker for each ticket that a provider over HTTP holds now; one if the provider holds none but polls."""
     return [
         Worker(device="", services=frozenset({name}))
         for name, standing in standings.items()

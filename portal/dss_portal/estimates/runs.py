@@ -1,4 +1,4 @@
-"""Durations of past tickets, and sizes of waiting ones."""
+"""Stores how long past tickets took and how large waiting tickets are."""
 
 import asyncio
 import re
@@ -45,7 +45,9 @@ _NUMBER = re.compile(r"^cuda:\d+")
 
 
 async def keep(ticket: Ticket, device: str, seconds: float) -> None:
-    """Store the duration of a ticket that has just succeeded; nothing if ``seconds`` is 0, for not measured."""
+    """Store the duration of a ticket that has just succeeded.  If ``seconds`` is 0, it was not measured and nothing
+    is stored.
+    """
     if seconds > 0:
         values = [ticket.id, kind_of(device), seconds, clock.now()]
         await get_connection("default").execute_query(_KEEP, values)
@@ -72,12 +74,12 @@ async def forget_old() -> None:
 
 
 def kind_of(device: str) -> str:
-    """The device's name without its number on the machine, because equal devices have equal speed."""
+    """The device's name without its number on the machine, because devices of one kind have the same speed."""
     return _NUMBER.sub("cuda", device)
 
 
 async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) -> int | None:
-    """The voxels of the largest image among the input files ``names`` of a ticket; None if no header gives them."""
+    """The number of voxels of the largest image among the input files ``names``; None if no header states it."""
     if not names:
         return None
     files = [await datastore.file(ticket_id, "input", name) for name in names]
@@ -85,7 +87,7 @@ async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) ->
 
 
 async def note(ticket_id: int, voxels: int | None) -> None:
-    """Store the number of voxels of a ticket that is about to be submitted."""
+    """Store the number of voxels of a ticket that will be submitted."""
     await Ticket.filter(id=ticket_id, status=Status.INIT).update(voxels=voxels)
 
 
@@ -95,7 +97,9 @@ def _largest(files: Iterable[StoredFile]) -> int | None:
 
 
 def _voxels_in(file: StoredFile) -> int | None:
-    """The number of voxels; None also if the file is missing, which the service reports."""
+    """The number of voxels of an image; None if it is not known or if the file is missing, which the service will
+    report.
+    """
     try:
         found = voxels_in(file)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Writes estimates to the logs of tickets, so that ITK-SNAP's users read them, too."""
+"""Writes estimates into the logs of tickets, where ITK-SNAP's users can read them."""
 
 import asyncio
 import logging
@@ -30,8 +30,8 @@ LONG_SHARE = 0.25
 corrected some twenty times, not each minute.
 """
 
-# Each line once, whichever portal is first: $3 is what the log promised before.  Tickets that another transaction has
-# locked are left for the next time, so that nothing waits with the others locked.
+# Only one portal writes a line: $3 is the time that the log stated before.  Tickets that another transaction has locked
+# are left for the next round, so that this one does not wait while it holds locks.
 _TELL = """
 WITH due AS (
     SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[], $4::text[])
@@ -51,7 +51,9 @@ RETURNING id
 
 @dataclass(frozen=True, kw_only=True)
 class Promise:
-    """A line for a ticket's log, whose end was expected ``before`` (None: never stated) and is now ``at``."""
+    """A line for a ticket's log.  Its log stated the end ``before`` (None: none so far), and the end is now expected
+    ``at``.
+    """
 
     ticket_id: int
     at: datetime
@@ -92,7 +94,7 @@ async def look(estimates: Estimates) -> int:
 
 
 def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
-    """Promises for the tickets with a forecast whose log states none, or states a time that is now too early."""
+    """New lines for tickets with a forecast: the log states no time yet, or a time that is now too early."""
     ahead = {
         place.ticket_id: number
         for places in known.places.values()
@@ -112,7 +114,7 @@ def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
 
 
 def _spent_s(known: Known) -> dict[int, float]:
-    """Seconds that each ticket has waited, or has been claimed."""
+    """Seconds for which each ticket has waited or, once claimed, has been claimed."""
     site = known.site
     waits = {
         ticket.ticket_id: site.now_s - ticket.came_s for q in site.waiting.values() for ticket in q

@@ -1,4 +1,4 @@
-"""Estimates in words for users.  Pure."""
+"""Puts estimates into words for users.  Pure."""
 
 from datetime import UTC, datetime
 
@@ -8,8 +8,8 @@ UNKNOWN = "How long it takes is not known yet."
 
 
 def about(seconds: float) -> str:
-    """A duration, rounded to the precision of an estimate: ``a few seconds``, ``about 40 s``, ``about 3 min``, ``about
-    2 h 10 min``.
+    """A duration, rounded as an estimate should be: ``a few seconds``, ``about 40 s``, ``about 3 min``, ``about 2 h
+    10 min``.
     """
     if seconds < 8:
         return "a few seconds"
@@ -25,7 +25,7 @@ def about(seconds: float) -> str:
 
 
 def before(number: int, *, at_least: bool = False) -> str:
-    """The number of tickets that are served earlier, in words; with ``at_least`` there may be more."""
+    """The number of tickets that are served earlier, in words.  With ``at_least`` there may be more."""
     if at_least:
         return f"{number} or more before you"
     return f"{number} before you" if number else "none before you"
@@ -39,8 +39,8 @@ def left(forecast: Forecast) -> str:
 
 
 def promise(ends_s: float, at: datetime, ahead: int, *, again: bool) -> str:
-    """A line of a ticket's log.  It gives the time of day, because the line does not change later.  ``ahead`` tickets
-    come before it.
+    """A line for a ticket's log.  It states the time of day, because the line does not change later.  ``ahead``
+    tickets are served earlier.
     """
     begin = "Now expected" if again else "Expected"
     clock = at.astimezone(UTC).strftime("%H:%M")

@@ -1,1 +1,1 @@
-"""Uploads of browsers that another program reads, before their tickets are queued."""
+"""Tickets whose images a browser has uploaded.  Another program reads the images before these tickets are queued."""

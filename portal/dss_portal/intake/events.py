@@ -1,4 +1,4 @@
-"""Handles what the programs that read uploads tell."""
+"""Handles the messages of the programs that read uploads."""
 
 import json
 import logging
@@ -23,13 +23,13 @@ NOT_SENT = "Series {} was not sent: {}"
 
 
 async def on_read(datastore: Datastore, settings: Settings, event: UploadRead) -> None:
-    """The files of one image are for the ticket, those of others for new tickets of its user."""
+    """Give the files of the first image to the ticket, and those of each further image to a new ticket of its user."""
     async with in_transaction():
         found = await _current(event.ticket_id, event.intake_id)
         if found is None:
             await _ignored(datastore, event)
             return
-        numbers = await _spread(*found, event.images)
+        numbers = await _assign_images(*found, event.images)
     for number in numbers:
         await placing.go_on(datastore, settings, number)
 
@@ -44,7 +44,7 @@ async def on_refused(event: UploadRefused) -> None:
 
 
 async def on_parked(message: ReadUpload | UploadRead | UploadRefused) -> None:
-    """The request, or its answer, was moved to the dead letters."""
+    """Refuse the upload, because the request or its answer was moved to the dead letters."""
     async with in_transaction():
         found = await _current(message.ticket_id, message.intake_id)
         if found is not None:
@@ -57,7 +57,9 @@ async def _refuse(intake: Intake, reason: str, series: Sequence[dict[str, str]])
 
 
 async def _current(ticket_id: int, attempt_id: str) -> tuple[Ticket, Intake] | None:
-    """The locked ticket and its intake; None if the answer is to an earlier request, or was taken already."""
+    """The locked ticket and its intake; None if the answer belongs to an earlier request, or an answer was accepted
+    before.
+    """
     ticket, intake = await store.locked(ticket_id), await intakes.find(ticket_id)
     is_open = ticket is not None and ticket.status is Status.INIT
     if ticket is None or intake is None or not is_open or intake.state != State.READING:
@@ -66,7 +68,7 @@ async def _current(ticket_id: int, attempt_id: str) -> tuple[Ticket, Intake] | N
 
 
 async def _ignored(datastore: Datastore, event: UploadRead) -> None:
-    """Remove what was read, unless it is that of an answer that was taken already."""
+    """Remove the files of an answer that is not used, unless the same answer was accepted before."""
     facts = {"ticket": event.ticket_id, "intake": event.intake_id}
     log.info("answer about an old upload ignored", extra=facts)
     intake = await intakes.find(event.ticket_id)
@@ -76,8 +78,8 @@ async def _ignored(datastore: Datastore, event: UploadRead) -> None:
                 await datastore.remove_read(image.folder.rsplit("/", 2)[0])
 
 
-async def _spread(ticket: Ticket, intake: Intake, images: Sequence[ReadImage]) -> list[int]:
-    """Give each image to a ticket, and return the numbers of these."""
+async def _assign_images(ticket: Ticket, intake: Intake, images: Sequence[ReadImage]) -> list[int]:
+    """Assign each image to a ticket, and return the tickets' numbers."""
     first, *others = [image for image in images if image.folder]
     await intakes.save(intake, State.PLACING, images=intakes.images_text([first]), reason="")
     for refused in (image for image in images if not image.folder):
@@ -87,19 +89,20 @@ async def _spread(ticket: Ticket, intake: Intake, images: Sequence[ReadImage]) -
     numbers = [ticket.id]
     title = ticket.title
     if others:
-        await _entitle(ticket, title, first)
-    return numbers + [await _sibling(ticket, intake, title, image) for image in others]
+        await _set_title(ticket, title, first)
+    return numbers + [await _add_ticket(ticket, intake, title, image) for image in others]
 
 
-async def _sibling(ticket: Ticket, intake: Intake, title: str, image: ReadImage) -> int:
-    """A new ticket like ``ticket``, for the image of another series.  It does not count towards the quota before it is
-    queued: the quota of open tickets is asked then, and the ticket waits until there is a place.
+async def _add_ticket(ticket: Ticket, intake: Intake, title: str, image: ReadImage) -> int:
+    """Make a ticket like ``ticket`` for the image of another series.
+
+    The quota of open tickets is checked when it is queued, not now; it waits until there is a place.
     """
     number = await creation.create(ticket.user_id, await ticket.service)
     made = await Ticket.get(id=number)
     made.uploaded_at = clock.LONG_AGO
     await made.save(update_fields=["uploaded_at"])
-    await _entitle(made, title, image)
+    await _set_title(made, title, image)
     await Intake.create(
         ticket_id=number,
         attempt_id=f"{intake.attempt_id[:20]}{number}"[:32],
@@ -110,6 +113,6 @@ async def _sibling(ticket: Ticket, intake: Intake, title: str, image: ReadImage)
     return number
 
 
-async def _entitle(ticket: Ticket, title: str, image: ReadImage) -> None:
+async def _set_title(ticket: Ticket, title: str, image: ReadImage) -> None:
     ticket.title = f"{title} series {image.series}".strip()[:120]
     await ticket.save(update_fields=["title"])

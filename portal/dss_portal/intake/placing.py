@@ -1,4 +1,4 @@
-"""Makes the files that were read those of their tickets, and queues these."""
+"""Makes the files that were read the input of their tickets, and queues the tickets."""
 
 import logging
 
@@ -19,7 +19,9 @@ WAITS = "You have as many open tickets as you may; this one is queued by itself 
 
 
 async def go_on(datastore: Datastore, settings: Settings, ticket_id: int) -> bool:
-    """Take the ticket as far as it goes; True if something has changed.  Idempotent, also after a crash."""
+    """Take the ticket through as many states as possible; True if something has changed.  Idempotent, also after a
+    crash.
+    """
     intake = await intakes.find(ticket_id)
     if intake is None:
         return False
@@ -32,9 +34,9 @@ async def go_on(datastore: Datastore, settings: Settings, ticket_id: int) -> boo
 
 
 async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> None:
-    """Link the files into the ticket's input, in place of those that were uploaded."""
+    """Link the files that were read into the ticket's input, where they replace the uploaded ones."""
     intake = await Intake.get(ticket_id=ticket_id)
-    if intake.state != State.PLACING:  # another portal was faster
+    if intake.state != State.PLACING:  # another portal has done it
         return
     (image,) = intakes.images_of(intake)
     names = {f.name: _own_name(ticket_id, f.name) for f in image.files}
@@ -42,7 +44,7 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
     try:
         for file in image.files:
             linked[file.name] = await datastore.take_read(ticket_id, image.folder, file.name)
-            if files.is_workspace(file.name):  # it has the folder of the program that wrote it
+            if files.is_workspace(file.name):  # it contains the folder of the program that wrote it
                 size_bytes = await datastore.scrub(linked[file.name][0], ticket_id)
                 await datastore.send(linked[file.name][0])
                 linked[file.name] = (linked[file.name][0], size_bytes)
@@ -84,12 +86,12 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
 
 
 def _own_name(ticket_id: int, name: str) -> str:
-    """The file's name in the ticket: a workspace is called after it, as ITK-SNAP does."""
+    """The file's name in the ticket.  A workspace gets the ticket's number, as ITK-SNAP names it."""
     return f"ticket_{ticket_id:08d}.itksnap" if files.is_workspace(name) else name
 
 
 async def _clear(datastore: Datastore, folder: str) -> None:
-    """Remove what was read, once no ticket needs it any more."""
+    """Remove the files that were read, if no ticket needs them any more."""
     whole = folder.rsplit("/", 2)[0]
     if not await Intake.exists(state=State.PLACING, images__contains=whole):
         await datastore.remove_read(whole)
@@ -126,7 +128,7 @@ async def _end(intake: Intake) -> None:
 
 
 async def _refuse(ticket_id: int, reason: str, state: State) -> None:
-    """Refuse the upload, unless another portal has taken it beyond ``state`` meanwhile."""
+    """Refuse the upload, unless another portal has changed its state from ``state``."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         intake = await Intake.get(ticket_id=ticket_id)
@@ -137,7 +139,9 @@ async def _refuse(ticket_id: int, reason: str, state: State) -> None:
 
 
 async def due() -> list[int]:
-    """Tickets that may go on: of each user the one that waits longest, and all whose files have no place yet."""
+    """Numbers of the tickets that may continue: of each user the one that has waited longest, and all tickets in
+    state ``placing``.
+    """
     placing = await Intake.filter(state=State.PLACING).order_by("ticket_id").limit(1000)
     waiting = (
         await Intake.filter(state=State.WAITING)
@@ -152,7 +156,9 @@ async def due() -> list[int]:
 
 
 async def go_on_all(datastore: Datastore, settings: Settings, ticket_id: int) -> int:
-    """``go_on`` for the ticket, and then for the user's next ones, until one has to wait."""
+    """Call ``go_on`` for the ticket, and then for the user's next tickets until one has to wait.  Returns the number
+    of changes.
+    """
     changed = 0
     while await go_on(datastore, settings, ticket_id):
         changed += 1

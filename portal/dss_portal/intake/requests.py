@@ -1,4 +1,6 @@
-"""What a browser says that it will upload for a ticket: which file is which image.  Pure."""
+"""A browser's statement of the files that it will upload for a ticket, and of the image that each file belongs to.
+Pure.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +39,9 @@ class ExpectedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """``files`` are to be read as ``messages.ReadUpload`` says; with ``as_it_is`` they are a workspace with its files."""
+    """The expected ``files``.  They are to be read as ``messages.ReadUpload`` says; with ``as_it_is``, they are a
+    workspace and its files, which are not read.
+    """
 
     files: tuple[ExpectedFile, ...]
     series: str = ""
@@ -45,7 +49,7 @@ class Request:
 
 
 def decoded(text: str) -> Request:
-    """Read a request from JSON.  Raises Refused if it is none."""
+    """Decode a request from JSON.  Raises Refused if it is malformed."""
     try:
         found = msgspec.json.decode(text, type=Request)
     except msgspec.DecodeError as error:
@@ -120,7 +124,7 @@ def needed_tags(service: Service) -> tuple[NeededTag, ...]:
 
 
 def _tags(service: Service) -> tuple[Tag, ...]:
-    """The service's tags; none if its descriptor is invalid, as it may be if it was listed long ago."""
+    """The service's tags; none if its descriptor is invalid, which is possible for a service that was added long ago."""
     try:
         return descriptor_from(service.descriptor).tags
     except DescriptorInvalid:

@@ -1,4 +1,6 @@
-"""Takes uploads further without a message: after a crash, a lost request, or when there is a free place again."""
+"""Continues uploads that no message continues: after a crash, a lost request, or when a place in the quota becomes
+free.
+"""
 
 import asyncio
 import logging
@@ -23,7 +25,7 @@ AGAIN_S = 600.0
 
 
 async def run(datastore: Datastore, settings: Settings) -> None:
-    """Look every PERIOD_S, until cancelled."""
+    """Call ``look`` every PERIOD_S, until cancelled."""
     while True:
         try:
             await look(datastore, settings)
@@ -36,7 +38,7 @@ async def run(datastore: Datastore, settings: Settings) -> None:
 
 
 async def look(datastore: Datastore, settings: Settings) -> int:
-    """Take every upload as far as it goes, and return the number of changes."""
+    """Take every upload through as many states as possible, and return the number of changes."""
     act = partial(placing.go_on_all, datastore, settings)
     changed = await each("an upload that was read", await placing.due(), act)
     return changed + await each(
@@ -45,7 +47,9 @@ async def look(datastore: Datastore, settings: Settings) -> int:
 
 
 async def _unanswered() -> list[int]:
-    """Tickets whose request is to be repeated; none while nobody reads, so that requests do not pile up."""
+    """Numbers of the tickets whose request must be repeated; none while no reader runs, so that requests do not pile
+    up.
+    """
     if not await intakes.is_read_now():
         return []
     before = clock.now() - timedelta(seconds=AGAIN_S)

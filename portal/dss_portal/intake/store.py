@@ -1,9 +1,10 @@
-"""The intake of a ticket in the database: what is uploaded for it, and how far its reading is.
+"""The intake of a ticket in the database: what is uploaded for it, and the state of its reading.  A ticket has at
+most one.
 
-A ticket has at most one.  Its states, in order: ``coming`` until all files are uploaded, ``reading`` until a program has
-answered, ``placing`` until the files that were read are those of the ticket, ``waiting`` until the ticket may be queued,
-``done``; or ``refused``, with a reason.  Each request has an ``attempt_id`` of its own, so that a late answer to an
-earlier one is ignored.
+States, in order: ``coming`` until all files are uploaded, ``reading`` until a program has answered, ``placing`` until
+the files that were read are those of the ticket, ``waiting`` until the ticket may be queued, ``done``; or
+``refused``, with a reason.  Each request has an ``attempt_id`` of its own, so that a late answer to an earlier one is
+ignored.
 """
 
 import uuid
@@ -48,9 +49,9 @@ async def find(ticket_id: int) -> Intake | None:
 
 
 async def declare(ticket_id: int, user: User, request: Request, title: str) -> Intake:
-    """Note what is to be uploaded.  As soon as it is there, it is read.  Idempotent.  Raises Refused.
+    """Store what will be uploaded for the ticket.  The upload is read as soon as it is complete.  Idempotent.
 
-    A new request replaces an earlier one, with its files.
+    A new request replaces an earlier one and its files.  Raises Refused.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
@@ -75,7 +76,9 @@ async def _declared(ticket: Ticket, request: Request) -> Intake:
         raise Refused("The ticket's images have been read already.")
     if intake.request == text and intake.state != State.REFUSED:
         return intake
-    wanted = [] if request.as_it_is else [file.name for file in request.files]  # by name and size
+    wanted = (
+        [] if request.as_it_is else [file.name for file in request.files]
+    )  # kept if still needed
     await TicketFile.filter(ticket_id=ticket.id, area="input").exclude(name__in=wanted).delete()
     intake.request = text
     await save(intake, State.COMING, attempt_id=uuid.uuid4().hex, reason="", series="[]")
@@ -83,7 +86,7 @@ async def _declared(ticket: Ticket, request: Request) -> Intake:
 
 
 async def save(intake: Intake, state: State, **changes: Any) -> None:
-    """Set the state and other columns."""
+    """Store the new state and the columns ``changes``."""
     intake.update_from_dict({"state": state, **changes})
     await intake.save(update_fields=["state", "request", *changes])
 
@@ -98,8 +101,9 @@ def series_of(intake: Intake) -> list[FoundSeries]:
 
 
 async def ask_if_complete(ticket: Ticket, intake: Intake, *, finished: str = "") -> bool:
-    """Ask for the reading if all files of the locked ticket have come; True if they have.  ``finished`` is the upload
-    that has just been stored, if any.
+    """Request the reading if all files of the locked ticket are uploaded; True if they are.
+
+    ``finished`` is the resumable upload that has just been stored; "" if none was.
     """
     request = request_of(intake)
     if intake.state != State.COMING or not await _is_complete(ticket.id, request, finished):
@@ -114,14 +118,14 @@ async def ask_if_complete(ticket: Ticket, intake: Intake, *, finished: str = "")
 async def _is_complete(ticket_id: int, request: Request, finished: str) -> bool:
     sizes = {file.name: file.size_bytes for file in await store.files(ticket_id, "input")}
     names = [file.name for file in request.files]
-    if request.as_it_is:  # the portal has scrubbed them, so their sizes may differ
+    if request.as_it_is:  # sizes are not compared, because the portal has scrubbed the files
         begun = ResumableUpload.filter(ticket_id=ticket_id, name__in=names, finished=False)
         return set(names) <= sizes.keys() and not await begun.exclude(id=finished).exists()
     return all(sizes.get(file.name) == file.size_bytes for file in request.files)
 
 
 async def is_raw(ticket_id: int, name: str) -> bool:
-    """True if the file is only read, so it is not one of those that the service gets."""
+    """True if the file is only uploaded to be read, and is not itself a file that the service gets."""
     intake = await find(ticket_id)
     if intake is None or intake.state == State.DONE:
         return False
@@ -145,7 +149,7 @@ async def _ask(ticket: Ticket, intake: Intake) -> None:
 
 
 async def ask_again(ticket_id: int) -> bool:
-    """Repeat the request, in case it was lost; the answer to either is taken."""
+    """Repeat the request, in case it was lost.  An answer to either of the two is accepted."""
     async with in_transaction():
         ticket, intake = await store.locked(ticket_id), await find(ticket_id)
         if ticket is None or intake is None or intake.state != State.READING:
@@ -174,7 +178,7 @@ async def choose(ticket_id: int, user: User, series: str) -> None:
 
 
 def going_on() -> Subquery:
-    """The tickets whose intake goes on by itself, for a query."""
+    """A subquery for the tickets whose intake continues without the user."""
     return Subquery(Intake.filter(state__in=GOING_ON).values("ticket_id"))
 
 
@@ -183,7 +187,7 @@ async def is_going_on(ticket_id: int) -> bool:
 
 
 def images_of(intake: Intake) -> list[ReadImage]:
-    """The images that were read, until their files have their place."""
+    """The images that were read, as long as their files are not yet those of their tickets."""
     return msgspec.json.decode(intake.images, type=list[ReadImage])
 
 
@@ -192,7 +196,7 @@ def images_text(images: Sequence[ReadImage]) -> str:
 
 
 async def reader_heard(instance: str, *, ends: bool) -> None:
-    """Note that a program that reads uploads runs, or ends."""
+    """Store that the program ``instance`` reads uploads or, with ``ends``, that it has stopped."""
     program = UploadReaderProgram(instance=instance, heard_at=clock.now(), ended=ends)
     await UploadReaderProgram.bulk_create(
         [program], on_conflict=("instance",), update_fields=("heard_at", "ended")
@@ -206,12 +210,12 @@ async def is_read_now() -> bool:
 
 
 async def forget_readers() -> None:
-    """Delete the rows of programs that have sent nothing for a day."""
+    """Delete the rows of programs that have announced nothing for a day."""
     await UploadReaderProgram.filter(heard_at__lt=clock.now() - timedelta(days=1)).delete()
 
 
 async def sentence(intake: Intake) -> str:
-    """The state of the intake, for the owner; "" if there is nothing to say."""
+    """The state of the intake as a sentence for its owner; "" if nothing needs to be said."""
     match State(intake.state):
         case State.READING | State.PLACING:
             return READING if await is_read_now() else NOBODY

@@ -36,7 +36,7 @@ TOO_MANY = "This user has too many live pages open; pages ask again and again in
 
 
 class Stream:
-    """The topics that have changed since the last event to one browser."""
+    """One browser's stream: the topics that have changed since its last event."""
 
     def __init__(self, user_id: int, *, sysadmin: bool) -> None:
         self.user_id, self.sysadmin = user_id, sysadmin
@@ -49,12 +49,14 @@ class Stream:
         self._news.set()
 
     def end(self) -> None:
-        """End the stream.  The browser reconnects, with the rights that its user then has."""
+        """End the stream.  The browser then reconnects with the user's current rights."""
         self.ended = True
         self._news.set()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Yield server-sent events until the stream is ended: changes, or a beat after BEAT_S without one."""
+        """Yield server-sent events until the stream is ended: the changed topics, or a beat after BEAT_S without a
+        change.
+        """
         yield b"retry: 2000\nevent: beat\ndata: hello\n\n"
         while not self.ended:
             with suppress(TimeoutError):
@@ -69,7 +71,9 @@ class Stream:
 
 
 class Streams:
-    """The event streams of one portal, by user.  ``waiting_users`` returns the users who have a ticket in a queue."""
+    """The event streams of one portal process, by user.  ``waiting_users`` returns the users who have a ticket in a
+    queue.
+    """
 
     def __init__(self, feed: Feed, waiting_users: Callable[[], Awaitable[set[int]]]) -> None:
         self._feed = feed
@@ -95,7 +99,7 @@ class Streams:
             stream.end()
         try:
             async for event in stream.events():
-                self._feed.is_current()  # so that it does not rest
+                self._feed.is_current()  # keeps the feed from resting
                 yield event
         finally:
             of_user.discard(stream)
@@ -132,7 +136,7 @@ class Streams:
             self._queue_moved.set()
 
     def tell_services(self) -> None:
-        """Send an event to all browsers: the programs that serve a service have changed."""
+        """Send an event to all browsers, because the programs that serve a service have changed."""
         self._tell_all({SERVICES})
 
     async def tell_queues(self) -> None:

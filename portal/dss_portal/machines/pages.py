@@ -1,4 +1,4 @@
-"""``/device``: the page where a person allows a command line to sign in, and sees which ones are signed in."""
+"""``/device``: the page where a user allows a command line to sign in, and sees the command lines that are signed in."""
 
 from quart import Blueprint, Response, request, session
 
@@ -20,7 +20,7 @@ UNKNOWN = "This code is unknown, has been answered, or has expired. Codes live f
 
 @blueprint.before_request
 async def only_signed_in() -> Response | None:
-    """Redirect to the sign-in, which leads back here."""
+    """Redirect a user without a session to the sign-in, which leads back here."""
     if await person() and not terms_are_due():
         session.pop(AFTER_SIGN_IN, None)
         return None
@@ -33,9 +33,10 @@ async def only_signed_in() -> Response | None:
 
 @blueprint.get("")
 async def show() -> Response:
-    """Ask for a code, or for an answer.
+    """Ask for a code or, if the link has one, for an answer.
 
-    Only a request that is answered on its own machine may come by a link: any other code has to be typed.
+    Only a request whose answer goes to its own machine may use a link.  The code of any other request must be typed,
+    so that a link from an attacker is not enough.
     """
     code = store.typed(request.args.get("code", ""))
     if not code:
@@ -48,7 +49,7 @@ async def show() -> Response:
 
 @blueprint.post("")
 async def typed() -> Response:
-    """Ask for an answer to the request whose code was typed."""
+    """Ask for an answer to the request whose code the user has typed."""
     found = await store.waiting(store.typed((await forms.submitted()).text("code")))
     if found is None:
         return await _wrong(UNKNOWN)
@@ -76,7 +77,7 @@ async def sign_out(number: int) -> Response:
 
 
 async def _wrong(problem: str) -> Response:
-    """The answer to a wrong code, which counts like a wrong token."""
+    """The response to a wrong code.  It counts towards the limit for wrong tokens."""
     components().limits.failed_logins.count(client_addresses.key())
     return await _ask_for_code(problem)
 

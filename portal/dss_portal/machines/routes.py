@@ -1,4 +1,4 @@
-"""``/api/device``: a command line asks for a sign-in, and for its token.  Shape: RFC 8628."""
+"""``/api/device``: a command line requests a sign-in, and then its token.  The format is that of RFC 8628."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @blueprint.post("")
 async def begin() -> Response:
-    """Begin a sign-in.  Raises Refused on a site without an issuer, where a token has to be pasted anyway."""
+    """Begin a sign-in.  Raises Refused on a site without an issuer, where users paste tokens."""
     issuer()
     components().limits.machine_sign_ins.count(client_addresses.key())
     form = await parameters.form()
@@ -44,14 +44,16 @@ async def begin() -> Response:
         "expires_in": store.LIFE_S,
         "interval": store.POLL_S,
     }
-    if form.get("callback"):  # else the code is typed, so that no link of a stranger is enough
+    if form.get(
+        "callback"
+    ):  # without it the code must be typed, so that an attacker's link is not enough
         told["verification_uri_complete"] = f"{page}?code={store.spelled(begun.code)}"
     return _unkept(json_body(told))
 
 
 @blueprint.post("/token")
 async def token() -> Response:
-    """The token, once a person has allowed it; until then status 400 with RFC 8628's word for what is missing."""
+    """The token, once a user has allowed the sign-in.  Until then status 400 with the error code of RFC 8628."""
     form = await parameters.form()
     try:
         given = await store.redeem(forms.of(form, "device_code"), form.get("code", ""))

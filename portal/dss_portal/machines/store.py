@@ -1,8 +1,8 @@
-"""Sign-ins of command lines: a machine asks for each, and a person answers it in a browser.
+"""Stores sign-ins of command lines.  A machine requests a sign-in, and a user answers the request in a browser.
 
-This is the device authorization grant (RFC 8628).  A machine may name a ``callback``, an address on itself (RFC 8252).
-The token then also needs a secret that only the person's browser delivers, and it delivers that to its own machine.  So
-an attacker who sends a person the link of a request gets no token.  Of each secret, only its SHA-256 is stored.
+This is the device authorization grant (RFC 8628).  A machine may name a ``callback``, an address on itself (RFC
+8252).  The token then also needs a secret that the user's browser delivers to the machine it runs on.  So an attacker
+who sends the link of a request to a user gets no token.  Of each secret, only its SHA-256 is stored.
 """
 
 import re
@@ -34,7 +34,7 @@ _CALLBACK = re.compile(r"http://127\.0\.0\.1:[1-9]\d{0,4}/[\w-]{1,64}")
 
 
 class NotGiven(Exception):
-    """No token yet, or none at all: ``error`` is a word of RFC 8628, section 3.5."""
+    """There is no token, or not yet.  ``error`` is an error code of RFC 8628, section 3.5."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error)
@@ -43,14 +43,14 @@ class NotGiven(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """What the machine keeps (``secret``) and what the person sees (``code``)."""
+    """A new request: the ``secret``, which only the machine knows, and the ``code``, which the user sees."""
 
     secret: str
     code: str
 
 
 async def begin(machine: str, scopes: Iterable[str], callback: str, address: str) -> Begun:
-    """Store a request of ``machine``, which asks from ``address``.  Raises Refused if a part of it is not usable."""
+    """Store a sign-in request of ``machine``, sent from ``address``.  Raises Refused if a part of it is not usable."""
     wanted = sorted(set(scopes))
     if not wanted or set(wanted) - set(api_tokens.SCOPES):
         raise Refused(f"The scopes are one or more of {', '.join(api_tokens.SCOPES)}.")
@@ -74,26 +74,27 @@ async def begin(machine: str, scopes: Iterable[str], callback: str, address: str
 
 
 def typed(text: str) -> str:
-    """A code as a person types it, without hyphens and blanks, in capitals."""
+    """``text``, a code as users type it, in the form in which it is stored: capitals without hyphens and blanks."""
     return "".join(c for c in text.upper() if c in LETTERS)[: CODE_LETTERS + 1]
 
 
 def spelled(code: str) -> str:
-    """A code as it is shown to people, in two groups."""
+    """A code in the form in which users see it, in two groups."""
     return f"{code[:4]}-{code[4:]}"
 
 
 async def waiting(code: str) -> MachineSignIn | None:
-    """The request with that code, if it still waits for an answer."""
+    """The request with ``code``, if it still waits for an answer; otherwise None."""
     return await MachineSignIn.get_or_none(
         code=code, allowed__isnull=True, expires_at__gt=clock.now()
     )
 
 
 async def answer(code: str, user: User, *, allowed: bool) -> str:
-    """Answer the request for ``user``, and return the address to which the browser goes on; "" if there is none.
+    """Store the user's answer to the request, and return the address to which the browser must go; "" if there is
+    none.
 
-    Raises Refused if the request does not wait any more.
+    Raises Refused if the request no longer waits.
     """
     found = await waiting(code)
     passed_on = secrets.token_urlsafe(24)
@@ -108,10 +109,8 @@ async def answer(code: str, user: User, *, allowed: bool) -> str:
 
 
 async def redeem(secret: str, passed_on: str) -> str:
-    """The token for the machine that knows ``secret``, once; ``passed_on`` is the secret that its browser
-    has delivered, if it has a browser.
-
-    Raises NotGiven.
+    """Return the token, once, to the machine that knows ``secret``.  ``passed_on`` is the secret that its browser has
+    delivered; "" without one.  Raises NotGiven.
     """
     async with in_transaction():
         found = await MachineSignIn.select_for_update().get_or_none(
@@ -132,12 +131,12 @@ async def redeem(secret: str, passed_on: str) -> str:
 
 
 async def signed_in(user: User) -> list[ApiToken]:
-    """The user's tokens that are not revoked, those of programs included."""
+    """The user's tokens that are not revoked, including tokens for programs."""
     return [token for token in await api_tokens.listed() if token.user.id == user.id]
 
 
 async def sign_out(user: User, number: int) -> None:
-    """Revoke one of the user's own tokens.  Raises Refused if there is none of that number."""
+    """Revoke the user's token with that number.  Raises Refused if the user has none with that number."""
     valid = ApiToken.filter(id=number, user_id=user.id, revoked_at__isnull=True)
     if not await valid.update(revoked_at=clock.now()):
         raise Refused(f"You have no token {number}.")

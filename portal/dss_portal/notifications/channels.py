@@ -1,4 +1,4 @@
-"""The channels through which a user is notified of the ends of tickets."""
+"""The channels that notify a user of ended tickets."""
 
 import base64
 import secrets

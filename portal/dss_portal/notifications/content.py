@@ -1,6 +1,6 @@
-"""The content of notifications: the ticket's number, its service, how it ended, and a link; nothing else.  Pure.
+"""The content of notifications: only the ticket's number, its service, its outcome and a link.  Pure.
 
-Webhooks are signed as https://www.standardwebhooks.com describes, so that receivers can check them with a library.
+Webhooks are signed as https://www.standardwebhooks.com describes, so that receivers can verify them with a library.
 """
 
 import base64
@@ -46,8 +46,8 @@ def text(notice: Notice) -> str:
 
 
 def mail(notice: Notice, *, sender: str, recipient: str, host: str) -> EmailMessage:
-    """The notification as a mail.  ``host`` is the right part of its Message-ID.  Raises ValueError for an address with
-    a line break.
+    """The notification as a mail.  ``host`` is the part of its Message-ID after the ``@``.  Raises ValueError for an
+    address with a line break.
     """
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = sender, recipient, subject(notice)
@@ -87,7 +87,9 @@ def signature(secret: str, key: str, now_s: int, body: bytes) -> str:
 
 
 def ntfy_headers(notice: Notice, token: str) -> dict[str, str]:
-    """Headers for ntfy.  A server replaces a message by a later one with the same ``X-Sequence-ID``."""
+    """Headers for ntfy.  A server replaces a message by a later one with the same ``X-Sequence-ID``, so a repeated
+    attempt is shown once.
+    """
     tags = {"success": "white_check_mark", "": "wave"}.get(notice.outcome, "warning")
     headers = {
         "Title": subject(notice),

@@ -1,7 +1,8 @@
-"""The table of notifications to send.  Each is stored in the transaction that ends its ticket.
+"""The table of notifications to send.  A notification is stored in the transaction that ends its ticket.
 
-A sender leases a notification for LEASE_S, so that no other portal sends it meanwhile, and deletes it once the receiver
-has accepted it.  A failed one is sent again later, and after MAX_TRIES set aside with a reason for its user.
+A sender leases a notification for LEASE_S, so that no other portal sends it meanwhile, and deletes it once the
+receiver has accepted it.  After a failure it is sent again later; after MAX_TRIES it is set aside with a reason for
+its user.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ SELECT channel.id, replace(gen_random_uuid()::text, '-', ''), $1, service.name, 
 FROM notification_channel channel, service WHERE channel.user_id = $5 AND service.id = $2 RETURNING id
 """
 
-# The condition on taken_until stands twice: PostgreSQL checks it again in a row that another portal has just taken.
+# The condition on taken_until is repeated, because PostgreSQL checks it again in a row that another portal has just taken.
 _TAKE = """
 WITH busy AS (
     SELECT channel_id, count(*) AS sending FROM notification
@@ -88,7 +89,7 @@ DELETE FROM notification WHERE id IN (
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """A notification to be sent now; ``tries`` counts this one."""
+    """A notification to send now.  ``tries`` includes this attempt."""
 
     id: int
     kind: str
@@ -112,7 +113,7 @@ async def put(ticket: Ticket) -> None:
 
 
 async def put_trial(channel: NotificationChannel) -> int:
-    """Store a trial notification without a ticket, which is sent only once, and return its number."""
+    """Store a trial notification, which has no ticket and is sent only once.  Returns its number."""
     trial = await Notification.create(
         channel=channel, key=uuid.uuid4().hex, ended_at=clock.now(), tries=MAX_TRIES - 1
     )
@@ -121,8 +122,8 @@ async def put_trial(channel: NotificationChannel) -> int:
 
 
 async def waiting() -> dict[str, tuple[int, datetime]]:
-    """By kind of channel: the number of waiting notifications, and the time since when the oldest waits.  Kinds without
-    any are missing.
+    """By kind of channel: the number of waiting notifications, and the time since which the oldest one waits.  Kinds
+    without any are missing.
     """
     rows = await get_connection("default").execute_query_dict(_WAITING)
     return {row["kind"]: (row["waiting"], row["since"]) for row in rows}
