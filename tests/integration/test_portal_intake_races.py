@@ -212,7 +212,7 @@ async def test_an_answer_that_no_portal_can_handle_is_told_to_the_user(
     async def fail(*_: object) -> None:
         raise RuntimeError("a fault of the portal")
 
-    monkeypatch.setattr(events, "_spread", fail)
+    monkeypatch.setattr(events, "_assign_images", fail)
     reading(portal)
 
     ticket = await send(ann, scan)
