@@ -5,11 +5,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dss_inference.device.runner import runner_for
-from dss_inference.errors import InferenceError
-from dss_inference.settings import DeviceSettings, read_settings
-from dss_phantom.chest import PhantomSpec, make_phantom
-from dss_phantom.files import write_phantom
 from dss_process.commands import version_option
 
 main = typer.Typer(add_completion=False)
@@ -35,6 +30,13 @@ def phantom(
     version: Annotated[bool, version_option("dss-phantom")] = False,  # noqa: ARG001 - it has acted
 ) -> None:
     """Make a synthetic chest CT, with the truth about its lungs."""
+    # Not above, because they take two seconds of CPU time, also for --help.
+    from dss_inference.device.runner import runner_for  # noqa: PLC0415
+    from dss_inference.errors import InferenceError  # noqa: PLC0415
+    from dss_inference.settings import DeviceSettings, read_settings  # noqa: PLC0415
+    from dss_phantom.chest import PhantomSpec, make_phantom  # noqa: PLC0415
+    from dss_phantom.files import write_phantom  # noqa: PLC0415
+
     settings = read_settings(DeviceSettings)
     spec = PhantomSpec(
         size=size, spacing_mm=spacing, orientation=orientation, oblique_deg=oblique, seed=seed

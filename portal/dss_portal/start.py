@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from dss_process.overviews import asks_for_overview, overview
 from dss_process.startup import prepare_process
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ _GROUPS = {
     "services": "dss_portal.commands.offers",
 }
 """Command groups that need neither web server nor broker, with their modules."""
+OVERVIEW = {
+    "serve": "Serve ITK-SNAP clients and browsers until SIGTERM.  Settings come from DSS_* variables.",
+    "migrate": "Bring the database schema up to date.  May be repeated, also by several portals at once.",
+    "users": "Who may sign in.",
+    "tiers": "What classes of users may do.",
+    "tokens": "Long-lived tokens for programs.",
+    "providers": "Who offers services.",
+    "services": "What is offered.",
+    "dead-letters": "Messages that no program could handle.",
+}
 
 
 def main() -> None:
@@ -27,7 +38,10 @@ def main() -> None:
 
 
 def program(words: Sequence[str]) -> "typer.Typer":
-    """The whole program, or only the group that ``words`` begin with, because importing the web server takes a second."""
+    """The whole program, or only what ``words`` need, because importing the web server takes a second."""
+    if asks_for_overview(words):
+        about = "The portal of the Distributed Segmentation Service."
+        return overview("dss-portal", about, OVERVIEW, add_completion=True)
     if not words or words[0] not in _GROUPS:
         return import_module("dss_portal.__main__").main  # type: ignore[no-any-return]  # a module is Any
     import typer  # noqa: PLC0415 - not before the process is prepared

@@ -10,6 +10,7 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_portal.admin import store as admin
 from dss_portal.models import Attachment, Claim, ResumableUpload, TicketLog
+from dss_portal.providers import uploads
 from dss_portal.tickets import cleanup
 from support.portals import (
     LONG_AGO,
@@ -192,6 +193,22 @@ async def test_a_wrong_beginning_is_refused_in_a_sentence(
 
     assert answer.status_code == 400
     assert (await answer.get_data(as_text=True)).endswith((".", "one."))
+
+
+async def test_a_provider_has_a_limited_number_of_unfinished_uploads(
+    portal: Portal, provider: Client, claimed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MOST_UNFINISHED", 2)
+    addresses = [await begun(provider, claimed, 3, filename=f"{n}.csv") for n in range(2)]
+
+    refused = await begin(provider, claimed, 3, filename="more.csv")
+
+    assert refused.status_code == 413
+    said = await refused.get_data(as_text=True)
+    assert said.startswith("2 uploads to this ticket are not finished, which is the most;")
+    assert len(parts(portal)) == 2
+    assert (await add(provider, addresses[0], 0, b"a,b")).status_code == 204
+    await begun(provider, claimed, 3, filename="more.csv")
 
 
 async def test_a_claim_whose_answer_was_lost_is_given_again(

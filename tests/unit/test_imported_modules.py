@@ -11,6 +11,16 @@ COUNT = "import sys\ntry:\n    {}\nfinally:\n    print('imported', *sys.modules,
 COMMAND = "sys.argv = {}; from {} import main; main()"
 LIMITS = {
     "dss --help": (COMMAND.format(["dss", "--help"], "dss_client.start"), 250),
+    "dss-portal --help": (COMMAND.format(["dss-portal", "--help"], "dss_portal.start"), 450),
+    "dss-dispatch --help": (COMMAND.format(["dss-dispatch", "--help"], "dss_dispatch.start"), 450),
+    "dss-inference --help": (
+        COMMAND.format(["dss-inference", "--help"], "dss_inference.start"),
+        450,
+    ),
+    "dss-phantom --help": (
+        COMMAND.format(["dss-phantom", "--help"], "dss_phantom.__main__"),
+        450,
+    ),
     "dss-portal users add": (
         COMMAND.format(["dss-portal", "users", "add", "--help"], "dss_portal.start"),
         800,
@@ -22,6 +32,10 @@ LIMITS = {
 """A tenth or so above what it was on 2026-11-29."""
 NEVER = {
     "dss --help": {"httpx", "pydantic", "rich", "msgspec", "asyncio"},
+    "dss-portal --help": {"quart", "pydantic", "tortoise", "asyncpg"},
+    "dss-dispatch --help": {"pika", "pydantic", "numpy"},
+    "dss-inference --help": {"pika", "pydantic", "numpy"},
+    "dss-phantom --help": {"torch", "scipy", "numpy"},
     "dss-portal users add": {"quart", "cryptography", "authlib", "pika", "SimpleITK", "numpy"},
     "dss-portal serve": {"SimpleITK", "torch", "scipy"},
     "dss-dispatch serve": {"torch", "quart", "tortoise"},

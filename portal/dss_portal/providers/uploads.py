@@ -14,6 +14,8 @@ from dss_portal.refusals import Refused
 from dss_portal.resumable.rules import Announced, UploadTarget
 from dss_portal.tickets import claims, files, submission
 
+MOST_UNFINISHED = 100
+"""Most uploads to one ticket that its provider has begun and not finished; a publisher has one at a time."""
 AREAS = "The 'area' in 'Upload-Metadata' must be 'results' or 'attachments', not '{}'."
 
 
@@ -33,6 +35,12 @@ class Provided:
         return held.id
 
     async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:
+        begun = ResumableUpload.filter(ticket_id=ticket_id, finished=False)
+        if await begun.count() >= MOST_UNFINISHED:
+            raise Refused(
+                f"{MOST_UNFINISHED} uploads to this ticket are not finished, which is the most; finish or delete some.",
+                413,
+            )
         match announced.metadata.get("area", "results"):
             case "results":
                 files.check_name("results", announced.name)

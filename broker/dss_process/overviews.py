@@ -1,0 +1,34 @@
+"""The list of a program's commands, shown without importing them, which takes a second.  Imports little itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+
+def asks_for_overview(words: Sequence[str]) -> bool:
+    """True if the command line asks for the list of commands, or the version, and nothing else."""
+    return list(words) in ([], ["--help"], ["--version"])
+
+
+def overview(
+    program: str, text: str, commands: Mapping[str, str], *, add_completion: bool = False
+) -> "typer.Typer":
+    """A program that prints the same help as the whole one, and has no command that does anything.
+
+    ``commands`` are one line of help by name, in their order.
+    """
+    import typer  # noqa: PLC0415 - not before the process is prepared
+
+    from dss_process.commands import add_version  # noqa: PLC0415 - it imports typer
+
+    listed = typer.Typer(help=text, no_args_is_help=True, add_completion=add_completion)
+    add_version(listed, program)
+    for name, line in commands.items():
+        listed.command(name, help=line)(_nothing)
+    return listed
+
+
+def _nothing() -> None:
+    pass
