@@ -19,7 +19,7 @@ from dss_broker.messages import (
     RunInference,
     ServiceAnnounced,
 )
-from dss_datastore import layout
+from dss_datastore import access, layout
 from dss_dispatch import claim_request
 from support.builders import (
     MAIN,
@@ -38,6 +38,14 @@ from support.dispatchers import (
     ready,
     writes,
 )
+from support.waiting import wait_until
+
+AWAY = "datastore away, waiting for it"
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "POLL_S", 0.02)
 
 
 def test_nobody_is_missed_while_the_broker_is_away(
@@ -76,8 +84,9 @@ def test_without_any_worker_the_ticket_is_tried_again(broker: MemoryBroker, tmp_
     assert not work(tmp_path).exists()
 
 
+@pytest.mark.usefixtures("quick_looks")
 def test_a_dispatcher_takes_no_ticket_before_its_datastore_is_mounted(
-    broker: MemoryBroker, tmp_path: Path
+    broker: MemoryBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """All tickets would seem to lack their files, and fail."""
     portal = FakePortal(broker)
@@ -87,7 +96,7 @@ def test_a_dispatcher_takes_no_ticket_before_its_datastore_is_mounted(
     FakeWorker(broker, writes(datastore))
     dispatcher(broker, datastore).start(parallel=1)
     broker.publish(ready())
-    time.sleep(1)
+    wait_until(lambda: AWAY in caplog.messages)
     assert portal.claims == []
 
     datastore.rmdir()
@@ -96,8 +105,9 @@ def test_a_dispatcher_takes_no_ticket_before_its_datastore_is_mounted(
     portal.succeeded()
 
 
+@pytest.mark.usefixtures("quick_looks")
 def test_a_datastore_that_is_lost_at_work_fails_no_ticket(
-    broker: MemoryBroker, tmp_path: Path
+    broker: MemoryBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     portal = FakePortal(broker)
     datastore, away = tmp_path / "datastore", tmp_path / "away"
@@ -115,7 +125,7 @@ def test_a_datastore_that_is_lost_at_work_fails_no_ticket(
     dispatcher(broker, datastore).start(parallel=1)
     broker.publish(ready())
     assert worker.asked.acquire(timeout=WAIT_S)
-    time.sleep(1)
+    wait_until(lambda: AWAY in caplog.messages)
 
     away.rename(datastore)
 

@@ -99,7 +99,7 @@ def test_a_volume_that_was_unmounted_is_away_not_full(error: OSError) -> None:
     assert not is_disk_full(error)
 
 
-@pytest.mark.parametrize("word", ["fsync(", "ENOSPC", "EDQUOT", "ESTALE"])
+@pytest.mark.parametrize("word", ["os.fsync(", "errno.ENOSPC", "errno.EDQUOT", "errno.ESTALE"])
 def test_no_other_module_decides_what_is_on_disk_and_when_a_disk_is_full(word: str) -> None:
     sources = [path for folder in PROGRAMS for path in (CHECKOUT / folder).rglob("*.py")]
 
