@@ -64,8 +64,7 @@ def serve(
 
 @main.command("check-results")
 def check_results() -> None:
-    """Check the results of providers over HTTP and read uploads of browsers, until told to stop; `serve` does both,
-    too.
+    """Check results of providers over HTTP and read uploads of browsers; `serve` does both, too.
 
     For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE or
     DSS_DATASTORE_URL.
