@@ -49,8 +49,11 @@ def _told(error: ClientError | OSError) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SendOptions:
-    """SendOptions is sent with each image: further images by tag, and the part to segment.  ``wait``: wait until all
-    tickets have ended.  ``unsent`` are files without a ticket that get a row in the table.
+    """What is sent with each image: further images by tag, and the part to segment.  ``wait``: wait until all tickets
+    have ended.
+
+    ``name`` is the tickets' name in the user's list; None means the names of the images, "" no names.  ``unsent`` are
+    files without a ticket that get a row in the table.
     """
 
     tagged: Mapping[str, Path] = field(default_factory=dict)

@@ -25,7 +25,7 @@ class Item:
 
     ``series`` is "", or the number of a series as ``dss images`` lists it.  The number may change with the folder's
     content, so ``uid`` is the SeriesInstanceUID; "" if other series have the same.  ``service`` is the user's name
-    for the service, "" until ``for_services`` sets it.
+    for the service, "" until ``for_services`` sets it; ``title`` is the item's name without the service.
     """
 
     name: str

@@ -61,8 +61,8 @@ def submitted(
     """Create a ticket, upload the files of ``folder`` and the workspace that ``write`` adds, and submit.  Returns the
     ticket's number.
 
-    After any failure, including Ctrl-C and cancellation, the ticket is deleted, because it would count in the user's
-    quota.
+    ``title`` is shown only to the ticket's owner and is in no file that is sent; an older server ignores it.  After
+    any failure, including Ctrl-C and cancellation, the ticket is deleted, because it would count in the user's quota.
     """
     ticket = yield from protocol.create_ticket(githash)
     if ticket <= 0:

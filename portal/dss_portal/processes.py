@@ -1,8 +1,8 @@
-"""Runs a portal in several processes, which share the port for clients.
+"""Runs a portal in several processes that share the port for clients.
 
-The first process serves no requests: it starts the others, restarts those that end unexpectedly, and passes SIGTERM on.
-Each of the others is a portal of its own, as one on another machine would be: with its own name, connections, feed of
-changes, and port for operators.
+The first process serves no requests.  It starts the others, restarts those that end unexpectedly, and passes SIGTERM
+on.  Each of the others works like a portal on another machine: with a name, connections, a feed of changes and a port
+for operators of its own.
 """
 
 import ctypes
@@ -30,14 +30,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ProcessEnded(RuntimeError):
-    """A process has ended although it was not asked to."""
+    """A process has ended although it was not told to."""
 
 
 def of_process(settings: Settings, number: int) -> Settings:
-    """The settings of the process ``number``, from 0: the first keeps the name and the operators' port.
+    """The settings of process number ``number``, from 0.  The first one has the name and the operators' port of
+    ``settings``.
 
-    Each further process has a suffix in its name, and the next port for operators; port 0, which stands for any free
-    one, stays.
+    Each further process has a suffix in its name, and the next port for operators.  Port 0, which stands for any free
+    port, stays.
     """
     if number == 0:
         return settings
@@ -49,9 +50,10 @@ def of_process(settings: Settings, number: int) -> Settings:
 
 
 def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_s: float) -> int:
-    """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM; returns the status to exit with.
+    """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM, and return the exit status.  It must be
+    called before a thread is started.
 
-    A process that does not end within ``within_s`` after that is killed.  Call it before a thread is started.
+    A process that does not end within ``within_s`` after SIGTERM is killed.
     """
     children = [_Child(of_process(settings, n), serve) for n in range(settings.portal_processes)]
     for child in children:
@@ -63,7 +65,7 @@ def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_
 
 
 class _Child:
-    """One process, which is restarted after a backoff."""
+    """One of the processes.  It is restarted after a backoff if it ends."""
 
     def __init__(self, settings: Settings, serve: Callable[[Settings], None]) -> None:
         self._settings = settings
@@ -82,7 +84,9 @@ class _Child:
             _be_portal(parent, lambda: self._serve(self._settings))
 
     def cannot_start(self) -> int | None:
-        """Restart the process if it has ended.  Returns its status if it ended at its first start with a reason."""
+        """Restart the process if it has ended.  If it ended at its first start with a reason, it is not restarted,
+        and its status is returned.
+        """
         if not self.pid:
             if time.monotonic() >= self._again_s:
                 self.start()
@@ -97,7 +101,7 @@ class _Child:
         return None
 
     def ended(self) -> int | None:
-        """Exit status; the negative number of the signal that ended it; None while it runs."""
+        """The exit status, which is negative if a signal ended the process; None while it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid == 0:
             return None
@@ -110,8 +114,8 @@ class _Child:
 
 
 def _be_portal(parent: int, serve: Callable[[], None]) -> None:
-    """Serve in this process, and never return.  It also gets SIGTERM if the first process dies; a Ctrl-C of the
-    terminal does not reach it.
+    """Serve in this process until it ends.  It also gets SIGTERM if the first process dies; a Ctrl-C of the terminal
+    does not reach it.
     """
     status = UNFORESEEN
     try:
@@ -119,7 +123,7 @@ def _be_portal(parent: int, serve: Callable[[], None]) -> None:
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it has died already
+        if os.getppid() != parent:  # the parent has died already
             return
         random.seed()
         serve()
@@ -136,7 +140,9 @@ def _be_portal(parent: int, serve: Callable[[], None]) -> None:
 
 
 def _watch(children: list[_Child], stop: threading.Event) -> int:
-    """Restart processes until ``stop`` is set, and return 0; or, if a process cannot start, its status."""
+    """Restart processes that end, until ``stop`` is set; then return 0.  If a process cannot start, return its status
+    at once.
+    """
     while not stop.wait(LOOK_S):
         for child in children:
             if status := child.cannot_start():

@@ -1,4 +1,4 @@
-"""Sentences for operators: what prevents the portal from working, and which services are not served."""
+"""Sentences for operators that say why the portal cannot work, and which services no program serves."""
 
 import asyncio
 
@@ -29,28 +29,28 @@ async def missing(components: Components) -> list[str]:
         found.append(problem)
     elif answers and migrated and (sentence := await _outbox_problem(components.relay)):
         found.append(sentence)
-    # A datastore is made for a site whose database says that it is new, which only a schema can.
+    # A new datastore is only made if the database shows that the site is new; for that it needs its schema.
     if migrated and (away := await components.datastore.problem()):
         found.append(away)
     return found + (components.background.problems() if migrated else [])
 
 
 async def _outbox_problem(relay: Relay) -> str:
-    """The relay's problem; "" if there is none or if the database cannot be asked."""
+    """The relay's problem; "" if there is none or if the database does not answer."""
     try:
         return await asyncio.wait_for(relay.problem(), database.ANSWER_S)
-    except Exception:  # whatever it is, it is no fault of the outbox
+    except Exception:  # an error of the database, which is reported elsewhere
         return ""
 
 
 async def unserved() -> list[str]:
-    """A sentence for each service that one of our dispatchers has served, and that is not served now.
+    """A sentence for each service that one of our dispatchers has served, and that no program serves now.
 
-    Such a portal is still ready: if it left the load balancer, finished tickets could not be fetched either.
+    Such a portal is still ready: if it left the load balancer, finished tickets could not be downloaded either.
     """
     try:
         return await asyncio.wait_for(_unserved(), database.ANSWER_S)
-    except Exception:  # of a database that is away; ``missing`` tells
+    except Exception:  # the database is away, which ``missing`` reports
         return []
 
 
@@ -63,8 +63,8 @@ async def _unserved() -> list[str]:
 
 
 async def _schema_is_current() -> bool:
-    """True if all migrations are applied; False also if the database cannot be asked."""
+    """True if all migrations are applied; False if not, or if the database does not answer."""
     try:
         return await asyncio.wait_for(database.is_current(), database.ANSWER_S)
-    except Exception:  # whatever it is, the answer is no
+    except Exception:  # any error means that this is not known
         return False

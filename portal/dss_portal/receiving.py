@@ -6,13 +6,13 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-BLOCK_BYTES = 1 << 20  # passed to the disk's thread at once
+BLOCK_BYTES = 1 << 20  # passed to the thread for disk work in one call
 SYNC_BYTES = 32 * 2**20
 """The disk begins to write after each of so many bytes; about as much is left for the last fsync."""
 
 
 class WritableFile(Protocol):
-    """A file of ``aiofiles``, as far as ``Writing`` uses it."""
+    """The methods of an ``aiofiles`` file that ``Writing`` uses."""
 
     async def write(self, data: bytes, /) -> int: ...
     async def flush(self) -> None: ...
@@ -41,7 +41,7 @@ class Writing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait until no thread uses the file; the caller may close it then."""
+        """Wait until no thread uses the file, so that the caller may close it."""
         tasks = [task for task in (self._write, self._sync) if task is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -54,14 +54,14 @@ class Writing:
             await self._begin_block()
 
     async def begin_anew(self) -> None:
-        """Discard all data that was written or waits to be written."""
+        """Discard all data that was written, and data that waits to be written."""
         self._pieces, self._bytes = [], 0
         await self._ended()
         await self._file.seek(0)
         await self._file.truncate()
 
     async def end(self) -> None:
-        """Wait until all data is passed to the operating system; an fsync then puts it on disk."""
+        """Wait until all data is passed to the operating system.  An fsync afterwards puts it on disk."""
         await self._begin_block()
         await self._ended()
         await self._file.flush()

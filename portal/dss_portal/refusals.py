@@ -4,7 +4,7 @@
 class Refused(Exception):
     """The request cannot be served; ``text`` is shown to the user unchanged.
 
-    ``for_people`` replaces ``text`` on pages, if ``text`` is one that old clients compare.
+    If old clients compare ``text``, ``for_people`` replaces it on pages.
     """
 
     def __init__(self, text: str, status: int = 400, *, for_people: str = "") -> None:
@@ -15,7 +15,7 @@ class Refused(Exception):
 
 
 class NotSignedIn(Refused):
-    """The user is not signed in.  The text is the one that clients know."""
+    """The user is not signed in.  The text is the one that clients compare."""
 
     def __init__(self) -> None:
         super().__init__("You are not logged in!", 401)

@@ -20,7 +20,7 @@ Network = IPv4Network | IPv6Network
 
 
 def _database_address(url: SecretStr) -> SecretStr:
-    """Raises ValueError without showing the address, which holds a password."""
+    """``url``, if it is valid.  Raises ValueError without showing the address, because it contains a password."""
     parse(url.get_secret_value())
     return url
 
@@ -199,8 +199,8 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
     @model_validator(mode="after")
     def _an_issuer_is_whole(self) -> Self:
-        """Raises ValueError for an incomplete configuration of the issuer, which would otherwise show only at the first
-        sign-in.
+        """Raises ValueError if the configuration of the issuer is incomplete.  Otherwise that would only be noticed
+        at the first sign-in.
         """
         parts = {
             "DSS_OIDC_ISSUER": self.oidc_issuer,
@@ -228,14 +228,14 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
     @model_validator(mode="after")
     def _proxies_are_networks(self) -> Self:
-        """Raises ValueError, with a sentence, for a text that is no network."""
+        """Raises ValueError, with a sentence, if an entry is not a network."""
         _ = self.proxy_networks
         return self
 
     @model_validator(mode="after")
     def _the_mail_server_is_whole(self) -> Self:
-        """Raises ValueError for an incomplete configuration of the mail server, which would otherwise show only when
-        the first ticket ends.
+        """Raises ValueError if the configuration of the mail server is incomplete.  Otherwise that would only be
+        noticed when the first ticket ends.
         """
         _ = self.notify_networks_listed
         if not self.smtp_host:
@@ -291,7 +291,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
     @property
     def public_prefix(self) -> str:
-        """Path below which the portal is reached from outside: "" or "/dss"."""
+        """The path below which the portal is reached from outside, such as "/dss"; "" for the root."""
         return urlsplit(self.public_url).path.rstrip("/")
 
     @property
@@ -300,7 +300,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
 
 def _networks(setting: str, texts: str) -> tuple[Network, ...]:
-    """Raises ValueError, with a sentence, for a text that is no network."""
+    """The networks in ``texts``.  Raises ValueError, with a sentence, for an entry that is no network."""
     return tuple(_network(setting, text.strip()) for text in texts.split(",") if text.strip())
 
 

@@ -110,7 +110,9 @@ async def _workers() -> list[Worker]:
 
 
 def _over_http(standings: Mapping[str, Standing], held: Mapping[str, int]) -> list[Worker]:
-    """One worker for each ticket that a provider over HTTP holds now; one if the provider holds none but polls."""
+    """Workers that stand for the providers over HTTP of each service: as many as hold tickets now or as publishers
+    say that they process; one if there is only a provider that polls.
+    """
     return [
         Worker(device="", services=frozenset({name}))
         for name, standing in standings.items()

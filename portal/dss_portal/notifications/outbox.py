@@ -130,7 +130,7 @@ async def waiting() -> dict[str, tuple[int, datetime]]:
 
 
 async def take(most: int, taker: str) -> list[Taken]:
-    """Lease at most ``most`` due notifications for LEASE_S; ``taker`` names the lease."""
+    """Lease at most ``most`` due notifications for LEASE_S.  ``taker`` is the name of the lease."""
     values = [MOST_OF_A_CHANNEL, most, LEASE_S, taker]
     rows = await get_connection("default").execute_query_dict(_TAKE, values)
     return [Taken(**row) for row in sorted(rows, key=lambda row: int(row["id"]))]

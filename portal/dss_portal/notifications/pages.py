@@ -27,8 +27,8 @@ _SECRET_HINT = (
 
 @blueprint.get("")
 async def show(problem: str = "", at: str = "") -> Response:
-    """Show the page.  If there is a ``problem``, its status is 400 and the sentence stands at the form ``at``, a kind
-    of channel.
+    """The page.  With a ``problem``, the status is 400 and the sentence is shown at the form ``at``, a kind of
+    channel.
     """
     user = current_user()
     failed = Notification.filter(channel__user_id=user.id, reason__isnull=False)
@@ -97,7 +97,9 @@ async def _save(kind: ChannelKind, form: forms.Form) -> str:
 
 
 async def _try(kind: ChannelKind) -> None:
-    """Send a trial, and return when the receiver has accepted it.  Raises Refused with the reason otherwise."""
+    """Send a trial notification, and return when the receiver has accepted it.  Raises Refused with the reason if it
+    has not.
+    """
     user = current_user()
     components().limits.trials.count(str(user.id))
     channel = await NotificationChannel.get_or_none(user_id=user.id, kind=kind)

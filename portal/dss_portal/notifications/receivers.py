@@ -26,8 +26,8 @@ _MAY_CHANGE = {408, 425, 429}
 
 
 class NotTaken(Exception):
-    """The receiver has not accepted a notification, or its response was lost.  ``for_ever``: a later attempt would
-    fail, too.
+    """The receiver has not accepted a notification, or its response was lost.  With ``for_ever``, a later attempt
+    would fail in the same way.
     """
 
     def __init__(self, reason: str, *, for_ever: bool = False) -> None:
@@ -36,23 +36,25 @@ class NotTaken(Exception):
 
 
 class Receivers:
-    """Sends the notifications of one portal.  Connections are not reused: each belongs to one checked address and one
-    host name.
+    """Sends the notifications of one portal process.  Connections are not reused, because each belongs to one checked
+    address and one host name.
     """
 
     def __init__(self, settings: Settings, authorities: ssl.SSLContext | None = None) -> None:
-        """``authorities``: the certificate authorities for https; None for the usual ones."""
+        """``authorities`` are the certificate authorities for https; None means the usual ones."""
         self._settings = settings
         self._http = httpx2.AsyncClient(
             verify=authorities or True,
-            trust_env=False,  # a proxy would connect to an address that nobody has judged
+            trust_env=False,  # a proxy would connect to an address that was not checked
             follow_redirects=False,
-            timeout=httpx2.Timeout(None, connect=CONNECT_S),  # the caller limits the whole
+            timeout=httpx2.Timeout(None, connect=CONNECT_S),  # the caller limits the total time
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
 
     async def send(self, taken: Taken) -> None:
-        """Send a notification, and return when the receiver has accepted it.  Raises NotTaken.  Has no time limit."""
+        """Send a notification, and return when the receiver has accepted it.  Raises NotTaken.  The caller must limit
+        the time.
+        """
         notice = self._notice(taken)
         if taken.kind == ChannelKind.MAIL:
             await self._mail(notice, taken.address)
@@ -91,7 +93,9 @@ class Receivers:
     async def _status(
         self, target: targets.Destination, headers: Mapping[str, str], body: bytes
     ) -> int:
-        """Status of the response, whose body is not read.  If an address does not connect, the next one is tried."""
+        """The status of the response, whose body is not read.  If one of the addresses does not connect, the next one
+        is tried.
+        """
         for address in target.addresses:
             url = httpx2.URL(target.url).copy_with(host=address)
             try:
@@ -135,8 +139,8 @@ class Receivers:
         client.close()
 
     def _smtp(self) -> aiosmtplib.SMTP:
-        """A connection to the mail server.  Reads the password anew each time, so that it may be changed.  Raises
-        OSError.
+        """A connection to the mail server.  The password is read from its file each time, so that it may be changed.
+        Raises OSError.
         """
         settings = self._settings
         password = settings.smtp_password_file
@@ -172,7 +176,7 @@ def _unconnected(host: str, error: Exception) -> NotTaken:
 
 
 def _mail_refused(error: Exception) -> NotTaken:
-    """The error for a mail server's response.  Statuses of 500 and above are final, except those about this site's own
+    """The NotTaken for a mail server's error.  Statuses of 500 and above are final, except errors of this site's own
     sign-in.
     """
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):

@@ -1,4 +1,4 @@
-"""Sends notifications that are due, several at once.  Several portals may do so together."""
+"""Sends due notifications, several at once.  Several portals may run it at the same time."""
 
 import asyncio
 import logging
@@ -28,7 +28,9 @@ SENT, FAILED, SET_ASIDE = "sent", "failed", "set_aside"
 
 
 class Sender:
-    """Sends the notifications of one portal.  ``run`` is supervised; ``finish`` ends it without loss."""
+    """Sends the notifications of one portal process.  ``run`` is a supervised task; ``finish`` stops it and waits for
+    open requests.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -57,7 +59,7 @@ class Sender:
             await receivers.close()
 
     async def finish(self, within_s: float) -> None:
-        """Take no more notifications, and wait for those in progress: a response that is not read would lead to a
+        """Take no more notifications, and wait for those in progress.  A response that is not read would lead to a
         second message.
         """
         self._finished = True
@@ -88,7 +90,9 @@ class Sender:
         self._news.set()
 
     async def _send(self, receivers: Receivers, taken: Taken, taker: str, until_s: float) -> None:
-        """Send a notification, but not after ``until_s`` (time.monotonic), when another portal may have leased it."""
+        """Send a notification, but not later than ``until_s`` (on the clock ``time.monotonic``): then another portal
+        may lease it.
+        """
         if taken.kind == ChannelKind.MAIL:
             async with self._mails:
                 await self._try(receivers, taken, taker, until_s)
@@ -125,7 +129,7 @@ class Sender:
             await self._note(lambda: outbox.put_off(taken, taker, error.reason))
 
     async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Store the outcome with ``write``, retrying while the database is unavailable: otherwise the notification
+        """Store the outcome with ``write``, and retry while the database is unavailable.  Otherwise the notification
         would be sent again.
         """
         until_s = time.monotonic() + outbox.LEASE_S

@@ -1,6 +1,6 @@
-"""Checks where webhooks and ntfy messages may be sent, by the addresses of a host, not by its name.
+"""Decides where webhooks and ntfy messages may be sent, by the addresses of a host, not by its name.
 
-The caller connects to the addresses that were checked: a second lookup could return others.
+The caller connects to the addresses that were checked, because a second lookup could return other ones.
 """
 
 import asyncio
@@ -36,7 +36,9 @@ class Destination:
 
 
 def check_form(url: str) -> None:
-    """Raises Refused, with a sentence, unless ``url`` is a plain web address."""
+    """Raises Refused, with a sentence, unless ``url`` is an http or https address in ASCII with a host, and without
+    user, password and port 0.
+    """
     if len(url) > MOST_CHARACTERS:
         raise Refused(
             f"The address has {len(url)} characters; at most {MOST_CHARACTERS} are taken."
@@ -57,8 +59,8 @@ def check_form(url: str) -> None:
 
 
 async def judged(url: str, listed: Sequence[Network]) -> Destination:
-    """Look up and check the destination.  Raises Refused if this server may not send there, NotFound if the host has no
-    address.
+    """Look up and check the destination of ``url``.  Raises Refused if this server may not send there, NotFound if
+    the host has no address.
     """
     check_form(url)
     parts = urlsplit(url)

@@ -54,7 +54,7 @@ _TYPES: Mapping[Shape, tuple[str, ...]] = {
 
 
 def description(public_url: str) -> dict[str, Json]:
-    """The complete document, for a portal with that address."""
+    """The complete document for a portal at ``public_url``."""
     paths: dict[str, dict[str, Json]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)

@@ -8,10 +8,11 @@ Shape = Literal["text", "table", "csv", "json", "bytes", "nothing"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation.  ``query`` and ``form`` name its parameters; a required one ends with ``!``.
+    """One operation of the API.
 
-    ``sends_file``: the form is multipart with a file ``myfile``.  ``gives`` is the type of a successful response;
-    ``table`` is CSV without a header row, or JSON with ``format=json``.
+    ``query`` and ``form`` name its parameters; the name of a required one ends with ``!``.  ``sends_file``: the form
+    is multipart with a file ``myfile``.  ``gives`` is the type of a successful response; ``table`` stands for CSV
+    without a header row, or JSON with ``format=json``.
     """
 
     method: str

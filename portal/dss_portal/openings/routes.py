@@ -24,6 +24,6 @@ async def file(token: str, name: str) -> Response:
         raise Refused(GONE, 404)
     path = await components().datastore.file(ticket.id, "results", name)
     answer = await as_download(path, name)
-    answer.headers["Cache-Control"] = "private, no-cache"  # kept, and asked about each time
+    answer.headers["Cache-Control"] = "private, no-cache"  # cached, and validated each time
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer

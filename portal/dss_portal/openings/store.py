@@ -21,7 +21,8 @@ NO_RESULTS = "This ticket has no results that ITK-SNAP could open."
 
 
 async def open_results(ticket_id: int, user: User, life_s: float, public_url: str) -> str:
-    """Create a link for ITK-SNAP and return it; an earlier link of the ticket becomes invalid.
+    """Make a link with which ITK-SNAP opens the ticket's results, and return it.  An earlier link of the ticket
+    becomes invalid.
 
     Raises Refused if the user may not read the ticket, if it has no results with exactly one workspace, or if a file
     name does not fit into the link.

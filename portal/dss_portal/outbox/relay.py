@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 BATCH = 200
 CONFIRM_TIMEOUT_S = 10.0
 IDLE_S = (
-    5.0  # longest time between two looks: for commits of other processes, and of portals that died
+    5.0  # between two looks at the table, which find commits of other processes and of dead portals
 )
-FAILED_S = 1.0  # pause after a look that failed
-SEEKING_S = 0.5  # how soon a broker that is back is noticed; it takes no query
-FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two tries of a message, doubled each time
+FAILED_S = 1.0  # pause after a failed look
+SEEKING_S = 0.5  # between two checks whether the broker is connected again; they need no query
+FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two attempts, doubled each time
 MAX_TRIES = 15
 """Number of attempts, which together take about ten minutes.  A message that then still fails is set aside: its type
 may be of a newer program, or a right may be missing.
@@ -54,7 +54,7 @@ WHERE set_aside_at IS NULL AND (not_before IS NULL OR not_before <= now())
 ORDER BY id LIMIT $1
 """
 
-# A ticket that was announced needs no dead letter of an earlier announcement.
+# After a successful announcement, the ticket needs no dead letter of an earlier one.
 _SENT = """
 DELETE FROM outbox WHERE id = ANY($1::bigint[])
 OR (set_aside_at IS NOT NULL AND type_name = 'TicketReady' AND ticket_id = ANY($2::int[]))
@@ -88,14 +88,16 @@ class _Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class _Failed:
-    """A failed attempt to publish.  ``for_ever``: a later attempt would fail in the same way."""
+    """A failed attempt to publish.  With ``for_ever``, a later attempt would fail in the same way."""
 
     reason: str
     for_ever: bool
 
 
 class Relay:
-    """Publishes the messages of the outbox in order, except for failed ones; only one portal at a time does so."""
+    """Publishes the messages of the outbox in order; failed messages do not delay others.  Only one portal at a time
+    does so.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -106,7 +108,7 @@ class Relay:
         self._connected_s: float | None = None
 
     async def run(self) -> None:
-        """Publish what is due after each commit of this process, and at regular intervals; until cancelled."""
+        """Publish due messages after each commit of this process, and at regular intervals, until cancelled."""
         loop = asyncio.get_running_loop()
 
         def wake() -> None:
@@ -118,8 +120,8 @@ class Relay:
                 await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
 
     async def _publish_due(self) -> None:
-        """Publish batches until one is not full or the broker is lost.  An error is logged, and the rest is left to the
-        next call.
+        """Publish batches until there are no more, or the connection to the broker is lost.  After an error, which is
+        logged, the rest waits for the next call.
         """
         self._wake.clear()
         self._note_connection()
@@ -135,7 +137,7 @@ class Relay:
             await asyncio.sleep(FAILED_S)
 
     async def problem(self) -> str:
-        """A sentence if no message is published although the broker is connected; otherwise ""."""
+        """A sentence if the broker is connected but no message is published; otherwise ""."""
         connected_s = self._note_connection()
         if connected_s < STILL_S:
             return ""
@@ -146,7 +148,7 @@ class Relay:
         return f"The outbox stands still: its oldest message has waited for {duration(age_s)}."
 
     def _note_connection(self) -> float:
-        """Seconds since the broker was first seen connected; 0 while it is not."""
+        """Seconds for which the broker has been seen connected; 0 while it is not."""
         now_s = time.monotonic()
         if not self._broker.connected:
             self._connected_s = None
@@ -188,8 +190,8 @@ class Relay:
             await connection.execute_query(_PUT_OFF, values)
 
     async def _set_aside(self, due: Sequence[_Stored], ends: Sequence[_Failed | None]) -> None:
-        """Set aside the messages that failed for good, each in its own transaction.  If that fails for one, it is due
-        again later.
+        """Set aside the messages that failed for good, each in its own transaction.  A message for which that fails
+        is due again later.
         """
         for stored, end in zip(due, ends, strict=True):
             if end and (end.for_ever or stored.tries + 1 >= MAX_TRIES):
@@ -201,8 +203,10 @@ class Relay:
                     log.exception("message not set aside", extra={"id": stored.message_id})
 
     async def _note_unheard(self) -> None:
-        """Reset the announcement counts of tickets without a queue: no dispatcher of their service has ever started, so
-        the reaper announces them at short intervals.  Requests to read uploads are due again as soon as somebody does.
+        """Reset the announcement counts of tickets whose service has no queue, because none of its dispatchers has
+        ever started.  The reaper then announces them at short intervals.
+
+        Requests to read uploads become due again as soon as a reader runs.
         """
         unheard, self._unheard = self._unheard, []
         if unheard:
@@ -212,10 +216,10 @@ class Relay:
             await Intake.filter(ticket_id__in=unread).update(asked_at=clock.LONG_AGO)
 
     async def _send(self, stored: _Stored) -> _Failed | None:
-        """Publish one message.  Returns None if it need not be sent again, otherwise the failure."""
+        """Publish one message.  Returns None if it is published or no queue is bound for it, otherwise the failure."""
         try:
             message = decode(stored.type_name, stored.body)
-        except MalformedMessage as error:  # perhaps of a newer portal
+        except MalformedMessage as error:  # a newer portal may have written it
             return _Failed(reason=f"Malformed: {error}", for_ever=False)
         try:
             with _sending_span(stored):
@@ -238,7 +242,9 @@ class Relay:
         return None
 
     def _published(self, stored: _Stored, message: Message) -> "Future[None]":
-        """The pending confirmation of an earlier attempt, or else that of a new one."""
+        """The future that confirms the message: that of an earlier attempt if it is still pending, otherwise that of
+        a new one.
+        """
         known = self._under_way.get(stored.id)
         if known is None or known.done():
             known = self._broker.publish(message, message_id=stored.message_id)
@@ -258,7 +264,9 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
 
 @contextmanager
 def _sending_span(stored: _Stored) -> Iterator[None]:
-    """A span from the commit that stored the message to the end of the block, which sends it."""
+    """A context that is a span from the commit that stored the message to the end of the block, which sends the
+    message.
+    """
     waiting = tracing.begin(
         "outbox",
         parent=stored.traceparent,

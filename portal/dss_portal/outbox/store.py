@@ -31,15 +31,15 @@ async def put(message: Message) -> None:
 
 
 def is_due() -> None:
-    """Wake the relay after the caller's commit, because a message of the outbox is due then."""
+    """Wake the relay after the caller's commit, because that commit makes a message of the outbox due."""
     after_commit(_tell)
 
 
 @contextmanager
 def woken_by_commits(listener: Callable[[], None]) -> Iterator[None]:
-    """Within the block, ``listener`` is called after each commit of this process that makes a message due.
+    """A context in which ``listener`` is called after each commit of this process that makes a message due.
 
-    Commits of other processes, such as a command's, are left to the relay's periodic look.
+    Commits of other processes, such as a command's, are found by the relay's periodic look.
     """
     _listeners.add(listener)
     try:

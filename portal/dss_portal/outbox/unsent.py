@@ -29,13 +29,13 @@ UNSENT_SENTENCE = (
 
 
 def plain(reason: str) -> str:
-    """``reason`` without what PostgreSQL cannot store, cut to MAX_REASON_CHARS."""
+    """``reason`` without characters that PostgreSQL cannot store, cut to MAX_REASON_CHARS."""
     text = reason.replace("\0", " ").encode(errors="replace").decode()
     return text[:MAX_REASON_CHARS]
 
 
 async def set_aside(row_id: int, reason: str) -> None:
-    """Set a message aside.  When a ticket's first announcement is set aside, its log tells the owner."""
+    """Set a message aside.  If it is the first announcement of a ticket, a line in the ticket's log tells the owner."""
     async with in_transaction():
         row = await OutboxMessage.select_for_update().get_or_none(id=row_id)
         if row is None or row.set_aside_at is not None:
@@ -43,7 +43,7 @@ async def set_aside(row_id: int, reason: str) -> None:
         row.set_aside_at, row.reason = clock.now(), plain(reason)
         row.ticket_id = (
             row.ticket_id or dead_letter(_sealed(row)).ticket_id
-        )  # rows of an older portal lack it
+        )  # missing in rows of an older portal
         await row.save(update_fields=["set_aside_at", "reason", "ticket_id"])
         facts = {"type": row.type_name, "ticket": row.ticket_id, "reason": row.reason}
         log.error("message set aside", extra=facts)
@@ -57,7 +57,7 @@ async def listed() -> list[DeadLetter]:
 
 
 async def send_again(letter_id: str) -> None:
-    """Make the message due again, with its attempts counted from 0."""
+    """Make the message due again.  Its attempts are counted from 0."""
     again = _letters().filter(message_id=letter_id)
     await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
     store.is_due()
@@ -76,7 +76,7 @@ def _letters() -> QuerySet[OutboxMessage]:
 
 
 async def _replaces_earlier(row: OutboxMessage) -> bool:
-    """Remove earlier letters of the same ticket; True if there was one."""
+    """Delete earlier messages about the same ticket that were set aside; True if there was one."""
     same = _letters().filter(type_name=row.type_name, ticket_id=row.ticket_id)
     return await same.exclude(id=row.id).delete() > 0
 

@@ -21,12 +21,14 @@ DEAD_LETTERS = "/admin/dead-letters"
 
 
 def ticket(number: int) -> str:
-    """The page of a ticket for its user."""
+    """The path of a ticket's page for its user."""
     return f"{TICKETS}/{number}"
 
 
 def ticket_for_admin(number: int) -> str:
-    """The prefix of an admin's actions on a ticket; the ticket's page is ``/detail`` below it."""
+    """The beginning of the paths of an admin's actions on a ticket; with ``/detail`` added, the path of the ticket's
+    page.
+    """
     return f"/admin/tickets/{number}"
 
 

@@ -1,4 +1,4 @@
-"""The forms of the pages: each is read once, and accepted only if one of our pages has sent it."""
+"""Reads the forms of the pages, and accepts only those that one of our pages has sent."""
 
 from dataclasses import dataclass
 
@@ -22,14 +22,14 @@ _WITH_FILE = {"pages.admin.services.register_upload"}
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """The submitted form.  ``file`` is empty if none was chosen."""
+    """A submitted form.  ``file`` is empty if the user has chosen none."""
 
     fields: dict[str, str]
     file_name: str = ""
     file: bytes = b""
 
     def text(self, name: str) -> str:
-        """The field without blanks around it; "" if it is missing."""
+        """The field ``name`` without blanks around it; "" if it is missing."""
         return self.fields.get(name, "").strip()
 
 
@@ -42,12 +42,12 @@ async def submitted() -> Form:
 
 
 def fields_sent() -> dict[str, str]:
-    """The submitted values, for showing a form again; empty before ``submitted`` was called."""
+    """The submitted values, with which a form can be shown again; empty if no form was read in this request."""
     return g.dss_form.fields if "dss_form" in g else {}
 
 
 def token_for(found: Identity) -> str:
-    """The token that a form must contain to be accepted from this session."""
+    """The token that forms of this session must contain."""
     return _signer().dumps(_owner(found))
 
 

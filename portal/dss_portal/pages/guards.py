@@ -1,4 +1,4 @@
-"""Access checks before each request for a page."""
+"""Checks before each request for a page whether the user may have it."""
 
 from urllib.parse import quote
 
@@ -14,21 +14,21 @@ from dss_portal.web.context import components
 _LONGEST_PATH = 1000
 """Characters of a path that is kept in the browser's session cookie."""
 _WITHOUT_TOKEN = {
-    "pages.sign_in",  # there is no session yet; requests of other sites are refused before
-    "pages.sending.send",  # it reads a large file behind the token, and checks that itself
+    "pages.sign_in",  # there is no session yet; requests from other sites were refused before
+    "pages.sending.send",  # checks the token itself, because a large file follows it in the form
 }
 
 
 async def person() -> Identity | None:
-    """The user who requests a page.  A Bearer token is for programs and gives no access to pages."""
+    """The identity of the user who requests a page.  A Bearer token is for programs, so it gives none."""
     scheme = request.headers.get("Authorization", "").partition(" ")[0]
     return None if scheme.lower() == "bearer" else await identity()
 
 
 async def only_our_forms() -> Response | None:
-    """Run before every request: count it, and accept a POST only with the form token of one of our pages.
+    """Run before every request.  Counts the request, and accepts a POST only with the form token of one of our pages.
 
-    Returns a redirect to the sign-in page if it is needed.  Raises Refused.
+    Returns a redirect to the sign-in page if the user must sign in first.  Raises Refused.
     """
     found = await person()
     if found is not None:
@@ -47,15 +47,17 @@ async def only_signed_in() -> Response | None:
 
 
 async def sign_in_first(to: str = addresses.SIGN_IN) -> Response:
-    """Redirect to the sign-in, or to the page ``to`` with a link to it.  The finished sign-in leads back here."""
+    """Redirect to the sign-in, or to the page ``to`` that has a link to it.  After the sign-in the user returns to
+    the current page.
+    """
     lead_back_here()
     return await see_other(to)
 
 
 def lead_back_here() -> None:
-    """Let the finished sign-in lead to this page, if the request is that of a person for a page."""
+    """Make the sign-in return to the current page, if a user has requested a page."""
     if request.method != "GET" or request.headers.get("Sec-Fetch-Dest", "document") != "document":
-        return  # a form, or what a page of ours loads
+        return  # the request is a form, or a file for one of our pages
     query = request.query_string.decode("ascii", "replace")
     path = quote(request.path) + (f"?{query}" if query else "")
     if len(path) <= _LONGEST_PATH:
@@ -63,8 +65,8 @@ def lead_back_here() -> None:
 
 
 async def only_sysadmins() -> Response | None:
-    """Redirect users who are not signed in.  Raises Refused for others without sysadmin rights, which are looked up at
-    each request.
+    """Redirect users who are not signed in to the sign-in.  Raises Refused for users without sysadmin rights, which
+    are looked up at each request.
     """
     found = await person()
     if found is None or terms_are_due():
@@ -75,5 +77,5 @@ async def only_sysadmins() -> Response | None:
 
 
 def _is_old_script() -> bool:
-    """True if a script accepts the terms of use, which it may do without a form token."""
+    """True for the one POST that scripts may send without a form token: the acceptance of the terms of use."""
     return request.endpoint == "pages.accept_terms" and not is_browser()

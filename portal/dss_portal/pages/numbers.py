@@ -9,7 +9,7 @@ NUMBER = "int(max=2147483647)"
 
 
 def days(text: str) -> timedelta:
-    """Raises Refused unless ``text`` is a number of days that a calendar can hold."""
+    """``text`` as a number of days from 0 to 36500.  Raises Refused for any other text."""
     try:
         found = timedelta(days=float(text))
     except (ValueError, OverflowError) as error:

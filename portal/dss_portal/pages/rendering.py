@@ -1,4 +1,4 @@
-"""Renders pages and redirections."""
+"""Renders pages and redirects."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +30,9 @@ _SECTIONS = {
 
 
 def content_policy(images: str = "'self'") -> str:
-    """Allow only our own origin: its style sheet, scripts and images; no frame around the page."""
+    """The Content-Security-Policy of a page: style sheets, scripts and images only from our origin, and no frame
+    around the page.
+    """
     return (
         "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
         f"img-src {images}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -38,7 +40,7 @@ def content_policy(images: str = "'self'") -> str:
 
 
 async def page(template: str, status: int = 200, **context: object) -> Response:
-    """Render ``template``; every template gets the user, the form token and the submitted values of the form."""
+    """Render ``template`` with ``context``, the user, the form token and the submitted values of the form."""
     found = await identity()
     settings = components().settings
     html = await render_template(
@@ -58,7 +60,7 @@ async def page(template: str, status: int = 200, **context: object) -> Response:
 async def confirmation(
     question: str, consequence: str, verb: str, back: str, fields: Mapping[str, str] | None = None
 ) -> Response:
-    """A page that asks for confirmation before an action; it posts ``fields`` to the same address."""
+    """A page that asks for confirmation before an action.  Its form posts ``fields`` to the same address."""
     return await page(
         "confirmation.html",
         question=question,
@@ -70,7 +72,9 @@ async def confirmation(
 
 
 async def see_other(path: str, done: str = "") -> Response:
-    """Redirect to ``path`` on the public origin, not on the host of the request; ``done`` is shown there."""
+    """Redirect to ``path`` on the public origin, not on the host of the request.  ``done`` is a message to show
+    there.
+    """
     if done:
         await flash(done)
     address = components().settings.public_url.rstrip("/") + path
@@ -78,7 +82,7 @@ async def see_other(path: str, done: str = "") -> Response:
 
 
 async def problem_of(action: Awaitable[object]) -> str:
-    """Await ``action``; the sentence of its Refused or LookupError, "" if it raised neither."""
+    """Await ``action``.  Returns the sentence of its Refused or LookupError; "" if it raised neither."""
     try:
         await action
     except Refused as error:
@@ -93,7 +97,9 @@ def utc(moment: datetime | None) -> str:
 
 
 def web_address(text: object) -> str:
-    """``text`` if it is an http or https address, else "": a service's description may hold ``javascript:``."""
+    """``text`` if it is an http or https address, otherwise "", because a service's description may contain
+    ``javascript:``.
+    """
     address = text if isinstance(text, str) else ""
     return address if urlsplit(address).scheme in {"http", "https"} else ""
 
@@ -116,7 +122,7 @@ _UNSHOWN = frozenset({"script", "style"})
 
 
 class _Plain(HTMLParser):
-    """Collects the text of an HTML document.  A ``<`` that begins no tag is text, too."""
+    """Collects the text of an HTML document.  A ``<`` that begins no tag counts as text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +143,7 @@ class _Plain(HTMLParser):
 
 
 def one_line(text: object) -> str:
-    """Like ``plain_text``, as a single line."""
+    """Like ``plain_text``, but in a single line."""
     return " ".join(plain_text(text).split())
 
 

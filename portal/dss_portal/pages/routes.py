@@ -52,7 +52,9 @@ for name, function in rendering.FILTERS.items():
 
 @blueprint.app_errorhandler(404)
 async def _no_such_page(error: NotFound) -> Response:
-    """For browsers a page; for programs the reference server's response, which they may compare."""
+    """The response for an unknown address: a page for browsers; for programs the text of the reference server, which
+    they may compare.
+    """
     is_api = request.path.startswith(("/api/", "/blobs/", "/static/"))
     if is_api or "text/html" not in request.headers.get("Accept", ""):
         return reference_answer(error)
@@ -66,9 +68,11 @@ async def _secure(response: Response) -> Response:
 
 
 def _secured(response: Response) -> Response:
-    """Add the headers that protect a page; a page that needs more than the usual policy has set its own.
+    """``response`` with the headers that protect a page.  A Content-Security-Policy that the page has set itself is
+    kept.
 
-    Files of users and providers are on this origin too, but with types that no browser runs as a script.
+    Files of users and providers have the same origin, but their media types keep browsers from running them as
+    scripts.
     """
     response.headers.setdefault("Content-Security-Policy", rendering.content_policy())
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -79,7 +83,7 @@ def _secured(response: Response) -> Response:
 
 @blueprint.errorhandler(Refused)
 async def _refused(error: Refused) -> Response:
-    """A page with the refusal's sentence; for status 401 only the text that old clients know."""
+    """A page with the refusal's sentence; for status 401, only the text that old clients know."""
     if error.status == 401:
         return plain(error.text, 401)
     return await page("refused.html", error.status, sentence=error.for_people)
@@ -94,7 +98,7 @@ async def home() -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    """The user's own tickets and services on the home page."""
+    """What the home page shows: the user's own tickets and services."""
 
     tickets: list[TicketRow]
     around: own_tickets.Around
@@ -118,7 +122,7 @@ async def about() -> Response:
 @blueprint.get(addresses.SIGN_IN)
 @changes_state
 async def token() -> Response:
-    """Redirect to the next step of the user, or show it: sign in, accept the terms of use, or get a token for ITK-SNAP."""
+    """Show the user's next step, or redirect to it: sign in, accept the terms of use, or get a token for ITK-SNAP."""
     found = await person()
     if found is None:
         return await _sign_in_page()
@@ -144,7 +148,7 @@ async def sign_in() -> Response:
 
 
 def _is_waited_for() -> bool:
-    """True if the user came from a page to which the finished sign-in leads back."""
+    """True if the finished sign-in must return to a page from which the user came."""
     return AFTER_SIGN_IN in session and not terms_are_due()
 
 

@@ -1,6 +1,6 @@
-"""Changes to third-party libraries at run time, one module for each library.
+"""Changes to libraries of others at run time, one module for each library.
 
-A test fails if an installed version differs from the one in CHECKED.  Before you change a version there, compare the
+A test fails if an installed version differs from that in CHECKED.  Before you change a version there, compare the
 replaced code of the library with these modules.
 """
 

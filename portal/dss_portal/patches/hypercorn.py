@@ -1,4 +1,4 @@
-"""Makes Hypercorn drop bytes that follow a request that is not HTTP."""
+"""Makes Hypercorn discard the bytes that follow a request that is not HTTP."""
 
 import h11
 from hypercorn.events import Event, RawData

@@ -1,5 +1,7 @@
-"""Makes Quart send files in pieces larger than 8 KB, which make downloads ten times slower, and the last bytes of a file
-where a range asks for them (``bytes=-500``), which Quart answers with an error.
+"""Makes Quart send files in pieces larger than 8 KB, because small pieces make downloads ten times slower.
+
+It also makes Quart send the last bytes of a file if a range requests them (``bytes=-500``), which Quart answers with
+an error.
 """
 
 from quart.wrappers.response import FileBody
@@ -9,15 +11,16 @@ BUFFER_BYTES = 256 * 1024
 
 
 def install() -> None:
-    """Set the size of the pieces, and the reading of ranges.  Idempotent."""
+    """Set the size of the pieces, and replace the function that reads ranges.  Idempotent."""
     FileBody.buffer_size = BUFFER_BYTES
     FileBody.make_conditional = _make_conditional  # type: ignore[method-assign,assignment] # on purpose
 
 
 def requested(begin: int, end: int | None, size_bytes: int) -> tuple[int, int]:
-    """The first byte of a range, and that after its last; a negative ``begin`` counts from the end of the file.
+    """The offsets of a range's first byte and of the byte after its last.  A negative ``begin`` counts from the end
+    of the file.
 
-    Raises RequestedRangeNotSatisfiable if no byte is in it.
+    Raises RequestedRangeNotSatisfiable if the range contains no byte.
     """
     first = begin if begin >= 0 else max(0, size_bytes + begin)
     stop = size_bytes if end is None else min(end, size_bytes)

@@ -1,4 +1,4 @@
-"""Makes Tortoise take the times of ``auto_now`` and ``auto_now_add`` from another clock than the machine's."""
+"""Makes Tortoise take the times of ``auto_now`` and ``auto_now_add`` from another clock than that of the machine."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Keeps Tortoise from looking for comments in the source of each model."""
+"""Keeps Tortoise from searching the source of each model for comments."""
 
 from tortoise import models
 

@@ -1,7 +1,7 @@
-"""Answers the four requests that each open ITK-SNAP dialog repeats, before they reach the framework.
+"""Responds to the four requests that each open ITK-SNAP dialog repeats, in front of the framework.
 
-The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200; it
-passes every unusual, refused or too long request on to the framework.
+The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200;
+it passes every unusual, refused or too long request to the framework.
 """
 
 import re
@@ -47,9 +47,9 @@ class Limit(Protocol):
 
 
 class Polls:
-    """ASGI middleware before ``app``.
+    """ASGI middleware that responds to polls and passes all other requests to ``app``.
 
-    ``requires_terms``: polls of users who have not accepted the terms of use are passed to the framework.
+    ``requires_terms``: polls of users who have not accepted the terms of use are passed to the framework, too.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Polls:
             return False
         try:
             body = await self._body(poll)
-        except Exception:  # whatever it is, the framework meets it again, and has a sentence for it
+        except Exception:  # the framework gets the same error, and explains it in a sentence
             return False
         if body is None:
             return False
@@ -156,8 +156,8 @@ class Polls:
         self._snapshots.forget_all()
 
     def _forgetting(self, path: str, send: ASGISendCallable) -> ASGISendCallable:
-        """``send`` for a request that may change something: it invalidates the cache before the response begins, so
-        that its client is never shown an older state.
+        """A ``send`` for a request that may change something.  It invalidates the cache before the response begins,
+        so that the client never gets an older state afterwards.
         """
 
         async def forget_and_send(event: ASGISendEvent) -> None:
@@ -174,5 +174,5 @@ class Polls:
 
 
 def request_id(given: bytes) -> bytes:
-    """``given`` if it is safe to log, otherwise a new id."""
+    """The request id ``given`` by the client if it is safe to log, otherwise a new one."""
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()

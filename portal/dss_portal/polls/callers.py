@@ -1,4 +1,4 @@
-"""Identifies the user of a poll by cookie or Bearer token, and caches the user until the feed reports a change."""
+"""Finds the user of a poll by cookie or Bearer token, and caches the user until the feed reports a change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ WHERE api_token.sha256 = $1 AND revoked_at IS NULL AND NOT disabled
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """The user of a request.  ``scopes`` is None for a session, which has all rights; ``expires_at`` is None if it never
-    expires.
+    """The user of a request.  ``scopes`` is None for a session, which has all rights; ``expires_at`` is None if it
+    never expires.
     """
 
     id: int
@@ -48,8 +48,8 @@ class Caller:
 
 
 class Callers:
-    """Finds and caches callers.  ``session_of`` returns the session id in a signed cookie; None if the signature is not
-    ours.
+    """Finds and caches callers.  ``session_of`` returns the session id in a signed cookie; None if its signature is
+    not valid.
     """
 
     def __init__(self, cookie_name: str, session_of: Callable[[str], str | None]) -> None:

@@ -1,4 +1,6 @@
-"""A cache.  Concurrent requests for one value load it once; a value can be invalidated while it loads."""
+"""A cache of values that are loaded when needed.  Simultaneous requests for one value load it once; a value can be
+invalidated while it loads.
+"""
 
 import asyncio
 from collections import OrderedDict
@@ -13,7 +15,7 @@ V = TypeVar("V")
 class Kept(Generic[K, V]):
     """A cache of at most ``most`` values, which evicts the least recently used one.
 
-    A value that is invalidated while it loads is returned to those who requested it before, and is not cached.
+    If a value is invalidated while it loads, the requests that wait for it get it, and it is not cached.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,8 +31,8 @@ class Kept(Generic[K, V]):
         return found
 
     async def load(self, key: K, load: Callable[[], Awaitable[V | None]]) -> V | None:
-        """Load the value with ``load``, or wait for a load of it that is running.  The result is cached unless it is
-        None.
+        """The value that ``load`` returns.  If a load of it is running, its result is used.  The value is cached
+        unless it is None.
         """
         loading = self._loading.get(key)
         if loading is None:

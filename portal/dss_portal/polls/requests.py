@@ -63,7 +63,7 @@ class Poll:
 def poll(
     method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> Poll | None:
-    """The poll that the request is; None if the framework must answer it."""
+    """The poll that a request is, by its request line and headers; None if the framework must handle it."""
     if method != "GET":
         return None
     target = _target(path, query)
@@ -89,18 +89,18 @@ def poll(
 
 
 def may_change_something(method: str, path: str) -> bool:
-    """True if a request that is no poll may change something, so that the cache must be invalidated before its
+    """True if a request that is not a poll may change data, so that the cache must be invalidated before its
     response.
     """
     last = path.rpartition("/")[2]
-    if last == "claims" or path == TICKETS:  # these tell the feed themselves
+    if last == "claims" or path == TICKETS:  # these requests report their changes to the feed
         return False
     return method not in {"GET", "HEAD", "OPTIONS"} or last in _CHANGING
 
 
 def changed_ticket(path: str) -> tuple[int, bool] | None:
-    """The number of the ticket that an API request is about, and True if its state may have changed; None for other
-    requests.
+    """The number of the ticket in the path of an API request, and whether its state may have changed; None if the
+    path has no ticket.
     """
     found = _OF_TICKET.match(path)
     return (int(found[1]), found[2] not in _OF_LOG_OR_FILES) if found else None

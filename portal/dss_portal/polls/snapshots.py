@@ -50,8 +50,8 @@ class SnapshotPart:
 class TicketSnapshot:
     """The state of a ticket.  ``last_line`` is the number of its last log line, 0 if there is none.
 
-    ``details`` are encoded responses, by the number of the log line before their first; for a waiting ticket they are
-    valid while ``queue_version`` equals that of the snapshots.
+    ``details`` are encoded responses, by the number of the log line before the first one they contain.  For a waiting
+    ticket they are valid while ``queue_version`` equals that of the Snapshots.
     """
 
     number: int
@@ -65,7 +65,9 @@ class TicketSnapshot:
 
 
 class Snapshots:
-    """The cache of one portal.  If ``keep`` is False, no feed reports changes and each request reads the database."""
+    """The cached responses of one portal process.  If ``keep`` is False, no feed reports changes, and each request
+    reads the database.
+    """
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
@@ -133,10 +135,9 @@ class Snapshots:
     def forget_ticket(
         self, number: int, owner: int | None = None, *, of_state: bool = True
     ) -> None:
-        """Invalidate the responses about a ticket.
+        """Invalidate the responses about a ticket.  ``owner`` is its user, None if unknown.
 
-        ``owner`` is None if it is not known.  ``of_state``: its state has changed, so that its owner's list and the
-        queue are invalidated, too.
+        ``of_state``: its state has changed, so the owner's list and the places in queues are invalidated as well.
         """
         if not of_state:
             self._tickets.forget(number)

@@ -1,4 +1,4 @@
-"""``/admin/providers/N``: the page of one provider: its users, their rights, and its removal."""
+"""``/admin/providers/N``: the page of one provider, with its users, their rights, and its removal."""
 
 from quart import Blueprint, Response, request
 

@@ -1,7 +1,7 @@
-"""Claims of providers over HTTP.  Simultaneous requests are granted in one transaction.
+"""Grants claims to providers over HTTP.  Requests that arrive at the same time are granted in one transaction.
 
-The grants of one service are serialised and each commit waits for the disk, so separate transactions would wait
-for one commit after the other.
+The grants of one service are serialised and each commit waits for the disk, so separate transactions would wait for
+one commit after the other.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ MOST = 16
 
 _LOCK = "SELECT id FROM provider_access WHERE user_id = ANY($1) ORDER BY id FOR UPDATE"
 
-# It sees what was committed before the locks were given, as a statement that waits for a lock does not.
+# A separate statement: it sees what was committed before the locks were granted; the one that waited for them does not.
 _RIGHTS = """
 SELECT access.user_id, provider.name AS provider, service.id, service.githash, service.name, service.descriptor,
     service.polled_at
@@ -48,7 +48,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Granted:
-    """Answer to an Ask: ``ticket`` is None if none waits; ``services`` are those that were asked for."""
+    """The answer to a ClaimRequest.  ``ticket`` is None if no ticket waits; ``services`` are those of the request."""
 
     ticket: Ticket | None
     services: Sequence[Service]
@@ -81,7 +81,7 @@ def asked_by(
 
 @dataclass
 class _Rights:
-    """The names of a user's providers, and the services that they offer, by hash."""
+    """The names of a user's providers, and the services that these offer, by hash."""
 
     providers: set[str] = field(default_factory=set)
     services: dict[str, Service] = field(default_factory=dict)
@@ -98,8 +98,8 @@ class _Rights:
 
 
 async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
-    """Grant ``asks`` in their order; the results are in the same order.  The result for a user without the right is a
-    Refused.
+    """Grant the requests ``asks`` in their order.  Returns a result for each; it is a Refused if the user lacks the
+    right.
     """
     async with in_transaction():
         rights = await _kept_rights({ask.user_id for ask in asks})
@@ -121,7 +121,8 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
 
 
 async def _held(ask: ClaimRequest, services: Sequence[Service]) -> Ticket | None:
-    """The ticket of ``services`` that this request was granted before, when its response was lost; its lease is renewed.
+    """The ticket of ``services`` that this request was granted before, when its response was lost; its lease is
+    renewed.
 
     A publisher of a new version may send the key with which it asked for tickets of the old one.
     """
@@ -133,6 +134,7 @@ async def _held(ask: ClaimRequest, services: Sequence[Service]) -> Ticket | None
 
 
 def _wanted(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:
+    """The services of the request if the user may claim for them, otherwise the refusal."""
     try:
         rights.check(ask)
     except Refused as refused:
@@ -141,7 +143,7 @@ def _wanted(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:
 
 
 async def _kept_rights(user_ids: set[int]) -> dict[int, _Rights]:
-    """Rights by user id; the rows of ProviderAccess stay locked until the caller's transaction ends."""
+    """Rights by user id.  The rows of ProviderAccess stay locked until the caller's transaction ends."""
     values, connection = [list(user_ids)], get_connection("default")
     await connection.execute_query(_LOCK, values)
     rows = await connection.execute_query_dict(_RIGHTS, values)
@@ -155,6 +157,6 @@ async def _kept_rights(user_ids: set[int]) -> dict[int, _Rights]:
 
 
 def _service(row: dict[str, Any]) -> Service:
-    """The service of a row, as far as a grant needs it."""
+    """The service of a database row, with only the columns that a grant needs."""
     fields = ("id", "githash", "name", "descriptor", "polled_at")
     return Service(**{name: row[name] for name in fields})

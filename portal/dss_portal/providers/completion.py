@@ -1,4 +1,4 @@
-"""Ends the claim of a provider over HTTP.  A ticket succeeds only after its results were checked."""
+"""Ends the claim of a provider over HTTP.  Before a ticket succeeds, its results are checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,10 +39,10 @@ async def fail(ticket_id: int, user: User) -> None:
 
 
 async def succeed(parts: Components, ticket_id: int, user: User) -> None:
-    """Check the results and end the ticket.  Idempotent, also for concurrent calls.  Raises Refused.
+    """Check the results and end the ticket.  Idempotent, also for simultaneous calls.  Raises Refused.
 
-    The verdict applies only to the claim and files that were checked.  Without a verdict the ticket stays claimed,
-    with a renewed lease.
+    The verdict applies only to the claim and the files that were checked.  Without a verdict the ticket stays
+    claimed, and its lease is renewed.
     """
     ticket = await store.claimed_once(ticket_id, user)
     if await _has_ended(ticket, user, Status.SUCCESS):
@@ -53,7 +53,7 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
     async with in_transaction():
         latest = await tickets.locked(ticket_id)
         if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
-            return  # asked twice at the same time
+            return  # another request has ended the ticket meanwhile
         ticket, current = await store.held_and_locked(ticket_id, user)
         if current.id != held.id:
             raise Refused(LOST)
@@ -69,14 +69,16 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """The result files that were checked, and what the checker found."""
+    """The result files that were checked, and the checker's answer."""
 
     stamps: Stamps
     accepted: ResultsAccepted
 
 
 async def _judged(parts: Components, held: Claim) -> _Judged:
-    """Have the results checked, without holding a database connection.  Raises Refused if they are not accepted."""
+    """Let a dispatcher check the results; no database connection is held meanwhile.  Raises Refused if they are not
+    accepted.
+    """
     stamps = await _results(parts.datastore, held.ticket_id)
     try:
         question = _question(held, stamps, parts.settings)
@@ -89,8 +91,8 @@ async def _judged(parts: Components, held: Claim) -> _Judged:
 async def _show(
     datastore: Datastore, ticket: Ticket, held: Claim, accepted: ResultsAccepted
 ) -> None:
-    """Store the labels and pictures that the checker found, within the transaction that ends the claim, so that this
-    happens once.
+    """Store the labels and pictures from the checker's answer.  This happens in the transaction that ends the claim,
+    so that it happens once.
     """
     await segmentation_facts.keep(ticket, accepted.labels)
     for file in accepted.attachments:
@@ -100,7 +102,7 @@ async def _show(
 
 
 async def _warn(ticket_id: int, remarks: Sequence[str]) -> None:
-    """Add the remarks to the log, except those that the provider itself has made."""
+    """Add ``remarks`` to the ticket's log, except those that the provider has written itself."""
     lines = await TicketLog.filter(ticket_id=ticket_id, message__in=list(remarks)).only("message")
     told = {line.message for line in lines}
     for remark in remarks:
@@ -130,7 +132,7 @@ def _question(held: Claim, stamps: Stamps, settings: Settings) -> CheckResults:
 async def _has_ended(
     ticket: Ticket, user: User, status: Status, claim_id: str | None = None
 ) -> bool:
-    """True if the ticket ended with ``status`` by a claim of the user: by ``claim_id``, if that is given."""
+    """True if the ticket ended with ``status`` by a claim of the user; with ``claim_id``, by that claim."""
     if ticket.status is not status or claim_id not in {None, ticket.claim_id}:
         return False
     return await Claim.exists(id=ticket.claim_id, user_id=user.id)

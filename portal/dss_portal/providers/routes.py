@@ -224,7 +224,7 @@ async def set_progress(ticket_id: int) -> Response:
 async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, str] | None:
     """Claim a ticket and return its number, service hash and status; None if none waits.
 
-    A request with the same ``key`` gets the same ticket as long as its claim lasts.
+    A repeated request with the same ``key`` gets the same ticket, as long as its claim lasts.
     """
     user = current_user()
     keys.key_of(form)  # its refusal takes precedence

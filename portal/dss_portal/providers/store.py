@@ -15,7 +15,7 @@ HEARD_S = 1.0
 
 
 async def services_of(user: User) -> list[tuple[Service, str]]:
-    """Services that take tickets, each with the name of a provider of this user, by hash."""
+    """The services of this user's providers that take tickets, by hash, each with the name of a provider."""
     mine = await _provider_ids(user)
     links = ProviderService.filter(provider_id__in=mine, current=True, service__current=True)
     found = await links.select_related("service", "provider").order_by("service__githash")
@@ -23,7 +23,7 @@ async def services_of(user: User) -> list[tuple[Service, str]]:
 
 
 async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
-    """The services with these hashes.  Raises Refused, naming the first that the user does not provide."""
+    """The services with these hashes.  Raises Refused, naming the first one that the user does not provide."""
     mine = {service.githash: service for service, _ in await services_of(user)}
     for githash in githashes:
         if githash not in mine:
@@ -32,7 +32,8 @@ async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
 
 
 async def heard(services: Sequence[Service]) -> None:
-    """Record that a provider's user has asked for tickets of these services, for each at most once in HEARD_S.
+    """Record that a provider's user has polled for tickets of these services; for each service at most once in
+    HEARD_S.
 
     The interval limits writes, because all users of a service's providers update the same row.
     """
@@ -44,7 +45,9 @@ async def heard(services: Sequence[Service]) -> None:
 
 
 async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
-    """Hash, name and number of waiting tickets of each service that has any, oldest ticket first."""
+    """Hash, name and number of waiting tickets of each service that has any.  The service with the oldest ticket
+    comes first.
+    """
     ready = Ticket.filter(service_id__in=[s.id for s in services], status=Status.READY)
     rows = (
         await ready.annotate(count=Count("id"), first=Min("id"))
@@ -57,7 +60,7 @@ async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
 
 
 async def visible(ticket_id: int, user: User) -> Ticket:
-    """A ticket of a service that the user provides.  Raises Refused if there is no such ticket."""
+    """The ticket, if the user provides its service.  Raises Refused if not."""
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     mine = {service.id for service, _ in await services_of(user)}
     if ticket is None or ticket.service_id not in mine:
@@ -66,9 +69,8 @@ async def visible(ticket_id: int, user: User) -> Ticket:
 
 
 async def claimed_once(ticket_id: int, user: User) -> Ticket:
-    """A ticket that the user has claimed at some time, for reading.
-
-    Raises Refused if the user never claimed it, if the user's providers never offered its service, or if it is deleted.
+    """The ticket, for reading, if the user has ever claimed it.  Raises Refused if not, if the user's providers never
+    offered its service, or if it is deleted.
     """
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not await Claim.exists(ticket_id=ticket_id, user_id=user.id):
@@ -95,7 +97,9 @@ async def require_claim(ticket_id: int, user: User) -> None:
 
 
 async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
-    """The ticket, locked until the caller's transaction ends, and the claim on it.  Raises Refused."""
+    """The ticket, locked until the caller's transaction ends, and the user's claim on it.  Raises Refused if the user
+    does not hold it.
+    """
     await claimed_once(ticket_id, user)
     ticket = await tickets.locked(ticket_id)
     if ticket is None:

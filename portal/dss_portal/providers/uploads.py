@@ -1,6 +1,6 @@
-"""Uploads of results and attachments, by the provider that holds the ticket's claim.
+"""The rules for uploads of results and attachments by the provider that holds the ticket's claim.
 
-The claim fences them: without it nothing more is received, and what was received is deleted.
+The claim fences them off: when it ends, no more bytes are received, and what was received is deleted.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ AREAS = "The 'area' in 'Upload-Metadata' must be 'results' or 'attachments', not
 
 @dataclass(frozen=True)
 class Provided:
-    """The rules for ``user``, who works for a provider."""
+    """The upload rules for ``user``, who works for a provider."""
 
     datastore: Datastore
     user: User

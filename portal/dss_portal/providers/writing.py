@@ -1,7 +1,7 @@
-"""Writes of a provider to its ticket, each in one SQL statement that also checks the claim and renews the lease.
+"""A provider's writes to its ticket.  Each is one SQL statement that also checks the claim and renews the lease.
 
-One statement is one round trip and one commit.  It writes nothing if the user does not hold the ticket's claim;
-``store.held_and_locked`` then finds the reason.
+So it takes one round trip and one commit.  If the user does not hold the ticket's claim, the statement writes
+nothing; ``store.held_and_locked`` then finds the reason.
 """
 
 from datetime import timedelta
@@ -39,7 +39,7 @@ _LINE = f"""{_HELD}, line AS (
 SELECT id FROM line
 """  # noqa: S608 - no input of anybody's
 
-# $7: a service that was heard since then needs no other sign.  $8: whether this is a sign of a program that polls.
+# $7: if the service was heard since then, its row is not updated.  $8: whether this is a sign of a program that polls.
 _PROGRESS = f"""{_HELD}, told AS (
     INSERT INTO ticket_progress (ticket_id, chunk_start, chunk_end, progress)
     SELECT id, $3, $4, $5 FROM held

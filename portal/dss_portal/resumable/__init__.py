@@ -1,1 +1,3 @@
-"""Uploads of a ticket's files by tus 1.0.0 (https://tus.io), over any number of connections, to any portal of a site."""
+"""Uploads of a ticket's files with tus 1.0.0 (https://tus.io), over any number of connections and to any portal of
+the site.
+"""

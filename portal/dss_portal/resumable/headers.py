@@ -17,21 +17,21 @@ DIGITS = 18
 
 
 def require_version(sent: str) -> None:
-    """Raises Refused unless the request has this version of the protocol."""
+    """Raises Refused unless ``sent`` is the version of the protocol that this server uses."""
     if sent != VERSION:
         raise Refused(f"This needs the header 'Tus-Resumable: {VERSION}', not '{sent}'.", 412)
 
 
 def size(name: str, sent: str) -> int:
-    """A number of bytes.  Raises Refused if ``sent`` is none."""
+    """The number of bytes in the header ``name``.  Raises Refused if ``sent`` is no such number."""
     if not (sent.isascii() and sent.isdigit() and len(sent) <= DIGITS):
         raise Refused(f"The header '{name}' must be a number of bytes, not '{sent}'.")
     return int(sent)
 
 
 def announced(metadata: str, size_bytes: int) -> Announced:
-    """The file that the header Upload-Metadata describes: ``filename``, perhaps ``sha256`` of the whole file, and
-    others.  Raises Refused.
+    """The file that the header Upload-Metadata describes: ``filename``, optionally ``sha256`` of the complete file,
+    and other values.  Raises Refused.
     """
     values = _values(metadata)
     if not values.get("filename"):

@@ -1,4 +1,4 @@
-"""Uploads of input files, by the user of a ticket that is not yet submitted."""
+"""The rules for uploads of input files by the user of a ticket that is not submitted yet."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,9 @@ class InputRules:
         return None
 
     async def heard(self, upload: ResumableUpload) -> None:
-        """Record an upload's sign of life.  Raises Refused if the ticket was quiet and its user has too many open tickets."""
+        """Record that the upload is alive.  Raises Refused if the ticket had become quiet, and its user now has too
+        many open tickets.
+        """
         async with in_transaction():
             ticket = await store.locked(upload.ticket_id)
             await reservation.let_count(ticket, self.settings.quiet_upload_s)

@@ -1,4 +1,4 @@
-"""Receives the bytes of one request to a resumable upload."""
+"""Receives the body of one request to a resumable upload."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ HEARD_S = 10.0
 
 
 class Receiver:
-    """Receives uploads by the ``rules`` of their sender."""
+    """Receives uploads under the ``rules`` of their sender."""
 
     def __init__(self, datastore: Datastore, rules: Rules) -> None:
         self._datastore = datastore
@@ -34,10 +34,10 @@ class Receiver:
     async def take(
         self, ticket_id: int, upload_id: str, offset: int, data: AsyncIterator[bytes]
     ) -> ResumableUpload:
-        """Append ``data``, which begins at ``offset``; the file is stored when it is complete.
+        """Append ``data``, which begins at ``offset``; store the file when it is complete.  Bytes that were received
+        before a lost connection are kept.
 
-        Bytes received before a lost connection are kept.  Raises Refused: 409 for another offset than the upload's, 423
-        while another request writes to it.
+        Raises Refused: 409 if ``offset`` is not that of the upload, 423 while another request writes to it.
         """
         async with self._held(ticket_id, upload_id) as (upload, holder):
             if upload.received_bytes != offset:
@@ -53,7 +53,9 @@ class Receiver:
         return await store.find(ticket_id, upload_id)
 
     async def looked_at(self, ticket_id: int, upload_id: str) -> ResumableUpload:
-        """The upload.  If a portal died after the last byte and before the file was stored, the file is stored now."""
+        """The upload.  If a portal died after it had received the last byte but before it had stored the file, the
+        file is stored now.
+        """
         upload = await store.find(ticket_id, upload_id)
         await store.require_open(self._datastore, self._rules, upload)
         if upload.finished or upload.received_bytes < upload.length_bytes:
@@ -80,12 +82,14 @@ class Receiver:
         try:
             async for piece in data:
                 await blocks.put(piece)
-        finally:  # the connection may be cut
+        finally:  # also if the connection is lost
             await blocks.write()
 
     async def _finish(self, upload: ResumableUpload, holder: str) -> None:
-        """Store the file if it is complete, even if the request is cancelled: for a large one this takes longer than
-        many clients and proxies wait, and would have to begin anew each time.
+        """Store the file if it is complete, even if the request is cancelled.
+
+        For a large file this takes longer than many clients and proxies wait; a cancelled attempt would have to begin
+        again each time.
         """
         if upload.finished or upload.received_bytes < upload.length_bytes:
             return
@@ -112,7 +116,7 @@ class _Blocks:
         self._told_s = 0.0
 
     async def put(self, piece: bytes) -> None:
-        """Add a piece.  Raises Refused for more bytes than the upload was announced with."""
+        """Add a piece.  Raises Refused if that is more than the announced size."""
         if self._upload.received_bytes + self._bytes + len(piece) > self._upload.length_bytes:
             raise Refused(
                 f"The upload was announced with {self._upload.length_bytes} bytes; there are more.",
@@ -135,7 +139,7 @@ class _Blocks:
         await to_its_end(self._written(block))
 
     async def _written(self, block: bytes) -> None:
-        """Write the block while the row is locked, so that no other portal writes before the bytes are on disk and
+        """Write the block while the row is locked, so that no other portal writes before these bytes are on disk and
         counted.
         """
         ticket_id, upload_id = self._upload.ticket_id, self._upload.id
@@ -157,7 +161,7 @@ class _Blocks:
 
 @asynccontextmanager
 async def _hold_kept(upload_id: str, holder: str) -> AsyncIterator[None]:
-    """A context in which the hold does not expire, however long a large file takes."""
+    """A context that renews the hold, so that it does not expire while a large file is stored."""
 
     async def beat() -> None:
         while True:

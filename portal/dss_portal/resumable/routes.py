@@ -1,5 +1,5 @@
-"""Resumable uploads by tus 1.0.0: ``/api/tickets/N/uploads`` for the input of a ticket that is not yet submitted, and
-``/api/pro/tickets/N/uploads`` for the results and attachments of its provider.
+"""The routes of resumable uploads with tus 1.0.0: ``/api/tickets/N/uploads`` for the input of a ticket that is not
+submitted yet, and ``/api/pro/tickets/N/uploads`` for results and attachments from its provider.
 """
 
 from datetime import UTC
@@ -47,7 +47,7 @@ async def _spoken(response: Response) -> Response:
 @provider_blueprint.route("", methods=["OPTIONS"])
 @blueprint.route("", methods=["OPTIONS"])
 async def offered(ticket_id: int) -> Response:  # noqa: ARG001 - a part of the address
-    """The features of this portal's tus protocol; they are the same for every ticket and user."""
+    """The features of the tus protocol that this portal supports.  They are the same for every ticket and user."""
     answer = plain("", 204)
     answer.headers["Tus-Version"] = headers.VERSION
     answer.headers["Tus-Extension"] = headers.EXTENSIONS
@@ -70,7 +70,9 @@ async def create_provided(ticket_id: int) -> Response:
 @blueprint.route(_UPLOAD, methods=_METHODS)
 @signed_in
 async def upload(ticket_id: int, upload_id: str) -> Response:
-    """Handle a request for an upload.  A POST may name the method that it stands for, because a proxy may block PATCH."""
+    """Handle a request for one upload.  A POST may name another method to stand for, because some proxies block
+    PATCH.
+    """
     return await _handled(ticket_id, upload_id, await _inputs(ticket_id))
 
 

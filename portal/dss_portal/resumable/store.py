@@ -1,4 +1,5 @@
-"""Resumable uploads in the database: the request that writes to one, the bytes on disk, and its expiry.
+"""Resumable uploads in the database: which request writes to an upload, how many bytes are on disk, and when it
+expires.
 
 Locks are taken in this order: ticket, upload, user.
 """
@@ -57,8 +58,8 @@ async def create(
 
 
 async def _lost(ticket_id: int, announced: Announced) -> list[ResumableUpload]:
-    """Delete uploads of that file that have no byte, and return them: their clients did not get the response, and ask
-    again.
+    """Delete the uploads of that file that have no byte, and return them.  Their clients did not get the response to
+    the creation, and now repeat it.
     """
     of_file = ResumableUpload.filter(ticket_id=ticket_id, name=announced.name)
     found = of_file.select_for_update().filter(received_bytes=0, holder="")
@@ -76,9 +77,9 @@ async def find(ticket_id: int, upload_id: str) -> ResumableUpload:
 
 
 async def hold(ticket_id: int, upload_id: str) -> tuple[ResumableUpload, str]:
-    """Become the only request that writes to the upload; the second value names the hold.
+    """Make this request the only one that writes to the upload.  The second value is the name of the hold.
 
-    Raises Refused (423) while another request holds it.
+    Raises Refused (423) while another request holds the upload.
     """
     holder = uuid.uuid4().hex
     async with in_transaction():
@@ -94,8 +95,8 @@ async def hold(ticket_id: int, upload_id: str) -> tuple[ResumableUpload, str]:
 async def locked(ticket_id: int, upload_id: str, holder: str = "") -> ResumableUpload:
     """The upload, locked until the caller's transaction ends.
 
-    Raises Refused if it does not exist any more (404), or if another request than ``holder``, if given, writes to it
-    (409).
+    Raises Refused if it no longer exists (404), or if a request other than ``holder`` writes to it (409); the latter
+    only if ``holder`` is given.
     """
     found = ResumableUpload.select_for_update().filter(id=upload_id, ticket_id=ticket_id)
     upload = await found.first()
@@ -111,7 +112,7 @@ async def keep_hold(upload_id: str, holder: str) -> None:
 
 
 async def release(upload_id: str, holder: str) -> None:
-    """Let the next request write; does nothing if another request has become the holder."""
+    """Let another request write to the upload.  Does nothing if another request is already the holder."""
     await _held_by(upload_id, holder, holder="", heard_at=store.now())
 
 
@@ -127,7 +128,7 @@ async def require_open(datastore: Datastore, rules: Rules, upload: ResumableUplo
 
 
 async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, holder: str) -> None:
-    """Turn the complete part into a file of its ticket.  Idempotent, also after a crash.  Raises Refused."""
+    """Make the complete part a file of its ticket.  Idempotent, also after a crash.  Raises Refused."""
     ticket_id, folder = upload.ticket_id, folder_of(upload)
 
     async def lock() -> None:
@@ -158,7 +159,7 @@ async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, ho
 
 
 async def _check_sum(datastore: Datastore, upload: ResumableUpload) -> None:
-    """Raises Refused, and deletes the upload, if its checksum is not the one that the client has announced."""
+    """Raises Refused, and deletes the upload, if its checksum differs from the one that the client announced."""
     if not upload.sha256:
         return
     found = await datastore.part_sha256(upload.ticket_id, upload.id, folder_of(upload))
@@ -169,11 +170,13 @@ async def _check_sum(datastore: Datastore, upload: ResumableUpload) -> None:
             "again. Did it change while it was sent?",
             CHECKSUM_MISMATCH,
         )
-    await ResumableUpload.filter(id=upload.id).update(sha256="")  # scrubbing changes the bytes
+    await ResumableUpload.filter(id=upload.id).update(
+        sha256=""
+    )  # checked, and invalid after scrubbing
 
 
 async def remove(datastore: Datastore, ticket_id: int, upload_id: str) -> None:
-    """Delete the upload, its part and its reservation, but not a finished file.  Raises Refused."""
+    """Delete the upload, its part and its reservation.  A finished file stays.  Raises Refused."""
     async with in_transaction():
         upload = await locked(ticket_id, upload_id)
         await ResumableUpload.filter(id=upload_id).delete()
@@ -181,12 +184,12 @@ async def remove(datastore: Datastore, ticket_id: int, upload_id: str) -> None:
 
 
 def folder_of(upload: ResumableUpload) -> UploadFolder:
-    """The folder of the ticket in which the upload's part lies."""
+    """The folder of the ticket that contains the upload's part."""
     return cast("UploadFolder", upload.area)
 
 
 def expires_at(upload: ResumableUpload, settings: Settings) -> datetime:
-    """The time at which the upload is deleted unless more bytes are received."""
+    """The time at which the upload is deleted unless more bytes arrive."""
     return upload.heard_at + timedelta(seconds=settings.abandoned_upload_s)
 
 
@@ -210,7 +213,7 @@ async def remove_stale(datastore: Datastore, settings: Settings) -> None:
 
 @asynccontextmanager
 async def part_needed(upload: ResumableUpload) -> AsyncIterator[None]:
-    """A context that raises Refused (404), and deletes the upload, if its part is not on the disk any more."""
+    """A context that raises Refused (404), and deletes the upload, if its part is no longer on disk."""
     try:
         yield
     except FileNotFoundError as error:

@@ -1,1 +1,1 @@
-"""Removes what ITK-SNAP writes into uploaded files about the sender's machine and the patient."""
+"""Removes the facts about the sender's machine and the patient that ITK-SNAP writes into uploaded files."""

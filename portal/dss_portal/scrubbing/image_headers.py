@@ -1,6 +1,7 @@
-"""Blanks the text fields of a NIfTI header: names of people, patients, programs and files.
+"""Overwrites the text fields of a NIfTI header, which may name people, patients, programs and files.  Layout:
+nifti1.h and nifti2.h of NIfTI-1 and NIfTI-2.
 
-Layout: nifti1.h and nifti2.h of NIfTI-1 and NIfTI-2.  Voxels and grid stay as they are, bit for bit.
+Voxels and grid stay as they are, bit for bit.
 """
 
 import gzip
@@ -32,7 +33,7 @@ class _Stream(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """Positions in a header; each text has a start and an end."""
+    """Positions of fields in a header, in bytes.  Each of ``texts`` has a start and an end."""
 
     size_bytes: int
     texts: tuple[tuple[int, int], ...]
@@ -79,9 +80,9 @@ _EXTENDER_BYTES = 4
 
 
 def scrub_volume(path: Path) -> None:
-    """Blank the texts of the NIfTI file ``path``, compressed or not.  Other files are not changed.
+    """Overwrite the texts of the NIfTI file ``path``, compressed or not, with zeros.  Other files are not changed.
 
-    A damaged file is not changed either: rewritten, it would look intact.
+    A damaged file is not changed either, because it would look intact after a rewrite.
     """
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
@@ -100,12 +101,12 @@ def scrub_volume(path: Path) -> None:
 
 
 def may_be_image(beginning: bytes) -> bool:
-    """True if a file that begins so may be NIfTI, compressed or not."""
+    """True if a file with this ``beginning`` may be NIfTI, compressed or not."""
     return beginning.startswith(GZIP) or beginning[:4] in _SIZES
 
 
 def voxels_in(image: _Openable) -> int | None:
-    """The number of voxels by the header of a NIfTI file; None for any other file."""
+    """The number of voxels that the header of a NIfTI file states; None for any other file."""
     with image.open("rb") as file:
         packed = file.read(2) == GZIP
         file.seek(0)
@@ -118,7 +119,7 @@ def voxels_in(image: _Openable) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Head:
-    """Everything before the ``voxels``, which take ``voxels_bytes``."""
+    """The part of a file before its ``voxels``, which take ``voxels_bytes``."""
 
     data: bytes
     scrubbed: bytes
@@ -140,13 +141,15 @@ class _Head:
             return None
         start = _unpacked(data, order + layout.start, layout.start_at)[0]
         if magic == b"ni":
-            start = LONGEST_HEAD_BYTES  # all of this file
+            start = LONGEST_HEAD_BYTES  # read up to the longest header
         if len(data) < start <= LONGEST_HEAD_BYTES:
             data += stream.read(int(start) - len(data))
         dim = _unpacked(data, order + layout.dim, layout.dim_at)
         bits = _unpacked(data, order + "h", layout.bits_at)[0]
         count = math.prod(max(1, int(n)) for n in dim[1 : 1 + max(0, min(7, int(dim[0])))])
-        has_room = start >= layout.size_bytes + _EXTENDER_BYTES  # otherwise voxels follow at once
+        has_room = (
+            start >= layout.size_bytes + _EXTENDER_BYTES
+        )  # otherwise the voxels follow the header directly
         return cls(
             data=data,
             scrubbed=_without_words(data, layout, extensions=has_room),
@@ -160,7 +163,7 @@ def _unpacked(data: bytes, kind: str, at: int) -> tuple[float, ...]:
 
 
 def _without_words(head: bytes, layout: _Layout, *, extensions: bool) -> bytes:
-    """``head`` with zeros in place of its texts, and of its extensions if ``extensions``."""
+    """``head`` with zeros in place of its texts; with ``extensions``, also in place of its extensions."""
     blank = bytearray(head)
     for first, end in layout.texts:
         blank[first:end] = bytes(end - first)
@@ -176,8 +179,10 @@ def _overwrite(path: Path, head: bytes) -> None:
 
 
 def _rewrite(path: Path, head: _Head, rest: _Stream) -> bool:
-    """Rewrite the compressed file with a scrubbed header.  False, without a change, if the file is longer than its
-    header says.  Raises the errors of GzipFile.
+    """Rewrite the compressed file with a scrubbed header.  False, and no change, if the file is longer than its
+    header says.
+
+    Raises the errors of GzipFile.
     """
     try:
         with replacing(path) as target, target.open("xb") as file:
@@ -192,8 +197,8 @@ def _rewrite(path: Path, head: _Head, rest: _Stream) -> bool:
 
 
 def _limited(stream: _Stream, most_bytes: int) -> Iterator[bytes]:
-    """Read ``stream`` to its end.  Raises OverflowError after ``most_bytes``: such a file could be decompressed for
-    hours.
+    """Read ``stream`` to its end in pieces.  Raises OverflowError after ``most_bytes``, because a small file could
+    decompress to terabytes.
     """
     while chunk := stream.read(CHUNK_BYTES):
         most_bytes -= len(chunk)

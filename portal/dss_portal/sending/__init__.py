@@ -1,1 +1,1 @@
-"""Submitting tickets from a browser, and images that come without a workspace."""
+"""Submits tickets from a browser, and images that are sent without a workspace."""

@@ -1,6 +1,6 @@
-"""A user's batch: the cases sent from a browser, kept while its page is closed.
+"""A user's batch: the cases that the user sends from the browser.  They are kept while the page is closed.
 
-It is known on the server, and not in the browser, because names of files may name patients.
+They are stored on the server and not in the browser, because file names may name patients.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ WANTED, FAILED = "wanted", "not sent"
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A case as the browser tells it; ``ticket`` is 0 before its upload begins."""
+    """A case as the browser describes it.  ``ticket`` is 0 before its upload begins."""
 
     key: str
     name: str
@@ -40,7 +40,9 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A case with its state: ``wanted``, ``not sent``, a state of an intake, or one of a ticket; ``sentence`` says more."""
+    """A case and its state, which is ``wanted``, ``not sent``, a state of an intake, or a state of a ticket.
+    ``sentence`` explains it.
+    """
 
     key: str
     name: str
@@ -95,7 +97,7 @@ async def _are_known(user: User, cases: Sequence[Case]) -> bool:
 
 
 async def remove(user: User, keys: str) -> None:
-    """Remove cases from the list; their tickets stay.  ``keys`` is a JSON list, or "" for all that are over."""
+    """Remove cases from the list; their tickets stay.  ``keys`` is a JSON list, or "" for all that have ended."""
     own = BatchItem.filter(user_id=user.id)
     if keys:
         try:

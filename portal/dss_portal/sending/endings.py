@@ -1,4 +1,4 @@
-"""Kinds of image files, by the endings of their names."""
+"""Recognises the kind of an image file by the ending of its name."""
 
 from dss_portal.refusals import Refused
 
@@ -7,8 +7,9 @@ ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".dcm", ".zip")
 
 
 def ending(name: str) -> str:
-    """The ending under which an image is kept, since its own name may name the patient.  Raises Refused for other kinds
-    of files.
+    """The ending under which an image is stored.  The rest of its name is not kept, because it may name the patient.
+
+    Raises Refused for other kinds of files.
     """
     found = next((each for each in ENDINGS if name.lower().endswith(each)), "")
     if not found and "." in name:

@@ -1,6 +1,6 @@
-"""Writes the workspace of a ticket whose user has sent one NIfTI file and nothing else.
+"""Writes the workspace of a ticket if its user has sent one NIfTI file and nothing else.
 
-The portal reads no voxels: the service judges the image when it takes the ticket.
+The portal reads no voxels: the service checks the image when it takes the ticket.
 """
 
 import asyncio
@@ -42,7 +42,9 @@ async def add_workspace(
 
 
 def _tags(service: Service) -> list[str]:
-    """The tags that the main image gets, as in ITK-SNAP if one image is loaded.  Raises Refused if others are needed."""
+    """The tags that the main image gets, as in ITK-SNAP if only one image is loaded.  Raises Refused if the service
+    needs further tagged objects.
+    """
     descriptor = descriptor_from(service.descriptor)
     others = [t.name for t in descriptor.tags if t.required and t.type not in OF_MAIN_IMAGE]
     if others:
@@ -53,7 +55,7 @@ def _tags(service: Service) -> list[str]:
 
 
 async def _image(datastore: Datastore, ticket_id: int, found: list[TicketFile]) -> str:
-    """The name of the one file.  Raises Refused if it is not NIfTI, or not alone."""
+    """The name of the ticket's only file.  Raises Refused if there are several, or if it is not NIfTI."""
     if len(found) != 1:
         raise Refused(
             f"A ticket without a workspace needs exactly one image, and has {len(found)}."

@@ -1,4 +1,4 @@
-"""``/send``: images and workspaces from a browser, several at once with its script, one image without."""
+"""``/send``: sends images and workspaces from a browser; several at once with its script, one image without."""
 
 import uuid
 
@@ -31,7 +31,9 @@ async def show() -> Response:
 
 @blueprint.post("")
 async def send() -> Response:
-    """Take one image from a browser without script, and have it read and queued.  Nothing stays of what is refused."""
+    """Receive one image from a browser without script, and let it be read and queued.  If it is refused, nothing of
+    it is kept.
+    """
     found = await person()
     try:
         number = await _sent(found) if found else 0
@@ -41,7 +43,7 @@ async def send() -> Response:
 
 
 async def _shown(problem: str = "", status: int = 200) -> Response:
-    """The page; with ``?ticket=N``, for replacing the files of that ticket."""
+    """The page.  With ``?ticket=N`` it replaces the files of that ticket."""
     replaced = await _replaced(request.args.get("ticket", ""))
     offered = [await replaced.service] if replaced else await services.listed()
     return await page(
@@ -55,7 +57,7 @@ async def _shown(problem: str = "", status: int = 200) -> Response:
 
 
 async def _replaced(number: str) -> Ticket | None:
-    """The user's ticket of that number, if files may still be sent for it."""
+    """The user's ticket with that number, if files may still be sent for it; otherwise None."""
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         return None
     user = current_user()
@@ -63,7 +65,7 @@ async def _replaced(number: str) -> Ticket | None:
 
 
 async def _sent(found: Identity) -> int:
-    """Take the file, and have it read.  Nothing stays of what is refused."""
+    """Receive the file, and let it be read; returns the ticket's number.  If it is refused, nothing of it is kept."""
     sent = await uploads.file_part()
     g.dss_form = forms.Form(fields=sent.fields)
     await forms.check(found)

@@ -34,7 +34,9 @@ async def add(ticket_id: int) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/intake")
 @signed_in
 async def declare(ticket_id: int) -> Response:
-    """Say which files will be uploaded as which images; when all have come, they are read and the ticket is queued."""
+    """Declare which files will be uploaded, and the image that each belongs to.  When all are uploaded, they are read
+    and the ticket is queued.
+    """
     await submission.readable(ticket_id, current_user())
     form = await parameters.form()
     request = requests.decoded(forms.of(form, "request"))
@@ -46,7 +48,7 @@ async def declare(ticket_id: int) -> Response:
 @blueprint.get("/tickets/<int:ticket_id>/intake")
 @signed_in
 async def show(ticket_id: int) -> Response:
-    """How far the upload of a ticket is."""
+    """The state of a ticket's upload."""
     await submission.readable(ticket_id, current_user())
     intake = await intakes.find(ticket_id)
     if intake is None:

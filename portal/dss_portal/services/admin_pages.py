@@ -1,4 +1,4 @@
-"""``/adminservices``: the page that lists each provider's services, and registers and removes them."""
+"""``/adminservices``: the page that lists each provider's services, and where services are registered and removed."""
 
 from quart import Blueprint, Response, request
 
@@ -15,7 +15,7 @@ blueprint = Blueprint("services", __name__, url_prefix=addresses.ADMIN_SERVICES)
 
 @blueprint.get("")
 async def show(problem: str = "", at: str = "") -> Response:
-    """Show the page.  If there is a ``problem``, the sentence stands at the form ``at``: ``git`` or ``upload``."""
+    """The page.  With a ``problem``, the sentence is shown at the form ``at``: ``git`` or ``upload``."""
     return await page(
         "admin_services.html",
         status=400 if problem else 200,
@@ -71,7 +71,7 @@ async def _from_upload(form: forms.Form) -> None:
 
 
 async def _offer(number: int, githash: str) -> tuple[str, str]:
-    """Names of the provider and of the service.  Raises Refused if the provider does not offer it."""
+    """The names of the provider and of the service.  Raises Refused if the provider does not offer it."""
     for provider, services in await overview.offers():
         for service in services:
             if provider.id == number and service.githash == githash:

@@ -21,7 +21,7 @@ MAX_ENTRIES = 10_000
 
 
 def descriptor_file(name: str, data: bytes) -> bytes:
-    """``data`` itself if ``name`` ends with .json; otherwise the content of the service.json in the archive ``data``.
+    """The content of the service.json in the archive ``data``; ``data`` itself if ``name`` ends with .json.
 
     Raises Refused if there is none or if it is too large.
     """
@@ -103,7 +103,9 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
 
 
 def _wanted(name: str) -> bool:
-    """True for a service.json at the top of the archive, or in the one top folder that archives of repositories have."""
+    """True for a service.json at the top level of the archive, or inside its single top folder, which archives of
+    repositories have.
+    """
     path = PurePosixPath(name)
     return path.name == FILE and len(path.parts) <= 2 and ".." not in path.parts
 

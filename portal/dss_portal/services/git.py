@@ -17,10 +17,10 @@ OUTWARD = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "
 async def read_file(
     repository: str, reference: str, name: str, settings: Settings
 ) -> tuple[str, bytes]:
-    """Commit (40 hexadecimal digits) and content of ``name`` at ``reference``, blank for the default branch.
+    """The commit (40 hexadecimal digits) and the content of the file ``name`` at ``reference``; "" is the default
+    branch.  Raises Refused.
 
-    Raises Refused.  Nothing is checked out, so links and hooks of the repository have no effect; the temporary copy is
-    removed.
+    Nothing is checked out, so links and hooks of the repository have no effect.  The temporary copy is removed.
     """
     _check_address(repository, settings.git_schemes)
     if reference.startswith("-"):
@@ -39,7 +39,7 @@ async def read_file(
 
 
 async def _fetch(git: "_Git", repository: str, reference: str) -> None:
-    """Fetch the commit alone or, from a server that serves plain files, with its history.  Raises Refused."""
+    """Fetch the commit alone; from a server of plain files, with its history.  Raises Refused."""
     words = ("fetch", "--quiet", "--no-tags", "--", repository, reference)
     try:
         await git(words[0], "--depth=1", *words[1:])
@@ -50,7 +50,7 @@ async def _fetch(git: "_Git", repository: str, reference: str) -> None:
 
 
 class _Failed(Refused):
-    """Git ended with an error; ``said`` is its output."""
+    """Git ended with an error.  ``said`` is its output."""
 
     def __init__(self, said: bytes) -> None:
         super().__init__(_sentence(said))
@@ -72,7 +72,7 @@ def _sentence(said: bytes) -> str:
 
 
 class _Git:
-    """Runs git in a temporary folder, without any user's configuration and without prompts."""
+    """Runs git in a temporary folder, without the configuration of any user and without prompts."""
 
     def __init__(self, folder: str, settings: Settings) -> None:
         self._folder = folder
@@ -107,7 +107,7 @@ class _Git:
         return output
 
     def _environment(self) -> dict[str, str]:
-        """An environment without the settings of any user, but with the variables for proxies and certificates."""
+        """The environment for git: the variables for proxies and certificates, and none of a user's settings."""
         given = {name: os.environ[name] for name in OUTWARD if name in os.environ}
         if self._ca_file:
             given["GIT_SSL_CAINFO"] = self._ca_file
@@ -126,8 +126,8 @@ class _Git:
 
 
 def _credentials(file: str) -> dict[str, str]:
-    """Variables with which git reads ``file`` and never changes it; otherwise git would delete a password that was
-    refused.
+    """Variables with which git reads the credentials in ``file`` and never changes it.  Otherwise git would delete a
+    refused password.
     """
     script = (
         f'!f() {{ test "$1" = get && git credential-store --file {shlex.quote(file)} get; }}; f'
@@ -140,7 +140,7 @@ def _credentials(file: str) -> dict[str, str]:
 
 
 def _check_address(repository: str, schemes: str) -> None:
-    """Raises Refused unless the repository's address is allowed."""
+    """Raises Refused unless the repository's address has one of the ``schemes`` and contains no credentials."""
     allowed = schemes.split(",")
     parts = urlsplit(repository)
     if parts.scheme not in allowed:

@@ -1,4 +1,4 @@
-"""Finds out which programs serve a service now, by the rule of ``dss_broker.liveness``."""
+"""Finds out which programs serve a service now, by the rule in ``dss_broker.liveness``."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ FORGOTTEN = timedelta(days=1)
 
 
 class Missed(StrEnum):
-    """The kind of program that is missing, so that a service's tickets wait."""
+    """The kind of program that a service lacks, so that its tickets wait."""
 
     NOBODY = ""
     DISPATCHER = "dispatcher"
@@ -72,12 +72,12 @@ def is_alive(process: Worker | Dispatcher) -> bool:
 
 
 async def workers_at_work() -> int:
-    """The number of worker processes that are alive; a process with several bundles counts once."""
+    """The number of live worker processes.  A process with several bundles counts once."""
     return len(set(await alive_workers().values_list("instance", flat=True)))
 
 
 async def standings() -> dict[str, Standing]:
-    """The standing of every service that was ever registered, in any version, by name."""
+    """The Standing of every service that was ever registered, by name, over all its versions."""
     heard, polled = await _last_signs()
     current = await Service.filter(current=True).values_list("name", flat=True)
     offered = set(map(str, current))
@@ -107,7 +107,7 @@ async def standings() -> dict[str, Standing]:
 
 
 async def delete_expired() -> None:
-    """Delete the rows of programs that have sent nothing for FORGOTTEN; their names are rarely used again."""
+    """Delete the rows of programs that have announced nothing for FORGOTTEN.  Their names are rarely used again."""
     before = clock.now() - FORGOTTEN
     await Worker.filter(heard_at__lt=before).delete()
     await Dispatcher.filter(heard_at__lt=before).delete()
@@ -115,8 +115,10 @@ async def delete_expired() -> None:
 
 
 def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
-    """The kind of program that is missing.  ``bundles`` are those that the live dispatchers need, ``served`` those that
-    live workers have; ``polls``: a provider over HTTP is alive.
+    """The kind of program that a service lacks.
+
+    ``bundles`` are those that its live dispatchers need, ``served`` those that live workers serve; ``polls``: a
+    provider over HTTP is alive.
     """
     asked = set(bundles)
     if polls or "" in asked or asked & served:
@@ -125,7 +127,7 @@ def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
 
 
 async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]]:
-    """Last signs of life by service name: of any program that serves it, and of providers that poll."""
+    """Times of the last signs of life, by service name: of any program that serves it, and of providers that poll."""
     heard: dict[str, datetime | None] = {}
     polled: dict[str, datetime] = {}
     for service in await Service.all().only("id", "name", "heard_at", "polled_at"):
@@ -138,7 +140,7 @@ async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]
 
 
 async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Instances of the live dispatchers, and the bundles that they need, each by service."""
+    """The names of the live dispatcher processes, and the bundles that they need, both by service."""
     processes: dict[str, set[str]] = defaultdict(set)
     bundles: dict[str, set[str]] = defaultdict(set)
     for dispatcher in await alive_dispatchers():
@@ -194,9 +196,10 @@ GROUP BY service.name
 
 
 async def _held_over_http() -> dict[str, bool]:
-    """Services with a ticket that is claimed over HTTP; False if its provider has been silent for longer than usual.
+    """The services with a ticket that is claimed over HTTP.  The value is False if its provider has been silent for
+    longer than usual.
 
-    A provider does not poll while it works.
+    Such a provider counts as alive, because it does not poll while it works.
     """
     values = [clock.now(), _ago(PUBLISHER_ALIVE_S)]
     rows = await get_connection("default").execute_query_dict(_HELD, values)

@@ -1,4 +1,4 @@
-"""``/services``: the page with all services and their performance."""
+"""``/services``: the page with all services and the state of each."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from dss_portal.web.context import components
 
 blueprint = Blueprint("catalogue", __name__)
 
-TIRED_S = 3600  # from the traffic lights of the old services page
+TIRED_S = 3600  # the limit of the old services page
 SOME_FAIL, MANY_FAIL = 0.1, 0.2
 BUSY, CROWDED = 5, 25
 KINDS = {
@@ -37,7 +37,7 @@ SHOWN_VERSIONS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """An indicator.  ``colour`` is ``green``, ``yellow``, ``red``, or ``cyan`` if there is nothing to judge."""
+    """An indicator.  ``colour`` is ``green``, ``yellow`` or ``red``; ``cyan`` if there is nothing to assess."""
 
     colour: str
     words: str
@@ -69,8 +69,8 @@ async def service_list() -> Response:
 
 
 async def with_lights() -> list[tuple[Service, list[Light], Missed]]:
-    """Every service that takes tickets, with its indicators and the program that is missing; services that are not
-    served come last.
+    """Every service that takes tickets, with its indicators and the kind of program that it lacks.  Services that no
+    program serves come last.
     """
     standings = await liveness.standings()
     found = [
@@ -86,8 +86,8 @@ async def _lights(service: Service, standing: Standing) -> list[Light]:
 
 
 def presence(missed: Missed, silent_s: float | None) -> Light:
-    """The indicator for the programs of a service: ``missed`` is the kind that is missing, ``silent_s`` the time since
-    the last sign of life.
+    """The indicator for the programs that serve a service.  ``missed`` is the kind that it lacks, ``silent_s`` the
+    time since the last sign of life.
     """
     if missed is Missed.NOBODY:
         return Light(colour="green", words="At work")

@@ -24,10 +24,7 @@ TOO_DEEP = f"it is nested more than {MAX_LEVELS} levels deep."
 
 
 async def from_git(provider: Provider, repository: str, reference: str, settings: Settings) -> str:
-    """Register the commit that ``reference`` names (blank: the default branch), and return its hash.
-
-    Raises Refused.
-    """
+    """Register the commit that ``reference`` names, and return its hash.  "" is the default branch.  Raises Refused."""
     commit, text = await git.read_file(repository, reference, FILE, settings)
     await register(provider, commit, await asyncio.to_thread(parsed, text))
     return commit
@@ -46,8 +43,8 @@ def _read(name: str, data: bytes) -> Descriptor:
 
 
 def parsed(text: bytes) -> Descriptor:
-    """Parse a service.json.  Raises Refused with the reference server's words and what is wrong.  Blocks for long
-    texts.
+    """Parse a service.json.  Raises Refused with the reference server's words and the fault.  It takes long for long
+    texts, so call it in a thread.
     """
     try:
         decoded = json.loads(text, parse_constant=_no_number)
@@ -86,12 +83,12 @@ def _invalid(what: str) -> Refused:
 
 
 def _no_number(word: str) -> NoReturn:
-    """Raises ValueError for NaN and Infinity, which Python accepts and JSON does not allow."""
+    """Raises ValueError for NaN and Infinity, which Python's parser accepts although JSON does not allow them."""
     raise ValueError(word)
 
 
 async def register(provider: Provider, githash: str, descriptor: Descriptor) -> None:
-    """List a service, or list it again if it was removed.
+    """Add a service to the catalogue, or restore it if it was removed.
 
     Raises Refused if another service has its name and version, or if the name belongs to another provider.
     """

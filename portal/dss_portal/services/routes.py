@@ -25,11 +25,11 @@ async def listing() -> Response:
 @blueprint.get("/estimates")
 @signed_in
 async def estimates() -> Response:
-    """Estimates for a ticket that the user might submit now, with ``voxels`` or ``bytes``, or of the service's usual
-    size.
+    """Estimates for a ticket that would be submitted now, with ``voxels`` or ``bytes``, or else of the service's
+    usual size.
 
-    ``before`` tickets are served earlier; it begins after ``begins_s`` and ends after ``ends_s`` seconds, empty if that
-    is not known; ``sentence`` says so for people.
+    ``before`` tickets are served earlier.  It begins after ``begins_s`` and ends after ``ends_s`` seconds, empty if
+    that is not known; ``sentence`` says so for people.
     """
     voxels, size_bytes = parameters.number("voxels", 0), parameters.number("bytes", 0)
     given = TicketSize(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))
@@ -55,9 +55,9 @@ async def detail(githash: str) -> Response:
 @blueprint.get("/<regex('[a-f0-9]+'):githash>/stats")
 @signed_in
 async def stats(githash: str) -> Response:
-    """The statistics of a service as one row, with the column ``avg_duration`` only if a ticket has succeeded.
+    """The statistics of a service as one row.  It has the column ``avg_duration`` only if a ticket has succeeded.
 
-    A service without any sign of life counts from its registration, as in the reference server.
+    For a service without any sign of life, the time since its registration is shown, as in the reference server.
     """
     found = await store.stats(await store.by_hash(githash))
     duration = {"avg_duration": found.mean_s} if found.n_success else {}

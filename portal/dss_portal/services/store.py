@@ -1,4 +1,4 @@
-"""The catalogue of services, by hash and by name, and the programs that serve them."""
+"""The catalogue of services by hash and by name, and the programs that serve them."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from dss_portal.services import names
 
 log = logging.getLogger(__name__)
 
-SHORTDESC_CHARACTERS = 78  # what ITK-SNAP's drop-down and the old database had room for
+SHORTDESC_CHARACTERS = 78  # the limit of ITK-SNAP's drop-down and of the old database
 STATS_WINDOW = timedelta(hours=24)
 
 
@@ -57,7 +57,7 @@ async def listed() -> list[Service]:
 
 
 async def versions() -> dict[str, list[Service]]:
-    """Every version that was ever registered, including removed ones, by name, the newest first."""
+    """Every version that was ever registered, including removed ones: lists by name, the newest version first."""
     found: dict[str, list[Service]] = {}
     for service in await Service.all().order_by("-id").only("id", "name", "version", "created_at"):
         found.setdefault(service.name, []).append(service)
@@ -65,7 +65,7 @@ async def versions() -> dict[str, list[Service]]:
 
 
 async def by_hash(githash: str) -> Service:
-    """The service, even if it was removed.  Raises Refused."""
+    """The service with that hash, even if it was removed.  Raises Refused if there is none."""
     service = await Service.get_or_none(githash=githash)
     if service is None:
         raise Refused(f"Service {githash} is not available")
@@ -73,7 +73,9 @@ async def by_hash(githash: str) -> Service:
 
 
 async def for_new_ticket(githash: str | None, name: str | None) -> Service:
-    """The service for a new ticket: by hash or, by name, its greatest version.  Raises Refused."""
+    """The service for a new ticket: the one with ``githash`` or, without it, the greatest version of ``name``.
+    Raises Refused.
+    """
     if githash is not None:
         service = await Service.get_or_none(githash=githash, current=True)
         if service is None:
@@ -88,7 +90,7 @@ async def for_new_ticket(githash: str | None, name: str | None) -> Service:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Major, minor, patch; a part that is missing or not a number counts as 0."""
+    """The sort key of a version: major, minor, patch.  A part that is missing or not a number counts as 0."""
     parts = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:3]]
     return tuple(parts + [0] * (3 - len(parts)))
 
@@ -128,7 +130,7 @@ async def stats(service: Service) -> Stats:
 
 
 async def announce(announced: ServiceAnnounced) -> None:
-    """Record that a dispatcher is alive or has just ended, and list its service if it is new.
+    """Record an announcement of a dispatcher that it is alive or has just ended, and add its service if it is new.
 
     A service or provider that an admin has removed stays removed.  A new descriptor with the same name and version
     replaces the older one.  If the name belongs to another provider, the announcement is ignored and logged.
@@ -179,7 +181,7 @@ async def _known_or_new(descriptor: dict[str, Any]) -> Service:
 
 
 async def worker_heard(announced: WorkerAnnounced) -> None:
-    """Record that a worker is alive or has just ended."""
+    """Record an announcement of a worker that it is alive or has just ended."""
     await Worker.update_or_create(
         bundle=announced.bundle,
         instance=announced.instance,

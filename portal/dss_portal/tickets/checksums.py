@@ -1,4 +1,4 @@
-"""SHA-256 of a ticket's results, with which clients verify their downloads."""
+"""SHA-256 checksums of a ticket's results, with which clients verify their downloads."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ _THREADS = ThreadPoolExecutor(2, thread_name_prefix="checksums")
 
 
 async def of_results(datastore: Datastore, ticket_id: int) -> list[tuple[int, str, str]]:
-    """COLUMNS for each result.  Reads every file.  Raises Refused if one does not exist any more."""
+    """The values of COLUMNS for each result.  Reads every file.  Raises Refused if a file no longer exists."""
     rows, loop = [], asyncio.get_running_loop()
     for file in await store.files(ticket_id, "results"):
         stored = await datastore.file(ticket_id, "results", file.name)

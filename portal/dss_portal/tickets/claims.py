@@ -20,7 +20,7 @@ RENEWED = "silence_s = greatest(silence_s, lease_s - extract(epoch FROM expires_
 
 
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
-    """Grant the next waiting ticket of the service, which need not be the one that the message names.
+    """Grant the next waiting ticket of the service, which need not be the one that the message names, or refuse.
 
     One message leads to at most one ticket.  A repeated request of the same delivery is idempotent: it gets the same
     claim.  After a redelivery to another dispatcher the ticket gets a new claim, which fences off the earlier one, if
@@ -49,11 +49,11 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
 
 
 async def _for_delivery(request: ClaimTicket) -> Ticket | None:
-    """The ticket that this message leads to, locked; None if there is none.
+    """The ticket to grant for this message, locked; None if there is none.
 
-    A message that has led to a ticket does not lead to a second one: it may be about to be moved to the dead letters.
-    A request of an earlier delivery than the latest known one gets nothing, because its dispatcher has lost the
-    message.
+    A message that has led to a ticket does not lead to a second one, because it may be about to be moved to the dead
+    letters.  A request from an older delivery than the latest known one gets nothing, because its dispatcher has lost
+    the message.
     """
     last = await Claim.filter(delivery_id=request.delivery_id).order_by("-deliveries").first()
     if last is not None:
@@ -65,8 +65,8 @@ async def _for_delivery(request: ClaimTicket) -> Ticket | None:
 async def _versions_of(request: ClaimTicket) -> list[int]:
     """Numbers of the services of that name that the dispatcher's provider offers or has offered.
 
-    Tickets for older versions are included, those for another provider's service are not.  A provider
-    that was removed has none.
+    So tickets for older versions are included, and tickets for another provider's service are not.  A provider that
+    was removed has none.
     """
     links = ProviderService.filter(
         provider__name=request.provider, provider__current=True, service__name=request.service
@@ -75,7 +75,7 @@ async def _versions_of(request: ClaimTicket) -> list[int]:
 
 
 async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
-    """The current claim, if it was granted to this same delivery; its lease is renewed."""
+    """The current claim with its lease renewed, if it was granted to this same delivery; otherwise None."""
     if ticket.status is not Status.CLAIMED or ticket.claim_id is None:
         return None
     held = await Claim.get(id=ticket.claim_id)
@@ -88,9 +88,8 @@ async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
 
 
 async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticket | None:
-    """Claim the next waiting ticket of these services; None if there is none.
-
-    Within the caller's transaction, in which these services are serialised.
+    """Claim the next waiting ticket of these services; None if there is none.  The caller's transaction must
+    serialise claims of these services.
     """
     names = sorted({service.name for service in services})
     ticket = await queue.first(names, [service.id for service in services])
@@ -101,7 +100,9 @@ async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticke
 
 
 async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket | None:
-    """The ticket whose current claim was granted to this message, locked; only of these services, if any is given."""
+    """The ticket whose current claim was granted to the message ``delivery_id``, locked.  If ``services`` are given,
+    only a ticket of one of them.
+    """
     granted = await Claim.filter(delivery_id=delivery_id).values_list("id", flat=True)
     held = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)
     if services:
@@ -110,7 +111,9 @@ async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket 
 
 
 async def led_to(delivery_id: str) -> int | None:
-    """The number of the last ticket that this message led to, whatever its state now."""
+    """The number of the last ticket that was granted to the message ``delivery_id``, in whatever state it is now;
+    None if there is none.
+    """
     last = await Claim.filter(delivery_id=delivery_id).order_by("-granted_at").first()
     return last.ticket_id if last else None
 
@@ -131,7 +134,7 @@ async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = N
         lease_s=lease_s,
         expires_at=now() + timedelta(seconds=lease_s),
     )
-    await renew(granted.id)  # by the database's clock
+    await renew(granted.id)  # sets the lease by the database's clock
     if ticket.status is Status.READY:
         await queue.note_turn(ticket)
     await store.advance(ticket, Claimed(claim_id=granted.id))
@@ -141,8 +144,8 @@ async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = N
 
 
 async def renew(claim_id: str, pause_s: float = 0.0) -> None:
-    """Renew the lease of a claim, for ``pause_s`` seconds longer than usual.  It is one statement, because every event
-    causes it.
+    """Renew the lease of a claim; with ``pause_s``, for that many seconds longer than usual.  One statement, because
+    every event renews a lease.
     """
     statement = f"UPDATE claim SET expires_at = now() + (lease_s + $2) * interval '1 s', {RENEWED} WHERE id = $1"  # noqa: S608 - no input
     await get_connection("default").execute_query(statement, [claim_id, pause_s])
@@ -155,7 +158,7 @@ async def renew_for(claim_id: str, user_id: int) -> None:
 
 
 async def lapsed(claim_id: str | None = None) -> list[tuple[int, str]]:
-    """Ticket and claim of every current claim whose lease has expired; only of ``claim_id``, if it is given.
+    """Ticket and claim of every current claim whose lease has expired; with ``claim_id``, only of that claim.
 
     The database's clock decides, because a portal's clock may be wrong by more than a lease.
     """

@@ -1,4 +1,4 @@
-"""Removes leftovers: files of ended tickets, expired login tokens and sessions, dead uploads, and rows of ended
+"""Removes leftovers: files of ended tickets, expired login tokens and sessions, abandoned uploads, and rows of ended
 programs.
 """
 
@@ -46,7 +46,7 @@ LATELY = timedelta(hours=1)
 
 
 async def run(datastore: Datastore, settings: Settings) -> None:
-    """Clean up every ``tidy_s`` seconds until cancelled."""
+    """Call ``clean_all`` every ``tidy_s`` seconds, until cancelled."""
     while True:
         await asyncio.sleep(settings.tidy_s)
         try:
@@ -59,7 +59,7 @@ async def run(datastore: Datastore, settings: Settings) -> None:
 
 
 async def clean_all(datastore: Datastore, settings: Settings) -> None:
-    """Do every kind of cleaning once; one that fails does not stop the others."""
+    """Do every kind of cleaning once.  If one fails, the others are done nevertheless."""
     work: tuple[Callable[[], Awaitable[object]], ...] = (
         partial(clean_ended, datastore),
         partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
@@ -86,7 +86,7 @@ async def clean_ended(datastore: Datastore) -> int:
 
 
 async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[int]:
-    """Those of the tickets that have leftovers; ``ends`` has the time of each ticket's end."""
+    """The numbers of those tickets that have leftovers.  ``ends`` are the times at which the tickets ended."""
     ended = await Ticket.filter(id__in=list(ends), status__in=_ENDED).only("id", "status")
     since = store.now() - LATELY
     shown = await store.shown_files(number for number, at in ends.items() if at > since)
@@ -103,7 +103,7 @@ async def _cleaned(datastore: Datastore, ticket_id: int) -> bool:
 async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
     """Remove the leftovers of a ticket; False if it has not ended, or if other tickets need some of its files."""
     async with in_transaction():
-        ticket = await store.locked(ticket_id)  # so that nobody retries it meanwhile
+        ticket = await store.locked(ticket_id)  # prevents a retry meanwhile
         if await removal.is_needed(ticket_id):
             return False
         if ticket is None or ticket.status is Status.DELETED:

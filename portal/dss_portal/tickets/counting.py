@@ -1,4 +1,4 @@
-"""Counts the events of tickets, and measures the times of finished tickets."""
+"""Counts the events of tickets, and measures the durations of ended tickets."""
 
 from typing import get_args
 
@@ -13,7 +13,9 @@ _STAGES = ("queued", "claimed", "total")
 
 
 def begin(service: str) -> None:
-    """Create every series of the service: otherwise Prometheus would miss the first event, with which a series appears."""
+    """Create every metric series of the service, because Prometheus does not count the first increase of a new
+    series.
+    """
     for name in (*(event.__name__ for event in get_args(Event)), UPLOAD_GIVEN_UP):
         metrics.TICKET_EVENTS.labels(service, name)
     for status in FINISHED:
@@ -23,7 +25,7 @@ def begin(service: str) -> None:
 
 
 async def count(ticket: Ticket, event: Event, before: Status) -> None:
-    """Count ``event``, which has changed ``ticket`` from ``before``; call it after the history is written."""
+    """Count ``event``, which has changed ``ticket`` from the state ``before``.  Call it after the history is written."""
     service = (await ticket.service).name
     if isinstance(event, StageOverdue) and before is Status.INIT:
         metrics.TICKET_EVENTS.labels(service, UPLOAD_GIVEN_UP).inc()
@@ -42,7 +44,7 @@ def count_event(service: str, event: Event) -> None:
 async def _take_time(ticket: Ticket, service: str) -> None:
     """Observe the wait and the run time of the last attempt, and the total time of the ticket."""
     history = await TicketHistory.filter(ticket_id=ticket.id).order_by("id")
-    at = {entry.status: entry.at for entry in history}  # the last of each
+    at = {entry.status: entry.at for entry in history}  # the last time of each state
     first = next((e.at for e in history if e.status is Status.READY), None)
     if first is None or not {Status.READY, Status.CLAIMED, ticket.status} <= at.keys():
         return

@@ -32,15 +32,16 @@ async def create(user_id: int, service: Service) -> int:
 
 
 async def create_at_once(user_id: int, service: Service, alive_since: datetime) -> int | None:
-    """Like ``create``, in its own transaction, which also checks the quota of tickets; None if it is exceeded.
+    """Like ``create``, but in a transaction of its own that also checks the quota of tickets; None if that is used
+    up.
 
-    Tickets in ``init`` count if they were touched at ``alive_since`` or later.
+    Of tickets in ``init``, those count that were touched at ``alive_since`` or later.
     """
     return await _created(_CREATE_AT_ONCE, [user_id, service.id, clock.now(), alive_since])
 
 
 async def create_by_hash(user_id: int, githash: str, alive_since: datetime) -> int | None:
-    """Like ``create_at_once``, for a service that takes tickets; None also if there is none with that hash."""
+    """Like ``create_at_once``, for the service with that hash; None also if there is none that takes tickets."""
     return await _created(_CREATE_BY_HASH, [user_id, githash, clock.now(), alive_since])
 
 

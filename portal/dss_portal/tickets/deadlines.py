@@ -1,7 +1,7 @@
-"""Ends tickets that spend too long in one stage.
+"""Ends tickets that stay too long in one stage.  A service's own ``deadlines`` take precedence over the portal's
+settings.
 
-A service's own ``deadlines`` take precedence over the portal's settings.  Each round ends one page of tickets for each
-limit; the others follow in the next round.
+Each round ends one page of tickets for each limit.  The rest follows in the next round.
 """
 
 from collections import defaultdict
@@ -26,8 +26,8 @@ from dss_portal.tickets.lifecycle import RunOverdue, StageOverdue
 
 @dataclass(frozen=True, kw_only=True)
 class StageLimit:
-    """A stage: tickets in ``status``, since the time in the column ``since``; ``limit_s`` returns how long they may
-    stay.
+    """The limit for one stage: how long tickets may be in ``status`` since the time in the column ``since``.
+    ``limit_s`` returns the seconds.
     """
 
     status: Status
@@ -73,8 +73,8 @@ async def enforce(settings: Settings, datastore: Datastore) -> int:
 
 
 def own_deadlines(service: Service) -> Deadlines:
-    """The service's own deadlines; none if its descriptor is invalid, as it may be if it was listed before deadlines
-    were checked.
+    """The deadlines in the service's descriptor.  If the descriptor is invalid, because it was added before deadlines
+    were checked, there are none.
     """
     try:
         return descriptor_from(service.descriptor).deadlines
@@ -113,7 +113,7 @@ async def _abandoned(settings: Settings) -> list[Overdue]:
 async def _give_up_abandoned(ticket_id: int, quiet_s: float, datastore: Datastore) -> bool:
     async with in_transaction():
         ticket = await store.locked(ticket_id)
-        if ticket is None or not quota.is_quiet(ticket, quiet_s):  # a file has come meanwhile
+        if ticket is None or not quota.is_quiet(ticket, quiet_s):  # a file has arrived meanwhile
             return False
         if not await _end_upload(
             ticket_id,
@@ -162,7 +162,7 @@ async def _time_out(ticket_id: int, stage: Status, text: str) -> bool:
 
 
 async def _end_attempt(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
-    """Tell the holder of the claim to stop, and queue the next attempt if ``max_attempts`` allows one."""
+    """Tell the holder of the claim to stop, and queue the ticket for the next attempt if ``max_attempts`` allows one."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or not _still_runs(ticket, limit_s):

@@ -1,4 +1,4 @@
-"""Delayed deletion from a page: it takes effect after a minute, until which the user can undo it."""
+"""Delayed deletion from a page.  It takes effect after a minute; until then the user can undo it."""
 
 import asyncio
 import logging
@@ -64,8 +64,8 @@ async def delete_due(datastore: Datastore) -> int:
 
 
 async def _delete(datastore: Datastore, ticket_id: int) -> None:
-    """Delete a ticket, unless its deletion was undone meanwhile.  The plan is removed last, so that another portal
-    continues after a crash.
+    """Delete a ticket, unless the user has undone its deletion.  The plan is removed last, so that another portal can
+    continue after a crash.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id)

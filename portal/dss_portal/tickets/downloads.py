@@ -1,4 +1,4 @@
-"""``/tickets/N/download``: all results as one ZIP archive.  Also the table of volumes as CSV."""
+"""``/tickets/N/download``: all results of a ticket as one ZIP archive; also the table of its volumes as CSV."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from dss_portal.web.zip_archive import Archive, ArchiveMember
 
 
 async def archive(ticket_id: int) -> Response:
-    """The archive, or the one range of it that the request asks for.  Raises Refused."""
+    """The archive or, if the request has a range, that part of it.  Raises Refused."""
     await submission.readable(ticket_id, current_user())
     members = await _members(components().datastore, ticket_id)
     if not members:
@@ -35,7 +35,9 @@ async def volumes(ticket_id: int) -> Response:
 
 
 async def _members(datastore: Datastore, ticket_id: int) -> list[ArchiveMember]:
-    """Files of the archive, in a folder named after the ticket, so that several archives can be unpacked in one place."""
+    """The files of the archive.  Their folder is named after the ticket, so that several archives can be unpacked in
+    one place.
+    """
     names = [file.name for file in await store.files(ticket_id, "results")]
     stamps = await datastore.stamps(ticket_id, "results", names)
     return [
@@ -61,7 +63,7 @@ def _sent(made: Archive, tag: str, name: str) -> Response:
     answer = Response(
         made.read(first, stop), 206 if is_part else 200, content_type="application/zip"
     )
-    answer.timeout = None  # a slow link may take as long as it needs
+    answer.timeout = None  # a download over a slow connection may take long
     answer.headers["Content-Length"] = str(stop - first)
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     answer.headers["Accept-Ranges"] = "bytes"

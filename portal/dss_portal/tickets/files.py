@@ -1,4 +1,4 @@
-"""Checks on a ticket's files during their upload: names, meshes, and deletion of the ticket."""
+"""Checks a ticket's files during their upload: their names, missing meshes, and whether the ticket was deleted."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -18,17 +18,17 @@ LEFT_OUT = "Mesh layers left out, since ITK-SNAP does not upload their files: {}
 
 
 def check_name(area: Area, name: str) -> None:
-    """Raises Refused for a file name that not every system can store.
+    """Raises Refused for a file name that some operating system cannot store.
 
-    Result names are checked strictly; input names only for what no client could save, because ITK-SNAP makes its own
-    names and scripts have long used unusual ones.
+    For results, all systems count.  Inputs are refused only if no client could store them, because ITK-SNAP makes its
+    own names and scripts have long used unusual ones.
     """
     if fault := file_names.problem(name, everywhere=area == "results"):
         raise Refused(f"Not every system can store the file '{name}': {fault}. Rename it.")
 
 
 async def check_twin(ticket_id: int, area: Area, name: str) -> None:
-    """Raises Refused if the results of the locked ticket have a file whose name is the same on some systems."""
+    """Raises Refused if the locked ticket already has a result whose name means the same file on some systems."""
     if area != "results":
         return
     other = file_names.same_file(name, [file.name for file in await store.files(ticket_id, area)])
@@ -48,20 +48,18 @@ async def coming(
         yield
     except BaseException as error:
         if await Ticket.exists(id=ticket_id, status=Status.DELETED):
-            await removal.remove_files(
-                datastore, ticket_id
-            )  # its folder was made once more for this file
-        if isinstance(error, FileNotFoundError):  # removed with the ticket's other files
+            await removal.remove_files(datastore, ticket_id)  # receiving made its folder again
+        if isinstance(error, FileNotFoundError):  # the file may be removed together with its ticket
             await check()
         raise
 
 
 async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: Person) -> None:
-    """Remove mesh layers without files from the workspaces of a ticket that its user is about to submit, and log this
+    """Remove mesh layers without files from the workspaces of a ticket that its user is about to submit, and log that
     for the user.
 
-    ITK-SNAP does not upload meshes, and cannot open a workspace whose files are incomplete, so it could not open the
-    results either.
+    ITK-SNAP does not upload meshes.  It cannot open a workspace with a missing file, so it could not open the results
+    either.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
@@ -71,7 +69,9 @@ async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: Person) -
         for name in names:
             if not is_workspace(name):
                 continue
-            with suppress(FileNotFoundError):  # a ticket without it fails later, with a sentence
+            with suppress(
+                FileNotFoundError
+            ):  # without this file the ticket fails later, with a sentence
                 async with datastore.changing(ticket_id, "input", name) as path:
                     dropped, size_bytes = await scrubbing.leave_out_meshes(path, names)
                 if dropped:

@@ -1,4 +1,4 @@
-"""Writes everything that the grant of a waiting ticket changes, in one statement."""
+"""Grants a waiting ticket: one statement writes everything that the grant changes."""
 
 import logging
 import uuid
@@ -12,7 +12,7 @@ from dss_portal.tickets.lifecycle import Claimed
 
 log = logging.getLogger(__name__)
 
-# By the database's clock as far as the lease is concerned.  A line takes the attachments that wait for one.
+# The lease is by the database's clock.  A log line gets the attachments that have no line yet.
 _WRITE = """
 WITH granted AS (
     INSERT INTO claim (id, ticket_id, provider, instance, user_id, delivery_id, deliveries, lease_s,
@@ -36,10 +36,10 @@ UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id
 
 @dataclass(frozen=True, kw_only=True)
 class Claimant:
-    """A dispatcher that holds an unacknowledged delivery, or a provider's user over HTTP.
+    """The receiver of a claim: a dispatcher with an unacknowledged delivery, or a provider's user over HTTP.
 
-    ``lease_s`` is used for services that do not set their own.  ``deliveries`` counts how often the
-    message was delivered, this time included.
+    ``lease_s`` is used for services that do not set their own.  ``deliveries`` is the number of deliveries of the
+    message, including this one.
     """
 
     provider: str
@@ -56,12 +56,12 @@ class Claimant:
 
 
 def is_plain(ticket: Ticket) -> bool:
-    """True if the ticket waits, and no missing program was reported in its log."""
+    """True if the ticket waits and its log reports no missing program, so that ``write`` can grant it."""
     return ticket.status is Status.READY and not ticket.missed
 
 
 async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: float) -> Claim:
-    """Claim a locked ticket that ``is_plain``, within the caller's transaction."""
+    """Claim a locked ticket for which ``is_plain`` is True, within the caller's transaction."""
     before, now = store.state_of(ticket), store.now()
     claim_id = uuid.uuid4().hex
     event = Claimed(claim_id=claim_id)

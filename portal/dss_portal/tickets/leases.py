@@ -1,9 +1,9 @@
 """Ends claims whose lease has expired.
 
-A lease is renewed by events of its holder, which travel through the broker.  While the broker is unavailable, or the
-portal that consumes the events is frozen, a lease may expire although its holder is alive.  So the question whether a
-lease has expired is sent through the queue of events, behind those that are on their way, and only after every program
-has had time to reconnect.
+Events of the claim's holder renew a lease, and they travel through the broker.  While the broker is unavailable, or
+the portal that consumes the events is frozen, a lease may expire although its holder is alive.  So the question
+whether a lease has expired is sent through the queue of events, behind the events on their way, and only after every
+program has had time to reconnect.
 """
 
 import time
@@ -22,7 +22,9 @@ ASK_AGAIN_S = 30.0
 
 
 class OverdueClaims:
-    """Asks about claims whose lease seems to have expired, once the broker has been connected for ``grace_s`` seconds."""
+    """Publishes a question about each claim whose lease seems to have expired, once the broker has been connected for
+    ``grace_s`` seconds.
+    """
 
     def __init__(self, broker: Broker, grace_s: float) -> None:
         self._broker = broker
@@ -31,7 +33,7 @@ class OverdueClaims:
         self._asked: dict[str, float] = {}
 
     async def ask(self) -> int:
-        """Publish a question for each such claim, and return their number."""
+        """Publish a question for each such claim, and return the number of questions."""
         now_s = time.monotonic()
         if not self._broker.connected:
             self._away_s = now_s

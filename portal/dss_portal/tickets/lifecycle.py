@@ -11,7 +11,9 @@ FINISHED = frozenset({Status.SUCCESS, Status.FAILED, Status.TIMEOUT})
 
 @dataclass(frozen=True, kw_only=True)
 class TicketState:
-    """The state of a ticket.  ``claim_id`` is the current claim and is kept after the end; ``attempt`` counts from 1."""
+    """The state of a ticket.  ``claim_id`` is the current claim, and after the end the last one; ``attempt`` counts
+    from 1.
+    """
 
     status: Status
     attempt: int = 1
@@ -54,7 +56,7 @@ class LeaseLapsed:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOverdue:
-    """The attempt of the claim has taken too long.  The claim ends, and counts like one whose lease expired."""
+    """The attempt of the claim has taken too long.  The claim ends as if its lease had expired."""
 
     claim_id: str
     max_attempts: int
@@ -62,7 +64,7 @@ class RunOverdue:
 
 @dataclass(frozen=True, kw_only=True)
 class StageOverdue:
-    """A ticket has been in ``stage``, ``init`` or ``ready``, for too long."""
+    """The ticket has been in ``stage`` (``init`` or ``ready``) for too long."""
 
     stage: Status
 
@@ -117,9 +119,9 @@ class IllegalAction(Exception):
 
 
 def apply(ticket: TicketState, event: Event) -> TicketState:
-    """The ticket after ``event``; the same object if nothing changes and nothing must be saved.
+    """The ticket after ``event``.  If nothing changes, it is the same object, and nothing must be saved.
 
-    Raises IllegalAction for a user's action that the state forbids; stale events are ignored.
+    Raises IllegalAction for a user's action that the state forbids.  Events of an earlier claim are ignored.
     """
     match event:
         case Submitted():
