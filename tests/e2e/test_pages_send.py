@@ -1,6 +1,7 @@
 # mypy: allow-untyped-calls
 """Sending from a browser: files of all kinds, folders, several series, services and tags."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -41,6 +42,14 @@ DROP = """async (files) => {
     const data = new DataTransfer();
     for (const [name, text] of files) data.items.add(new File([text], name));
     document.getElementById("drop").dispatchEvent(
+        new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+
+
+DROP_HOME = """([name, text]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+    document.getElementById("drop-here").dispatchEvent(
         new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
 }"""
 
@@ -111,6 +120,25 @@ def test_files_can_be_dropped(page: Page) -> None:
 
     expect(page.locator("#refused")).to_contain_text("dropped.nii: This is not a NIfTI file")
     queued(page, "1 not sent.")
+
+
+def test_files_dropped_on_the_first_page_are_sent_once_a_service_is_chosen(
+    page: Page, jane: httpx.Client, scan: Path
+) -> None:
+    page.goto("/")
+    text = base64.b64encode(scan.read_bytes()).decode()
+    page.evaluate(DROP_HOME, ["scan.nii.gz", text])
+    queued(page, "1 file waits to be sent. Choose a service, then Send.")
+    assert page.url.endswith("/send")
+    expect(page.get_by_role("link", name="Send images")).to_have_attribute("aria-current", "page")
+
+    check_only(page, (SERVICE,))
+    page.click("#send-button")
+
+    queued(page, "1 of 1 queued.")
+    assert len(tickets(jane)) == 1
+    page.go_back()
+    expect(page.get_by_role("heading", name="Latest tickets")).to_be_visible()
 
 
 def test_a_folder_of_more_than_a_hundred_files_can_be_dropped(page: Page) -> None:

@@ -45,6 +45,9 @@ BARS_PX = 60
 PHONE: ViewportSize = {"width": 390, "height": 844}
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 CONTRAST = ["color-contrast"]
+COVERED = """[...document.querySelectorAll(".stack [data-label]")].some((cell) =>
+    cell.textContent.trim() && parseFloat(getComputedStyle(cell).paddingLeft) < 80)"""
+"""Whether a table that is shown as a list has a cell without room for its label."""
 NOWHERE = "/nothing-here"
 
 
@@ -178,6 +181,8 @@ def require_fit(page: Page, path: str, seen: Seen) -> None:
     width = page.evaluate("innerWidth")
     if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
         seen.wide.append(f"{path} at {width}")
+    if width == PHONE["width"] and page.evaluate(COVERED):
+        seen.wide.append(f"a label covers its cell on {path}")
     bars = page.locator(".bars").bounding_box()
     if width == PHONE["width"] and (bars is None or bars["height"] > BARS_PX):
         seen.wide.append(f"the navigation of {path}")

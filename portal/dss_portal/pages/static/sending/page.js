@@ -16,6 +16,7 @@ const local = new Map(); // cases whose files this page has, by key
 let listed = []; // rows of the server
 let running = 0, looking = false;
 const again = new Again();
+let kept = []; // files that were dropped before a service was chosen
 let notice = ""; // in place of the sum, about the files that were chosen last
 
 // ---- one case
@@ -317,7 +318,7 @@ async function take(files) {
   const onlyWrong = wrong.length && !cases.length;
   const reason = onlyWrong ? `${wrong.length} not sent.` : cases.some((each) => !each.asItIs) || !cases.length ? unfitReason(boxes, cases.length) : boxes.length ? "" : "Choose a service.";
   notify(reason);
-  if (reason) return;
+  if (reason) return Boolean(onlyWrong);
   for (const each of cases) for (const box of boxes) add(each, box.value);
   const fresh = [...local.values()].filter((item) => item.state === "waiting" && !item.ticket && !item.isKept);
   for (const item of fresh) item.isKept = true;
@@ -327,6 +328,7 @@ async function take(files) {
   }
   await look();
   work();
+  return true;
 }
 
 function add(found, service) {
@@ -395,8 +397,12 @@ function start() {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (!servicesChosen().length) return notify("Choose a service."); // the files stay chosen
-    const files = [...$("files").files, ...$("folder").files];
-    guarded(() => take(files)).then(() => { $("files").value = $("folder").value = ""; });
+    const files = [...kept, ...$("files").files, ...$("folder").files];
+    guarded(async () => {
+      if (!(await take(files))) return; // they stay chosen
+      kept = [];
+      $("files").value = $("folder").value = "";
+    });
   });
   $("files").required = false;
   form.addEventListener("dragover", (event) => { event.preventDefault(); $("drop").classList.add("over"); });
@@ -404,7 +410,7 @@ function start() {
   form.addEventListener("drop", (event) => {
     event.preventDefault();
     $("drop").classList.remove("over");
-    guarded(async () => take(await dropped(event.dataTransfer)));
+    guarded(async () => begin(await dropped(event.dataTransfer)));
   });
   $("retry").querySelector("button").addEventListener("click", () => guarded(retryAll));
   $("clear").querySelector("button").addEventListener("click", () => guarded(async () => {
@@ -442,6 +448,16 @@ async function takeAgain(files) {
   notify(found.length ? "" : `None of these files is all of a case that is wanted, or it has changed since.${more}`);
   draw();
   work();
+}
+
+// Files that were dropped: they are sent at once, or wait until a service is chosen.
+export async function begin(files) {
+  if (servicesChosen().length) return take(files);
+  const { cases, wrong } = await grouped(files);
+  refuse(wrong);
+  kept = cases.flatMap((each) => each.files);
+  if (!kept.length) return notify(`${wrong.length} not sent.`);
+  notify(`${kept.length === 1 ? "1 file waits" : `${kept.length} files wait`} to be sent. Choose a service, then Send.`);
 }
 
 if (form) start();
