@@ -25,6 +25,7 @@ from dss_portal.commands.people import tiers, tokens, users
 from dss_portal.database import waiting
 from dss_portal.patches import hypercorn
 from dss_portal.processes import of_process, serve_in_many
+from dss_portal.serving.connections import Connection
 from dss_portal.settings import DatabaseSettings, Settings
 from dss_portal.web.context import components_of
 from dss_process.commands import add_version
@@ -136,6 +137,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     config.graceful_timeout = settings.stop_s
     config.shutdown_timeout = settings.stop_s + ENDING_S
     hypercorn.install()
+    hypercorn.use(Connection)
     portal = create_app(settings, broker)
     app = served(portal)
     gc.freeze()  # objects of the start live as long as the process, so the collector may skip them

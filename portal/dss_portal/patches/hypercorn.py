@@ -1,6 +1,8 @@
-"""Makes Hypercorn discard the bytes that follow a request that is not HTTP."""
+"""Makes Hypercorn discard the bytes that follow a request that is not HTTP, and use connections of ours."""
 
 import h11
+from hypercorn.asyncio import run
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
 
@@ -14,6 +16,11 @@ def install() -> None:
     connections held 22 MB.
     """
     H11Protocol.handle = _handle_unless_refused  # type: ignore[method-assign]  # the workaround
+
+
+def use(connection: type[TCPServer]) -> None:
+    """Let Hypercorn make a ``connection`` for each client.  Idempotent."""
+    run.TCPServer = connection  # type: ignore[attr-defined]  # the module has no other way to choose it
 
 
 async def _handle_unless_refused(self: H11Protocol, event: Event) -> None:

@@ -19,6 +19,7 @@ from dss_portal.polls import requests
 from dss_portal.polls.callers import Caller, Callers
 from dss_portal.polls.requests import Poll, PollKind
 from dss_portal.polls.snapshots import Snapshots
+from dss_portal.serving import passing
 
 _TYPES = {
     PollKind.STATUS: (),
@@ -84,7 +85,7 @@ class Polls:
             method, path = scope["method"], scope["path"]
             poll = requests.poll(method, path, scope["query_string"], scope["headers"])
             if poll is not None:
-                if await self._answered(poll, send):
+                if not passing.was_passed(scope) and await self._answered(poll, send):
                     return
             elif requests.may_change_something(method, path):
                 send = self._forgetting(path, send)

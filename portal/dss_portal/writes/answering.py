@@ -19,6 +19,7 @@ from dss_portal.datastore import SMALL_BYTES
 from dss_portal.polls.answering import App, request_id
 from dss_portal.polls.callers import Caller, Callers
 from dss_portal.refusals import Refused
+from dss_portal.serving import passing
 from dss_portal.writes import multipart, requests
 from dss_portal.writes.acting import Acting, Answer
 from dss_portal.writes.body import ClientGone, RequestBody
@@ -26,9 +27,6 @@ from dss_portal.writes.requests import Kind, Write
 
 PATIENCE_S = 1.0
 """A form that has not come within this time is left to the framework, which has longer limits and their sentences."""
-
-_ERROR = "dss_portal.error"
-"""Key of the scope for the error that the framework must answer."""
 
 
 class Limit(Protocol):
@@ -75,7 +73,9 @@ class Writes:
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         write = None
-        if scope["type"] == "http" and scope["method"] == "POST" and not tracing.is_on():
+        if passed := passing.was_passed(scope):
+            scope = _with_error(scope, passed.error) if passed.error else scope
+        elif scope["type"] == "http" and scope["method"] == "POST" and not tracing.is_on():
             write = requests.write(scope["path"], scope["query_string"], scope["headers"])
         if write is None:
             await self._app(scope, receive, send)
@@ -88,7 +88,7 @@ class Writes:
         except Refused:  # the framework raises and answers it again
             pass
         except Exception as error:  # a second attempt might write twice, whatever the error is
-            scope = cast("HTTPScope", {**scope, _ERROR: error})
+            scope = _with_error(scope, error)
         if answer is None:
             await self._app(scope, body.again, send)
         else:
@@ -151,6 +151,10 @@ class Writes:
         return caller
 
 
+def _with_error(scope: Scope, error: Exception) -> Scope:
+    return cast("HTTPScope", {**scope, passing.ERROR: error})
+
+
 async def _send(answer: Answer, named: bytes, send: ASGISendCallable) -> None:
     body = answer.body.encode()
     kind = [(b"content-type", answer.content_type.encode())] if answer.content_type else []
@@ -164,6 +168,5 @@ def install(app: Quart) -> None:
 
     @app.before_request
     async def _raise_earlier() -> None:
-        error = request.scope.get(_ERROR)
-        if isinstance(error, Exception):
+        if error := passing.error_of(request.scope):
             raise error

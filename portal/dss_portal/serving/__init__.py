@@ -1,0 +1,1 @@
+"""How requests come from a connection to the layers before the framework."""

@@ -1,0 +1,187 @@
+"""A connection of Hypercorn that answers plain requests itself.
+
+h11 and Hypercorn's objects for each request take four fifths of the time of a poll.  The head of a plain request is
+read here, the layers before the framework are asked, and their response is sent in one piece.  Whatever they pass on,
+and every other request, goes to Hypercorn with the same bytes.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import cast
+
+import h11
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.events import Closed, RawData
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, HTTPScope
+
+from dss_portal.serving import passing
+from dss_portal.serving.heads import Head, head
+from dss_portal.serving.passing import Passed
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.05
+"""Interval at which a request that waits for its turn looks whether its client has gone."""
+
+
+class Exchange:
+    """One plain request, whose body is read when it is wanted, and the response to it."""
+
+    def __init__(self, connection: "Connection", asked: Head, received: bytes) -> None:
+        self._reader, self._config = connection.reader, connection.config
+        self._first = received[asked.size_bytes :]
+        self._missing_bytes = asked.body_bytes
+        self._is_complete = False
+        self.received = [received]
+        """Everything that was read of the request so far, with what may follow it."""
+        self.ahead = b""
+        """What was read of the next request."""
+        self.headers: Sequence[tuple[bytes, bytes]] | None = None
+        self.body = b""
+        self.is_answered = False
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if self._is_complete:
+            while not self._reader.at_eof():  # noqa: ASYNC110 - a reader tells of its end only who reads
+                await asyncio.sleep(LOOK_S)
+            return {"type": "http.disconnect"}
+        piece, self._first = self._first, b""
+        if not piece and self._missing_bytes:
+            piece = await self._reader.read(MAX_RECV)
+            if not piece:
+                return {"type": "http.disconnect"}
+            self.received.append(piece)
+        if len(piece) > self._missing_bytes:
+            piece, self.ahead = piece[: self._missing_bytes], piece[self._missing_bytes :]
+        self._missing_bytes -= len(piece)
+        self._is_complete = not self._missing_bytes
+        return {"type": "http.request", "body": piece, "more_body": not self._is_complete}
+
+    async def send(self, event: ASGISendEvent) -> None:
+        """Keep the response: the layers send one with status 200, in one piece and with its length."""
+        if event["type"] == "http.response.start":
+            self.headers = list(event.get("headers", ()))
+        elif event["type"] == "http.response.body":
+            self.body, self.is_answered = event.get("body", b""), True
+
+    def response(self) -> bytes:
+        every = self._config.response_headers("h11")
+        fields = [b"%s: %s\r\n" % pair for pair in (*(self.headers or ()), *every)]
+        return b"HTTP/1.1 200 \r\n%s\r\n%s" % (b"".join(fields), self.body)
+
+
+class Connection(TCPServer):
+    """Hypercorn's connection; see above.  Overrides ``_read_data`` and ``_idle_timeout``."""
+
+    _used_s = 0.0
+    _is_busy = False
+
+    async def _read_data(self) -> None:
+        ahead: deque[bytes] = deque()
+        while ahead or not self.reader.at_eof():
+            try:
+                data = ahead.popleft() if ahead else await self._received()
+            except (OSError, TimeoutError):
+                break
+            asked = head(data) if self._is_plain() else None
+            if asked is None:
+                await self.protocol.handle(RawData(data))
+                continue
+            exchange = Exchange(self, asked, data)
+            if not await self._answered(asked, exchange):
+                break
+            if exchange.ahead:
+                ahead.append(exchange.ahead)
+        await self.protocol.handle(Closed())
+
+    async def _received(self) -> bytes:
+        return await asyncio.wait_for(self.reader.read(MAX_RECV), self.config.read_timeout)
+
+    def _is_plain(self) -> bool:
+        """True if the connection speaks HTTP/1.1, no request is under way, and Hypercorn has no reason to end it."""
+        protocol = self.protocol.protocol
+        return (
+            isinstance(protocol, H11Protocol)
+            and protocol.stream is None
+            and protocol.connection.their_state is h11.IDLE
+            and protocol.connection.our_state is h11.IDLE
+            and not protocol.connection.trailing_data[0]
+            and protocol.keep_alive_requests < self.config.keep_alive_max_requests
+            and not self.context.terminated.is_set()
+        )
+
+    async def _answered(self, asked: Head, exchange: Exchange) -> bool:
+        """Answer the request, or hand it to Hypercorn.  False if the connection must end."""
+        self._is_busy = True
+        try:
+            await cast("ASGIWrapper", self.app).app(
+                self._scope(asked), exchange.receive, exchange.send
+            )
+        except Passed as passed:
+            await self._hand_over(exchange, passed)
+            return True
+        except Exception:  # something may have been written: it is not tried again
+            log.exception("request failed", extra={"path": asked.path})
+            return False
+        finally:
+            self._is_busy, self._used_s = False, time.monotonic()
+        if not exchange.is_answered:  # the client has gone
+            return False
+        cast("H11Protocol", self.protocol.protocol).keep_alive_requests += 1
+        await self.protocol_send(RawData(exchange.response()))
+        return True
+
+    async def _hand_over(self, exchange: Exchange, passed: Passed) -> None:
+        """Let Hypercorn read what was read, and the layers pass the request on to the framework at once."""
+        received, exchange.ahead = exchange.received, b""
+        protocol = cast("H11Protocol", self.protocol.protocol)
+        kept = protocol.connection_state
+        protocol.connection_state = passing.marked(kept, passed)
+        try:
+            await protocol.handle(RawData(received[0]))
+        finally:
+            protocol.connection_state = kept
+        for piece in received[1:]:
+            await self.protocol.handle(RawData(piece))
+
+    def _scope(self, asked: Head) -> HTTPScope:
+        return {
+            "type": "http",
+            "http_version": "1.1",
+            "asgi": {"spec_version": "2.1", "version": "3.0"},
+            "method": asked.method,
+            "scheme": "https" if self.protocol.ssl else "http",
+            "path": asked.path,
+            "raw_path": asked.raw_path,
+            "query_string": asked.query,
+            "root_path": self.config.root_path,
+            "headers": asked.headers,
+            "client": self.protocol.client,
+            "server": self.protocol.server,
+            "state": passing.tried(),
+            "extensions": {},
+        }
+
+    async def _idle_timeout(self) -> None:
+        """Close the connection when it has been idle for ``keep_alive_timeout``, or when the server ends.
+
+        Requests that are answered here do not start this anew, but count as use.
+        """
+        began_s = time.monotonic()
+        while not self.context.terminated.is_set():
+            idle_s = 0.0 if self._is_busy else time.monotonic() - max(began_s, self._used_s)
+            left_s = self.config.keep_alive_timeout - idle_s
+            if left_s <= 0:
+                break
+            try:
+                await asyncio.wait_for(self.context.terminated.wait(), left_s)
+            except TimeoutError:
+                continue
+        while self._is_busy:  # noqa: ASYNC110 - once in a connection's life; an event would be set for each request
+            await asyncio.sleep(LOOK_S)
+        await asyncio.shield(self._initiate_server_close())
