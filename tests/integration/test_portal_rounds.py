@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -14,7 +15,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.models import LoginToken, Service, Status, Ticket
 from dss_portal.outbox import store
-from dss_portal.tickets import cleanup, submission
+from dss_portal.tickets import announcing, cleanup, submission
 from support.portals import LONG_AGO, Portal, eventually, new_ticket, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -80,14 +81,14 @@ async def test_a_waiting_ticket_that_cannot_be_announced_holds_no_other(
     for _ in range(2):
         await portal.next_ready()
     await Ticket.all().update(announced_at=None)
-    announce = submission.announce
+    message_of = announcing.message_of
 
-    async def fails_once(ticket: Ticket) -> None:
-        if ticket.id == sick:
+    def fails_once(row: dict[str, Any]) -> m.TicketReady:
+        if row["id"] == sick:
             raise ValueError("too large")
-        await announce(ticket)
+        return message_of(row)
 
-    monkeypatch.setattr(submission, "announce", fails_once)
+    monkeypatch.setattr(announcing, "message_of", fails_once)
 
     assert await portal.sweep() == 1
 

@@ -26,7 +26,7 @@ from dss_observability import tracing
 from dss_portal import database
 from dss_portal.database import clock, waiting
 from dss_portal.formats import duration
-from dss_portal.models import Intake, Ticket
+from dss_portal.models import Intake
 from dss_portal.outbox import store, unsent
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,10 @@ CONFIRM_TIMEOUT_S = 10.0
 IDLE_S = (
     5.0  # between two looks at the table, which find commits of other processes and of dead portals
 )
+PACE_S = 0.01
+"""Shortest time from one look to the next: commits of this time are published together, with one look."""
+UNHEARD_S = 1.0
+"""Shortest time between two notes of tickets whose service has no queue; they are announced again much later."""
 FAILED_S = 1.0  # pause after a failed look
 SEEKING_S = 0.5  # between two checks whether the broker is connected again; they need no query
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two attempts, doubled each time
@@ -65,6 +69,8 @@ UPDATE outbox SET tries = tries + 1, reason = failed.reason,
     not_before = now() + least($3::float * 2 ^ least(tries, 16), $4::float) * interval '1 s'
 FROM unnest($1::bigint[], $2::text[]) AS failed (id, reason) WHERE outbox.id = failed.id
 """
+
+_UNHEARD = "UPDATE ticket SET announcements = 0 WHERE id = ANY($1::int[]) AND announcements > 0"
 
 _UNTRIED_S = """
 SELECT extract(epoch FROM now() - min(created_at))::float AS age_s FROM outbox
@@ -102,7 +108,8 @@ class Relay:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._wake = asyncio.Event()
-        self._unheard: list[int] = []
+        self._unheard: set[int] = set()
+        self._noted_s = 0.0
         self._unread: list[int] = []
         self._under_way: dict[int, Future[None]] = {}
         self._connected_s: float | None = None
@@ -116,8 +123,10 @@ class Relay:
 
         with store.woken_by_commits(wake):
             while True:
+                began_s = time.monotonic()
                 await self._publish_due()
-                await _wait(self._wake, IDLE_S if self._broker.connected else SEEKING_S)
+                await _wait(self._wake, self._rest_s())
+                await asyncio.sleep(max(0.0, began_s + PACE_S - time.monotonic()))
 
     async def _publish_due(self) -> None:
         """Publish batches until there are no more, or the connection to the broker is lost.  After an error, which is
@@ -135,6 +144,12 @@ class Relay:
             facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
             log.warning("outbox not flushed, trying again", extra=facts, exc_info=trace)
             await asyncio.sleep(FAILED_S)
+
+    def _rest_s(self) -> float:
+        """Time until the next look, if nothing wakes the relay before."""
+        if not self._broker.connected:
+            return SEEKING_S
+        return UNHEARD_S if self._unheard else IDLE_S
 
     async def problem(self) -> str:
         """A sentence if the broker is connected but no message is published; otherwise ""."""
@@ -204,13 +219,14 @@ class Relay:
 
     async def _note_unheard(self) -> None:
         """Reset the announcement counts of tickets whose service has no queue, because none of its dispatchers has
-        ever started.  The reaper then announces them at short intervals.
+        ever started, at most once in UNHEARD_S.  The reaper then announces them at short intervals.
 
         Requests to read uploads become due again as soon as a reader runs.
         """
-        unheard, self._unheard = self._unheard, []
-        if unheard:
-            await Ticket.filter(id__in=unheard).update(announcements=0)
+        if self._unheard and time.monotonic() > self._noted_s + UNHEARD_S:
+            unheard, self._unheard = list(self._unheard), set()
+            self._noted_s = time.monotonic()
+            await get_connection("default").execute_query(_UNHEARD, [unheard])
         unread, self._unread = self._unread, []
         if unread:
             await Intake.filter(ticket_id__in=unread).update(asked_at=clock.LONG_AGO)
@@ -229,7 +245,7 @@ class Relay:
             facts = {"type": stored.type_name, "ticket": stored.ticket_id}
             log.warning("nobody listens", extra=facts)
             if isinstance(message, TicketReady):
-                self._unheard.append(message.ticket_id)
+                self._unheard.add(message.ticket_id)
             elif isinstance(message, ReadUpload):
                 self._unread.append(message.ticket_id)
         except (TimeoutError, BrokerClosed):

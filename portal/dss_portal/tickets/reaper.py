@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 
 from tortoise.connection import get_connection
-from tortoise.transactions import in_transaction
 
 from dss_broker.broker import Broker
 from dss_broker.descriptor import MAX_DEADLINE_S
@@ -14,9 +13,8 @@ from dss_portal import database
 from dss_portal.batches import each
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
-from dss_portal.models import Status
 from dss_portal.settings import Settings
-from dss_portal.tickets import deadlines, leases, store, submission
+from dss_portal.tickets import announcing, deadlines, leases, store
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +64,7 @@ async def sweep(settings: Settings, datastore: Datastore) -> int:
     touched = await deadlines.enforce(settings, datastore)
     until_s = time.monotonic() + ANNOUNCE_S
     async for forgotten in _forgotten(settings.reconcile_s):
-        touched += await each("announcing a ticket again", forgotten, _announce_again)
+        touched += await announcing.again(forgotten)
         if time.monotonic() > until_s:  # the rest in the next round: claims wait to be looked at
             break
     return touched
@@ -88,12 +86,3 @@ async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
             last = numbers[-1]
         if len(numbers) < PAGE_TICKETS:
             return
-
-
-async def _announce_again(ticket_id: int) -> bool:
-    async with in_transaction():
-        ticket = await store.locked(ticket_id)
-        if ticket is None or ticket.status is not Status.READY:
-            return False
-        await submission.announce(ticket)
-    return True

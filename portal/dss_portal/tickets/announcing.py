@@ -1,0 +1,79 @@
+"""Announces waiting tickets again, many in one transaction."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from tortoise.connection import get_connection
+from tortoise.transactions import in_transaction
+
+from dss_broker.codec import encode
+from dss_broker.messages import TicketReady
+from dss_observability.tracing import current_traceparent
+from dss_portal.batches import each
+from dss_portal.outbox import store as outbox
+from dss_portal.tickets import store
+
+# A ticket that somebody else has locked is being changed, and is looked at in the next round.
+_WAITING = """
+SELECT ticket.id, ticket.attempt, ticket.traceparent, service.name, service.githash
+FROM ticket JOIN service ON service.id = ticket.service_id
+WHERE ticket.id = ANY($1::int[]) AND ticket.status = 'ready'
+ORDER BY ticket.id FOR UPDATE OF ticket SKIP LOCKED
+"""
+
+_NOTE = f"""
+WITH told AS (
+    {outbox.INSERT}
+    SELECT message_id, type_name, body, traceparent, $1, ticket_id
+    FROM unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::int[])
+        AS message (message_id, type_name, body, traceparent, ticket_id)
+)
+UPDATE ticket SET announced_at = $1, announcements = announcements + 1 WHERE id = ANY($6::int[])
+"""  # noqa: S608 - the columns of the outbox are named in one place
+
+
+async def again(ticket_ids: Sequence[int]) -> int:
+    """Announce those of the tickets that still wait, and return their number.
+
+    If that fails, each is tried by itself, so that one ticket does not stop the others.
+    """
+    try:
+        return await _together(ticket_ids)
+    except Exception:
+        if len(ticket_ids) == 1:
+            raise
+        return await each("announcing a ticket again", [[number] for number in ticket_ids], again)
+
+
+async def _together(ticket_ids: Sequence[int]) -> int:
+    async with in_transaction() as connection:
+        waiting = await connection.execute_query_dict(_WAITING, [list(ticket_ids)])
+        if waiting:
+            await _note(waiting)
+    return len(waiting)
+
+
+async def _note(waiting: Sequence[dict[str, Any]]) -> None:
+    """Store a message for each of the locked tickets."""
+    encoded = [encode(message_of(row)) for row in waiting]
+    current = current_traceparent.get()
+    values = [
+        store.now(),
+        [uuid.uuid4().hex for _ in waiting],
+        [type_name for type_name, _ in encoded],
+        [body for _, body in encoded],
+        [row["traceparent"] or current for row in waiting],
+        [row["id"] for row in waiting],
+    ]
+    await get_connection("default").execute_query(_NOTE, values)
+    outbox.is_due()
+
+
+def message_of(row: dict[str, Any]) -> TicketReady:
+    return TicketReady(
+        ticket_id=row["id"],
+        service=row["name"],
+        service_hash=row["githash"],
+        attempt=row["attempt"],
+    )
