@@ -17,6 +17,7 @@ from dss_portal.openapi import routes as openapi
 from dss_portal.openings import routes as openings
 from dss_portal.pages import routes as pages
 from dss_portal.patches import quart as quart_patch
+from dss_portal.patches import werkzeug as werkzeug_patch
 from dss_portal.polls.answering import App, Polls
 from dss_portal.polls.callers import Callers
 from dss_portal.polls.snapshots import Snapshots
@@ -55,6 +56,7 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     """Build the portal's Quart application.  It connects to the database and to ``broker`` when it starts to serve."""
     quart_patch.install()
     app = Quart("dss_portal", template_folder="pages/templates", static_folder="pages/static")
+    werkzeug_patch.install(app)
     components = Components.build(settings, broker)
     context.install(app, components)
     asgi.install(app)

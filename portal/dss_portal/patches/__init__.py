@@ -9,6 +9,6 @@ CHECKED = {
     "quart": "0.22.0",  # patches.quart sets FileBody.buffer_size and make_conditional; web.asgi overrides ASGIHTTPConnection and Body
     "quart-auth": "0.12.0",  # web.signing overrides QuartAuth.load_token
     "tortoise-orm": "1.1.9",  # patches.tortoise_clock replaces timezone.now, tortoise_comments models._get_comments; database.engine overrides the client
-    "werkzeug": "3.1.9",  # web.multipart reads MultipartDecoder's buffer and state, and overrides _last_partial_boundary_index
+    "werkzeug": "3.1.9",  # patches.werkzeug overrides Rule._compile_builder; web.multipart reads MultipartDecoder's buffer and state, and overrides _last_partial_boundary_index
 }
 """The version of each distribution that these modules were checked against."""
