@@ -43,13 +43,20 @@ class Receivers:
     def __init__(self, settings: Settings, authorities: ssl.SSLContext | None = None) -> None:
         """``authorities`` are the certificate authorities for https; None means the usual ones."""
         self._settings = settings
-        self._http = httpx2.AsyncClient(
-            verify=authorities or True,
+        self._authorities = authorities
+        self._client: httpx2.AsyncClient | None = None
+
+    @property
+    def _http(self) -> httpx2.AsyncClient:
+        """Made when the first notification is sent, because reading the certificate authorities takes a while."""
+        self._client = self._client or httpx2.AsyncClient(
+            verify=self._authorities or True,
             trust_env=False,  # a proxy would connect to an address that was not checked
             follow_redirects=False,
             timeout=httpx2.Timeout(None, connect=CONNECT_S),  # the caller limits the total time
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
+        return self._client
 
     async def send(self, taken: Taken) -> None:
         """Send a notification, and return when the receiver has accepted it.  Raises NotTaken.  The caller must limit
@@ -67,7 +74,8 @@ class Receivers:
             await self._post(taken.address, headers, content.text(notice).encode())
 
     async def close(self) -> None:
-        await self._http.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     def _notice(self, taken: Taken) -> Notice:
         number = taken.ticket_id
