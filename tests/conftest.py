@@ -76,7 +76,10 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresCluster]:
     """A PostgreSQL cluster that all tests share: make a database of your own, or clean up."""
-    cluster = PostgresCluster(tmp_path_factory.mktemp("postgres"), sysroot=SYSROOT)
+    folder = tmp_path_factory.mktemp("postgres")
+    cluster = PostgresCluster(
+        folder, sysroot=SYSROOT, durable=False
+    )  # it is dropped from hundreds of times
     try:
         cluster.start()
         yield cluster

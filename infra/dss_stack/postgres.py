@@ -27,12 +27,14 @@ _COMMAND_TIMEOUT_S = 120
 class PostgresCluster:
     """The cluster whose files are in ``folder``.  Objects with the same folder control the same cluster.
 
-    ``sysroot`` is a folder with unpacked packages, for machines where PostgreSQL is not installed.
+    ``sysroot`` is a folder with unpacked packages, for machines where PostgreSQL is not installed.  If ``durable`` is
+    False, nothing is synced to the disk: the data survive a killed server, but not a power failure.
     """
 
-    def __init__(self, folder: Path, *, sysroot: Path | None = None) -> None:
+    def __init__(self, folder: Path, *, sysroot: Path | None = None, durable: bool = True) -> None:
         self._folder = folder.resolve()
         self.sysroot = sysroot
+        self._durable = durable
         self._data = self._folder / "data"
         self.log = self._folder / "postgres.log"
 
@@ -117,7 +119,8 @@ class PostgresCluster:
             os.chown(path, self._disguise.owner, -1)
         where = (f"--pgdata={fresh}", f"--username={_USER}", f"--pwfile={password}")
         how = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")
-        done = self._run("initdb", *where, *how, prefix=self._disguise.prefix)
+        sync = () if self._durable else ("--no-sync",)
+        done = self._run("initdb", *where, *how, *sync, prefix=self._disguise.prefix)
         password.unlink()
         if done.returncode != 0:
             raise StartFailed(f"PostgreSQL could not make its cluster:\n{done.stderr}")
@@ -145,6 +148,7 @@ class PostgresCluster:
             "unix_socket_directories": "",  # TCP only: a socket's path is limited to 107 bytes
             "max_connections": "200",
             "log_min_duration_statement": "500",
+            "fsync": "on" if self._durable else "off",
         }
         return ["-D", str(self._data), *(f"--{name}={value}" for name, value in settings.items())]
 
