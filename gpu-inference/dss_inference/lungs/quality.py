@@ -26,9 +26,9 @@ USUAL_HU = (-1040, -550)
 POSSIBLE_ML = 15_000
 """Largest possible volume of lungs."""
 MOST_EMPTY, MOST_POCKET, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.03, 0.05, 0.15, 0.15, 0.03
-MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT = 0.02, 0.5, 0.07, 0.65
+MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT, MOST_SLANTED = 0.02, 0.5, 0.07, 0.7, 0.75
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
-MOST_UNEVEN_BASES = 0.1
+MOST_UNEVEN_BASES, MOST_BEFORE_BASES = 0.1, 0.032
 """Where the view shows the bases alone, of which the left one is deeper."""
 REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that do not lower the verdict."""
@@ -49,8 +49,8 @@ class _Most:
     uneven_and_behind: float
 
 
-_COMPARED = _Most(behind=0.045, before=0.032, uneven=0.065, uneven_and_behind=0.08)
-_CUT = _Most(behind=0.03, before=0.02, uneven=0.055, uneven_and_behind=0.07)
+_COMPARED = _Most(behind=0.045, before=0.0145, uneven=0.065, uneven_and_behind=0.08)
+_CUT = _Most(behind=0.03, before=0.02, uneven=0.06, uneven_and_behind=0.075)
 """Where the view cuts lung at its side, or shows one lung."""
 
 
@@ -137,14 +137,15 @@ def _sign_flags(signs: Signs) -> Iterator[Flag]:
             "was not found."
         )
         yield Flag(code="uneven", text=text)
-    if signs.behind > most.behind or signs.before > most.before or signs.beside > MOST_BESIDE:
+    before = MOST_BEFORE_BASES if signs.bases_alone else most.before
+    if signs.behind > most.behind or signs.before > before or signs.beside > MOST_BESIDE:
         outside = signs.behind + signs.before + signs.beside
         text = (
             f"Between the lungs and the ribs lies tissue, {outside:.0%} of the lungs' volume: fluid, or consolidated or "
             "collapsed lung that was not found."
         )
         yield Flag(code="tissue_at_wall", text=text)
-    if signs.blunt > MOST_BLUNT:
+    if signs.blunt > MOST_BLUNT or signs.slanted > MOST_SLANTED:
         text = "A lung ends in a flat face: a part may be missing, by fluid, consolidation, collapse or removal."
         yield Flag(code="blunt_end", text=text)
     if signs.gas > MOST_GAS:

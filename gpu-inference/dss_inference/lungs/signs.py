@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
+from dss_inference.ct.reading import LOWEST_HU
 from dss_inference.lungs.air import ABOVE_AIR_HU, THICK_MM
+from dss_inference.lungs.ends import bluntness, slanted_bluntness
 from dss_inference.lungs.haze import hazy
+from dss_inference.lungs.pose import PADDING_HU, cube_mm, pose_of, upright
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side, walled_parts
-from dss_inference.lungs.wall import Way, bluntness, bone_in, outside_ml, outward
+from dss_inference.lungs.wall import Way, bone_in, outside_ml, outward
 
 _DENSE_HU = -500
 _EMPTY_ABOVE_AIR_HU = 20.0
@@ -29,6 +32,7 @@ _GAS_SPREAD_HU = 25.0
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_SHARE = 0.15
 _WIDE = 0.5
+_CUT_BODY = 0.02
 _LEAST_ML = 50.0
 """Of a lung whose ends and wall are looked at."""
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
@@ -59,10 +63,35 @@ class Seen:
         """Voxels of bone, by ``bone_in``."""
         return bone_in(self.view.hu, self.smooth)
 
+    @property
+    def is_cut(self) -> bool:
+        """The view cuts the body at its left or right side."""
+        inside = (self.view.hu > TISSUE_HU) | self.air
+        return bool(max(inside[:, :, 0].mean(), inside[:, :, -1].mean()) > _CUT_BODY)
+
     @cached_property
     def to_side(self) -> Flags:
         """Voxels that are open to the image's side, by ``open_to_side``."""
         return open_to_side(self.view)
+
+    def upright(self, *, whole: bool) -> "Seen":
+        """The same along the body's axes; itself if these are the image's, or not known.
+
+        ``whole``: the view does not cut the body at its side.
+        """
+        axes = pose_of(self.view, self.air | (self.sides > 0), whole=whole)
+        if axes is None:
+            return self
+        spacing_mm = self.view.spacing_mm
+        return Seen(
+            view=View(
+                hu=upright(self.view.hu, spacing_mm, axes, LOWEST_HU),
+                spacing_mm=(cube_mm(spacing_mm),) * 3,
+            ),
+            sides=upright(self.sides, spacing_mm, axes, 0),
+            air=upright(self.air.view(np.uint8), spacing_mm, axes, 0) > 0,
+            clear_hu=self.clear_hu,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +101,11 @@ class Signs:
     ``empty``: as dark and even as air; ``pocket``: the largest place that is nearer to air than to the lungs' median;
     ``dense``: more so than lung; ``leaked``: as dark, and open to the image's side; ``haze``: blocks that are denser
     than lung and lighter than flesh, anywhere in the body; ``open``: of any density, and open to the image's side;
-    ``gas``: closed-in air that was not taken for lung (may be above 1).  ``uneven``: how much the sections of left
+    ``gas``: closed-in air that was not taken for lung (may be above 1).  Sections, lengths and directions are the body's (``Seen.upright``).  ``uneven``: how much the sections of left
     and right differ in different ways from slice to slice, at the best tilt, None where there are not both; ``left``:
     the left one's part of both, None also where the view cuts them at the side.  ``behind``, ``before``, ``beside``:
-    what is neither lung nor wall between the lungs and the ribs (may be above 1); ``blunt``: how flat a lung ends,
-    0..1, as ``bluntness`` says.  ``fill``: volume through the cube of the width.  ``cut_at_side``: in many slices the
+    what is neither lung nor wall between the lungs and the ribs (may be above 1); ``blunt``, ``slanted``:
+    how flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill``: volume through the cube of the width.  ``cut_at_side``: in many slices the
     view cuts lung at its left or right; ``bases_alone``: it cuts the lungs at the head where they are wide.
     """
 
@@ -93,6 +122,7 @@ class Signs:
     before: float = 0.0
     beside: float = 0.0
     blunt: float = 0.0
+    slanted: float = 0.0
     fill: float = 0.3
     cut_at_side: bool = False
     bases_alone: bool = False
@@ -107,10 +137,14 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
     core = ndi.binary_erosion(found, border_value=1)
     dark = seen.smooth < seen.clear_hu + 2 * _EMPTY_ABOVE_AIR_HU
     cut = _is_cut_at_side(found)
+    body = seen.upright(whole=not seen.is_cut)
     both = bool((seen.sides == LEFT).any() and (seen.sides == RIGHT).any())
-    lungs = [(side, seen.sides == side) for side in (LEFT, RIGHT, UNSIDED)]
-    lungs = [(side, lung) for side, lung in lungs if lung.sum() * seen.view.voxel_ml > _LEAST_ML]
-    shown = np.asarray((seen.view.hu > TISSUE_HU).any(axis=(1, 2)), bool)
+    lungs = [(side, body.sides == side) for side in (LEFT, RIGHT, UNSIDED)]
+    lungs = [(side, lung) for side, lung in lungs if lung.sum() * body.view.voxel_ml > _LEAST_ML]
+    shown, upright_shown = (
+        np.asarray((of.view.hu > TISSUE_HU).any(axis=(1, 2)), bool) for of in (seen, body)
+    )
+    hidden = body.view.hu <= PADDING_HU
     return Signs(
         empty=float((_empty(seen) & found).sum()) / count,
         pocket=_pocket(seen, core) / count,
@@ -119,12 +153,18 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
         haze=float(hazy(seen.smooth, seen.to_side).sum()) / count,
         open=float((found & seen.to_side).sum()) / count,
         gas=gas_ml / (count * seen.view.voxel_ml),
-        uneven=_uneven(seen) if both else None,
+        uneven=_uneven(body) if both else None,
         left=float((seen.sides == LEFT).sum()) / count if both and not cut else None,
-        behind=_outside(seen, [(lung, Way.BACK) for _, lung in lungs]),
-        before=_outside(seen, [(lung, Way.FRONT) for _, lung in lungs]),
-        beside=_outside(seen, [(lung, _side_way(seen, side)) for side, lung in lungs]),
-        blunt=max((bluntness(lung, shown, seen.view.spacing_mm) for _, lung in lungs), default=0.0),
+        behind=_outside(body, [(lung, Way.BACK) for _, lung in lungs]),
+        before=_outside(body, [(lung, Way.FRONT) for _, lung in lungs]),
+        beside=_outside(body, [(lung, _side_way(body, side)) for side, lung in lungs]),
+        blunt=max(
+            (bluntness(lung, upright_shown, body.view.spacing_mm) for _, lung in lungs), default=0.0
+        ),
+        slanted=max(
+            (slanted_bluntness(lung, hidden, body.view.spacing_mm) for _, lung in lungs),
+            default=0.0,
+        ),
         fill=_fill(seen),
         cut_at_side=cut,
         bases_alone=_are_bases_alone(found[shown]),
@@ -137,7 +177,11 @@ def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
     """
     air = seen.to_side & (seen.view.hu < TISSUE_HU)
     spacing_mm = seen.view.spacing_mm
-    found_ml = [outside_ml(lung, seen.bone, air, spacing_mm, way) for lung, way in ways]
+    cut_at_head = _are_bases_alone(seen.sides[(seen.view.hu > TISSUE_HU).any(axis=(1, 2))] > 0)
+    found_ml = [
+        outside_ml(lung, seen.bone, air, spacing_mm, way, cut_at_head=cut_at_head)
+        for lung, way in ways
+    ]
     return sum(found_ml) / (float((seen.sides > 0).sum()) * seen.view.voxel_ml)
 
 

@@ -1,4 +1,4 @@
-"""Measures the tissue between the lungs and the ribs, and the shape of the lungs' ends.
+"""Measures the tissue between the lungs and the ribs.
 
 Lung reaches the ribs behind it and beside it at every height.  Consolidation, fluid and collapse leave tissue there
 that is as dense as flesh.  Without another lung to compare with, only its position shows that it is not flesh.
@@ -15,19 +15,22 @@ from dss_inference.lungs.view import TISSUE_HU, Flags, Triple, box_around
 _BONE_HU = 130
 _NOISY_HU, _NOISY_BONE_HU = 60.0, 110
 """In noise above the first, bone is sought by the second in means of 27 voxels."""
-_GAP_MM = (20.0, 80.0)
-"""A smaller gap is the chest wall's own; behind a larger one, there is liver, spleen or bowel."""
+_LEAST_GAP_MM, _LEAST_FRONT_MM, _MOST_GAP_MM = 20.0, 26.0, 80.0
+"""A smaller gap is the chest wall's own, also beside the breastbone; behind a larger one, there is liver, spleen or bowel."""
 _RIBS_APART_MM, _RIB_WIDTH_MM = 14.0, 8.0
 """Along the body and across it: bone so near counts as bone, since a ray may pass between two ribs."""
 _MIDDLE = 1 / 3
 """Fraction of each slice of a lung that lies beside heart and spine."""
-_UPPER = 0.4
-"""Fraction of a lung's height, from the top, below which heart and liver lie in front of it."""
+_UPPER, _UPPER_CUT = 0.6, 0.4
+"""Fraction of a lung's height, from the top, below which heart and liver lie in front of it; the second where the view
+cuts its top.
+"""
+_APEX_MM = 20.0
+"""So near to its top, a lung tapers away from the ribs in front of it."""
 _FEW = 0.2
 """A lung that reaches the ribs in a smaller fraction of its columns may lie behind any amount of lost lung."""
 _LONG_MM = 200.0
 """Length of a lung for which the other lengths hold; they shrink with a shorter one, such as an infant's."""
-_END_MM = 12.0
 _SAMPLES = 50_000
 """Voxels from which the noise is estimated."""
 
@@ -49,17 +52,28 @@ def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> Flags
     return np.asarray(smooth > _NOISY_BONE_HU if noise_hu > _NOISY_HU else hu > _BONE_HU, bool)
 
 
-def outside_ml(lung: Flags, bone: Flags, air: Flags, spacing_mm: Triple, way: Way) -> float:
+def outside_ml(
+    lung: Flags,
+    bone: Flags,
+    air: Flags,
+    spacing_mm: Triple,
+    way: Way,
+    *,
+    cut_at_head: bool = False,
+) -> float:
     """Volume in millilitres of tissue between ``lung``, of one side, and the nearest ``bone`` in the direction
     ``way`` that is neither lung nor chest wall.  ``air`` is the air around the body.
 
-    Not counted are columns without bone in view.  Towards back and front, the third of each slice of the lung that is
-    nearest to the body's middle is left out, because heart and spine are there; towards the front also the lower part
-    of the lung, because heart and liver are there.
+    Where the view ends before bone comes, its border counts as bone, except beside the upper half of a lung, because
+    shoulders are there, and behind its lower half, because liver is there.  Not counted are columns in which air comes
+    first.  Towards back and front, the third of each slice of the lung that is nearest to the body's middle is left
+    out, because heart and spine are there; towards the front also the lung's top, which tapers, and its lower part,
+    because heart and liver are there.  ``cut_at_head``: the view cuts the lung's top.
     """
-    scale = _scale(lung, spacing_mm)
+    scale = scale_of_lung(lung, spacing_mm)
     dz, dy, dx = spacing_mm
     along_mm, across_mm = (dy, dx) if way in (Way.BACK, Way.FRONT) else (dx, dy)
+    bone = bone | _border(lung, way)
     lung, bone, air = (_turned(flags, way) for flags in (lung, bone, air))
     there = np.asarray(lung.any(axis=1), bool)
     last = lung.shape[1] - 1 - lung[:, ::-1].argmax(axis=1)
@@ -76,8 +90,26 @@ def outside_ml(lung: Flags, bone: Flags, air: Flags, spacing_mm: Triple, way: Wa
     gap_mm = np.where(known, (ribs - last - 1) * along_mm, 0.0)
     if way == Way.FRONT:
         heights = np.flatnonzero(there.any(axis=1))
-        gap_mm[: round(heights[-1] - _UPPER * (heights[-1] - heights[0]))] = 0
+        upper = _UPPER_CUT if cut_at_head else _UPPER
+        gap_mm[: round(heights[-1] - upper * (heights[-1] - heights[0]))] = 0
+        if not cut_at_head:
+            gap_mm[heights[-1] + 1 - round(_APEX_MM * scale / dz) :] = 0
     return _counted(gap_mm, known, there, scale, way) * dz * across_mm / 1000
+
+
+def _border(lung: Flags, way: Way) -> Flags:
+    """The view's border on ``way``, at the heights at which it may cut lung."""
+    border = np.zeros_like(lung)
+    heights = np.flatnonzero(lung.any(axis=(1, 2)))
+    middle = (heights[0] + heights[-1]) // 2
+    match way:
+        case Way.BACK:
+            border[middle:, -1] = True
+        case Way.FRONT:
+            border[:, 0] = True
+        case Way.LEFT | Way.RIGHT:
+            border[:middle, :, -1 if way == Way.LEFT else 0] = True
+    return border
 
 
 def _counted(
@@ -86,7 +118,8 @@ def _counted(
     """Sum of the gaps in ``gap_mm`` that are not chest wall.  Very wide gaps are left out, unless the lung hardly
     reaches the ribs anywhere.
     """
-    least_mm, most_mm = (mm * scale for mm in _GAP_MM)
+    least_mm = scale * (_LEAST_FRONT_MM if way == Way.FRONT else _LEAST_GAP_MM)
+    most_mm = scale * _MOST_GAP_MM
     reaches = (known & (gap_mm < least_mm)).any(axis=0)
     if reaches.sum() > _FEW * known.any(axis=0).sum():
         gap_mm = np.where(gap_mm > most_mm, 0, gap_mm)
@@ -95,20 +128,6 @@ def _counted(
         return float(gap_mm.sum())
     before = np.cumsum(there, axis=1) / np.maximum(1, there.sum(axis=1, keepdims=True))
     return float(min(gap_mm[before > _MIDDLE].sum(), gap_mm[before <= 1 - _MIDDLE].sum()))
-
-
-def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
-    """How abruptly ``lung``, of one side, ends: the greatest change of its cross-section over some 12 mm, divided by
-    its largest cross-section.  It is 1 for a lung with flat ends.
-
-    ``shown`` are the slices that are not blank.  An end that the view or blank slices cut does not count.
-    """
-    areas = lung[shown].sum(axis=(1, 2)).astype(np.float64)
-    if not areas.any():  # no slice of it shows tissue
-        return 0.0
-    step = max(1, round(_END_MM * _scale(lung, spacing_mm) / spacing_mm[0]))
-    change = np.abs(areas[step:] - areas[:-step]) / areas.max()
-    return float(change.max(initial=0.0))
 
 
 def outward(hu: npt.NDArray[np.int16]) -> Way:
@@ -130,7 +149,7 @@ def _turned(flags: Flags, way: Way) -> Flags:
             return flags[:, :, ::-1].transpose(0, 2, 1)
 
 
-def _scale(lung: Flags, spacing_mm: Triple) -> float:
+def scale_of_lung(lung: Flags, spacing_mm: Triple) -> float:
     """Size of the lung relative to an adult's: 1 for an adult, less for a shorter lung."""
     box = box_around(lung, (0, 0, 0))
     longest_mm = max((part.stop - part.start) * s for part, s in zip(box, spacing_mm, strict=True))

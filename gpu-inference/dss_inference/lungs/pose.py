@@ -1,0 +1,100 @@
+"""Estimates how a patient lies in the image, and turns images upright.
+
+The skin runs along the body: its normals are rarest along the body's axis, and most frequent towards front and back.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage as ndi
+
+from dss_inference.lungs.view import Flags, T, Triple, View
+
+Axes: TypeAlias = npt.NDArray[np.float64]
+"""3x3; rows: unit vectors of the body's (z, y, x) in the image's (z, y, x), right-handed."""
+
+_SMOOTH_MM = 8.0
+_AWAY = 5
+"""Voxels between the skin and padding: where the view ends, a face of the body is no skin."""
+_BORDER = 3
+_LEAST_SKIN = 1000
+"""Voxels."""
+_MOST_ALONG = 0.7
+_MOST_LEVEL, _MOST_LEVEL_CUT = 0.8, 0.2
+"""An axis is known if there are less normals along it, through those along the next one; the turn about the body's
+axis, where the view cuts the body at its side, only if there are much less.
+"""
+_LEAST_DEG, _LEAST_CUT_DEG, _MOST_DEG = 10.0, 20.0, 75.0
+"""Turns that are corrected; in a view that cuts the body at its side, the estimate is less exact."""
+_Z, _Y = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+PADDING_HU = -1023
+"""What is darker shows nothing."""
+
+
+def pose_of(view: View, inside: Flags, *, whole: bool) -> Axes | None:
+    """The body's axes; None if it lies along the image's, or if they are not known.
+
+    ``inside``: the air in the body.  ``whole``: the view does not cut the body at its side.
+    """
+    weights, axes = _normals(view, inside)
+    if axes is None:
+        return None
+    level = weights[1] < (_MOST_LEVEL if whole else _MOST_LEVEL_CUT) * weights[2]
+    along = weights[0] < _MOST_ALONG * weights[1]
+    z = axes[0] if along else _across(_Z, axes[2]) if level else _Z
+    y = axes[2] if level else _across(_Y, z)
+    z, y = z * np.sign(z[0]), y * np.sign(y[1])
+    body = np.array([z, y, np.cross(z, y)], np.float64)
+    turn = np.degrees(np.arccos(np.clip((np.trace(body) - 1) / 2, -1, 1)))
+    return body if (_LEAST_DEG if whole else _LEAST_CUT_DEG) < turn < _MOST_DEG else None
+
+
+def _across(
+    vector: npt.NDArray[np.float64], axis: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The direction of the part of ``vector`` that is perpendicular to ``axis``, a unit vector."""
+    part = vector - (vector @ axis) * axis
+    return np.asarray(part / np.linalg.norm(part))
+
+
+def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes | None]:
+    """How frequent the skin's normals are along each of three axes, least first, and these as rows."""
+    spacing_mm = np.array(view.spacing_mm)
+    body = ndi.binary_opening((view.hu > -300) | inside, iterations=2)
+    label, count = ndi.label(body)
+    if not count:
+        return np.zeros(3), None
+    body = label == np.bincount(label.ravel())[1:].argmax() + 1
+    soft = ndi.gaussian_filter(body.astype(np.float32), _SMOOTH_MM * view.scale / spacing_mm)
+    slopes = np.array(np.gradient(soft, *spacing_mm))
+    skin = (slopes**2).sum(axis=0) > 1e-4
+    skin &= ~ndi.binary_dilation(view.hu <= PADDING_HU, iterations=_AWAY)
+    edge = np.zeros_like(skin)
+    edge[(slice(_BORDER, -_BORDER),) * 3] = True
+    found = slopes[:, skin & edge]
+    if found.shape[1] < _LEAST_SKIN:
+        return np.zeros(3), None
+    weights, axes = np.linalg.eigh(found @ found.T)
+    return weights, axes.T
+
+
+def upright(values: npt.NDArray[T], spacing_mm: Triple, axes: Axes, outside: int) -> npt.NDArray[T]:
+    """``values`` along the body's ``axes``, nearest neighbours, with room for all of them; ``outside`` elsewhere.
+
+    Voxels are cubes of ``cube_mm(spacing_mm)``.
+    """
+    cube = cube_mm(spacing_mm)
+    size_mm = np.array(values.shape) * spacing_mm
+    shape = tuple(np.ceil(np.abs(axes) @ size_mm / cube).astype(int).tolist())
+    steps = (axes.T * cube) / np.array(spacing_mm)[:, None]
+    middle = (np.array(values.shape) - 1) / 2
+    shift = middle - steps @ ((np.array(shape) - 1) / 2)
+    return ndi.affine_transform(  # type: ignore[call-overload, no-any-return]  # its stubs know no offset that is an array
+        values, steps, shift, output_shape=shape, order=0, cval=outside
+    )
+
+
+def cube_mm(spacing_mm: Triple) -> float:
+    """Side of a cube with the volume of a voxel."""
+    return float(np.prod(spacing_mm) ** (1 / 3))
