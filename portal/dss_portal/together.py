@@ -1,4 +1,4 @@
-"""Combines simultaneous requests into one piece of work: one transaction, one commit."""
+"""Combines simultaneous requests into one call, and so into one transaction and one commit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +12,7 @@ Work = Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]]
 
 
 class Together(Generic[A, R]):
-    """Collects questions while ``work`` runs, and passes them together to its next call, at most ``most`` at a time."""
+    """Collects questions while ``work`` runs, and passes them to its next call, at most ``most`` at a time."""
 
     def __init__(self, work: Work[A, R], most: int) -> None:
         self._work = work
@@ -21,7 +21,7 @@ class Together(Generic[A, R]):
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, question: A) -> R:
-        """The answer to ``question``.  Raises the error of ``work``, or the error that is the answer.  May be
+        """The answer to ``question``.  Raises the error of ``work``, or the answer itself if it is an error.  May be
         cancelled.
         """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -40,7 +40,7 @@ class Together(Generic[A, R]):
     async def _round(self, wanted: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
         try:
             found = await self._work([question for question, _ in wanted])
-        except Exception as error:  # theirs, all of them
+        except Exception as error:  # every question gets the error
             found = [error] * len(wanted)
         for (_, answer), one in zip(wanted, found, strict=True):
             if answer.done():

@@ -1,4 +1,4 @@
-"""Runs work that must not be left half done when its request is cancelled."""
+"""Runs work that must complete even if its request is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,9 @@ T = TypeVar("T")
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` and return its result.  If the caller is cancelled, this waits for the work first."""
+    """Run ``work`` and return its result.  If the caller is cancelled, the cancellation is raised after ``work`` has
+    ended.
+    """
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)

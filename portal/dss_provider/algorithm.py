@@ -17,7 +17,9 @@ class Progress(Protocol):
 
 
 class CannotSegment(Exception):
-    """A provider's function raises it with a sentence for the user: the ticket fails with that sentence."""
+    """A provider's function raises this error with a sentence for the user.  The ticket then fails with that
+    sentence.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Image:
         return float(np.prod(self.spacing_mm)) / 1000
 
     def point_mm(self, x: float, y: float, z: float) -> tuple[float, float, float]:
-        """The position of a voxel index, in LPS."""
+        """The position in LPS, in millimetres, of the voxel index (x, y, z), which may be fractional."""
         steps = self.direction * np.asarray(self.spacing_mm)
         found = np.asarray(self.origin_mm) + steps @ np.asarray([x, y, z])
         return (float(found[0]), float(found[1]), float(found[2]))
@@ -52,7 +54,7 @@ Inputs = Mapping[str, Image]
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """A label.  ``rgb`` values are 0 to 255; without it, a colour is chosen."""
+    """A label.  ``rgb`` values are 0 to 255; if ``rgb`` is None, a colour is chosen."""
 
     name: str
     rgb: tuple[int, int, int] | None = None
@@ -60,9 +62,9 @@ class Label:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A label map: ``array`` (z, y, x) of whole numbers 0 to 65535 in the image's grid, and names by value.
+    """A label map: ``array`` (z, y, x) of whole numbers 0 to 65535 in the image's grid, with names by value.
 
-    ``called`` is how ITK-SNAP lists the layer; the service's own name for it without.
+    ``called`` is the name of the layer in ITK-SNAP; "" for the service's own name.
     """
 
     array: Array
@@ -85,12 +87,12 @@ class Mesh:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A result with other parts than one segmentation; each part is optional, but not all of them.
+    """A result with other parts than one segmentation.  Each part is optional, but at least one is needed.
 
-    ``meshes`` are surfaces by name, which become layers of the workspace.  ``images`` are further images in the image's
-    grid, (z, y, x), such as a probability map; they become overlays.  ``landmarks`` are points (x, y, z) in LPS, mm, by
-    their text (``image.point_mm`` converts an index).  ``files`` are attached to the ticket's log by name: a table
-    (``candidates.csv``), a report.  ``remarks`` are warnings for the user.
+    ``meshes`` are surfaces by name, which become layers of the workspace.  ``images`` are further images in the
+    image's grid, (z, y, x), such as a probability map; they become overlays.  ``landmarks`` are points (x, y, z) in
+    LPS, mm, by their text (``image.point_mm`` converts an index).  ``files`` are attached to the ticket's log, by
+    name: a table (``candidates.csv``), a report.  ``remarks`` are warnings for the user.
     """
 
     segmentations: Sequence[Segmentation] = ()

@@ -36,7 +36,7 @@ DISK_FULL = "The disk of the provider's machine is full; please try again later.
 def main() -> None:
     work = Path(sys.argv[1])
     told = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)  # what the function prints is no message
+    os.dup2(2, 1)  # output of the function must not be mixed with messages
     task = msgspec.json.decode((work / "task.json").read_bytes(), type=Task)
     if task.memory_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (task.memory_bytes, task.memory_bytes))
@@ -44,17 +44,17 @@ def main() -> None:
     _end_copy()
     _leave(outcome, work)
     sys.stderr.flush()
-    os._exit(0)  # whatever threads the function has left behind
+    os._exit(0)  # also if the function has left threads running
 
 
 def _end_copy(original: int = os.getpid()) -> None:
-    """End this process if the function has created it by a fork."""
+    """End this process if it is a copy that the function has made by a fork."""
     if os.getpid() != original:
         os._exit(0)
 
 
 def _leave(outcome: AlgorithmOutcome, work: Path) -> None:
-    """Write the file under its name only when it is complete."""
+    """Write ``outcome`` into ``work``.  The file gets its name when it is complete."""
     draft = work / "outcome.new"
     draft.write_bytes(msgspec.json.encode(outcome))
     draft.replace(work / "outcome.json")
@@ -78,7 +78,7 @@ def _outcome(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
 
 
 def _crash(error: BaseException, folder: Path) -> str:
-    """A sentence about an error of the provider's code, with the last line of it in the traceback."""
+    """A sentence about an error in the provider's code, with the last line of that code in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
@@ -141,7 +141,7 @@ def _module(folder: Path, file: str) -> ModuleType:
 def _progress(told: TextIO) -> Progress:
     def progress(fraction: float, text: str = "") -> None:
         message = {"fraction": float(fraction), "text": one_line(str(text))[:LONGEST_TEXT]}
-        with suppress(OSError):  # the algorithm goes on without a listener
+        with suppress(OSError):  # without a reader the algorithm continues
             told.write(json.dumps(message) + "\n")
 
     return progress

@@ -29,13 +29,13 @@ NO_COMMAND = (126, 127)
 
 
 def engine() -> str:
-    """The program of the container engine; "" if there is none."""
+    """The path of the container engine's program; "" if there is none."""
     chosen = os.environ.get(CHOICE, "").strip()
     return next((e for e in ((chosen,) if chosen else ENGINES) if shutil.which(e)), "")
 
 
 def engine_fault() -> str:
-    """A sentence about why no container can be run; "" if one can."""
+    """A sentence that says why no container can be run; "" if one can."""
     if not engine():
         chosen = os.environ.get(CHOICE, "").strip()
         return f"this machine has no {chosen or 'podman and no docker'}."
@@ -53,14 +53,13 @@ def has_image(image: str) -> bool:
 
 
 def new_name() -> str:
-    """A name for a container of this publisher."""
+    """A new name for a container of this publisher."""
     return f"{_publisher()}-{uuid4().hex[:12]}"
 
 
 def end_orphans(*, and_own: bool = False) -> None:
-    """Remove containers of publishers of this machine that were killed: an engine's daemon runs them on.
-
-    ``and_own``: those of this process, too.
+    """Remove the containers that killed publishers of this machine have left running; with ``and_own``, those of this
+    process, too.
     """
     done = _asked("ps", "--all", "--filter", f"name={_machine()}-", "--format", "{{.Names}}")
     for name in done.stdout.decode(errors="replace").split() if done else ():
@@ -76,12 +75,14 @@ def _publisher() -> str:
 
 
 def _machine() -> str:
-    """A prefix of names, different on each machine, because machines may share a daemon."""
+    """The prefix of this machine's container names.  It differs between machines, because several may use one engine."""
     return f"dss-{publishers.machine()}"
 
 
 def _asked(*words: str) -> "subprocess.CompletedProcess[bytes] | None":
-    """The engine's answer; None if there is no engine, or no answer within END_S."""
+    """The result of running the engine with ``words``; None if there is no engine, or if it does not end within
+    END_S.
+    """
     with suppress(OSError, subprocess.TimeoutExpired):
         command = [engine(), *words]
         return subprocess.run(command, capture_output=True, check=False, timeout=END_S)
@@ -90,8 +91,8 @@ def _asked(*words: str) -> "subprocess.CompletedProcess[bytes] | None":
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One run of an image.  It reads ``image`` and writes to the folder ``output``, without a network or other rights
-    unless the service asks for them.
+    """One run of an image.  It can read the file ``image`` and write to the folder ``output``.  It has no network and
+    no other rights unless the service requests them.
     """
 
     name: str
@@ -109,7 +110,7 @@ class Container:
         if not dispatch.network:
             options += ["--network", "none"]
         is_docker = Path(engine()).name == "docker"
-        if is_docker and os.geteuid():  # its root would be the machine's, and own what it writes
+        if is_docker and os.geteuid():  # otherwise its files would belong to the machine's root
             options += ["--user", f"{os.geteuid()}:{os.getegid()}"]
         if dispatch.gpu:
             options += ["--gpus", "all"] if is_docker else ["--device", "nvidia.com/gpu=all"]
@@ -125,15 +126,19 @@ class Container:
 
 @contextmanager
 def removed(name: str) -> Iterator[None]:
-    """A context after which the container ``name`` does not exist: an engine's command may end before its container."""
+    """A context after which the container ``name`` no longer exists.  The engine's command may end before its
+    container does.
+    """
     try:
         yield
     finally:
-        _asked("kill", name)  # rm alone waits ten seconds
+        _asked("kill", name)  # without it, rm waits ten seconds
         _asked("rm", "--force", name)
 
 
 def open_to_us(output: Path) -> None:
-    """Let this process read and delete what other users of a rootless container have written."""
+    """Make the files in ``output`` readable and removable for this process.  Other users of a rootless container may
+    have written them.
+    """
     if os.geteuid() and Path(engine()).name == "podman":
         _asked("unshare", "chmod", "-R", "a+rwX", str(output))

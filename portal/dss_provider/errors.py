@@ -8,9 +8,8 @@ class ServiceInvalid(ClientError):
 
 
 class AlgorithmFailed(Exception):
-    """The algorithm gave no usable result; the text is shown to the user.
-
-    ``detail`` is for the provider: the end of the error output.
+    """The algorithm gave no usable result.  The text is shown to the user; ``detail``, the end of the error output,
+    is for the provider.
     """
 
     def __init__(self, sentence: str, detail: str = "") -> None:
@@ -19,4 +18,4 @@ class AlgorithmFailed(Exception):
 
 
 class Withdrawn(Exception):
-    """The ticket was deleted or is claimed by another provider, so the work stops."""
+    """The work must stop, because the ticket was deleted or another provider has claimed it."""

@@ -64,7 +64,7 @@ def _object_in(path: Path) -> dict[str, Any]:
 
 
 def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
-    """Programs, files and features that this machine or the folder lacks."""
+    """Sentences about programs, files and features that this machine or the folder lacks."""
     match dispatch.provider:
         case ProviderKind.PYTHON:
             file, _, name = dispatch.function.partition(":")
@@ -86,7 +86,9 @@ def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
 
 
 def _program_faults(path: Path, program: str) -> Iterable[str]:
-    """A name without a slash is looked up in PATH, as by a shell; any other path begins at the folder."""
+    """Sentences about a program that cannot be run.  A name without a slash is looked up in PATH, as by a shell; any
+    other path is relative to the folder.
+    """
     own = path / program
     if "/" not in program:
         if not shutil.which(program):

@@ -1,4 +1,4 @@
-"""Sends signs of life of a claimed ticket: renews the claim and reports progress, whatever the algorithm does."""
+"""Keeps a claimed ticket alive while its algorithm runs: renews the claim, and reports progress."""
 
 import threading
 import time
@@ -20,9 +20,10 @@ Connect = Callable[[], Portal]
 
 
 class Heartbeat:
-    """A thread with its own connection; ``ended`` is set when the claim is lost.
+    """A thread with a connection of its own that renews the claim every ``beat_s`` seconds.  It is a context manager:
+    the thread ends with the block.
 
-    The claim is renewed every ``beat_s`` seconds.  It is a context manager: the thread ends with the block.
+    ``ended`` is set when the claim is lost.
     """
 
     def __init__(self, number: int, connect: Connect, beat_s: float) -> None:
@@ -48,11 +49,11 @@ class Heartbeat:
         self._thread.join()
 
     def tell(self, fraction: float, text: str) -> None:
-        """Report progress and return at once; of several texts within TELL_S, only the last one is sent."""
+        """Report progress, and return at once.  Of several texts within TELL_S, only the last one is sent."""
         self._news.put(fraction, text)
 
     def tell_rest(self, portal: Portal) -> None:
-        """Send what was not sent yet, through the caller's connection."""
+        """Send the news that were not sent yet, through the caller's connection."""
         self._tell(portal, seldom=False)
 
     def _beat(self) -> None:
@@ -73,7 +74,7 @@ class Heartbeat:
         except Refused:
             self.ended.set()
         except (ClientError, ValueError):
-            pass  # the portal is away, or a proxy answers; the portal will say what has become of the ticket
+            pass  # the portal is away, or a proxy responds; a later request will get the ticket's state
 
     def _tell(self, portal: Portal, *, seldom: bool) -> None:
         fraction, text = self._news.take(seldom=seldom)
@@ -83,11 +84,11 @@ class Heartbeat:
             if fraction is not None:
                 portal.progress(self._number, fraction)
         except ClientError:
-            pass  # the work goes on; whether the ticket is still ours is asked elsewhere
+            pass  # the work continues; ``_renew`` finds out whether the claim is lost
 
 
 class _News:
-    """The latest progress and text that were not sent yet.  Thread-safe.  Progress never decreases."""
+    """The latest progress and text that were not sent yet.  Thread-safe.  The progress never decreases."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -102,7 +103,7 @@ class _News:
             self._text = text or self._text
 
     def take(self, *, seldom: bool) -> tuple[float | None, str]:
-        """Remove and return the news; None and "" if there is none."""
+        """Remove and return the progress and the text that are due; None and "" if there are none."""
         with self._lock:
             return self._new_fraction(), self._new_text(seldom=seldom)
 

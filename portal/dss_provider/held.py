@@ -1,4 +1,6 @@
-"""Stores the numbers of claimed tickets, and the keys of requests for them, so that a publisher continues after a crash."""
+"""Stores on disk the numbers of claimed tickets, and the keys of requests for tickets, so that a publisher can
+continue after a crash.
+"""
 
 import fcntl
 import hashlib
@@ -18,7 +20,8 @@ MOST_PUBLISHERS = 64
 class HeldTickets:
     """A file with the numbers of the claimed tickets, and the keys of requests for tickets.  Thread-safe.
 
-    While this object exists, no other process can open the file: raises BlockingIOError if another one has it.
+    While this object exists, no other process can open the file.  Making it raises BlockingIOError if another process
+    has the file open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,12 +38,12 @@ class HeldTickets:
         self._numbers, self._asked = set(stored.tickets), set(stored.keys)
 
     def before(self) -> list[int]:
-        """Tickets of earlier runs, which stay in the file until they are removed."""
+        """The tickets of earlier runs.  They stay in the file until they are removed."""
         with self._lock:
             return sorted(self._numbers)
 
     def keys(self) -> list[str]:
-        """Keys of requests without a ticket as their answer; the response of one may be lost."""
+        """Keys of requests that have not got a ticket.  The response to such a request may have been lost."""
         with self._lock:
             return sorted(self._asked)
 
@@ -50,7 +53,7 @@ class HeldTickets:
             self._keep()
 
     def add(self, number: int, key: str = "") -> None:
-        """Add a ticket, which was the answer to the request ``key``."""
+        """Add a ticket.  ``key`` is the key of the request that got it."""
         with self._lock:
             self._numbers.add(number)
             self._asked.discard(key)
@@ -62,7 +65,7 @@ class HeldTickets:
             self._keep()
 
     def take_over(self, other: "HeldTickets") -> None:
-        """Take the numbers and keys of ``other``, which is closed."""
+        """Add the numbers and keys of ``other``, then empty and close ``other``."""
         with self._lock:
             self._numbers |= set(other.before())
             self._asked |= set(other.keys())
@@ -76,7 +79,7 @@ class HeldTickets:
             self._keep()
 
     def close(self) -> None:
-        """Release the file for other processes, as the end of this process also does."""
+        """Let other processes open the file, as happens when this process ends."""
         os.close(self._file)
 
     def _keep(self) -> None:
@@ -104,7 +107,7 @@ def _stored_in(path: Path) -> _Stored:
 
 
 def held_by(server: str, service: ServiceFolder) -> HeldTickets:
-    """A file for one service on one server, in the user's application folder.
+    """The file for one service on one server, in the user's application folder.
 
     Publishers of the same service that run at the same time have separate files; files of killed publishers are taken
     over.
@@ -116,8 +119,8 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
 
 
 def held_in(paths: list[Path]) -> HeldTickets:
-    """The first of ``paths`` that no other process has, with the numbers of the others.  Raises BlockingIOError if all
-    are in use.
+    """The first of ``paths`` that no other process has open, with the content of all others that are free.  Raises
+    BlockingIOError if all are in use.
     """
     mine: HeldTickets | None = None
     for path in paths:

@@ -43,7 +43,7 @@ def read_image(path: Path) -> Image:
 
 
 def grid_of(path: Path) -> Grid:
-    """The grid of an image file.  Raises AlgorithmFailed."""
+    """The grid of an image file.  Raises AlgorithmFailed if the file is refused."""
     return _header(path).grid.volume
 
 
@@ -55,7 +55,9 @@ def _header(path: Path) -> Header:
 
 
 def read_in_grid(path: Path, image: Path, what: str) -> Array:
-    """The voxels of a program's file.  Raises AlgorithmFailed unless it has the grid of ``image``."""
+    """The voxels of the file ``path``, which a program has written.  Raises AlgorithmFailed unless it has the grid of
+    ``image``.
+    """
     try:
         header = read_header(path)
         array = array_of(header)
@@ -68,7 +70,9 @@ def read_in_grid(path: Path, image: Path, what: str) -> Array:
 
 
 def suffix_for(image: Path) -> str:
-    """The suffix of a file format that stores the image's grid exactly: NIfTI has single precision."""
+    """The suffix of a file format that can store the image's grid exactly.  NIfTI cannot always, because it has
+    single precision.
+    """
     return ".nii.gz" if _header(image).format in {Format.NIFTI_1, Format.NIFTI_2} else ".nrrd"
 
 
@@ -92,7 +96,7 @@ def write_in_grid(array: Array, like: Path, path: Path) -> None:
 
 
 def _not_written(path: Path) -> Exception:
-    """The error for a file that ITK could not write; ITK does not give the cause, so the free space is checked."""
+    """The error for a file that ITK could not write.  ITK does not say why, so the free space is checked."""
     if not has_free(path.parent, ROOM_BYTES):
         return disk_full()
     return AlgorithmFailed("The result could not be written.")

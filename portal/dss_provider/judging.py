@@ -1,4 +1,6 @@
-"""Checks that the parts of a result can be written to files and a workspace; each fault is a sentence for the user."""
+"""Checks the parts of a result before they are written to files and a workspace.  Each fault is a sentence for the
+user.
+"""
 
 import math
 import re
@@ -17,7 +19,7 @@ LONGEST_NAME = 200
 
 
 def plain_name(name: object, what: str) -> str:
-    """A name that ITK-SNAP and an XML file can represent.  Raises AlgorithmFailed."""
+    """``name``, if ITK-SNAP and an XML file can represent it.  Raises AlgorithmFailed otherwise."""
     text = str(name)
     if not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME:
         raise AlgorithmFailed(
@@ -27,7 +29,7 @@ def plain_name(name: object, what: str) -> str:
 
 
 def colour(rgb: object, what: str) -> Rgb | None:
-    """The colour as numbers.  Raises AlgorithmFailed unless it is None or three whole numbers from 0 to 255."""
+    """``rgb`` as three whole numbers from 0 to 255, or None.  Raises AlgorithmFailed for anything else."""
     if rgb is None:
         return None
     try:
@@ -42,7 +44,7 @@ def colour(rgb: object, what: str) -> Rgb | None:
 
 
 def point(given: object, what: str) -> Point:
-    """The point as numbers.  Raises AlgorithmFailed unless it is three finite numbers."""
+    """``given`` as three numbers.  Raises AlgorithmFailed unless they are finite."""
     try:
         numbers = [float(number) for number in given]  # type: ignore[attr-defined]  # whatever a provider wrote
     except (TypeError, ValueError):
@@ -55,7 +57,9 @@ def point(given: object, what: str) -> Point:
 
 
 def file_name(name: object, others: Iterable[str]) -> str:
-    """The file name.  Raises AlgorithmFailed unless every system can store it, beside ``others``."""
+    """``name``, if every operating system can store a file of that name beside ``others``.  Raises AlgorithmFailed
+    otherwise.
+    """
     fault = file_names.problem(name) if isinstance(name, str) else "it is no text"
     if not fault and (other := file_names.same_file(str(name), others)):
         fault = f"some systems take it for '{other}'"
@@ -65,9 +69,8 @@ def file_name(name: object, others: Iterable[str]) -> str:
 
 
 def formula_in(name: str, content: bytes) -> str:
-    """A warning about a table with a cell that a spreadsheet would take for a formula; "" if there is none.
-
-    The file is not changed: another program may need the cell as it is.
+    """A warning about a table with a cell that a spreadsheet would run as a formula; "" if there is none.  The file
+    is not changed, because another program may need the cell as it is.
     """
     if not name.lower().endswith((".csv", ".tsv")):
         return ""
@@ -94,7 +97,9 @@ MOST_TABLE_BYTES = 2**20
 
 
 def as_labels(given: object, shape: tuple[int, ...]) -> Array:
-    """The labels with 8 or 16 bits.  Raises AlgorithmFailed if the values are no labels or the shape differs."""
+    """``given`` as labels with 8 or 16 bits.  Raises AlgorithmFailed if values are not labels, or if the shape is not
+    ``shape``.
+    """
     array = _numbers(given, "The segmentation", shape)
     if array.dtype == bool:
         return array.astype(np.uint8)
@@ -111,7 +116,7 @@ def as_labels(given: object, shape: tuple[int, ...]) -> Array:
 
 
 def as_image(given: object, name: str, shape: tuple[int, ...]) -> Array:
-    """The image with a type that NIfTI, NRRD and ITK-SNAP support.  Raises AlgorithmFailed."""
+    """``given`` as an image of a type that NIfTI, NRRD and ITK-SNAP support.  Raises AlgorithmFailed."""
     what = f"The image '{name}'"
     array = _numbers(given, what, shape)
     if array.dtype == bool:
@@ -151,7 +156,9 @@ def _numbers(given: object, what: str, shape: tuple[int, ...]) -> Array:
 
 
 def mesh_arrays(points: object, triangles: object, what: str) -> tuple[Array, Array]:
-    """The arrays of a mesh.  Raises AlgorithmFailed unless they are (n, 3) numbers and (m, 3) whole numbers."""
+    """The points and triangles of a mesh as arrays.  Raises AlgorithmFailed unless they are (n, 3) numbers and (m, 3)
+    whole numbers.
+    """
     found, cells = np.asarray(points), np.asarray(triangles)
     wrong: Any = None
     if found.ndim != 2 or found.shape[1] != 3 or found.dtype.kind not in "iuf":

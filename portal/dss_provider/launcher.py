@@ -1,8 +1,9 @@
-"""``python -I -S launcher.py MEMORY_BYTES WORD...``: becomes the program WORD..., with limits.
+"""``python -I -S launcher.py MEMORY_BYTES WORD...``: applies limits, then becomes the program WORD.... MEMORY_BYTES
+is 0 for no limit.
 
-MEMORY_BYTES is 0 for no limit.  The program ends with its publisher, even if that is killed.  This is a process of its
-own, because Python code between fork and exec may hang in a program with threads.  The limit applies to written memory:
-CUDA, Java and Go reserve many times more addresses than they use.
+The program ends when its publisher ends, even if that is killed.  The launcher is a process of its own, because
+Python code between fork and exec may hang in a program with threads.  The limit applies to memory that is written to,
+because CUDA, Java and Go reserve many times more addresses than they use.
 """
 
 import ctypes

@@ -56,7 +56,7 @@ def make(
 
 
 def placeholders(service: ServiceFolder) -> list[str]:
-    """A sentence for each text of ``make`` that users would read and that nobody has replaced."""
+    """A sentence for each text of the template that users would read and that was not replaced."""
     found = service.descriptor
     texts = {"shortdesc": (found.shortdesc, SHORTDESC), "longdesc": (found.longdesc, LONGDESC)}
     left = [

@@ -7,9 +7,9 @@ from dss_client.command_group import INTERRUPTED
 
 
 class OrderlyStop:
-    """Signal handler: the first signal lets the current tickets finish, the second one ends them.
+    """A signal handler.  After the first signal the current tickets finish, after the second one they end at once.
 
-    ``tidy`` removes what the current tickets would leave behind.
+    ``tidy`` removes the files and containers of the current tickets.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The input and the outcome of an algorithm, as files in a folder with a description."""
+"""The call of an algorithm and its outcome, as files in a folder with a description in JSON."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +14,8 @@ FILES = "files"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """The call to make.  ``inputs`` are image files by tag, ``tag`` is that of the main one; ``landmarks`` are LPS, mm;
-    ``hounsfield`` says whether the image's values must be Hounsfield units.
+    """The call to make.  ``inputs`` are image files by tag; ``tag`` is that of the main image.  ``landmarks`` are in
+    LPS, mm.  ``hounsfield``: the image's values must be Hounsfield units.
     """
 
     folder: str
@@ -30,7 +30,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """A label of a segmentation."""
+    """A label of a segmentation, with its name."""
 
     value: int
     name: str
@@ -48,7 +48,7 @@ class Map:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshFile:
-    """A surface; ``file`` is a mesh that ITK-SNAP loads, in RAS."""
+    """A surface.  ``file`` is a mesh in a format that ITK-SNAP loads, in RAS."""
 
     file: str
     called: str
@@ -58,7 +58,7 @@ class MeshFile:
 @dataclass(frozen=True, kw_only=True)
 class AlgorithmOutcome:
     """The outcome of an algorithm.  If ``error``, a sentence for the user, is set, the other fields are empty.
-    Landmarks are LPS, mm, by their text.
+    ``landmarks`` are in LPS, mm, by their text.
     """
 
     error: str = ""

@@ -41,7 +41,7 @@ MOST_TEXT_BYTES = 2**20
 def read_output(
     folder: Path, image: Path, work: Path, styles: Collection[LabelStyle], only: str = ""
 ) -> AlgorithmOutcome:
-    """Read the results in ``folder``, or only its file ``only``; arrays and files are written to ``work``.  Raises
+    """Read the results in ``folder``, or only its file ``only``.  Arrays and files are written to ``work``.  Raises
     AlgorithmFailed.
     """
     names = [only] if only and (folder / only).exists() else _names(folder) if not only else []
@@ -70,7 +70,7 @@ def read_output(
 
 
 def _names(folder: Path) -> list[str]:
-    """Names of the files and links; sub-folders and hidden files are ignored."""
+    """The names of files and links.  Sub-folders and hidden files are ignored."""
     found = (p for p in folder.iterdir() if p.is_symlink() or not p.is_dir())
     return sorted(p.name for p in found if not p.name.startswith("."))
 

@@ -1,4 +1,4 @@
-"""The provider's requests to the portal, over HTTPS with a token; they are repeated while the portal restarts."""
+"""A provider's requests to the portal, over HTTPS with a token.  They are repeated while the portal restarts."""
 
 import mimetypes
 import re
@@ -66,7 +66,7 @@ class Portal:
         return [(r[0], r[1], r[2], r[3]) for r in rows if len(r) > 3]
 
     def register(self, provider: str, descriptor: str) -> None:
-        """List a service, or a new version of it.  Needs a token of a site admin."""
+        """Add a service, or a new version of it, to the portal's catalogue.  Needs a token of a site admin."""
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
     def announce(self, said: Announced, *, ends: bool) -> None:
@@ -83,7 +83,7 @@ class Portal:
     def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
         """Claim a waiting ticket and return its number; None if none waits.
 
-        The request is not repeated here.  A later one with the same ``key`` gets the ticket that was claimed if the
+        This request is not repeated here.  A later request with the same ``key`` gets the same ticket, if the
         response was lost.
         """
         body = _encoded(services=githash, provider=provider, code=instance, key=key, **ANNOUNCED)
@@ -106,7 +106,7 @@ class Portal:
             self._patiently(lambda p=path, n=name: self._rest.download(p, folder / n))  # type: ignore[misc]  # bound now
 
     def upload_result(self, ticket: int, file: Path) -> None:
-        """Add a result, replacing one of the same name."""
+        """Upload a result file.  It replaces an earlier one of the same name."""
         is_small = file.stat().st_size <= resumable.SMALL_BYTES
         if is_small or not self._resumed(ticket, file, {"area": "results"}):
             path = f"api/pro/tickets/{ticket}/files/results"
@@ -122,14 +122,14 @@ class Portal:
         self._patiently(lambda: self._rest.upload(path, file, fields=fields))
 
     def _resumed(self, ticket: int, file: Path, metadata: Mapping[str, str]) -> bool:
-        """Upload the file over any number of connections; False if the portal is an old one without such uploads."""
+        """Upload the file over any number of connections.  False if the portal is too old for such uploads."""
         patience = Patience(self._patience_s, self._pause, resumable.ELSEWHERE)
         address = f"api/pro/tickets/{ticket}/uploads"
         sending = resumable.Sending(address=address, file=file, metadata=metadata)
         return resumable.upload_to(self._rest, sending, patience)
 
     def log(self, ticket: int, level: str, message: str) -> None:
-        """Add a log line, once, even if the response is lost.  ``level`` is info, warning or error."""
+        """Add a log line; only once, even if the response is lost.  ``level`` is info, warning or error."""
         self._form(f"api/pro/tickets/{ticket}/{level}", message=message, key=uuid.uuid4().hex)
 
     def progress(self, ticket: int, fraction: float) -> None:

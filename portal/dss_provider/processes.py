@@ -1,4 +1,4 @@
-"""Runs a process that is not trusted to end, to limit its output, or to keep to its limits."""
+"""Runs a process without trusting it to end, to limit its output, or to keep to its limits."""
 
 import os
 import selectors
@@ -35,7 +35,7 @@ Told = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessLimits:
-    """Limits of a process; None stands for no limit.  ``scratch`` is the folder for its temporary files."""
+    """The limits of a process; None means no limit.  ``scratch`` is the folder for its temporary files."""
 
     time_s: float | None = None
     memory_bytes: int | None = None
@@ -44,7 +44,7 @@ class ProcessLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """The end of a process.  ``status`` is as in a shell (128 plus the signal's number); ``detail`` is the end of its
+    """How a process ended.  ``status`` is as in a shell (128 plus the signal's number); ``detail`` is the end of its
     output.
     """
 
@@ -55,10 +55,11 @@ class Ending:
 def run_process(
     words: Sequence[str], folder: Path, limits: ProcessLimits, told: Told, ended: threading.Event
 ) -> Ending:
-    """Run ``words`` in ``folder`` until the process and all its children have ended.
+    """Run ``words`` in ``folder`` until the process and all its children have ended.  ``told`` is called with the
+    progress, and must return at once.
 
-    ``told`` is called with progress and must return at once.  Raises AlgorithmFailed after ``limits.time_s``, and
-    Withdrawn when ``ended`` is set; then no part of the process still runs.
+    Raises AlgorithmFailed after ``limits.time_s``, and Withdrawn when ``ended`` is set.  By then the process and its
+    children have ended.
     """
     spoken, mark = Spoken(told), uuid4().hex
     process = _started(words, folder, limits, mark)
@@ -96,7 +97,7 @@ def _started(
 
 
 class _Pipes:
-    """Reads both outputs of a process, without waiting for the end of a line or of the process."""
+    """Reads standard output and standard error of a process, without waiting for the end of a line or of the process."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", spoken: Spoken) -> None:
         self._open: list[IO[bytes]] = []
@@ -116,9 +117,9 @@ class _Pipes:
             pipe.close()
 
     def read(self, within_s: float) -> bool:
-        """Wait for output, and read a piece of each; False if there was none."""
+        """Wait up to ``within_s`` for output, and read a piece of each pipe.  False if there was none."""
         if not self._selector.get_map():
-            time.sleep(within_s)  # both are closed, the process goes on
+            time.sleep(within_s)  # both pipes are closed, but the process runs
             return False
         found = self._selector.select(within_s)
         for key, _ in found:
@@ -173,7 +174,7 @@ def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
 
 
 def _end_marked(mark: str) -> None:
-    """Kill children that have left the process group, such as daemons.  Works only with /proc."""
+    """Kill the children that have left the process group, such as daemons.  Works only where there is /proc."""
     wanted = f"{_MARK}={mark}".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError, ValueError):

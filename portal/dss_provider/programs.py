@@ -31,7 +31,9 @@ PARAMETERS_FILE = "parameters.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """The input of a program.  ``images`` are files by tag; landmarks are LPS, mm; what it writes is kept in ``work``."""
+    """The input of a program.  ``images`` are files by tag; landmarks are in LPS, mm.  The program's output is stored
+    in ``work``.
+    """
 
     images: Mapping[str, Path]
     landmarks: Mapping[str, Point]
@@ -45,9 +47,11 @@ class Given:
 def run_program(
     service: ServiceFolder, given: Given, told: Told, ended: threading.Event
 ) -> AlgorithmOutcome:
-    """Run a program that reads ``image`` and writes to a folder below ``work``.  Raises AlgorithmFailed and Withdrawn."""
+    """Run a program that reads images and writes its results to a folder below ``work``.  Raises AlgorithmFailed and
+    Withdrawn.
+    """
     given.output.mkdir()
-    given.output.chmod(0o777)  # a container may run as another user; nobody else gets into ``work``
+    given.output.chmod(0o777)  # a container may run as another user; others cannot enter ``work``
     dispatch = service.dispatch
     if dispatch.provider is ProviderKind.CONTAINER:
         ending = _contained(service, given, told, ended)
@@ -76,7 +80,7 @@ def _written_parameters(path: Path, dispatch: Dispatch, landmarks: Mapping[str, 
 
 
 def scratch(work: Path) -> Path:
-    """A new folder in ``work`` for temporary files, which go with the ticket."""
+    """Make a folder in ``work`` for temporary files.  It is removed together with ``work``."""
     folder = work / "tmp"
     folder.mkdir()
     return folder
@@ -89,7 +93,7 @@ def takes_folder(dispatch: Dispatch) -> bool:
 def filled(
     dispatch: Dispatch, images: Mapping[str, str], output: str, parameters: str
 ) -> list[str]:
-    """The command with the paths in place of its placeholders."""
+    """The command, with its placeholders replaced by paths."""
     paths = {IMAGE_OF.format(tag): path for tag, path in images.items()} | {
         IMAGE: images[dispatch.tag],
         LABELS: f"{output}/{SEGMENTATION}",
@@ -108,7 +112,7 @@ def _contained(service: ServiceFolder, given: Given, told: Told, ended: threadin
     inside = {}
     for i, (tag, path) in enumerate(given.images.items()):
         name = f"image_{i}{_suffix(path)}"
-        shutil.copyfile(path, sent / name)  # under a plain name, and the engine may relabel it
+        shutil.copyfile(path, sent / name)  # a copy has a plain name, and the engine may relabel it
         (sent / name).chmod(0o644)
         inside[tag] = f"{containers.INPUT}/{name}"
     _written_parameters(sent / PARAMETERS_FILE, dispatch, given.landmarks)
@@ -150,7 +154,7 @@ def _check(ending: Ending, dispatch: Dispatch) -> None:
 
 
 def ended_badly(status: int, dispatch: Dispatch) -> str:
-    """A sentence about an exit status, given as in a shell."""
+    """A sentence about the exit status of a failed program, given as in a shell."""
     try:
         name = signal.Signals(status - 128).name if status > 128 else ""
     except ValueError:

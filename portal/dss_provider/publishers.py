@@ -1,4 +1,4 @@
-"""Marks what belongs to a publisher, so that the next one can remove what a killed one has left."""
+"""Marks the folders and containers of a publisher, so that the next publisher can remove those of a killed one."""
 
 import hashlib
 import os
@@ -8,9 +8,10 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """A text that differs between machines, and between containers with processes of their own.
+    """A text that differs between machines, and between containers that have process ids of their own.
 
-    Only within one of them ``is_alive`` knows all processes; the folders may lie on a disk that several share.
+    ``is_alive`` knows only the processes of one such machine, while several machines may keep folders on a shared
+    disk.
     """
     namespace = ""
     with suppress(OSError):
@@ -19,14 +20,14 @@ def machine() -> str:
 
 
 def mark() -> str:
-    """A text that no other process of this machine has."""
+    """A text that identifies this process among all processes of this machine."""
     return f"{os.getpid()}-{_began('self')}"
 
 
 def is_alive(marked: str) -> bool:
-    """Whether the process with that mark still runs; False for a text that is no mark.
+    """True if the process with the mark ``marked`` still runs; False if ``marked`` is no mark.
 
-    Without /proc (macOS) nothing is known of other processes, and every one counts as alive.
+    Without /proc (on macOS) other processes are not known, and every one counts as alive.
     """
     if not _began("self"):
         return True
@@ -35,12 +36,14 @@ def is_alive(marked: str) -> bool:
 
 
 def is_orphan(marked: str, *, and_own: bool) -> bool:
-    """Whether what has that mark may be removed: its process has ended, or with ``and_own`` is this one."""
+    """True if objects with this mark may be removed: their process has ended or, with ``and_own``, is this one."""
     return not is_alive(marked) or (and_own and marked == mark())
 
 
 def _began(pid: str) -> str:
-    """The start of a process in ticks since the machine's start (proc(5)); "" if there is no such process."""
+    """The time at which a process began, in ticks since the machine's start (proc(5)); "" if there is no such
+    process.
+    """
     with suppress(OSError, IndexError):
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return stat.rpartition(")")[2].split()[19]

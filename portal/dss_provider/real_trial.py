@@ -1,4 +1,4 @@
-"""Runs ``dss service test --server``: sends a real ticket, and serves it from this machine."""
+"""Runs ``dss service test --server``: sends a real ticket and processes it on this machine."""
 
 import os
 import subprocess
@@ -14,7 +14,9 @@ from dss_provider.serving import ServicePublisher
 
 @dataclass(frozen=True, kw_only=True)
 class SendArguments:
-    """The arguments for ``dss send``.  ``images`` are files by tag; results go to ``output`` if it is given."""
+    """The arguments for ``dss send``.  ``images`` are files by tag; results are downloaded to ``output`` if it is
+    given.
+    """
 
     service: ServiceFolder
     server: str
@@ -32,7 +34,7 @@ class SendArguments:
 
 
 def try_for_real(sent: SendArguments, publisher: ServicePublisher, instance: str) -> int:
-    """Send a ticket, serve until it has ended, and return the exit status of ``dss send``."""
+    """Send a ticket, process tickets until it has ended, and return the exit status of ``dss send``."""
     serving = threading.Thread(target=publisher.run, args=(1, instance))
     serving.start()
     try:

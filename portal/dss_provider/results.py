@@ -1,4 +1,4 @@
-"""Reads a ticket's workspace, and builds the result workspace from what an algorithm returned."""
+"""Reads a ticket's workspace, and builds the result workspace from an algorithm's outcome."""
 
 import hashlib
 import shutil
@@ -50,7 +50,7 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """A label, in the form that a workspace's table needs."""
+    """A label with the attributes that a workspace's label table needs."""
 
     value: int
     name: str
@@ -58,7 +58,7 @@ class Style:
 
 
 def open_input(folder: Path) -> Input:
-    """Read a ticket's files.  Raises AlgorithmFailed unless there is exactly one workspace and all its images."""
+    """Read the files of a ticket.  Raises AlgorithmFailed unless there is exactly one workspace with all its images."""
     found = sorted(folder.glob("*.itksnap"))
     if len(found) != 1:
         raise AlgorithmFailed(f"The ticket has {len(found)} workspaces; it needs exactly one.")
@@ -74,7 +74,9 @@ def open_input(folder: Path) -> Input:
 
 
 def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
-    """Points (LPS) of the landmarks with that tag.  Indices in a workspace start at the corner of the first voxel."""
+    """The positions in LPS of the landmarks with that tag. (In a workspace, indices begin at the corner of the first
+    voxel.)
+    """
     grid = grid_of(ticket.folder / ticket.layers[0].file_name)
     found = annotations.landmarks_tagged(ticket.workspace, tag)
     points = (grid.point_mm(np.asarray(index) - 0.5) for index in found)
@@ -83,7 +85,7 @@ def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """The finished result: its files, the workspace last, and sentences for the user."""
+    """A finished result: its files, of which the workspace is last, and sentences for the user."""
 
     files: tuple[Path, ...]
     remarks: tuple[str, ...]
@@ -92,7 +94,7 @@ class Built:
 def build(
     number: int, ticket: Input, service: ServiceFolder, outcome: AlgorithmOutcome, work: Path
 ) -> Built:
-    """Files in ``work/results``.  Raises AlgorithmFailed, and OSError where the disk is full."""
+    """Build the result in ``work/results``.  Raises AlgorithmFailed, and OSError if the disk is full."""
     target = work / "results"
     target.mkdir()
     files = _Files(work=work, like=ticket.tagged(service.dispatch.tag), target=target)
@@ -121,7 +123,7 @@ def build(
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    """Writes files in the grid of the image file ``like`` to ``target``; ``work`` has the arrays."""
+    """Writes files to ``target`` in the grid of the image file ``like``.  The arrays are in ``work``."""
 
     work: Path
     like: Path
@@ -150,7 +152,7 @@ def _styles(found: Map) -> list[Style]:
 
 
 def _used(ticket: Input) -> frozenset[int]:
-    """Values of the user's segmentations."""
+    """The values that occur in the user's segmentations."""
     theirs = [
         ticket.folder / layer.file_name
         for layer in ticket.layers
@@ -177,7 +179,7 @@ def _renumbered(array: Array, places: Mapping[int, int]) -> Array:
 
 
 def _mesh(path: Path, called: str, main: Grid, folder: Path) -> str:
-    """Write a mesh and return its file's name.  It is checked as in the portal, so that a fault is found before
+    """Write a mesh and return its file's name.  The mesh is checked as in the portal, so that a fault is found before
     anything is sent.
     """
     try:
@@ -198,7 +200,7 @@ def _landmarks(main: Grid, points: Mapping[str, Point]) -> list[annotations.Land
 
 
 def _outside(main: Grid, points: Mapping[str, Point]) -> list[str]:
-    """Sentences about landmarks outside the image, in which ITK-SNAP could not show them."""
+    """Sentences about landmarks outside the image, which ITK-SNAP could not show."""
     size = np.array(main.size)
     return [
         f"The landmark '{text}' lies outside of the image."

@@ -1,4 +1,4 @@
-"""Converts the return value of a provider's function to files: checks each part, and stores it for the publisher."""
+"""Checks each part of the return value of a provider's function, and stores it in files for the publisher."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -29,7 +29,9 @@ NEEDED = "a Segmentation, a Result or an array is needed"
 
 
 def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
-    """Store the arrays, meshes and files of ``returned`` in the folder ``work``.  Raises AlgorithmFailed."""
+    """Store the arrays, meshes and files of ``returned`` in the folder ``work``.  Raises AlgorithmFailed if a part is
+    not usable.
+    """
     result = _result(returned)
     shape = image.array.shape[:3]
     images, meshes = _mapping(result.images, "images"), _mapping(result.meshes, "meshes")
@@ -55,13 +57,15 @@ def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
 
 
 def formulas(names: Iterable[str], work: Path) -> list[str]:
-    """Warnings about tables among the files that were kept in ``work``."""
+    """Warnings about tables with formulas among the files ``names`` in ``work``."""
     found = (formula_in(name, _beginning(work / FILES / name)) for name in names)
     return [warning for warning in found if warning]
 
 
 def _beginning(file: Path) -> bytes:
-    """As much of a file as is searched for formulas: a file may be larger than this machine's memory."""
+    """The first part of a file, in which formulas are searched.  The complete file may be larger than this machine's
+    memory.
+    """
     with file.open("rb") as opened:
         return opened.read(MOST_TABLE_BYTES)
 

@@ -21,7 +21,7 @@ from dss_provider.programs import Given, ended_badly, run_program, scratch
 
 @dataclass(frozen=True, kw_only=True)
 class RunInput:
-    """The input of a run.  ``inputs`` are image files by tag; output is written to ``folder``."""
+    """The input of a run.  ``inputs`` are image files by tag; the output is written to ``folder``."""
 
     folder: Path
     inputs: Mapping[str, Path]
@@ -31,10 +31,9 @@ class RunInput:
 def run(
     service: ServiceFolder, work: RunInput, told: Told, ended: threading.Event
 ) -> AlgorithmOutcome:
-    """Run the algorithm and return its outcome.
+    """Run the algorithm and return its outcome.  ``told`` is called with the progress, and must return at once.
 
-    ``told`` hears of progress and must return at once.  Raises AlgorithmFailed, with a sentence for the user, and
-    Withdrawn if ``ended`` is set meanwhile.
+    Raises AlgorithmFailed, with a sentence for the user, and Withdrawn if ``ended`` is set meanwhile.
     """
     if service.dispatch.provider is ProviderKind.PYTHON:
         return _python(service, work, told, ended)
@@ -80,7 +79,7 @@ _NOTHING = "The algorithm ended without a result."
 
 
 def _styled(found: Map, styles: Mapping[int, LabelStyle]) -> Map:
-    """The label with its name and colour from ``service.json``, which a site may change."""
+    """The label map with the names and colours in ``service.json``, which a site may change."""
     labels = tuple(
         Named(value=n.value, name=s.name, rgb=s.rgb or n.rgb) if (s := styles.get(n.value)) else n
         for n in found.labels

@@ -72,8 +72,8 @@ def _registered(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
 
 
 class ServicePublisher:
-    """Runs ``parallel`` threads, each with one ticket at a time.  ``work`` processes a ticket and returns its end as a
-    word.
+    """Claims and processes tickets in ``parallel`` threads, each with one ticket at a time.  ``work`` processes a
+    ticket and returns its outcome as a word.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ServicePublisher:
         self._keys: deque[str] = deque()
 
     def stop(self) -> None:
-        """Claim no more tickets, and tell the portal so.  ``run`` finishes the current ones."""
+        """Claim no more tickets, and tell the portal so.  ``run`` returns when the current ones have ended."""
         self._stop.set()
 
     def run(self, parallel: int, instance: str, most: int | None = None) -> None:
@@ -115,7 +115,7 @@ class ServicePublisher:
             thread.start()
         for thread in threads:
             while thread.is_alive():
-                thread.join(0.5)  # Python handles signals between two joins
+                thread.join(0.5)  # a timeout, because Python handles signals between two joins
         self._stop.set()
         presence.join()
 
@@ -143,7 +143,7 @@ class ServicePublisher:
                     self._outage.over()
                     self._say(f"Ticket {number}: goes on after a restart.")
                     return number
-                self._held.remove(number)  # it has ended, or somebody else has it
+                self._held.remove(number)  # it has ended, or another provider has claimed it
             claimed = self._claimed(portal, ask)
         except Unreachable as error:
             self._outage.met(str(error))
@@ -163,7 +163,7 @@ class ServicePublisher:
         return None
 
     def _claimed(self, portal: Portal, ask: "_Ask") -> int | None:
-        """A new ticket.  Until the portal has answered, every request has the same key, also after a restart."""
+        """Claim a new ticket.  Until the portal has answered, every request has the same key, also after a restart."""
         if ask.key is None:
             ask.key = _taken(self._keys) or uuid.uuid4().hex
             self._held.ask(ask.key)
@@ -175,7 +175,7 @@ class ServicePublisher:
 
     @staticmethod
     def _is_claimed(portal: Portal, number: int, waiting: "deque[int]") -> bool:
-        """Whether the ticket is still claimed; it waits on if the portal does not answer."""
+        """True if the ticket is still claimed.  If the portal does not answer, the ticket goes back to ``waiting``."""
         try:
             return portal.status(number) == "claimed"
         except Refused:
@@ -185,7 +185,7 @@ class ServicePublisher:
             raise
 
     def _work(self, number: int) -> bool:
-        """Process a ticket.  False if it has not ended: it is still claimed, and is continued later."""
+        """Process a ticket.  False if it has not ended; then it is still claimed, and is continued later."""
         try:
             self._held.add(number)
             self._say(f"Ticket {number}: claimed.")
@@ -198,7 +198,7 @@ class ServicePublisher:
 
 
 class _Outage:
-    """Tells the user once that the portal does not answer as it should, and once that it does again.  Thread-safe."""
+    """Tells the user once that the portal does not answer, and once that it answers again.  Thread-safe."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -220,14 +220,14 @@ class _Outage:
 
 @dataclass
 class _Ask:
-    """The requests of one thread for tickets; ``key`` is that of a request without a ticket as its answer yet."""
+    """The requests for tickets of one thread.  ``key`` is that of a request that has no answer yet."""
 
     instance: str
     key: str | None = None
 
 
 def _taken(waiting: "deque[T]") -> T | None:
-    """Remove and return an element, for this thread alone; None if there is none."""
+    """Remove and return an element, so that no other thread gets it; None if there is none."""
     try:
         return waiting.pop()
     except IndexError:

@@ -11,7 +11,7 @@ from dss_provider.outcome import AlgorithmOutcome
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSize:
-    """The volume of a label.  ``value`` is the algorithm's own; a workspace may use another one."""
+    """The volume of a label.  ``value`` is the algorithm's own value; in a workspace it may be another one."""
 
     value: int
     name: str
@@ -19,7 +19,7 @@ class LabelSize:
 
 
 def label_sizes(outcome: AlgorithmOutcome, work: Path, image: Path) -> list[LabelSize]:
-    """The size of each label of each segmentation, in their order.  ``image`` has the segmentations' grid."""
+    """The size of each label, for one segmentation after the other.  ``image`` has the segmentations' grid."""
     voxel_ml = grid_of(image).voxel_ml
     sizes = []
     for found in outcome.segmentations:

@@ -1,4 +1,4 @@
-"""Checks the file of a provider's function without running it."""
+"""Checks the source of a provider's function without running it."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from dss_provider.outcome import OFFERS
 
 
 def function_faults(path: Path, name: str) -> Iterable[str]:
-    """Reasons why the function ``name`` of the file could not be called, as far as the source text shows."""
+    """Reasons why the function ``name`` of the file could not be called, as far as its source shows."""
     try:
         module = ast.parse(path.read_bytes(), path.name)
     except SyntaxError as error:
@@ -46,7 +46,7 @@ def _needed(arguments: ast.arguments) -> list[str]:
 
 
 def _bound(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Names that the module defines, at any depth outside functions and classes; "*" stands for the names of another
+    """The names that the module defines outside functions and classes; "*" stands for all names of an imported
     module.
     """
     for node in body:

@@ -1,4 +1,4 @@
-"""Parses the outputs of a process: progress messages, and text for its provider."""
+"""Parses the output of a process into progress messages and text for the provider."""
 
 import codecs
 import json
@@ -14,7 +14,7 @@ Told: TypeAlias = Callable[[float, str], None]
 
 
 class Spoken:
-    """The parsed output.  It keeps only a bounded amount, since a process may write without end.
+    """The parsed output of a process.  Only a limited amount is kept, because a process may write without end.
 
     A message is a line of JSON: ``{"fraction": 0.3, "text": "Smoothing"}``.  All other lines are text.
     """
@@ -26,11 +26,11 @@ class Spoken:
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
 
     def text(self, data: bytes) -> None:
-        """Add text from the error output."""
+        """Add output from standard error."""
         self._keep(self._decoders[0].decode(data))
 
     def message(self, data: bytes) -> None:
-        """Add text from the standard output."""
+        """Add output from standard output."""
         *lines, rest = (self._line + data).split(b"\n")
         others = [line for line in lines if not self._hear(line)]
         if others:
@@ -41,7 +41,7 @@ class Spoken:
         self._line = rest
 
     def _hear(self, line: bytes) -> bool:
-        """Tell a message; False for any other line.  A program may write millions of lines."""
+        """Pass a message on; False if the line is no message.  A program may write millions of lines."""
         is_object = line.lstrip()[:1] == b"{" and len(line) <= LONGEST_MESSAGE
         message = _message(line) if is_object else None
         if message is None:
@@ -54,7 +54,7 @@ class Spoken:
 
 
 def _message(line: bytes) -> tuple[float, str] | None:
-    """The fraction that is done, 0 to 1, and a text of one line; None for a line that is no message."""
+    """The fraction that is done, 0 to 1, and the text of a message, as one line; None if ``line`` is no message."""
     try:
         found = json.loads(line)
         fraction, text = float(found["fraction"]), str(found.get("text", ""))
@@ -66,6 +66,6 @@ def _message(line: bytes) -> tuple[float, str] | None:
 
 
 def one_line(text: str) -> str:
-    """The text without characters that a log, an XML file or a terminal cannot represent."""
+    """``text`` as one line, without characters that a log, an XML file or a terminal cannot represent."""
     letters = (letter if letter.isprintable() else " " for letter in text)
     return " ".join("".join(letters).split())

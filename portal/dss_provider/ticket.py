@@ -29,10 +29,11 @@ Say = Callable[[str], None]
 
 
 def work_on(number: int, service: ServiceFolder, connect: Connect, beat_s: float, say: Say) -> str:
-    """Process a ticket and return its end as a word: success, failed or withdrawn.
+    """Process a ticket and return its outcome as a word: success, failed or withdrawn.  The claim is renewed every
+    ``beat_s`` seconds.
 
-    The claim is renewed every ``beat_s`` seconds; ``say`` tells the provider what the user need not read.
-    Raises ClientError if the portal is gone for good; the ticket is still claimed then.
+    ``say`` prints messages for the provider that the user need not read.  Raises ClientError if the portal stays
+    unavailable; the ticket is still claimed then.
     """
     portal = connect()
     try:
@@ -75,7 +76,7 @@ class _Work:
         return "success"
 
     def _failed(self, sentence: str, detail: str = "") -> str:
-        """End the ticket as failed; returns "withdrawn" if the claim was lost meanwhile."""
+        """End the ticket as failed.  Returns "withdrawn" if the claim was lost meanwhile."""
         if detail:
             self.say(f"Ticket {self.number}: the end of the algorithm's output:\n{detail}")
         try:
@@ -131,7 +132,9 @@ def _work(ticket: results.Input, service: ServiceFolder, folder: Path) -> runnin
 
 
 def _reason(error: Refused) -> str:
-    """The portal's sentence, or one about the status: a proxy responds with a page that is not for a ticket's log."""
+    """The portal's sentence in ``error``; or a sentence about the status, if a proxy responded with a page, which
+    does not belong into a ticket's log.
+    """
     text = " ".join(error.body.split())
     if text.startswith(("<", "{")) or " " not in text:
         return (

@@ -1,4 +1,6 @@
-"""The folders in which tickets are processed.  They hold images of patients, so none outlives its ticket for long."""
+"""The folders in which tickets are processed.  They contain images of patients, so they are removed soon after their
+ticket has ended.
+"""
 
 import os
 import shutil
@@ -14,14 +16,14 @@ _PREFIX = "dss-ticket-"
 
 @contextmanager
 def ticket_folder() -> Iterator[Path]:
-    """A folder for one ticket, which only this user can read; it is removed afterwards."""
+    """A context with a folder for one ticket, which only this user can read.  It is removed at the end."""
     prefix = f"{_prefix()}{publishers.mark()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 def remove_orphans(*, and_own: bool = False) -> None:
-    """Remove the folders of this machine's and this user's publishers that were killed; with ``and_own`` those of this
+    """Remove the folders that killed publishers of this user and machine have left; with ``and_own``, those of this
     process, too.
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*-*-*"):
@@ -31,7 +33,7 @@ def remove_orphans(*, and_own: bool = False) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """False also for a folder that has gone meanwhile."""
+    """True if the folder exists and belongs to this user."""
     with suppress(FileNotFoundError):
         return folder.lstat().st_uid == os.geteuid() and not folder.is_symlink()
     return False

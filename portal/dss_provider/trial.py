@@ -1,4 +1,4 @@
-"""Runs ``dss service test``: an algorithm on files of this machine, through the steps and checks of a ticket."""
+"""Runs ``dss service test``: an algorithm on files of this machine, with the steps and checks of a ticket."""
 
 import shutil
 import threading
@@ -25,7 +25,7 @@ PICTURE = "picture.png"
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """The lines to print, and the files that a user would get, with a picture."""
+    """The outcome of a trial: the lines to print, and the files that a user would get, with a picture."""
 
     lines: tuple[str, ...]
     files: tuple[Path, ...]
@@ -38,7 +38,9 @@ def tried(
     work: Path,
     told: Told,
 ) -> Trial:
-    """Run the algorithm on ``inputs`` (by tag) and build its result in ``work``.  Raises AlgorithmFailed."""
+    """Run the algorithm on ``inputs``, which are files by tag, and build its result in ``work``.  Raises
+    AlgorithmFailed.
+    """
     sent, made = work / "input", work / "work"
     sent.mkdir()
     made.mkdir()
@@ -63,7 +65,7 @@ def tried(
 
 
 def _ticket(service: ServiceFolder, inputs: Mapping[str, Path], folder: Path) -> results.Input:
-    """The ticket that a user would send: the image of the service's tag is the main image."""
+    """A ticket like one that a user would send.  The image with the service's tag is the main image."""
     workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
     main = service.dispatch.tag
     for i, tag in enumerate([main, *(tag for tag in inputs if tag != main)]):

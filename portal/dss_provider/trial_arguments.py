@@ -1,4 +1,4 @@
-"""Reads the images and landmarks that ``dss service test`` is given, by tag."""
+"""Reads the images and landmarks, by tag, from the arguments of ``dss service test``."""
 
 from collections.abc import Sequence
 from pathlib import Path

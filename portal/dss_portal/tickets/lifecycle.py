@@ -166,15 +166,15 @@ def _retried(ticket: TicketState) -> TicketState:
 
 
 def _deleted(ticket: TicketState) -> TicketState:
-    """The ticket after a deletion.  Idempotent: a client that lost the response sends the request again."""
+    """The ticket after a deletion.  Idempotent, because a client that lost the response repeats the request."""
     return ticket if ticket.status is Status.DELETED else replace(ticket, status=Status.DELETED)
 
 
 def claim_to_withdraw(before: TicketState, after: TicketState, event: Event) -> str | None:
-    """The claim whose holder must be told to stop; None if there is none.
+    """The claim whose holder must be told to stop; None if there is none.  It is the claim that ``event`` has ended,
+    unless its holder ended it.
 
-    It is the claim that ``event`` ended against its holder's will.  The deletion of a ticket withdraws
-    the whole ticket, so no claim is returned.
+    The deletion of a ticket returns no claim, because it withdraws the complete ticket.
     """
     ended_by_holder = isinstance(event, Succeeded | Failed)
     if before.status is not Status.CLAIMED or ended_by_holder or after.status is Status.DELETED:
@@ -189,7 +189,7 @@ def _requeued(ticket: TicketState) -> TicketState:
 
 
 def _claimed(ticket: TicketState, event: Claimed) -> TicketState:
-    # A claimed ticket can get a new claim: the caller has checked that the old holder has lost its message.
+    # A claimed ticket may get a new claim, because the caller has checked that the old holder has lost its message.
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ticket
     return replace(ticket, status=Status.CLAIMED, claim_id=event.claim_id)

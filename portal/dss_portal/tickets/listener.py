@@ -45,14 +45,14 @@ ClaimEvent = ClaimProgressed | ClaimLogged | ClaimHeartbeat | ClaimSucceeded | C
 
 
 class Listener:
-    """Handlers of the portal's three queues.  All are idempotent, since a message may be delivered twice."""
+    """The handlers of the portal's three queues.  All are idempotent, because a message may be delivered twice."""
 
     def __init__(self, datastore: Datastore, settings: Settings) -> None:
         self._datastore = datastore
         self._settings = settings
         for message in get_args(
             Message
-        ):  # a series that appeared with its first event would hide it
+        ):  # Prometheus does not count the first increase of a new series
             metrics.PARKED.labels(message.__name__)
 
     async def on_claim(self, delivery: Delivery) -> None:
@@ -89,10 +89,8 @@ class Listener:
                 raise TypeError(f"{type(other).__name__} is no event for the portal")
 
     async def on_parked(self, delivery: Delivery) -> None:
-        """Handle a message that was moved to the dead letters: its claim fails, if it has one, and the user's log says
-        so.
-
-        A waiting ticket is announced again by the reaper.
+        """Handle a message that was moved to the dead letters.  If the message is about a claim, the claim fails, and
+        the ticket's log says so.  A waiting ticket is announced again by the reaper.
         """
         message = delivery.message
         metrics.PARKED.labels(type(message).__name__).inc()
@@ -113,7 +111,7 @@ class Listener:
             await _ignore(event)
 
     async def _take(self, event: ClaimEvent, message_id: str) -> bool:
-        """Apply the event to its ticket; False if its claim is not the current one."""
+        """Apply the event to its ticket.  False if its claim is not the ticket's current one."""
         async with in_transaction():
             ticket = await store.locked(event.ticket_id)
             if ticket is None or not is_current(store.state_of(ticket), event.claim_id):
@@ -142,9 +140,9 @@ class Listener:
         await claims.renew(event.claim_id)
 
     async def _log(self, ticket: Ticket, event: ClaimLogged, message_id: str) -> None:
-        """Add the event's line to the log, with its attached files.  Idempotent for one ``message_id``.
+        """Add the event's line, with its attached files, to the log.  Idempotent for one ``message_id``.
 
-        Files become attachments first, because the line adopts those that have no line yet.
+        The files become attachments first, because a new line gets the attachments that have no line yet.
         """
         if event.attachments and not await store.has_log(message_id):
             for file in event.attachments:
@@ -167,8 +165,8 @@ class Listener:
 
 
 async def _ignore(event: ClaimEvent) -> None:
-    """Ignore an event of a claim that has ended.  For a heartbeat, publish the withdrawal again: its sender still
-    works, so it has not received it.
+    """Ignore an event of a claim that has ended.  After a heartbeat, publish the withdrawal again, because its sender
+    has not received it and still works.
     """
     facts = {"ticket": event.ticket_id, "claim": event.claim_id}
     log.info("event of an old claim ignored", extra=facts)
@@ -179,14 +177,16 @@ async def _ignore(event: ClaimEvent) -> None:
 
 
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:
-    """The ticket, locked, and the claim that a message is about; None where there is none.
+    """The ticket, locked, and the claim that a message is about; None for each that there is not.
 
-    A CheckResults message names a claim, but its failure does not end the claim: the provider was told that there is no
-    verdict, and may ask again.
+    For CheckResults no claim is returned: its failure does not end the claim, because the provider was told that
+    there is no verdict, and may ask again.
     """
     if isinstance(message, CheckResults):
         return None, None
-    if isinstance(message, TicketReady):  # it may have led to another ticket of the service
+    if isinstance(
+        message, TicketReady
+    ):  # another ticket of the service may have been granted for it
         held = await claims.held_by(message_id)
         return held, held.claim_id if held else None
     ticket_id = ticket_of(message)

@@ -16,8 +16,8 @@ _CONSEQUENCES = {
 
 
 async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
-    """The page of the ticket; ``base`` is the address prefix of its actions.  Raises Refused if the user may not see
-    it.
+    """The page of the ticket.  ``base`` is the beginning of its actions' paths.  Raises Refused if the user may not
+    see it.
     """
     ticket = await submission.readable(ticket_id, current_user())
     await ticket.fetch_related("user", "service")
@@ -37,7 +37,8 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
 async def view(ticket_id: int) -> Response:
     """The page with the viewer for the ticket's image and segmentation.  Raises Refused.
 
-    NiiVue's letters and shading are images in its script, which need ``data:``; it needs no other exception.
+    The page's policy allows images from ``data:``, because NiiVue's script contains its letters and shading as such
+    images.
     """
     ticket = await submission.readable(ticket_id, current_user())
     answer = await page(
@@ -52,7 +53,7 @@ async def view(ticket_id: int) -> Response:
 
 
 async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
-    """GET asks for confirmation; POST deletes and redirects to ``listing``.  Raises Refused."""
+    """A GET asks for confirmation; a POST deletes the ticket and redirects to ``listing``.  Raises Refused."""
     ticket = await submission.readable(ticket_id, current_user())
     if request.method == "POST":
         await deletions.plan(ticket_id, current_user())
@@ -75,7 +76,7 @@ async def undelete(ticket_id: int, *, back: str) -> Response:
 
 
 async def retry(ticket_id: int, *, back: str) -> Response:
-    """GET asks for confirmation; POST retries and redirects to ``back``.  Raises Refused."""
+    """A GET asks for confirmation; a POST queues the ticket again and redirects to ``back``.  Raises Refused."""
     await submission.readable(ticket_id, current_user())
     if request.method == "POST":
         datastore = components().datastore

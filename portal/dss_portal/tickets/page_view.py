@@ -34,9 +34,10 @@ FAILED = (Status.FAILED, Status.TIMEOUT)
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """How far the upload of a ticket that is not yet queued is, in a sentence; ``series`` are those to choose from.
+    """The state of the upload of a ticket that is not yet queued, as a sentence.  ``series`` are those to choose
+    from.
 
-    ``is_stuck``: no program reads it.  ``is_wanted``: the browser has to send more.
+    ``is_stuck``: no program reads uploads now.  ``is_wanted``: the browser must send more files.
     """
 
     sentence: str
@@ -48,8 +49,8 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketView:
-    """The data of a ticket's page.  ``expected`` says when it will be done, ``reason`` why it failed; ``missed`` says,
-    while it waits, which program is missing.
+    """The data of a ticket's page.  ``expected`` says when the ticket will be done, ``reason`` why it failed.  While
+    it waits, ``missed`` says which program is missing.
     """
 
     stages: tuple[Stage, ...]
@@ -113,7 +114,7 @@ async def view_of(
 
 
 async def picture_of(ticket: Ticket) -> Attachment | None:
-    """The last picture in the log."""
+    """The last picture that is attached to the log; None if there is none."""
     if ticket.status is Status.DELETED:
         return None
     log = await store.newest_log(ticket.id, SHOWN_LINES)
@@ -121,7 +122,7 @@ async def picture_of(ticket: Ticket) -> Attachment | None:
 
 
 def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
-    """The last picture among attachments in the order of the log."""
+    """The last picture of ``attached``, which are in the order of the log."""
     return next(filter(inline.is_picture, reversed(attached)), None)
 
 
@@ -133,8 +134,8 @@ async def _expected(estimates: Estimates, ticket: Ticket) -> str:
 
 
 async def _missed(ticket: Ticket) -> str:
-    """A sentence about the program that is missing, while the ticket waits; "" otherwise.  A claimed ticket is watched
-    by its lease instead.
+    """While the ticket waits, a sentence about the missing program; otherwise "".  The program of a claimed ticket is
+    watched by the lease.
     """
     if ticket.status not in {Status.INIT, Status.READY}:
         return ""
@@ -165,7 +166,9 @@ async def _reason(ticket: Ticket) -> str:
 
 
 def warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
-    """Distinct warnings of the attempt that succeeded; lines before its claim belong to earlier attempts."""
+    """The different warnings of the attempt that succeeded.  Lines before its claim are left out, because they belong
+    to earlier attempts.
+    """
     claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]
     said = [
         line.entry.message

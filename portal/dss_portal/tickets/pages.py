@@ -30,7 +30,9 @@ SHOWN = 200
 
 @blueprint.get("")
 async def listing() -> Response:
-    """The user's newest tickets, and older ones never submitted, since those may count towards the quota."""
+    """The page of the user's newest tickets.  It includes older ones that were never submitted, because they may
+    count towards the quota.
+    """
     user_id = current_user().id
     tickets = await newest_tickets(SHOWN, user_id=user_id)
     if len(tickets) == SHOWN:
@@ -113,8 +115,8 @@ async def retry(ticket_id: int) -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """Further data for a list of tickets, by ticket number; ``missed`` has sentences about missing programs, by service
-    name.
+    """Further data for a list of tickets, by ticket number.  ``missed`` has, by service name, a sentence about the
+    program that is missing.
     """
 
     places: dict[int, int]
@@ -138,7 +140,7 @@ async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
 
 
 async def _places(user_id: int) -> dict[int, int]:
-    """Queue position of each waiting ticket of the user, by ticket number."""
+    """The queue position of each of the user's waiting tickets, by ticket number."""
     waiting = Ticket.filter(user_id=user_id, status=Status.READY).order_by("-id")
     return {t.id: await queue.position(t) for t in await waiting.limit(SHOWN)}
 

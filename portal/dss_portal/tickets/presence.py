@@ -25,7 +25,7 @@ PATIENCE_S = 30.0
 
 _BATCH = 500
 
-# The lease watches the dispatcher of a claimed ticket, so such a ticket can only miss a worker.
+# The dispatcher of a claimed ticket is watched by the lease, so only its worker can be missing.
 _TELL = f"""
 WITH told AS (
     UPDATE ticket SET missed = $1 WHERE id IN (
@@ -40,7 +40,7 @@ INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 
 
 
 class Presence:
-    """The presence of the programs of all services, as one portal sees it."""
+    """Which programs serve each service, as one portal process sees it."""
 
     def __init__(self, broker: Broker, on_change: Callable[[], None] = lambda: None) -> None:
         """``on_change`` is called when a program that serves a service has started or ended."""
@@ -64,7 +64,7 @@ class Presence:
             await asyncio.sleep(PERIOD_S)
 
     async def look(self) -> int:
-        """Measure and report once; returns the number of tickets whose log got a line."""
+        """Measure and report once.  Returns the number of tickets whose log got a line."""
         found = await liveness.standings()
         known = {name: (each.dispatchers, each.missed) for name, each in found.items()}
         if known != self._known:
@@ -74,9 +74,10 @@ class Presence:
         return await self._tell(found)
 
     async def _measure(self, found: dict[str, Standing]) -> None:
-        """Set the gauges.  Every service that is offered and was ever served has a series, 0 while it is not served.
+        """Set the gauges.  A service that is offered and was ever served has a series; its value is 0 while no
+        program serves it.
 
-        A bundle whose workers have ended keeps its series.
+        The series of a bundle stays when its workers have ended.
         """
         served = {n: s.heard_at for n, s in found.items() if s.offered and s.heard_at is not None}
         for name in self._services - served.keys():
@@ -95,7 +96,9 @@ class Presence:
             metrics.WORKERS.labels(bundle).set(at_work[bundle])
 
     async def _tell(self, found: dict[str, Standing]) -> int:
-        """Report missing programs only while the broker is connected, because heartbeats arrive through it."""
+        """Report missing programs in tickets' logs; only while the broker is connected, because announcements arrive
+        through it.  Returns the number of logs that got a line.
+        """
         if not self._broker.connected:
             self._since_s.clear()
             return 0
@@ -112,8 +115,9 @@ class Presence:
 
 
 async def _told(service: str, missed: Missed) -> int:
-    """Report in the logs of the service's open tickets which program is missing, or that none is any more.  Returns the
-    number of logs that got a line; tickets whose log says so already are left out.
+    """Write into the logs of the service's open tickets which program is missing, or that none is missing any more.
+
+    Returns the number of logs that got a line.  A log that already says so gets none.
     """
     category = "info" if missed is Missed.NOBODY else "warning"
     values = [missed.value, service, clock.now(), category, SENTENCES[missed]]

@@ -18,7 +18,7 @@ class Chunk(Protocol):
 
 
 def total(chunks: Iterable[Chunk]) -> float:
-    """Sum of all chunks, clamped to 0..1, since overlapping chunks are not refused."""
+    """The sum of all chunks, limited to 0..1, because chunks may overlap."""
     done = sum((c.chunk_end - c.chunk_start) * c.progress for c in chunks)
     return min(1.0, max(0.0, done))
 

@@ -1,13 +1,13 @@
-"""The order of waiting tickets, used for claims and for the place that users see.
+"""The order of waiting tickets, for claims and for the place that users see.
 
 Users take turns at each service: the first waiting tickets of all users come before their second ones, these before
-their third ones, and so on.  Tickets of the same rank are ordered by the time since when their user waits: the later of
-the ticket's own arrival, and the last time that a ticket of the user was claimed.  The priority of the user's tier
-moves that time ahead by its minutes.  A ticket that returned to the queue because its claim was lost keeps its turn:
-its own arrival counts.
+their third ones, and so on.  Tickets of the same rank are ordered by the time since which their user waits: the
+submission of the ticket or, if that is later, the last claim of a ticket of the user.  The priority of the user's
+tier moves that time ahead by its minutes.  A ticket that returned to the queue because its claim was lost keeps its
+turn: only its submission counts.
 
-So a user waits for at most one ticket of each other user before the user's own first one, however many the others have.
-Only tickets of a tier with more priority may come before, by no more than its minutes.
+So before a user's first ticket, at most one ticket of each other user is served, however many the others have.  Only
+tickets of a tier with more priority may come before, by no more than its minutes.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ from dss_portal.models import Status, Ticket, Turn
 from dss_portal.tickets import store
 from dss_portal.tickets.views import QueuePlace
 
-GRANT_LOCK = 0x64737302  # any number that all portals agree on
+GRANT_LOCK = 0x64737302  # the same number in all portals
 
-# In an order, so that none block one another.
+# Locks are taken in a fixed order, so that there is no deadlock.
 _SERIALISE = f"""
 SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1::int, key) FROM (
     SELECT DISTINCT hashtext(name) AS key FROM unnest($2::text[]) AS name ORDER BY key) AS keys
 """  # noqa: S608 - constants of ours
 
-# $1: names of services.  For other modules, too: a row for each waiting ticket.
+# $1: names of services.  A row for each waiting ticket; other modules use it, too.
 ORDERED = """
 WITH waiting AS (
     SELECT ticket.id, ticket.user_id, ticket.service_id, service.name AS service,
@@ -48,7 +48,7 @@ WITH waiting AS (
 )
 """
 
-# Of the numbers above only 1 matters, as long as every version may be given out: each user's first ticket.
+# If every version may be granted, only each user's first ticket matters, number 1 above.
 # $1: services.  It walks along the index ticket_waiting, however many tickets wait.
 _FIRST = """
 WITH RECURSIVE waiting AS (
@@ -83,7 +83,7 @@ SELECT 1 AS one FROM service WHERE name = ANY($2) AND id <> ALL($1)
     AND EXISTS (SELECT FROM ticket WHERE status = 'ready' AND service_id = service.id) LIMIT 1
 """
 
-# Only one ticket is locked: who may lock two must do so in an order.
+# Locks only one ticket: two would have to be locked in a fixed order.
 _FIRST_LOCKED = f"""
 SELECT id, user_id, service_id, status, attempt, claim_id, missed, traceparent, created_at, queued_at, claimed_at
 FROM ticket WHERE NOT EXISTS ({_OTHER_VERSION_WAITS}) AND id = ({_FIRST}) FOR UPDATE
@@ -106,15 +106,15 @@ WHERE mine.id = $2 GROUP BY mine.id
 
 
 async def serialise(services: Sequence[str]) -> None:
-    """Lock the grants of these services until the caller's transaction ends."""
+    """Make this transaction the only one that grants tickets of these services, until it ends."""
     await get_connection("default").execute_query(_SERIALISE, [GRANT_LOCK, list(services)])
 
 
 async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket | None:
-    """The next waiting ticket of these services and versions, locked; None if none waits."""
+    """The next waiting ticket of these services and versions, locked; None if no ticket waits."""
     values, connection = [list(service_ids), list(services)], get_connection("default")
     while rows := await connection.execute_query_dict(_FIRST_LOCKED, values):
-        if rows[0]["status"] == Status.READY:  # not deleted meanwhile
+        if rows[0]["status"] == Status.READY:  # otherwise it was deleted meanwhile
             return await _as_locked(rows[0])
     if not await connection.execute_query_dict(_OTHER_VERSION_WAITS, values):
         return None
@@ -126,14 +126,16 @@ async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket |
 
 
 async def _as_locked(row: dict[str, Any]) -> Ticket | None:
-    """The ticket of a locked row: all of it where more than its grant is written."""
+    """The ticket of a locked row.  If its log reports a missing program, all columns are read again, because the
+    grant then writes more of them.
+    """
     if row["missed"]:
         return await store.locked(int(row["id"]))
     return Ticket(**{**row, "status": Status(row["status"])})
 
 
 async def note_turn(ticket: Ticket) -> None:
-    """Record that the user has had a turn, when the ticket is claimed."""
+    """Record that a ticket of the user is claimed now, which ends the user's turn."""
     service = await ticket.service
     await Turn.update_or_create(
         user_id=ticket.user_id, service=service.name, defaults={"at": store.now()}
@@ -159,8 +161,8 @@ async def users_waiting() -> set[int]:
 
 
 async def position(ticket: Ticket) -> int:
-    """The number of the ticket's place.  For a ticket that does not wait: the number of waiting tickets that are not
-    younger.
+    """The number of the ticket's place in its queue.  For a ticket that does not wait, the number of waiting tickets
+    with the same or a smaller number.
     """
     found = await place(ticket)
     if found is not None:

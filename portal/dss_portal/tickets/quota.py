@@ -1,4 +1,4 @@
-"""Limits of a user: open tickets, stored bytes and files.
+"""Limits on a user's open tickets, stored bytes and files.
 
 The limits are exact for any number of requests and portals: every check runs in a transaction that holds the lock on
 the user's row.  Code that also locks a ticket must lock the ticket first.
@@ -21,7 +21,7 @@ NAMED = 20
 
 
 class TooManyTickets(Refused):
-    """The user may have no further open ticket until one of the others has ended."""
+    """The user may have no further open ticket until one of the present ones has ended."""
 
 
 async def lock(user_id: int) -> User:
@@ -30,7 +30,7 @@ async def lock(user_id: int) -> User:
 
 
 def is_quiet(ticket: Ticket, quiet_s: float) -> bool:
-    """True for a ticket in ``init`` of which nothing was uploaded for ``quiet_s`` seconds."""
+    """True for a ticket in ``init`` for which nothing was uploaded for ``quiet_s`` seconds."""
     last = ticket.uploaded_at or ticket.created_at
     return ticket.status is Status.INIT and is_past(last, quiet_s)
 
@@ -40,21 +40,20 @@ def is_past(at: datetime, quiet_s: float) -> bool:
 
 
 def quiet_since(quiet_s: float) -> datetime:
-    """The time before which a ticket in ``init`` must have been touched last, so that it does not count."""
+    """A ticket in ``init`` that was last touched before this time is quiet, and does not count towards the quota."""
     return store.now() - timedelta(seconds=quiet_s)
 
 
 def quiet_ones(quiet_s: float) -> Q:
-    """The condition ``is_quiet`` for a query."""
+    """The condition of ``is_quiet``, for a query."""
     before = quiet_since(quiet_s)
     silent = Q(uploaded_at__lt=before) | Q(uploaded_at__isnull=True, created_at__lt=before)
     return Q(Q(status=Status.INIT), silent)
 
 
 async def check_tickets(user_id: int, quiet_s: float, *, but: int | None = None) -> None:
-    """Raises TooManyTickets if the user may not have one more open ticket.
-
-    ``but`` is a ticket to leave out of the count: the one that is about to be opened.
+    """Raises TooManyTickets if the user may not have one more open ticket.  The ticket ``but``, which is about to be
+    opened, is not counted.
     """
     user = await lock(user_id)
     tier = await Tier.get(name=user.tier_id)
@@ -70,7 +69,7 @@ async def _that_count(user_id: int, quiet_s: float, but: int | None) -> list[tup
 
 
 def _too_many(limit: int, counted: Sequence[tuple[int, Status]]) -> str:
-    """The refusal.  Clients know its first sentence."""
+    """The text of the refusal.  Clients compare its first sentence."""
     named = ", ".join(f"{number} ({status.value})" for number, status in counted[:NAMED])
     more = f" and {len(counted) - NAMED} more" if len(counted) > NAMED else ""
     return (

@@ -1,4 +1,4 @@
-"""Acts when no message arrives: expired leases, stages that take too long, lost announcements."""
+"""Acts on the absence of messages: expired leases, stages that take too long, lost announcements."""
 
 import asyncio
 import logging
@@ -38,10 +38,8 @@ ORDER BY id LIMIT $5
 
 
 async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
-    """Sweep every PERIOD_S until cancelled.
-
-    The first sweep is one lease after the start: events that queued up while no portal ran renew their
-    leases before that.
+    """Call ``sweep`` every PERIOD_S until cancelled.  The first sweep is one lease after the start, because events
+    that queued up while no portal ran may renew leases.
     """
     await asyncio.sleep(settings.lease_s)
     overdue = leases.OverdueClaims(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))

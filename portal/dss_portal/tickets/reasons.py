@@ -1,4 +1,4 @@
-"""The reason why a ticket failed: the last line of its log that gives one."""
+"""Finds the reason why a ticket failed: the last line of its log that gives one."""
 
 from collections.abc import Iterable
 
@@ -12,6 +12,8 @@ ORDER BY ticket_id, category = 'error' DESC, id DESC
 
 
 async def reasons(ticket_ids: Iterable[int]) -> dict[int, str]:
-    """Last error of each failed or timed-out ticket, or else its last warning, by ticket number."""
+    """By ticket number, the last error in the log of each failed or timed-out ticket; without an error, its last
+    warning.
+    """
     rows = await get_connection("default").execute_query_dict(_LAST, [list(ticket_ids)])
     return {int(row["ticket_id"]): str(row["message"]) for row in rows}

@@ -1,4 +1,5 @@
-"""The report of a ticket as one HTML file without scripts or links, for services that ask for it (``"report": "html"``).
+"""The report of a ticket as one HTML file without scripts or links, for services that ask for it (``"report":
+"html"``).
 
 It is attached to a line of the log, so that ITK-SNAP shows it too.  Names that owners give to tickets are not in it,
 since everyone who has the link of an attachment can read it.
@@ -29,8 +30,8 @@ _TEMPLATES = Environment(loader=PackageLoader("dss_portal", "pages/templates"), 
 
 
 async def attach(datastore: Datastore, ticket: Ticket) -> None:
-    """Attach the report to a ticket that is about to succeed, within the caller's transaction, if its service asks for
-    it.
+    """Attach the report to a ticket that is about to succeed, if its service requests one.  Call it within a
+    transaction.
 
     If the disk fails, only the report is lost, not the results.
     """

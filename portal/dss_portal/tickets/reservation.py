@@ -1,8 +1,8 @@
 """Reserves disk quota for an upload, in the database, so that parallel uploads add up.
 
-If the size of a file is announced, its space is reserved at the start, or the file is refused.  Otherwise the
-reservation grows with the file.  If no space is left, the older of two uploads waits for the younger one to end, so
-that they do not both fail.
+If the size of a file is announced, its space is reserved at the beginning, or the file is refused.  Otherwise the
+reservation grows with the file.  If no space is left, the older of two uploads waits for the end of the younger one,
+so that they do not both fail.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ LATE_S = 30.0
 LOOK_S = 0.2
 
 # $1: the user.  $2, $3, $4: ticket, area and name of the file, which may replace another.
-# $5: this upload.  $6: only uploads with a heartbeat since then count as active.
+# $5: this upload.  $6: an upload without a heartbeat since then does not count.
 # $7: this resumable upload; its size is reserved from its beginning to its end.
 _HELD = "SELECT * FROM room_of_user($1, $2, $3, $4, $5, $6, $7)"
 
@@ -45,9 +45,8 @@ _KEEP = "SELECT keep_file($1, $2, $3, $4, $5, $6, $7, $8) AS is_kept"
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaUse:
-    """A user's quota and use of it.  ``coming_bytes`` and ``younger`` count the user's other uploads.
-
-    ``younger`` is the number of uploads that began after this one.
+    """A user's quota and its use.  ``coming_bytes`` is the space reserved for the user's other uploads; ``younger``
+    is the number of those that began after this one.
     """
 
     max_stored_bytes: int
@@ -62,21 +61,20 @@ class QuotaUse:
         return max(0, self.max_stored_bytes - self.stored_bytes - self.coming_bytes)
 
     def require(self, size_bytes: int) -> None:
-        """Raises Refused unless the user may have one more file of ``size_bytes``."""
+        """Raises Refused unless the user may store one more file of ``size_bytes``."""
         if self.files >= self.max_files:
             raise _too_many_files(self)
         if self.room_bytes < size_bytes:
             raise _no_room(self)
 
     def ever_has(self, size_bytes: int) -> bool:
-        """True if a file of ``size_bytes`` would fit without the other uploads."""
+        """True if a file of ``size_bytes`` would fit without the reservations of other uploads."""
         return self.stored_bytes + size_bytes <= self.max_stored_bytes
 
 
 class Reservation:
-    """A context manager: the reservation of one upload, charged to the ticket's owner.
-
-    Entering it raises Refused if the file cannot fit, or if the owner has too many files or tickets.
+    """The reservation of one upload, charged to the ticket's owner.  It is a context manager: entering it raises
+    Refused if the file cannot fit, or if the owner has too many files or tickets.
     """
 
     def __init__(self, ticket: Ticket, area: Area, sent: Incoming, settings: Settings) -> None:
@@ -92,7 +90,7 @@ class Reservation:
     async def __aenter__(self) -> Self:
         try:
             await self._take()
-        except BaseException:  # the client may disconnect just after the reservation
+        except BaseException:  # for example, the client disconnects just after the reservation
             await self._give_back()
             raise
         return self
@@ -125,7 +123,9 @@ class Reservation:
             await self._touch()
 
     async def _taken_at_once(self) -> bool:
-        """Reserve in one statement.  False if that is refused, or if the ticket has to be counted again first."""
+        """Reserve in one statement.  False if that is refused, or if the ticket must first count towards the quota
+        again.
+        """
         now = store.now()
         rows = await get_connection("default").execute_query_dict(
             _RESERVE,
@@ -151,7 +151,9 @@ class Reservation:
             yield piece
 
     async def convert(self, size_bytes: int) -> None:
-        """Release the reservation in the transaction that registers the file.  Raises Refused if it does not fit."""
+        """Release the reservation, in the transaction that registers the file.  Raises Refused if the file does not
+        fit.
+        """
         held = await self._held()
         held.require(size_bytes)
         await Upload.filter(id=self._id).delete()
@@ -159,7 +161,8 @@ class Reservation:
         self._converted = True
 
     async def register(self, size_bytes: int, takes: Container[Status]) -> bool:
-        """Like ``convert``, and register the file, in one statement, if the ticket is in one of the states ``takes``.
+        """Release the reservation and register the file in one statement, if the ticket is in one of the states
+        ``takes``.
 
         False, with nothing changed, if the file is refused.
         """
@@ -170,7 +173,9 @@ class Reservation:
         return self._converted
 
     def _sizes(self) -> tuple[int, int]:
-        """Smallest and largest possible size of the file in bytes, from the announced size of the form."""
+        """The smallest and the largest possible size of the file in bytes, computed from the announced size of the
+        form.
+        """
         announced = self.sent.expected_bytes
         if not announced:
             return 1, SMALLEST_STEP_BYTES
@@ -187,7 +192,9 @@ class Reservation:
                 await asyncio.sleep(LOOK_S)
 
     async def _extended(self, size_bytes: int, *, may_wait: bool) -> bool:
-        """Extend the reservation.  True if a younger upload must end first.  Raises Refused if the file cannot fit."""
+        """Extend the reservation.  Returns True if it must wait for the end of a younger upload.  Raises Refused if
+        the file cannot fit.
+        """
         step_bytes = min(max(size_bytes // GROWTH, SMALLEST_STEP_BYTES), LARGEST_STEP_BYTES)
         async with in_transaction():
             held = await self._held()
@@ -213,13 +220,13 @@ class Reservation:
 
 
 def alive_since(settings: Settings) -> datetime:
-    """The time since when an upload must have had a heartbeat; without one its portal has ended."""
+    """An upload without a heartbeat since this time does not count, because its portal has ended."""
     return store.now() - timedelta(seconds=settings.upload_silence_s + LATE_S)
 
 
 async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
-    """Count a quiet ticket, which is locked, towards the quota again.  Raises Refused if its user has too many open
-    tickets.
+    """Make a quiet ticket, which is locked, count towards the quota again.  Raises Refused if its user has too many
+    open tickets.
     """
     if ticket is not None and quota.is_quiet(ticket, quiet_s):
         await quota.check_tickets(ticket.user_id, quiet_s, but=ticket.id)
@@ -228,9 +235,8 @@ async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
 async def held_without(
     ticket: Ticket, area: Area, name: str, settings: Settings, *, upload: int = 0, resumed: str = ""
 ) -> QuotaUse:
-    """The quota of the ticket's user, and its use without the upload of that file itself.
-
-    Call it in a transaction; it locks the user until that ends.
+    """The quota of the ticket's user and its use, without the upload of that file.  Call it in a transaction; it
+    locks the user until that ends.
     """
     await quota.lock(ticket.user_id)
     values = [ticket.user_id, ticket.id, area, name, upload, alive_since(settings), resumed]
@@ -248,8 +254,8 @@ async def kept(
     settings: Settings,
     upload: int = 0,
 ) -> bool:
-    """Register a file, in place of the reservation ``upload``, if the ticket is in one of the states ``takes`` and the
-    file fits; False, with nothing changed, if it does not.
+    """Register a file, and delete the reservation ``upload``, if the ticket is in one of the states ``takes`` and the
+    file fits.  False, with nothing changed, if not.
     """
     values = [
         *(ticket_id, [status.value for status in Status if status in takes], area, name),
@@ -260,7 +266,7 @@ async def kept(
 
 
 async def delete_dead() -> None:
-    """Delete the reservations of uploads without a heartbeat for a day: their portals have ended."""
+    """Delete reservations that had no heartbeat for a day, because their portals have ended."""
     await Upload.filter(heard_at__lt=store.now() - timedelta(days=1)).delete()
 
 

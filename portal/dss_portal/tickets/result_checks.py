@@ -1,4 +1,4 @@
-"""Has a checking program check the results of a provider over HTTP; the portal does not read images."""
+"""Requests that another program checks the results of a provider over HTTP, because the portal does not read images."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ TOO_MANY = "The results are too many files to be checked; send fewer, or shorter
 
 
 async def require_accepted(broker: Broker, asked: CheckResults) -> ResultsAccepted:
-    """Wait for the verdict, without holding a database connection.
+    """Wait for the verdict; no database connection is held meanwhile.
 
     Raises Refused if the results are not accepted, or if no verdict comes within ``patience_s``.
     """
@@ -63,8 +63,8 @@ async def _answered(broker: Broker, asked: CheckResults) -> Message | None:
 
 
 async def _next(conversation: Conversation, asked: CheckResults) -> Message | None:
-    """The next message of the conversation; None if none comes in time.  It polls: a thread for each wait would leave
-    none for files.
+    """The next message of the conversation; None if none comes in time.  It polls, because a thread for each wait
+    would leave none for files.
     """
     clock = asyncio.get_running_loop().time
     ends_s, renewed_s = clock() + asked.patience_s, clock()
@@ -79,7 +79,7 @@ async def _next(conversation: Conversation, asked: CheckResults) -> Message | No
 
 
 async def _keep(claim_id: str) -> None:
-    """Renew the lease of the claim, unless the database is away."""
+    """Renew the lease of the claim.  Does nothing if the database is unavailable."""
     try:
         await claims.renew(claim_id)
     except Exception as error:

@@ -5,7 +5,7 @@ from tortoise.connection import get_connection
 from dss_portal.tickets import store, submission
 from dss_portal.tickets.lifecycle import HolderRemoved
 
-# A claim on a removed service may be finished; one of a removed provider or user may not.
+# A claim continues if its service is removed, and ends if its provider or user is.
 _ORPHANED = """
 SELECT ticket.id, claim.id AS claim_id FROM ticket
     JOIN claim ON claim.id = ticket.claim_id

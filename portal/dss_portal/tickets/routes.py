@@ -67,7 +67,7 @@ async def create() -> Response:
 @blueprint.get("/estimates")
 @signed_in
 async def estimates() -> Response:
-    """Estimates of the user's tickets that wait or are claimed, at most PAGE_ROWS, the oldest first: seconds until each
+    """Estimates for the user's tickets that wait or are claimed, oldest first, at most PAGE_ROWS: seconds until each
     begins and ends, empty if not known.
     """
     own = Ticket.filter(user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED])
@@ -114,7 +114,7 @@ async def download(ticket_id: int, area: Area, index: int) -> Response:
 @blueprint.get("/<int:ticket_id>/archive")
 @signed_in
 async def archive(ticket_id: int) -> Response:
-    """All results as one zip archive, or the requested ranges of it."""
+    """All results as one zip archive, or those parts of it that the request's ranges name."""
     return await downloads.archive(ticket_id)
 
 
@@ -148,7 +148,7 @@ async def set_status(ticket_id: int) -> Response:
 @blueprint.post("/<int:ticket_id>/title")
 @signed_in
 async def set_title(ticket_id: int) -> Response:
-    """Name the owner's ticket; an empty ``title`` removes the name."""
+    """Set the title of the user's ticket; an empty ``title`` removes it."""
     await titles.rename(ticket_id, current_user(), await parameters.required("title"))
     return plain("success")
 

@@ -1,4 +1,4 @@
-"""Facts about a ticket's segmentation: its labels with their volumes, and the algorithm's verdict."""
+"""Stores facts about a ticket's segmentation: its labels with their volumes, and the algorithm's verdict."""
 
 from collections.abc import Sequence
 

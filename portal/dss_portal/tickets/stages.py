@@ -19,9 +19,8 @@ class StageState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage, which a ticket may enter several times.
-
-    ``began_at`` is when it last entered it, ``seconds`` the total time in it until now; None if it never entered it.
+    """A stage, which a ticket may enter several times.  ``began_at`` is the last time, ``seconds`` the total time in
+    it until now; both are None if the ticket never entered it.
     """
 
     name: str
@@ -40,7 +39,7 @@ ENDS = {
 
 
 def stages(history: Sequence[TicketHistory], status: Status, now: datetime) -> tuple[Stage, ...]:
-    """Sending, waiting, working and the end, for a ticket with ``history`` in order of time."""
+    """The stages sending, waiting, working and end of a ticket with ``history``, which is in order of time."""
     begun = [_stage(each, history, status, now) for each in NAMES]
     return (*begun, _end(history, status))
 
@@ -63,7 +62,9 @@ def _stage(each: Status, history: Sequence[TicketHistory], status: Status, now: 
 
 
 def _is_before(each: Status, status: Status) -> bool:
-    """True if ``each`` comes before ``status``.  After a retry, the working stage is again still to come."""
+    """True if a ticket in ``status`` has the stage ``each`` behind it.  After a retry the working stage is ahead
+    again.
+    """
     order = list(NAMES)
     return status not in order or order.index(each) < order.index(status)
 

@@ -49,7 +49,7 @@ WITH changed AS (
 INSERT INTO ticket_history (ticket_id, status, at) VALUES ($1, $2, $9)
 """
 
-# $6: whether attachments without a line belong to it now.
+# $6: true if the new line gets the attachments that have no line yet.
 _ADD_LOG = """
 WITH line AS (
     INSERT INTO ticket_log (ticket_id, at, category, message, message_id) VALUES ($1, $2, $3, $4, $5)
@@ -75,7 +75,9 @@ def state_of(ticket: Ticket) -> TicketState:
 
 
 async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
-    """Apply ``event`` to a locked ticket and save the new state; False if nothing changed."""
+    """Apply ``event`` to a locked ticket, and save the new state with everything that follows from it.  False if
+    nothing changed.
+    """
     before = state_of(ticket)
     after = lifecycle.apply(before, event)
     if after is before:
@@ -88,7 +90,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
         await begin_waiting(ticket)
     if claim_id := lifecycle.claim_to_withdraw(before, after, event):
         await withdraw_claim(ticket, claim_id)
-        await forget_files(ticket.id, "results")  # half of them, from a provider that polls
+        await forget_files(ticket.id, "results")  # a provider may have uploaded a part of them
     if ticket.status in lifecycle.FINISHED:
         await notifications.put(ticket)
     await counting.count(ticket, event, before.status)
@@ -98,23 +100,23 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 
 def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
-    """True if ``event`` shows that the program that the ticket's log reports missing is back."""
+    """True if ``event`` shows that the program has returned that the ticket's log reports missing."""
     had_to_wait = ticket.missed in {Missed.DISPATCHER, Missed.SILENT}
     is_taken = isinstance(event, lifecycle.Claimed) and had_to_wait
     return is_taken or isinstance(event, lifecycle.Succeeded)
 
 
 async def begin_waiting(ticket: Ticket) -> None:
-    """Clear the missing program that the log was told of, so that it is reported anew."""
+    """Forget which missing program the ticket's log reports, so that it is reported again."""
     if ticket.missed:
         ticket.missed = ""
         await ticket.save(update_fields=["missed"])
 
 
 async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
-    """Tell the holder of the claim to stop, within the caller's transaction.
+    """Tell the holder of the claim to stop.  Call it within a transaction.
 
-    For a deleted ticket the message names no claim, so every holder stops.
+    For a deleted ticket the message names no claim, so that every holder stops.
     """
     service = await ticket.service
     claim_id = "" if ticket.status is Status.DELETED else claim_id
@@ -123,9 +125,8 @@ async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
 
 
 def _note_time(ticket: Ticket, before: TicketState) -> None:
-    """Set the times of the ticket's wait and of its attempt.
-
-    A ticket whose claim was lost keeps its place in the queue.
+    """Set the time when the ticket's wait, or its attempt, began.  A ticket whose claim was lost keeps its place in
+    the queue.
     """
     if ticket.status is Status.READY:
         ticket.announcements = 0
@@ -144,7 +145,7 @@ async def _save_state(ticket: Ticket) -> None:
 async def listed(user_id: int) -> AsyncIterator[Rows]:
     """Number, service and status of the user's tickets that are not deleted, by number, in pages.
 
-    Every client polls it, so rows are not turned into objects.
+    Every client polls this list, so rows are not converted to objects.
     """
     last = 0
     while True:
@@ -168,9 +169,9 @@ async def add_log(
     *,
     adopts: bool = True,
 ) -> int:
-    """Add a line to the ticket's log and return its number.  ``adopts``: attachments without a line become its own.
+    """Add a line to the ticket's log and return its number.  Idempotent for one ``message_id``.
 
-    Idempotent for one ``message_id``.
+    ``adopts``: the line gets the attachments that have no line yet.
     """
     if message_id is not None:
         known = await TicketLog.get_or_none(message_id=message_id)
@@ -182,12 +183,12 @@ async def add_log(
 
 
 async def has_log(message_id: str) -> bool:
-    """True if the line of this message was written already."""
+    """True if there is a log line with that ``message_id``."""
     return await TicketLog.exists(message_id=message_id)
 
 
 async def log_since(ticket_id: int, since: int) -> AsyncIterator[list[LogLine]]:
-    """Lines with an id greater than ``since``, by id, in pages: a line may have 64 kB."""
+    """The log lines with ids above ``since``, in order.  They come in pages, because a line may have 64 kB."""
     while True:
         later = TicketLog.filter(ticket_id=ticket_id, id__gt=since).order_by("id")
         entries = await later.limit(PAGE_LINES)
@@ -199,7 +200,7 @@ async def log_since(ticket_id: int, since: int) -> AsyncIterator[list[LogLine]]:
 
 
 async def newest_log(ticket_id: int, limit: int) -> list[LogLine]:
-    """The last lines of the log, by id."""
+    """The last ``limit`` lines of the log, in order."""
     entries = await TicketLog.filter(ticket_id=ticket_id).order_by("-id").limit(limit)
     return await _with_attachments(entries[::-1])
 
@@ -223,12 +224,12 @@ async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -
 
 
 async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
-    """Chunks in the order of their creation, so that their sum does not vary."""
+    """The ticket's chunks in the order of their creation, so that the rounding of their sum does not vary."""
     return await TicketProgress.filter(ticket_id=ticket_id).order_by("id")
 
 
 async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]]:
-    """For each of these tickets, the paths of the files that a client may fetch: files and attachments."""
+    """The paths of the files and attachments that clients can download, by ticket number."""
     shown: dict[int, set[PurePosixPath]] = {ticket_id: set() for ticket_id in ticket_ids}
     for part in in_parts(shown):
         for file in await TicketFile.filter(ticket_id__in=part):
@@ -256,7 +257,7 @@ async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
 
 
 async def register_file(ticket_id: int, area: Area, name: str, size_bytes: int) -> None:
-    """Add a file to a locked ticket; a file of the same name keeps its index."""
+    """Add a file to a locked ticket.  If there is a file of that name, the new one gets its index."""
     values = [ticket_id, area, name, size_bytes]
     await get_connection("default").execute_query(_REGISTER_FILE, values)
 

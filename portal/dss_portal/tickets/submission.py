@@ -30,7 +30,9 @@ QUEUED = "Ticket received and queued for processing"
 
 
 def not_found(ticket_id: int, user: Person) -> Refused:
-    """The same refusal for a ticket that does not exist, belongs to another user, or is in the wrong state."""
+    """The refusal for a ticket that does not exist, belongs to another user, or is in the wrong state.  The text is
+    the same for all three.
+    """
     return Refused(
         f"Ticket {ticket_id} not found for user {user.id}",
         for_people=f"There is no ticket {ticket_id} of yours that this can be done with.",
@@ -55,9 +57,9 @@ async def readable_attachments(log_id: int, user: Person) -> list[Attachment]:
 
 
 async def create(user: Person, githash: str | None, name: str | None, quiet_s: float) -> int:
-    """Create a ticket for the service with that hash, or else that name, and return its number.  Raises Refused.
+    """Create a ticket for the service with that hash or, without it, that name; return its number.  Raises Refused.
 
-    ``quiet_s`` is as for ``quota.is_quiet``, here and below.
+    Here and below, ``quiet_s`` is as for ``quota.is_quiet``.
     """
     since = quota.quiet_since(quiet_s)
     if githash is not None and (number := await creation.create_by_hash(user.id, githash, since)):
@@ -73,9 +75,10 @@ async def create(user: Person, githash: str | None, name: str | None, quiet_s: f
 async def receive_file(
     datastore: Datastore, reservation: Reservation, user: Person, *, scrubs: bool
 ) -> None:
-    """Add a file to a ticket that is not yet submitted; a sysadmin may also add to a waiting one.
+    """Receive a file of a ticket that is not yet submitted; a sysadmin may also add to a waiting one.  Raises
+    Refused.
 
-    ``scrubs``: the paths of the sender's machine are removed from the file before it is kept.  Raises Refused.
+    ``scrubs``: paths of the sender's machine are removed from the file before it is stored.
     """
     ticket_id, area, sent = reservation.ticket.id, reservation.area, reservation.sent
     require_open(reservation.ticket, ticket_id, user)
@@ -122,14 +125,13 @@ def takes(user: Person) -> frozenset[Status]:
 
 
 async def lock_and_submit(ticket_id: int, user: Person, quiet_s: float) -> None:
-    """Queue the ticket, for ``submitting.submit``, under its lock.  State, history and event are committed together.
-
-    Raises Refused.
+    """Lock the ticket and queue it; ``submitting.submit`` uses this.  State, history and event are committed
+    together.  Raises Refused.
     """
     async with in_transaction():
         ticket = await _own(ticket_id, user)
-        ticket.service = await ticket.service  # asked once
-        if quota.is_quiet(ticket, quiet_s):  # it counts again
+        ticket.service = await ticket.service  # loads it once
+        if quota.is_quiet(ticket, quiet_s):  # from now on it counts towards the quota again
             await quota.check_tickets(ticket.user_id, quiet_s, but=ticket.id)
         try:
             await store.advance(ticket, Requeued() if user.sysadmin else Submitted())
@@ -144,7 +146,9 @@ async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: flo
     """Queue a failed or timed-out ticket again, from the beginning.  Raises Refused."""
     async with in_transaction():
         ticket = await _own(ticket_id, user)
-        if ticket.status in FINISHED and not user.sysadmin:  # it counts again
+        if (
+            ticket.status in FINISHED and not user.sysadmin
+        ):  # from now on it counts towards the quota again
             await quota.check_tickets(ticket.user_id, quiet_s)
         try:
             await store.advance(ticket, Requeued() if user.sysadmin else Retried())
@@ -154,7 +158,7 @@ async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: flo
 
 
 async def put_back(datastore: Datastore, ticket_id: int) -> None:
-    """Like ``retry``, for an operator after the cause of the failure is repaired.  Raises Refused."""
+    """Like ``retry``, but for an operator who has repaired the cause of the failure.  Raises Refused."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None:
@@ -170,7 +174,7 @@ async def put_back(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def _begin_anew(datastore: Datastore, ticket: Ticket, line: str) -> None:
-    """Remove the files and the progress of earlier attempts, and announce the ticket, which is ``ready`` again."""
+    """Remove the files and the progress of earlier attempts, and announce the ticket, whose state is ``ready`` again."""
     await store.clear_progress(ticket.id)
     await store.forget_files(ticket.id, "results")
     await segmentation_facts.forget(ticket)
@@ -203,7 +207,7 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def announce(ticket: Ticket) -> None:
-    """Announce to the service's dispatchers that one more ticket waits, within the caller's transaction."""
+    """Announce to the service's dispatchers that a ticket waits.  Call it within a transaction."""
     service = await ticket.service
     ready = TicketReady(
         ticket_id=ticket.id,

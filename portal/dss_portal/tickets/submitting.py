@@ -1,7 +1,8 @@
-"""Submits a ticket in two statements: one reads everything that is needed, the other writes everything that changes.
+"""Submits a ticket with two statements: the first reads everything that is needed, the second writes everything that
+changes.
 
-A ticket that changes in between, or that is not plainly a draft of the user, is submitted by ``submission.lock_and_submit``,
-which locks it and has the sentences of all refusals.
+If the ticket changes in between, or needs more than that, ``submission.lock_and_submit`` submits it under a lock, and
+gives the reason of a refusal.
 """
 
 import logging
@@ -34,7 +35,7 @@ SELECT ticket.id, ticket.user_id, ticket.status, ticket.attempt, ticket.claim_id
 FROM ticket JOIN service ON service.id = ticket.service_id WHERE ticket.id = $1
 """
 
-# Only if the ticket is in the state that the decision was made for: $3, $4, $5.
+# Writes only if the ticket is still in the state that was read: $3, $4, $5.
 _QUEUE = f"""
 WITH changed AS (
     UPDATE ticket SET status = $6, attempt = $7, claim_id = $8, queued_at = $9, traceparent = $10, voxels = $11,
@@ -57,10 +58,8 @@ SELECT id FROM changed
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A ticket as it was read, without a lock.
-
-    ``touched_at`` is when it was created, or when the last part of a file was received; ``names`` are those of its
-    input files.  ``misses``: its log reports a missing program.
+    """A ticket as it was read, without a lock.  ``touched_at`` is the time of its creation or of the last received
+    part of a file.  ``names`` are those of its input files; ``misses``: its log reports a missing program.
     """
 
     id: int
@@ -86,7 +85,7 @@ class Draft:
 async def submit(
     datastore: Datastore, ticket_id: int, user: Person, *, scrubs: bool, quiet_s: float
 ) -> None:
-    """Queue the user's ticket, with the title and the number of voxels from its files.  Raises Refused.
+    """Queue the user's ticket, and store the title and the number of voxels from its files.  Raises Refused.
 
     ``scrubs``: mesh layers without files are removed from its workspaces.
     """

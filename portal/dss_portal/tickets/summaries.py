@@ -1,4 +1,4 @@
-"""The list of a user's tickets for people, with names and times.  ITK-SNAP polls ``store.listed`` instead."""
+"""The list of a user's tickets with names and times, for people.  ITK-SNAP polls the shorter list ``store.listed``."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -21,7 +21,9 @@ ORDER BY t.id LIMIT $3
 
 
 async def of_user(user_id: int) -> AsyncIterator[Rows]:
-    """COLUMNS of the tickets that are not deleted, by number, in pages; moments as ISO 8601 in UTC, "" for none."""
+    """The values of COLUMNS for the user's tickets that are not deleted, by number, in pages.  Times are ISO 8601 in
+    UTC, "" for none.
+    """
     last = 0
     while True:
         found = await get_connection("default").execute_query_dict(

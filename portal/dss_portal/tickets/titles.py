@@ -1,5 +1,5 @@
-"""Titles that owners give to their tickets.  A title is shown to its owner only, and is in no log, mail or metric: it
-may name a patient.
+"""Titles that owners give to their tickets.  A title may name a patient, so it is shown only to its owner, and is in
+no log, mail or metric.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ MOST_CHARACTERS = 120
 
 
 async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
-    """Set the title of a ticket that its user is about to submit to the main layer's nickname in ITK-SNAP, unless it
-    has a title.
+    """Set the title of a ticket that is about to be submitted to the nickname of its main layer, unless it has a
+    title.
 
-    A workspace that cannot be read gives no title; the service reports later what is wrong with it.
+    A workspace that cannot be read gives no title.  The service later reports what is wrong with it.
     """
     own = Ticket.filter(user_id=user.id, status=Status.INIT, title="")
     ticket = await own.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
@@ -36,7 +36,7 @@ async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
 
 
 async def put(ticket: Ticket, title: str) -> None:
-    """Set the title: one line, without control characters, truncated if it is too long."""
+    """Set the title: one line without control characters, truncated if it is too long."""
     words = " ".join(title.split())
     ticket.title = "".join(letter for letter in words if letter.isprintable())[:MOST_CHARACTERS]
     await ticket.save(update_fields=["title"])

@@ -1,6 +1,4 @@
-"""Chooses the files of a ticket for the viewer: the main image and the segmentations of its workspace, and their
-labels.
-"""
+"""Chooses what the viewer shows of a ticket: the main image and the segmentations of its workspace, and their labels."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -23,7 +21,7 @@ _WHITE = "#ffffff"
 
 @dataclass(frozen=True, kw_only=True)
 class ShownFile:
-    """An image file: its place in the ticket, and the name of its layer."""
+    """An image file for the viewer: its index among the ticket's files, and the name of its layer."""
 
     area: Area
     index: int
@@ -53,14 +51,16 @@ class Scene:
 
 
 def workspace_area(inputs: Sequence[TicketFile], results: Sequence[TicketFile]) -> Area | None:
-    """The area whose workspace is shown: the results if they have one, otherwise the input; None without a workspace."""
+    """The area whose workspace is shown: the results if they have a workspace, otherwise the input; None if neither
+    has one.
+    """
     if _workspaces(results):
         return "results"
     return "input" if _workspaces(inputs) else None
 
 
 async def scene(datastore: Datastore, ticket: Ticket) -> Scene:
-    """The content of the results' workspace or, before there are results, of the input's."""
+    """What the viewer shows: the workspace of the results or, before there are results, that of the input."""
     files: dict[Area, list[TicketFile]] = {
         "results": await store.files(ticket.id, "results"),
         "input": await store.files(ticket.id, "input"),
@@ -114,7 +114,7 @@ def _file(area: Area, layer: Layer, by_name: Mapping[str, TicketFile]) -> ShownF
 
 
 def _label(value: int, element: Folder) -> ShownLabel:
-    """A label from an entry of ITK-SNAP's table; ``Flags`` are "visible in 3-D" and "visible"."""
+    """The label of an entry in ITK-SNAP's table.  Its ``Flags`` are "visible in 3-D" and "visible"."""
     return ShownLabel(
         value=value,
         name=element.get("Label") or f"Label {value}",

@@ -26,7 +26,9 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class QueuePlace:
-    """Numbers of tickets that are served earlier: the user's ``own``, those of ``others``, and how many of these came ``later``."""
+    """Numbers of the tickets that are served earlier: the user's ``own``, those of ``others``, and how many of the
+    latter were submitted ``later``.
+    """
 
     own: int
     others: int
@@ -52,21 +54,21 @@ class QueuePlace:
 
 
 def log_row(line: LogLine) -> tuple[int, str, str, int, str]:
-    """A row of the log list, as in LOG_COLUMNS; attachments are given by their number."""
+    """A row of the log list with the columns LOG_COLUMNS.  Of its attachments it contains the number."""
     entry = line.entry
     return entry.id, atime(entry.at), entry.category, len(line.attachments), entry.message
 
 
 def attachment_row(attachment: Attachment, public_url: str) -> tuple[int, str, str, str]:
-    """A row as in ATTACHMENT_COLUMNS; the link works in any browser, without a session."""
+    """A row with the columns ATTACHMENT_COLUMNS.  The link works in any browser, without a session."""
     link = f"{public_url.rstrip('/')}/blobs/{attachment.public_id}"
     return attachment.id, attachment.description, attachment.mime_type, link
 
 
 def detail_around_log(status: Status, progress: float, place: QueuePlace | None) -> tuple[str, str]:
-    """The JSON that ITK-SNAP polls, in two parts: before and after the lines of the log.
+    """The JSON that ITK-SNAP polls, in two parts: the text before the lines of the log, and the text after them.
 
-    The place in the queue, and its reason, is included while the ticket waits.
+    While the ticket waits, its place in the queue is included, with the reason.
     """
     shown: dict[str, object] = {"status": status.value, "progress": progress}
     if status is Status.READY and place is not None:
@@ -75,7 +77,7 @@ def detail_around_log(status: Status, progress: float, place: QueuePlace | None)
 
 
 def log_object(line: LogLine, public_url: str) -> dict[str, object]:
-    """A line of the detail's log: attachments as a list."""
+    """A log line for the detail's JSON.  Its attachments are a list."""
     rows = [attachment_row(attachment, public_url) for attachment in line.attachments]
     return {
         **dict(zip(LOG_COLUMNS, log_row(line), strict=True)),

@@ -1,4 +1,4 @@
-"""HTTP responses in the formats that ITK-SNAP's parsers accept."""
+"""HTTP responses in the formats that ITK-SNAP can parse."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ WHOLE_CHARACTERS = 256 * 1024
 
 
 def plain(text: str, status: int = 200) -> Response:
-    """Plain text without a Content-Type, as existing clients expect."""
+    """A response with plain text and without a Content-Type, as existing clients expect."""
     answer = Response(text, status=status)
     answer.headers.pop("Content-Type", None)
     return answer
 
 
 def json_body(value: object) -> Response:
-    """``value`` as ``json.dumps`` writes it by default."""
+    """A response with ``value`` in the format of ``json.dumps`` with its default options."""
     return Response(json.dumps(value), content_type="application/json")
 
 
@@ -32,7 +32,7 @@ def asks_for_json(query: MultiDict[str, str]) -> bool:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, wants_json: bool | None = None
 ) -> Response:
-    """CSV, or JSON ``{"result": [...]}`` if the request says ``format=json``."""
+    """A table as CSV; as JSON ``{"result": [...]}`` if the request has ``format=json``."""
     if wants_json is None:
         wants_json = asks_for_json(request.args)
     if wants_json:
@@ -43,7 +43,7 @@ def table(
 async def long_table(
     columns: Sequence[str], pages: AsyncIterator[Rows], *, wants_json: bool | None = None
 ) -> Response:
-    """Like ``table``, for tables of any length; yields to other requests between two pages."""
+    """Like ``table``, but for tables of any length.  Other requests are served between two pages."""
     if wants_json is None:
         wants_json = asks_for_json(request.args)
     if wants_json:
@@ -59,7 +59,7 @@ async def in_pages(rows: Sequence[Sequence[Cell]]) -> AsyncIterator[Rows]:
 
 
 async def streamed(pieces: AsyncIterator[str], content_type: str) -> Response:
-    """A response with a Content-Length, or a stream if it has more than WHOLE_CHARACTERS characters."""
+    """A response with a Content-Length; as a stream without one if it has more than WHOLE_CHARACTERS characters."""
     begun: list[str] = []
     async for piece in pieces:
         begun.append(piece)
@@ -71,7 +71,9 @@ async def streamed(pieces: AsyncIterator[str], content_type: str) -> Response:
 async def enclosed(
     begin: str, objects: AsyncIterator[Sequence[object]], end: str
 ) -> AsyncIterator[str]:
-    """JSON text: ``begin``, all objects of the lists ``objects``, separated by a comma and a blank, and ``end``."""
+    """The pieces of a JSON text: ``begin``, all objects of the lists ``objects`` separated by a comma and a blank,
+    and ``end``.
+    """
     yield begin
     separator = ""
     async for some in objects:

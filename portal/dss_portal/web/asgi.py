@@ -23,7 +23,7 @@ LINGER_S = 1.0
 
 
 class BoundedBody(Body):
-    """A body that signals when BUFFER_BYTES wait to be read, and that can be discarded."""
+    """The body of a request.  It signals when BUFFER_BYTES wait to be read, and can discard the rest."""
 
     def __init__(self, *sizes: int | None) -> None:
         super().__init__(*sizes)
@@ -60,11 +60,12 @@ class BoundedRequest(Request):
 
 
 class BoundedConnection(ASGIHTTPConnection):
-    """Stops reading from the network while enough data is unread; Quart would keep all of it in memory.
+    """Stops reading from the network while BUFFER_BYTES are unread; Quart itself would keep the complete body in
+    memory.
 
-    When a response begins, the rest of the request's body is read and discarded for LINGER_S seconds, because a client
-    whose connection is closed while it sends may never see the response.  Afterwards the server closes the connection,
-    which is impossible with unread data.
+    When a response begins, the rest of the request's body is read and discarded for LINGER_S seconds, because a
+    client whose connection is closed while it sends may never see the response.  Then the server closes the
+    connection; it can only do so after the body was read.
     """
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
@@ -95,7 +96,7 @@ class BoundedConnection(ASGIHTTPConnection):
 
 
 def _bounded(request: Request) -> BoundedBody:
-    """Raises TypeError for a request of another class than ``install`` sets."""
+    """The body of ``request``.  Raises TypeError for a request of a class other than the one that ``install`` sets."""
     if not isinstance(request.body, BoundedBody):
         raise TypeError(f"{type(request.body).__name__} is no BoundedBody")
     return request.body
@@ -104,8 +105,8 @@ def _bounded(request: Request) -> BoundedBody:
 def install(app: Quart) -> None:
     app.request_class = BoundedRequest
     app.asgi_http_class = BoundedConnection
-    app.url_map.merge_slashes = False  # it would redirect; ITK-SNAP follows no redirect
-    # Sizes and pauses are limited where bodies are read.
+    app.url_map.merge_slashes = False  # True makes Quart redirect, which ITK-SNAP does not follow
+    # Sizes and pauses are limited by the functions that read bodies.
     app.config.update(MAX_CONTENT_LENGTH=None, BODY_TIMEOUT=None, RESPONSE_TIMEOUT=None)
     app.before_request(_refuse_two_lengths)
     app.after_request(_close_after_two_lengths)
@@ -116,8 +117,8 @@ def _has_two_lengths() -> bool:
 
 
 async def _refuse_two_lengths() -> None:
-    """Raises Refused for a request with both headers (RFC 9112, section 6.1): a proxy may have used the other one, so
-    that a second request could be hidden in the body.
+    """Raises Refused for a request with both a Content-Length and a Transfer-Encoding (RFC 9112, section 6.1).  A
+    proxy may have used the other one, so that a second request could be hidden in the body.
     """
     if _has_two_lengths():
         raise Refused("A request has a Content-Length or a Transfer-Encoding, not both.")

@@ -8,7 +8,7 @@ _KEY = "dss"
 
 
 def install(app: Quart, components: Components) -> None:
-    """Attach the components to the app, in place of earlier ones."""
+    """Attach the components to the app.  Earlier ones are replaced."""
     app.extensions[_KEY] = components
 
 

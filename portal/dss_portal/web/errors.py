@@ -1,4 +1,4 @@
-"""Responses to requests that fail: a status and a plain sentence, without a page or a traceback."""
+"""The responses to failed requests: a status and a sentence in plain text, without a page or a traceback."""
 
 import asyncio
 import errno
@@ -43,7 +43,7 @@ def install(app: Quart) -> None:
     @app.errorhandler(Exception)
     async def _unexpected(error: Exception) -> Response:
         if _is_of_the_request(error):
-            # Not the error itself: its text holds the whole value.
+            # The error itself is not logged, because its text contains the complete value.
             kind = type(error.__cause__ or error).__name__
             log.warning(
                 "the database takes no such value", extra={"reason": kind, "route": _route()}
@@ -60,7 +60,7 @@ def install(app: Quart) -> None:
             log.warning("datastore away", extra={"reason": repr(error)})
             return _later("The service cannot reach its files; please try again in a minute.")
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            return plain(_WORDS[404], 404)  # of a static file: others have names of ours
+            return plain(_WORDS[404], 404)  # a static file; the names of other files are ours
         facts = {"route": _route(), "ticket": (request.view_args or {}).get("ticket_id")}
         log.error("request failed", exc_info=error, extra=facts)
         answer = plain("internal server error", 500)
@@ -69,16 +69,18 @@ def install(app: Quart) -> None:
 
     @app.after_request
     async def _take_the_rest(response: Response) -> Response:
-        """Read the rest of a small body: the server closes the connection without an answer if it was not read."""
+        """``response``, after the rest of a small body was read.  If it was not read, the server would close the
+        connection without a response.
+        """
         if 0 < (request.content_length or 0) <= REST_BYTES:
             with suppress(Exception):
-                async with asyncio.timeout(REST_S):  # wait_for would make a task for each form
+                async with asyncio.timeout(REST_S):  # cheaper than wait_for, which makes a task
                     await _drained()
         return response
 
 
 def reference_answer(error: HTTPException) -> Response:
-    """The reference server's response to an error of HTTP itself."""
+    """The reference server's response to an HTTP error, such as an unknown address."""
     status = error.code or 500
     answer = plain(_WORDS.get(status, error.description or error.name), status)
     answer.headers["Content-Type"] = _TYPES.get(status, "text/html; charset=utf-8")
@@ -91,7 +93,7 @@ def reference_answer(error: HTTPException) -> Response:
 async def _misses_migrations(error: Exception) -> bool:
     try:
         return await database.misses_migrations(error)
-    except Exception:  # it has gone meanwhile
+    except Exception:  # the database has become unavailable
         return False
 
 
@@ -119,5 +121,5 @@ def _route() -> str | None:
 def _is_of_the_request(error: Exception) -> bool:
     """True if the database or its model refused a value of the request."""
     if isinstance(error, OperationalError):
-        return isinstance(error.__cause__, DataError | ValueError)  # the latter is of our driver
+        return isinstance(error.__cause__, DataError | ValueError)  # our driver raises ValueError
     return isinstance(error, ValidationError)

@@ -18,7 +18,7 @@ PROBES = ("/readyz", "/healthz")
 
 
 def install(app: Quart) -> None:
-    """Count and time every request, by its URL rule instead of its URL."""
+    """Count and time every request.  Its label is the URL rule, not the URL."""
     for way in ("token", "issuer"):
         for outcome in ("accepted", "refused"):
             metrics.SIGN_INS.labels(way, outcome)
@@ -41,7 +41,7 @@ def install(app: Quart) -> None:
 def counted(
     receive: ASGIReceiveCallable, send: ASGISendCallable
 ) -> tuple[ASGIReceiveCallable, ASGISendCallable]:
-    """``receive`` and ``send``, with the bytes of the bodies counted."""
+    """``receive`` and ``send`` that count the bytes of the bodies."""
     coming, going = metrics.HTTP_BYTES.labels("in"), metrics.HTTP_BYTES.labels("out")
 
     async def receive_counted() -> ASGIReceiveEvent:

@@ -25,7 +25,7 @@ MAX_BLANKS = 64
 
 
 class BoundedDecoder(MultipartDecoder):
-    """Werkzeug's decoder with limits: the original keeps any amount of data before, between and after the parts.
+    """Werkzeug's decoder with limits.  The original keeps any amount of data before, between and after the parts.
 
     ``max_around_bytes`` limits the data before the first part, and after the last one.
     """
@@ -57,10 +57,11 @@ class BoundedDecoder(MultipartDecoder):
         yield from self._events()
 
     def _last_partial_boundary_index(self, data: bytes | bytearray) -> int:
-        """The end of what certainly belongs to the part.
+        """The offset up to which the data certainly belong to the part.
 
-        The original overlooks a boundary of which only the first of its two last dashes has been received, so that a file
-        would end with the first byte of the line break before it; and one that is followed by blanks.
+        The original overlooks two kinds of boundaries: one of which only the first of the two last dashes has
+        arrived, so that a file would end with the first byte of the line break before it; and one that is followed by
+        blanks.
         """
         longest_bytes = len(self.boundary) + len("\r\n--") + MAX_BLANKS
         begun = self._begun_boundary.search(data, max(0, len(data) - longest_bytes))

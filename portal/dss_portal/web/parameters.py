@@ -1,7 +1,7 @@
 """Reads forms and files as old clients send them.
 
 ITK-SNAP's forms are not URL-encoded (``message=100% done, é``), and may also be in the query.  The body takes
-precedence, and the last of several fields with one name.
+precedence over the query; of several fields with one name, the last counts.
 """
 
 import asyncio
@@ -35,7 +35,9 @@ async def required(name: str) -> str:
 
 
 def number(name: str, default: int) -> int:
-    """A whole number from the query.  Raises Refused if it is none."""
+    """The parameter ``name`` of the query as a whole number, or ``default`` if it is missing.  Raises Refused if it
+    is no whole number.
+    """
     text = (request.args.getlist(name) or [""])[-1]
     if not text:
         return default
@@ -49,9 +51,8 @@ def number(name: str, default: int) -> int:
 
 
 async def chunks(within_s: float) -> AsyncIterator[bytes]:
-    """The body as it arrives.
-
-    Raises Refused if the sender stops sending, or if the body is not complete after ``within_s`` seconds.
+    """The pieces of the body as they arrive.  Raises Refused if the sender stops sending, or if the body is not
+    complete after ``within_s`` seconds.
     """
     body = aiter(request.body)
     silence_s = components().settings.upload_silence_s
@@ -61,7 +62,7 @@ async def chunks(within_s: float) -> AsyncIterator[bytes]:
         try:
             async with asyncio.timeout(
                 min(silence_s, left_s)
-            ):  # wait_for makes a task for each piece
+            ):  # cheaper than wait_for, which makes a task for each piece
                 piece = await anext(body)
         except StopAsyncIteration:
             return
@@ -95,7 +96,7 @@ async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
 
 
 class FormFields:
-    """The plain fields of a multipart form, collected part by part; files are skipped."""
+    """Collects the plain fields of a multipart form, part by part.  Files are skipped."""
 
     def __init__(self) -> None:
         self._values: dict[str, bytearray] = {}
@@ -119,12 +120,12 @@ class FormFields:
         _refuse_large_form(self._size_bytes)
 
     def texts(self) -> dict[str, str]:
-        """The fields as text.  Raises Refused if one is not UTF-8."""
+        """The collected fields as text.  Raises Refused if one is not UTF-8."""
         return {name: forms.text(bytes(value)) for name, value in self._values.items()}
 
 
 async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[str, str]:
-    """The plain fields among the parts that are still to come."""
+    """The plain fields among the parts that have not been read yet."""
     fields = FormFields()
     async for part in parts:
         fields.take(part)

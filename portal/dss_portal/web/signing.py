@@ -1,5 +1,5 @@
-"""Signed values that stay valid even if the clock of the portal that signed them is ahead; itsdangerous treats those as
-expired.
+"""Signed values that stay valid if the clock of the portal that signed them is ahead. itsdangerous treats such values
+as expired.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from dss_portal.database import clock
 
 
 class Serializer(URLSafeTimedSerializer):
-    """Signs values that expire by age; a signing time in the future is accepted."""
+    """Signs values that expire with age.  A signing time in the future is accepted."""
 
     def loads(  # type: ignore[override]  # the base class returns Any, or a pair
         self,
@@ -29,10 +29,10 @@ class Serializer(URLSafeTimedSerializer):
 
 
 class SessionInterface(SecureCookieSessionInterface):
-    """Signs the cookie that keeps a begun sign-in, and messages for the next page."""
+    """Signs the cookie that contains a sign-in in progress, and messages for the next page."""
 
     def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
-        """The base class's serializer, but of the class Serializer."""
+        """The serializer of the base class with its settings, but of the class Serializer."""
         if not app.secret_key:
             return None
         keys = [*(app.config["SECRET_KEY_FALLBACKS"] or []), app.secret_key]

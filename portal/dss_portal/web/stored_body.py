@@ -1,4 +1,4 @@
-"""Sends a file of a bucket through the portal, since ITK-SNAP follows no redirect; a range, if one is asked for."""
+"""Sends a file of a bucket, or a range of it, through the portal, because ITK-SNAP follows no redirect to the bucket."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,8 +24,10 @@ T = TypeVar("T")
 
 
 async def reading(file: StoredFile, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``act``, which reads ``file``, in a thread.  Downloads from a bucket have threads of their own: while its
-    server does not answer, they would hold up all other work of the portal.
+    """Run ``act``, which reads ``file``, in a thread.
+
+    Downloads from a bucket have threads of their own, so that a bucket that does not answer does not delay other work
+    of the portal.
     """
     threads = None if isinstance(file, Path) else _THREADS
     loop = asyncio.get_running_loop()
@@ -33,7 +35,7 @@ async def reading(file: StoredFile, act: Callable[P, T], *args: P.args, **kwargs
 
 
 async def send_stored(file: BucketFile, mime_type: str) -> Response:
-    """The file, the range of it that the request asks for, or 304.  Raises FileNotFoundError."""
+    """The response with the file, with the requested range of it, or with status 304.  Raises FileNotFoundError."""
     facts = await reading(file, file.facts)
     answer = Response(_StoredBody(file, facts), mimetype=mime_type)
     answer.content_length = facts.size_bytes
@@ -44,9 +46,10 @@ async def send_stored(file: BucketFile, mime_type: str) -> Response:
 
 
 class _StoredBody(ResponseBody):
-    """One block is in memory at a time.  Ranges are as in Quart's own ``FileBody``.
+    """The body of such a response.  One block is in memory at a time.  Ranges are as in Quart's own ``FileBody``.
 
-    The bytes are of the version that the headers tell of, or else the connection is cut.
+    If the file was replaced since the headers were sent, the connection is closed, so that no bytes of another
+    version are sent.
     """
 
     def __init__(self, file: BucketFile, facts: Stored) -> None:
@@ -79,6 +82,8 @@ class _StoredBody(ResponseBody):
             yield block
 
     async def make_conditional(self, begin: int, end: int | None) -> int:
-        """Send only the bytes from ``begin`` to before ``end``, or the last ``-begin`` ones; returns the file's size."""
+        """Limit the body to the bytes from ``begin`` to before ``end``; a negative ``begin`` means the last bytes.
+        Returns the file's size.
+        """
         self.begin, self.end = requested(begin, end, self.size)
         return self.size

@@ -33,7 +33,7 @@ def install(app: Quart) -> None:
             parent=tracing.valid(request.headers.get(TRACEPARENT)),
             attributes=_attributes(route),
         )
-        tracing.current_traceparent.set(g.dss_span.traceparent)  # this task's, so of this request
+        tracing.current_traceparent.set(g.dss_span.traceparent)  # only for this request's task
 
     @app.after_request
     async def _answered(response: Response) -> Response:
@@ -47,13 +47,13 @@ def install(app: Quart) -> None:
 
 
 def _given_id() -> str | None:
-    """The id in the request's header, if it is safe to log."""
+    """The request id in the request's header, if it is safe to log; otherwise None."""
     given = request.headers.get(REQUEST_ID, "")
     return given if re.fullmatch(r"[A-Za-z0-9-]{8,64}", given) else None
 
 
 def _attributes(route: str) -> Attributes:
-    """Attributes of a span, without the URL, which may contain a token or a file's name."""
+    """The attributes of a span.  The URL is not included, because it may contain a token or a file name."""
     ticket = (request.view_args or {}).get("ticket_id")
     asked = {
         "http.request.method": request.method,

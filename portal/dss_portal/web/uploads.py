@@ -20,12 +20,14 @@ _EXTENDED_NAME = re.compile(r";\s*filename\*", re.IGNORECASE)
 
 
 async def file_part() -> Incoming:
-    """The multipart part ``myfile``.  Raises Refused if there is none, or if its announced size is too large."""
+    """The multipart part ``myfile``.  Raises Refused if there is none, or if the announced size is too large."""
     limits = components().settings
     if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
         raise too_large(limits.max_upload_bytes)
     parts = parameters.multipart(limits.request_s)
-    earlier = parameters.FormFields()  # ITK-SNAP sends the file first, the Python client last
+    earlier = (
+        parameters.FormFields()
+    )  # the Python client sends fields before the file, ITK-SNAP after it
     async for part in parts:
         if isinstance(part, File) and part.name == "myfile":
             sent = Incoming(
@@ -59,7 +61,7 @@ async def _data_of(
 
 
 def _file_name(part: File) -> str:
-    """The file name as the client sent it: Werkzeug interprets the backslashes of a Windows path as escapes."""
+    """The file name as the client sent it.  Werkzeug itself would take the backslashes of a Windows path for escapes."""
     sent = part.headers.get("Content-Disposition", "")
     found = _QUOTED_NAME.search(sent)
     if found is None or _EXTENDED_NAME.search(sent):
@@ -72,18 +74,22 @@ def _no_file() -> Refused:
 
 
 async def as_download(file: StoredFile, name: str) -> Response:
-    """The file with its length, or the requested ranges of it.  Raises Refused if it does not exist any more."""
+    """The response with the file and its length, or with the requested ranges of it.  Raises Refused if the file no
+    longer exists.
+    """
     answer = _private(await _sent(file, "application/octet-stream"))
     answer.headers["Content-Disposition"] = _attachment(name)
     answer.headers["Content-Transfer-Encoding"] = "binary"
-    answer.headers["X-Content-Type-Options"] = "nosniff"  # no page may load it as a script
+    answer.headers["X-Content-Type-Options"] = "nosniff"  # keeps pages from loading it as a script
     return answer
 
 
 async def as_inline(file: StoredFile, mime_type: str) -> Response:
-    """The file for display in a browser, with exactly that media type.  Raises Refused if it does not exist any more."""
+    """The response with the file for display in a browser, with exactly that media type.  Raises Refused if the file
+    no longer exists.
+    """
     answer = _private(await _sent(file, mime_type))
-    answer.headers["Content-Type"] = mime_type  # Quart would add a charset of its own
+    answer.headers["Content-Type"] = mime_type  # set again, because Quart adds a charset
     return answer
 
 
@@ -97,15 +103,15 @@ async def _sent(file: StoredFile, mime_type: str) -> Response:
 
 
 def _private(answer: Response) -> Response:
-    answer.timeout = None  # a slow link may take as long as it needs
+    answer.timeout = None  # a download over a slow connection may take long
     answer.headers["Cache-Control"] = "private, no-store"
     answer.headers.pop("Expires", None)
     return answer
 
 
 def _attachment(name: str) -> str:
-    """The Content-Disposition of a download (RFC 6266): the plain form that old clients read, and the exact form if
-    that cannot express the name.
+    """The Content-Disposition of a download (RFC 6266): in the plain form that old clients read and, if that cannot
+    express the name, also in the exact form.
     """
     simple = name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
     disposition = f'attachment; filename="{simple}"'

@@ -24,7 +24,7 @@ _PLAIN_FILE = 0o100644 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveMember:
-    """A file; ``name`` is its path in the archive."""
+    """A file of the archive.  ``name`` is its path in the archive."""
 
     name: str
     file: StoredFile
@@ -33,7 +33,7 @@ class ArchiveMember:
 
 
 class FileChanged(OSError):
-    """A file does not have the announced size, so the response must be aborted."""
+    """A file no longer has the announced size, so the response must be aborted."""
 
 
 class Archive:
@@ -48,7 +48,9 @@ class Archive:
         return offset + len(self._directory([0] * len(self._members)))
 
     async def read(self, first: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from ``first`` to before ``stop``.  Raises OSError if a file is missing or was changed."""
+        """The bytes of the archive from ``first`` to before ``stop``.  Raises OSError if a file is missing or was
+        changed.
+        """
         end = self.size_bytes if stop is None else stop
         offset, sums = 0, []
         for member in self._members:
@@ -142,7 +144,7 @@ def _end(count: int, size: int, offset: int) -> bytes:
 
 
 def _moment(member: ArchiveMember) -> tuple[int, int]:
-    """MS-DOS time and date of a file, in UTC, not before 1980."""
+    """The time and the date of a file in MS-DOS format, in UTC, not before 1980."""
     at = member.changed_at.astimezone(UTC)
     time = at.hour << 11 | at.minute << 5 | at.second // 2
     return time, max(at.year - 1980, 0) << 9 | at.month << 5 | at.day

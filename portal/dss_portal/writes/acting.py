@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Acting:
-    """The parts of a portal that writes need."""
+    """The components of a portal that are needed for writes."""
 
     datastore: Datastore
     settings: Settings
@@ -37,9 +37,10 @@ class Acting:
     claiming: Together[ClaimRequest, Granted]
 
     async def act(self, write: Write, form: Mapping[str, str], person: Person) -> Answer | None:
-        """The answer after the write; None if nothing was written, since the framework must answer.
+        """Perform the write and return the response.  None if nothing was written and the framework must handle the
+        request.
 
-        Raises Refused, with nothing written either.
+        If it raises Refused, nothing was written.
         """
         match write.kind:
             case Kind.CREATE:
@@ -55,16 +56,16 @@ class Acting:
             case Kind.CLAIM_ANY:
                 return await self._claim_any(form, person)
             case Kind.UPLOAD:
-                return None  # it has no small form
+                return None  # an upload is no small form
             case _:
                 assert_never(write.kind)
 
     async def takes_files(self, ticket: int, person: Person) -> bool:
-        """True if the user may add a file to the ticket, which also counts towards the quota already."""
+        """True if the user may add a file to the ticket, and the ticket already counts towards the quota."""
         return await small_files.takes_files(ticket, person, self.settings.quiet_upload_s)
 
     async def upload(self, ticket: int, file: LoneFile, person: Person) -> Answer | None:
-        """Like ``act``, for a file."""
+        """Like ``act``, for an upload of ``file``."""
         kept = await small_files.receive(self.datastore, self.settings, ticket, file, person)
         return Answer(body="success") if kept else None
 

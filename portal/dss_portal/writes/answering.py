@@ -40,9 +40,9 @@ class Limit(Protocol):
 
 
 class Writes:
-    """ASGI middleware before ``app``.
+    """ASGI middleware that responds to small writes and passes all other requests to ``app``.
 
-    ``requires_terms``: writes of users who have not accepted the terms of use are passed to the framework.
+    ``requires_terms``: writes of users who have not accepted the terms of use are passed to the framework, too.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Writes:
             answer = await self._done(write, body, named)
         except ClientGone:
             return
-        except Refused:  # the framework raises and answers it again
+        except Refused:  # the framework raises it again and responds
             pass
         except Exception as error:  # a second attempt might write twice, whatever the error is
             scope = _with_error(scope, error)
@@ -108,9 +108,8 @@ class Writes:
         return answer
 
     async def _limited(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
-        """Act, counted before it: of many requests at once, none may write and be refused afterwards.
-
-        The framework counts the requests that it answers itself.  Raises Refused.
+        """Count the request, then perform the write: if many arrive at once, none is written and then refused by the
+        limit.  Requests for the framework are not counted here, because it counts them itself.  Raises Refused.
         """
         user, acted = str(caller.id), self._uploaded if write.kind is Kind.UPLOAD else self._written
         self._limit.count(user)
@@ -164,7 +163,7 @@ async def _send(answer: Answer, named: bytes, send: ASGISendCallable) -> None:
 
 
 def install(app: Quart) -> None:
-    """Let the framework answer the errors of writes."""
+    """Make the framework respond to errors of writes."""
 
     @app.before_request
     async def _raise_earlier() -> None:

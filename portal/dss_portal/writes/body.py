@@ -1,4 +1,4 @@
-"""Reads a request's body, and repeats it for the framework if that must answer."""
+"""Reads a request's body, and repeats it for the framework if the framework must handle the request."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class ClientGone(Exception):
-    """The client disconnected before its answer."""
+    """The client disconnected before the response."""
 
 
 class RequestBody:
@@ -21,8 +21,8 @@ class RequestBody:
         self._events: list[ASGIReceiveEvent] = []
 
     async def whole(self, most_bytes: int, within_s: float) -> list[bytes] | None:
-        """The pieces of the body; None if it is longer, if it is not complete after ``within_s`` seconds, or if the
-        client has gone.
+        """The pieces of the complete body; None if it is longer than ``most_bytes``, if it is not complete after
+        ``within_s`` seconds, or if the client has disconnected.
         """
         pieces: list[bytes] = []
         size_bytes = 0
@@ -44,13 +44,14 @@ class RequestBody:
             return None
 
     async def again(self) -> ASGIReceiveEvent:
-        """The next event for the framework: first those that were received already, then new ones."""
+        """The next ASGI event for the framework: first the events that were received already, then new ones."""
         return self._events.pop(0) if self._events else await self._receive()
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``, to be called after ``whole``.  If the client disconnects first, ``work`` is cancelled.
+        """The result of ``work``.  Call it after ``whole``.
 
-        Raises ClientGone then, and the errors of ``work``.
+        If the client disconnects first, ``work`` is cancelled and ClientGone is raised.  Raises the errors of
+        ``work``.
         """
         working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._receive())
         try:

@@ -1,4 +1,4 @@
-"""Finds the one file of a small multipart form without copying it."""
+"""Finds the only file in a small multipart form without copying it."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _HEAD = re.compile(_DISPOSITION + rb"(?:\r\ncontent-type: [\t -~]*)?\r\n\r\n", r
 
 @dataclass(frozen=True, kw_only=True)
 class LoneFile:
-    """A file, as its pieces were received; ``name`` is as the client sent it."""
+    """A file in the pieces in which it was received.  ``name`` is as the client sent it."""
 
     name: str
     pieces: Sequence[memoryview]
@@ -24,13 +24,13 @@ class LoneFile:
 
 
 def boundary_in(content_type: bytes) -> bytes | None:
-    """The boundary of a multipart form; None for another type, or a boundary that no usual client chooses."""
+    """The boundary of a multipart form; None for another type, or for a boundary with unusual characters or length."""
     found = _TYPE.fullmatch(content_type)
     return found[1] if found else None
 
 
 def lone_file(boundary: bytes, received: Sequence[bytes]) -> LoneFile | None:
-    """The file in a form of which it is the only part, as ITK-SNAP and the Python client send it; None for any other."""
+    """The file in a form that has no other part, as ITK-SNAP and the Python client send it; None for any other form."""
     delimiter = b"--" + boundary
     begin, rest = _beginning(received)
     if not begin.startswith(delimiter + b"\r\n"):
@@ -50,7 +50,9 @@ def lone_file(boundary: bytes, received: Sequence[bytes]) -> LoneFile | None:
 
 
 def _beginning(received: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:
-    """The first pieces, joined as far as the head of the part goes, and the others."""
+    """The received pieces, with the first ones joined up to the end of the part's head: the joined piece and the
+    others.
+    """
     begin, number = b"", 0
     for number, piece in enumerate(received, 1):  # noqa: B007 - used below
         begin += piece
@@ -60,7 +62,7 @@ def _beginning(received: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:
 
 
 def _without_end(pieces: list[memoryview], delimiter: bytes) -> list[memoryview] | None:
-    """The pieces without the line that ends the form; None if they do not end so."""
+    """The pieces without the line that ends the form; None if they do not end with such a line."""
     last = b"\r\n" + delimiter + b"--"
     taken: list[memoryview] = []
     while pieces and sum(map(len, taken)) < len(last) + 2:
@@ -73,7 +75,7 @@ def _without_end(pieces: list[memoryview], delimiter: bytes) -> list[memoryview]
 
 
 def _holds(pieces: Sequence[memoryview], delimiter: bytes) -> bool:
-    """True if ``delimiter`` is anywhere in the pieces, also across their borders."""
+    """True if ``delimiter`` occurs in the pieces, also across the border of two."""
     before = b""
     for piece in pieces:
         content = piece.obj

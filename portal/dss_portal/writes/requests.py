@@ -1,4 +1,4 @@
-"""Recognises the small writes of ITK-SNAP and of providers by the request line and headers."""
+"""Recognises the small writes of ITK-SNAP and of providers by their request line and headers."""
 
 import re
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
     @property
     def scope(self) -> str:
-        """The scope that a token needs."""
+        """The scope that a token needs for such a write."""
         return "provider" if self.value.startswith("/api/pro/") else "tickets"
 
     @property
@@ -60,7 +60,7 @@ class Write:
 
 
 def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Write | None:
-    """The write that a POST is; None if the framework must answer it."""
+    """The write that a POST is; None if the framework must handle it."""
     target = _target(path)
     if target is None:
         return None
@@ -92,7 +92,7 @@ def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Wr
 
 
 def _boundary_of_small(headers: dict[bytes, bytes]) -> bytes:
-    """The boundary of a multipart form of at most SMALL_BYTES; b"" for other forms."""
+    """The boundary of a multipart form of at most SMALL_BYTES; b"" for a larger form or another type."""
     length = headers.get(b"content-length", b"")
     if not length.isdigit() or int(length) > SMALL_BYTES:
         return b""

@@ -1,4 +1,4 @@
-"""Keeps a small file that has come completely, without reserving room for it first."""
+"""Stores a small file that has arrived completely, without reserving space for it first."""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +19,7 @@ SELECT status, user_id, coalesce(uploaded_at, created_at) AS touched_at FROM tic
 
 
 async def takes_files(ticket_id: int, person: Person, quiet_s: float) -> bool:
-    """True if the ticket accepts files of the user; False also if it does not count towards the quota at present."""
+    """True if the ticket accepts files of the user and counts towards the quota at present."""
     rows = await get_connection("default").execute_query_dict(_TAKES, [ticket_id])
     return any(
         (person.sysadmin or row["user_id"] == person.id)
@@ -32,10 +32,10 @@ async def takes_files(ticket_id: int, person: Person, quiet_s: float) -> bool:
 async def receive(
     datastore: Datastore, settings: Settings, ticket_id: int, file: LoneFile, person: Person
 ) -> bool:
-    """Make ``file`` an input file of the ticket, on disk before the commit.  False, with nothing changed, if it is
-    refused.
+    """Make ``file`` an input file of the ticket; it is on disk before the commit.  False if it is refused, or if the
+    framework must handle it.  Raises Refused.
 
-    Raises Refused, with nothing changed either.
+    In both cases nothing has changed.
     """
     name, size_bytes = flat_name(file.name), file.size_bytes
     files.check_name("input", name)
@@ -61,9 +61,7 @@ async def receive(
                     settings=settings,
                 )
                 if not is_kept:
-                    await (
-                        check()
-                    )  # its refusal lets ``coming`` remove the folder of a deleted ticket
+                    await check()  # if it raises, ``coming`` removes the folder of a deleted ticket
                     return False
                 await datastore.keep(temporary, name)
                 return True

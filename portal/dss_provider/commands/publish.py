@@ -70,7 +70,9 @@ def publish(
 
 
 def _tidy(service: ServiceFolder, *, and_own: bool = False) -> None:
-    """Remove what killed publishers have left; with ``and_own`` what this process has, too."""
+    """Remove the containers and folders that killed publishers have left; with ``and_own``, those of this process,
+    too.
+    """
     if service.dispatch.provider is ProviderKind.CONTAINER:
         end_orphans(and_own=and_own)
     remove_orphans(and_own=and_own)

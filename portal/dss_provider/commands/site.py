@@ -1,4 +1,4 @@
-"""The portal that ``dss service`` works for, as its options name it, and the publisher for it."""
+"""The portal that ``dss service`` works for, as the command's options name it, and the publisher for it."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ BEAT_S = 15.0
 
 @dataclass(frozen=True)
 class Site:
-    """A portal, as the options name it."""
+    """A portal with the credentials, as the command's options name them."""
 
     server: str
     token: str
@@ -50,7 +50,9 @@ def publisher_of(
         return Portal(site.server, token)
 
     try:
-        first = Portal(site.server, token, patience_s=0)  # the address may be mistyped
+        first = Portal(
+            site.server, token, patience_s=0
+        )  # do not wait, because the address may be wrong
         offer = offer_of(service, first, site.provider)
         first.close()
     except ServiceInvalid:
@@ -68,7 +70,9 @@ def instance() -> str:
 
 
 def token_for(server: str, given: str) -> str:
-    """The token for programs that was given, or that is stored for ``server``; exits with a sentence if there is none."""
+    """The token for programs: ``given``, or else the one that is stored for ``server``.  Exits with a sentence if
+    there is neither.
+    """
     token = given.strip() or Credentials(jar_of(server, None)).token()
     if not token.startswith(FOR_PROGRAMS):
         raise Explained(f"A token for programs is needed. {WHERE_FROM}")
@@ -76,5 +80,5 @@ def token_for(server: str, given: str) -> str:
 
 
 def tell(text: str) -> None:
-    """Print to the error output."""
+    """Print ``text`` to standard error."""
     print_text(text, error=True)

@@ -73,7 +73,7 @@ def try_here(
             )
         site = Site(server, token, provider)
         raise click.exceptions.Exit(_try_for_real(service, site, inputs, output))
-    signal.signal(signal.SIGTERM, _end)  # as Ctrl-C, so that nothing is left
+    signal.signal(signal.SIGTERM, _end)  # like Ctrl-C, so that files are removed
     with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
         _try(service, inputs, places, Path(work), output)
 
