@@ -28,7 +28,7 @@ ANNOUNCE_S = 10.0
 """Time limit for the announcements of one round; the current page of tickets is finished."""
 PAGE_TICKETS = 200
 
-# $1: the last ticket of the page before.  $2: now.  $3: the first wait, in seconds.
+# $1: number of the last ticket on the previous page.  $2: now.  $3: the first wait, in seconds.
 _DUE = """
 SELECT id FROM ticket
 WHERE status = 'ready' AND id > $1 AND (announced_at IS NULL OR announced_at <
@@ -56,14 +56,14 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
 
 
 async def sweep(settings: Settings, datastore: Datastore) -> int:
-    """End the tickets and claims that are past their deadline, announce waiting tickets again, and return the number of
-    tickets touched.
+    """End tickets and claims that are past their deadline, and announce waiting tickets again.  Returns the number of
+    tickets that were changed or announced.
     """
     touched = await deadlines.enforce(settings, datastore)
     until_s = time.monotonic() + ANNOUNCE_S
     async for forgotten in _forgotten(settings.reconcile_s):
         touched += await announcing.again(forgotten)
-        if time.monotonic() > until_s:  # the rest in the next round: claims wait to be looked at
+        if time.monotonic() > until_s:  # the next sweep does the rest
             break
     return touched
 
@@ -71,7 +71,7 @@ async def sweep(settings: Settings, datastore: Datastore) -> int:
 async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
     """Waiting tickets whose announcement may be lost, in pages.
 
-    Each announcement doubles the time until the next one: a ticket may wait only because the queue is
+    Each announcement of a ticket doubles the time until its next one: the ticket may wait only because the queue is
     long, and its announcements would fill that queue.
     """
     last, now = 0, store.now()

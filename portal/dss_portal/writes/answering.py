@@ -1,8 +1,8 @@
-"""Answers the small writes of ITK-SNAP and of providers before they reach the framework.
+"""Responds to the small writes of ITK-SNAP and of providers, in front of the framework.
 
-The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200; for
-all others, and for unusual requests, the framework answers, which gets the body once more, and the error, if there was
-one.
+The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200.
+All other responses, and those to unusual requests, come from the framework, which gets the body again, and the error
+if there was one.
 """
 
 import time
@@ -87,7 +87,7 @@ class Writes:
             return
         except Refused:  # the framework raises it again and responds
             pass
-        except Exception as error:  # a second attempt might write twice, whatever the error is
+        except Exception as error:  # a second attempt might write twice
             scope = _with_error(scope, error)
         if answer is None:
             await self._app(scope, body.again, send)
@@ -128,7 +128,7 @@ class Writes:
             return None
         form = forms.decoded(write.query) | forms.decoded(b"".join(sent))
         act = self._acting.act(write, form, caller)
-        # A ticket that waits for its turn to be claimed is not given to a client that has gone.
+        # A client that disconnects while its claim request waits gets no ticket.
         return await (body.while_connected(act) if write.kind.is_claim else act)
 
     async def _uploaded(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
