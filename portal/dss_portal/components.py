@@ -1,12 +1,11 @@
 """The components of one portal process, without its routes."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from dss_broker.broker import Broker
 from dss_portal.accounts.kept_sessions import KeptSessions
 from dss_portal.accounts.limits import RateLimits
-from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.background import Background
 from dss_portal.changes.feed import Feed
 from dss_portal.datastore import Datastore
@@ -20,6 +19,9 @@ from dss_portal.settings import Settings
 from dss_portal.tickets import queue
 from dss_portal.together import Together
 
+if TYPE_CHECKING:
+    from dss_portal.accounts.openid import OpenIdIssuer
+
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
@@ -31,7 +33,7 @@ class Components:
     relay: Relay
     background: Background
     limits: RateLimits
-    openid: OpenIdIssuer | None
+    openid: "OpenIdIssuer | None"
     feed: Feed
     sessions: KeptSessions
     claiming: Together[claiming.ClaimRequest, claiming.Granted]
@@ -60,9 +62,11 @@ class Components:
         )
 
 
-def _issuer(settings: Settings) -> OpenIdIssuer | None:
+def _issuer(settings: Settings) -> "OpenIdIssuer | None":
     if not settings.oidc_issuer:
         return None
+    from dss_portal.accounts.openid import OpenIdIssuer  # noqa: PLC0415 - takes 0.3 s; many sites need it not
+
     return OpenIdIssuer(
         settings.oidc_issuer,
         settings.oidc_client_id,

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from typing import TYPE_CHECKING
 
 from quart import Blueprint, request, session
 from quart import redirect as redirect_to
@@ -9,7 +10,6 @@ from werkzeug.wrappers import Response as Redirect
 
 from dss_observability import metrics
 from dss_portal.accounts import store
-from dss_portal.accounts.openid import OpenIdIssuer
 from dss_portal.accounts.sessions import (
     AFTER_SIGN_IN,
     ask_for_terms,
@@ -21,6 +21,9 @@ from dss_portal.pages import addresses
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
+if TYPE_CHECKING:
+    from dss_portal.accounts.openid import OpenIdIssuer
+
 blueprint = Blueprint("openid", __name__)
 
 log = logging.getLogger(__name__)
@@ -28,7 +31,7 @@ log = logging.getLogger(__name__)
 _KEPT = "openid"
 
 
-def issuer() -> OpenIdIssuer:
+def issuer() -> "OpenIdIssuer":
     """The configured issuer.  Raises Refused if none is configured."""
     found = components().openid
     if found is None:
