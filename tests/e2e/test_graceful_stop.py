@@ -164,7 +164,7 @@ def test_a_portal_finishes_an_upload_and_takes_no_new_connection(
         time.sleep(0.5)
         portal = stack.running.pop("portal")
         portal.send_signal(signal.SIGTERM)
-        wait_until(lambda: not listens(stack.port), 10, stack.logs)
+        wait_until(lambda: not listens(stack.port), BUSY_S, stack.logs)
         time.sleep(4)  # hypercorn's own patience is 3 s
         upload.sendall(body[50_000:])
         answer = upload.recv(4096)

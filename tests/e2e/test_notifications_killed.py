@@ -37,7 +37,7 @@ def test_a_notification_of_a_portal_that_was_killed_comes_again_with_the_same_ke
         assert claim(provider, "told", SERVICE) == number
         receiver.delay_s = 10
         finish(provider, number, "failed")
-        wait_until(lambda: len(receiver.asked) == 1, 10)
+        wait_until(lambda: len(receiver.asked) == 1)
 
         own_stack.kill("portal")
         receiver.delay_s = 0
@@ -45,6 +45,6 @@ def test_a_notification_of_a_portal_that_was_killed_comes_again_with_the_same_ke
         own_stack.start_one("portal")
 
         wait_until(lambda: len(receiver.asked) == 2, 60, own_stack.logs)
-        wait_until(lambda: site.sql("SELECT 1 FROM notification") == [], 10)
+        wait_until(lambda: site.sql("SELECT 1 FROM notification") == [])
     first, second = receiver.keys()
     assert first == second

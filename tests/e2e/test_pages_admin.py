@@ -242,7 +242,7 @@ def test_deletion_asks_first_and_can_be_called_off(page: Page, site: Site, faile
 
         assert said(page).startswith(f"Ticket {number} is deleted within a minute")
         site.sql("UPDATE ticket SET delete_at = now() WHERE id = $1", number)
-        wait_until(lambda: ann.get(f"/api/tickets/{number}/status").text == "deleted", 10)
+        wait_until(lambda: ann.get(f"/api/tickets/{number}/status").text == "deleted")
 
 
 def test_a_failed_ticket_is_retried_and_a_purge_counts_before_it_deletes(

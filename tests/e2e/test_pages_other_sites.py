@@ -217,4 +217,4 @@ def test_a_person_signs_out_by_the_page(scene: Scene) -> None:
     page.get_by_role("button", name="Sign out").click()
     page.close()
 
-    wait_until(lambda: scene.signed_in_as() == "", 10)
+    wait_until(lambda: scene.signed_in_as() == "")

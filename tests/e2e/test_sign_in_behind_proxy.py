@@ -59,7 +59,7 @@ def proxy(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     )
     options = ["-p", str(folder), "-c", str(file), "-g", "daemon off; master_process off;"]
     with subprocess.Popen([program, *options]) as nginx:
-        wait_until(lambda: _answers(f"http://127.0.0.1:{port}"), 10)
+        wait_until(lambda: _answers(f"http://127.0.0.1:{port}"))
         yield f"http://127.0.0.1:{port}"
         nginx.terminate()
 

@@ -32,7 +32,7 @@ def claims_and_breaks(broker: MemoryBroker, delivery: Delivery) -> None:
         instance="breaks",
         delivery_id=delivery.message_id,
     )
-    assert isinstance(broker.request(request).next(10), m.ClaimGranted)
+    assert isinstance(broker.request(request).next(60), m.ClaimGranted)
     raise RuntimeError("no such layer")
 
 

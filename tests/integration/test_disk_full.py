@@ -162,7 +162,7 @@ def test_a_dispatcher_tries_again_when_the_disk_was_full(memory: MemoryBroker, d
     portal, worker = FakePortal(memory), FakeWorker(memory, Filling(disk, times=2))
     dispatcher(memory, disk).start(parallel=1)
 
-    memory.publish(ready()).result(10)
+    memory.publish(ready()).result(60)
 
     done = portal.succeeded()
     assert len(done.files) == 3
@@ -181,12 +181,12 @@ def test_a_ticket_fails_with_a_sentence_when_the_disk_stays_full(
     portal, _ = FakePortal(memory), FakeWorker(memory, Filling(disk, times=99))
     dispatcher(memory, disk).start(parallel=1)
 
-    memory.publish(ready()).result(10)
+    memory.publish(ready()).result(60)
 
     assert portal.failed().reason == (
         "The service has no room on its disk. Please tell the operator, and submit again later."
     )
-    wait_until(lambda: not any((disk / "tickets/00000042/work").iterdir()), 10)
+    wait_until(lambda: not any((disk / "tickets/00000042/work").iterdir()))
 
 
 def test_a_worker_never_hands_out_a_segmentation_that_was_cut_off(disk: Path) -> None:

@@ -161,13 +161,13 @@ def test_a_withdrawn_ticket_ends_without_a_word(broker: MemoryBroker, tmp_path: 
     submit(tmp_path)
     dispatcher(broker, tmp_path).start(parallel=1)
     broker.publish(ready())
-    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=WAIT_S)
 
     broker.publish(TicketWithdrawn(ticket_id=42, service="lung-segmentation"))
 
     submit(tmp_path, 43)
     broker.publish(ready(43))  # the only thread is free again
-    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=WAIT_S)
     assert portal.of(ClaimFailed) + portal.of(ClaimSucceeded) == []
     assert not work(tmp_path).exists()
 
@@ -180,14 +180,14 @@ def test_a_dispatcher_that_has_lost_its_claim_leaves_the_files_without_a_word(
     submit(tmp_path)
     dispatcher(broker, tmp_path).start(parallel=1)
     broker.publish(ready())
-    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=WAIT_S)
 
     taken = TicketWithdrawn(ticket_id=42, service="lung-segmentation", claim_id="claim1")
     broker.publish(taken)
 
     submit(tmp_path, 43)
     broker.publish(ready(43))  # the only thread is free again
-    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=WAIT_S)
     assert portal.of(ClaimFailed) + portal.of(ClaimSucceeded) == []
     assert work(tmp_path).exists()  # the next one goes on with what is found there
 
@@ -200,14 +200,14 @@ def test_the_withdrawal_of_another_ticket_changes_nothing(
     answer = writes(tmp_path)
 
     def waits(delivery: Delivery, request: RunInference) -> None:
-        assert go_on.wait(10)
+        assert go_on.wait(WAIT_S)
         answer(delivery, request)
 
     worker = FakeWorker(broker, waits)
     submit(tmp_path)
     dispatcher(broker, tmp_path).start(parallel=1)
     broker.publish(ready())
-    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=WAIT_S)
 
     broker.publish(TicketWithdrawn(ticket_id=41, service="lung-segmentation"))
     go_on.set()

@@ -200,7 +200,7 @@ def test_another_dispatcher_goes_on_when_the_first_one_dies(tmp_path: Path) -> N
     submit(tmp_path)
     dispatcher(first, tmp_path, instance="node1").start(parallel=1)
     second.publish(ready())
-    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=WAIT_S)
 
     first.close()
     dispatcher(second, tmp_path, instance="node2").start(parallel=1)
@@ -223,8 +223,8 @@ def test_two_tickets_are_in_hand_at_a_time(broker: MemoryBroker, tmp_path: Path)
     for ticket_id in (42, 43):
         broker.publish(ready(ticket_id))
 
-    assert worker.asked.acquire(timeout=10)
-    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=WAIT_S)
+    assert worker.asked.acquire(timeout=WAIT_S)
 
 
 def _announced(portal: FakePortal) -> list[ServiceAnnounced]:

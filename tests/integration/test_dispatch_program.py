@@ -15,7 +15,7 @@ from dss_broker.messages import RunInference, ServiceAnnounced
 from dss_broker.rabbit import RabbitBroker
 from dss_stack.rabbitmq import RabbitNode
 from support.builders import submit
-from support.dispatchers import FakePortal, FakeWorker, ready, writes
+from support.dispatchers import WAIT_S, FakePortal, FakeWorker, ready, writes
 
 pytestmark = pytest.mark.stack
 
@@ -65,8 +65,8 @@ def test_it_serves_until_it_is_told_to_stop_and_leaves_the_rest_to_others(
     silent.set()
     submit(tmp_path, 43)
     broker.publish(ready(43))
-    assert worker.asked.acquire(timeout=10)
-    assert worker.asked.acquire(timeout=10)
+    assert worker.asked.acquire(timeout=WAIT_S)
+    assert worker.asked.acquire(timeout=WAIT_S)
     program.send_signal(signal.SIGTERM)
 
     assert program.wait(timeout=20) == 0

@@ -64,7 +64,7 @@ def test_a_ticket_is_done_by_a_server_and_nothing_stays_there(
         assert len(portal.succeeded().files) == 3
         assert "bright: 4 ml" in portal.logged()
         assert any(line.endswith("s on cpu.") for line in portal.logged())
-        wait_until(lambda: results_left(tmp_path / "remote") == [], 10)
+        wait_until(lambda: results_left(tmp_path / "remote") == [])
 
 
 def test_reports_and_landmarks_reach_the_ticket_as_from_the_queue(
@@ -146,8 +146,8 @@ def test_a_withdrawn_ticket_stops_the_server_too(
 
         broker.publish(TicketWithdrawn(ticket_id=42, service="lung-segmentation"))
 
-        wait_until(lambda: results_left(tmp_path / "remote") == [], 10)
-        wait_until(lambda: not (datastore / layout.work_dir(42, "claim1")).exists(), 10)
+        wait_until(lambda: results_left(tmp_path / "remote") == [])
+        wait_until(lambda: not (datastore / layout.work_dir(42, "claim1")).exists())
     assert portal.of(ClaimFailed) == []
 
 

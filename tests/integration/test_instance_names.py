@@ -86,7 +86,7 @@ def test_two_dispatchers_of_one_configured_name(url: str, tmp_path: Path) -> Non
             assert TAKEN in second.log.read_text(encoding="utf-8")
             for number in range(1, 5):
                 submit(tmp_path, number)
-                broker.publish(ready(number)).result(10)
+                broker.publish(ready(number)).result(60)
             for number in range(1, 5):
                 assert portal.succeeded(number)
 
@@ -94,7 +94,7 @@ def test_two_dispatchers_of_one_configured_name(url: str, tmp_path: Path) -> Non
 
             wait_until(second.is_ready, 20)  # which goes on by itself
             submit(tmp_path, 5)
-            broker.publish(ready(5)).result(10)
+            broker.publish(ready(5)).result(60)
             assert portal.succeeded(5)
         finally:
             second.kill()
@@ -111,7 +111,7 @@ def test_two_dispatchers_without_a_configured_name_share_the_work(url: str, tmp_
             wait_until(dispatcher.is_ready, 60)
         for number in range(1, 5):
             submit(tmp_path, number)
-            broker.publish(ready(number)).result(10)
+            broker.publish(ready(number)).result(60)
 
         for number in range(1, 5):
             assert portal.succeeded(number)

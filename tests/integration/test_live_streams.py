@@ -49,7 +49,7 @@ class Browser:
         return self.beats
 
     async def ends(self) -> None:
-        await asyncio.wait_for(asyncio.wait([self._reading]), 5)
+        await asyncio.wait_for(asyncio.wait([self._reading]), 60)
         assert self.ended
 
     def go(self) -> None:

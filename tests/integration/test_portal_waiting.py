@@ -179,7 +179,7 @@ async def test_a_portal_takes_a_mount_point_without_its_volume_for_no_fresh_site
     assert list(portal.datastore.iterdir()) == []
     portal.datastore.rmdir()
     away.rename(portal.datastore)
-    await asyncio.wait_for(starting, 10)
+    await asyncio.wait_for(starting, 60)
 
 
 async def test_on_a_fresh_site_the_portal_makes_the_datastore(

@@ -136,7 +136,7 @@ def test_a_user_without_the_right_to_count_deaths_works_on_and_says_so(
             broker.consume(topology.dispatch("lung"), interrupted_twice)
             broker.publish(READY).result(SOON_S)
 
-            wait_until(lambda: len(begun) == 3, 5)
+            wait_until(lambda: len(begun) == 3)
             assert broker.stop_consuming(SOON_S)
             assert "deaths of programs cannot be counted" in caplog.text
             assert "handled without a count of deaths" in caplog.text

@@ -35,7 +35,7 @@ def nginx(folder: Path, server: str, *, tls: str = "") -> Iterator[str]:
         [program, *options, "-g", "daemon off; master_process off;"], stderr=subprocess.DEVNULL
     ) as running:
         try:
-            wait_until(lambda: _listens(port), 10)
+            wait_until(lambda: _listens(port))
             yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
         finally:
             running.terminate()

@@ -54,7 +54,7 @@ async def waiting() -> int:
 
 
 async def all_sent() -> None:
-    await eventually(waiting, lambda left: left == 0, within_s=20)
+    await eventually(waiting, lambda left: left == 0, within_s=60)
 
 
 def count(kind: str, outcome: str) -> float:

@@ -135,7 +135,7 @@ class Portal:
         self.broker.consume(topology.dispatch(service), self.ready.put)
 
     async def next_ready(self) -> Delivery:
-        return await asyncio.to_thread(self.ready.get, timeout=10)
+        return await asyncio.to_thread(self.ready.get, timeout=60)
 
     async def sweep(self) -> int:
         """The reaper looks once, as it does by itself from a lease after the start; what it changed."""
@@ -164,7 +164,7 @@ class Portal:
             deliveries=deliveries,
         )
         conversation = self.broker.request(request)
-        answer = await asyncio.to_thread(conversation.next, 10)
+        answer = await asyncio.to_thread(conversation.next, 60)
         conversation.close()
         assert isinstance(answer, ClaimGranted | ClaimRefused)
         return answer

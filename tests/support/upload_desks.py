@@ -64,7 +64,7 @@ class Desk:
 
     def answer_to(self, request: ReadUpload) -> UploadRead | UploadRefused:
         before = len(self.told)
-        self.portal.publish(request).result(10)
+        self.portal.publish(request).result(60)
         wait_until(lambda: len(self.told) > before, 120)
         told = self.told[-1]
         assert isinstance(told, UploadRead | UploadRefused)
