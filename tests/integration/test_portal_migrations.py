@@ -1,3 +1,4 @@
+import asyncio
 import uuid
 from datetime import UTC, datetime
 
@@ -149,6 +150,39 @@ async def test_portals_of_before_write_rows_beside_those_of_now(postgres: Postgr
             ("input", "", "", "")
         }
         assert len(uploads) == 2
+    finally:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.close()
+
+
+_MIGRATION_WAITS = """
+SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'ticket_log'::regclass
+"""
+
+
+async def test_a_migration_that_meets_portals_in_a_deadlock_is_tried_again(
+    postgres: PostgresCluster,
+) -> None:
+    """A portal has written a log line and wants the ticket, which the migration has locked before it wants the log."""
+    base = postgres.database_url.rpartition("/")[0]
+    name = f"busy_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(f"{base}/postgres")
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+        await _migrate_to(f"{base}/{name}", "0011_terms_on_record")
+        portal = await asyncpg.connect(f"{base}/{name}")
+        await portal.execute("SET deadlock_timeout = '20s'")  # so that the migration is ended
+        async with asyncio.TaskGroup() as group, portal.transaction():
+            await portal.execute("LOCK TABLE ticket_log IN ROW EXCLUSIVE MODE")
+            migrating = group.create_task(database.migrate_to_latest(f"{base}/{name}"))
+            while not await portal.fetchval(_MIGRATION_WAITS):  # noqa: ASYNC110 - PostgreSQL knows
+                await asyncio.sleep(0.01)
+            await portal.execute("LOCK TABLE ticket IN ROW EXCLUSIVE MODE")
+        await portal.close()
+
+        assert migrating.result()[0] == "0012_changes"
+        async with database.connected(f"{base}/{name}"):
+            assert await database.is_current()
     finally:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await connection.close()

@@ -3,8 +3,9 @@
 import asyncio
 import errno
 import pkgutil
+import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from socket import gaierror
 
@@ -44,6 +45,9 @@ _AWAY = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+
+MIGRATION_TRIES = 40
+"""PostgreSQL looks for deadlocks after a second, so this is about a minute of them."""
 
 MIGRATION_LOCK = 0x647373  # "dss": the same number in all portals
 _MIGRATION_TURN = f"""
@@ -172,14 +176,28 @@ async def migrate_to_latest(database_url: str) -> list[str]:
     lock = await asyncpg.connect(**await arguments(parse(database_url)))
     try:
         async with _migrating_alone(lock):
-            await migrate(
-                config=config(database_url),
-                progress=lambda _state, _app, name: steps.setdefault(name),
-            )
+            await _migrate(database_url, lambda _state, _app, name: steps.setdefault(name))
     finally:
         await lock.close()
         await Tortoise.close_connections()
     return list(steps)
+
+
+async def _migrate(database_url: str, progress: Callable[[str, str, str], object]) -> None:
+    """Apply the migrations that are missing, while portals work.
+
+    A migration that meets the locks of portals in a deadlock is rolled back, and is tried again.
+    """
+    for left in reversed(range(MIGRATION_TRIES)):
+        try:
+            await migrate(config=config(database_url), progress=progress)
+        except Exception as error:
+            cause = error.__cause__ or error
+            if not isinstance(cause, asyncpg.TransactionRollbackError) or not left:
+                raise
+        else:
+            return
+        await asyncio.sleep(random.uniform(1, 4) * TURN_S)  # noqa: S311 - no secret
 
 
 @asynccontextmanager
