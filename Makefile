@@ -24,7 +24,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: client docs help up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-inference bench-startup bench-site migration dashboards lock \
+.PHONY: client docs help up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos upgrade-drill failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-inference bench-startup bench-site migration dashboards lock \
   images site-secrets first-ticket bundle test-deploy test-deploy-full
 
 help: ## this list
@@ -97,6 +97,10 @@ manifests: ## plain manifests of the chart, for `oc apply -f`; VALUES=file NAMES
 chaos: ## hurt a whole site of its own for some minutes, and see whether a ticket is lost; ARGS="--datastore s3", "--help"
 	$(BOOTSTRAP) dev
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+upgrade-drill: ## replace the programs of release 0.1.0 by these, one after the other, and back, while tickets are sent; ARGS="--commit TAG"
+	$(BOOTSTRAP) dev
+	@PYTHONPATH=tests $(BIN)/python -m chaos.upgrade $(ARGS)
 
 failover: ## kill the leader of three RabbitMQ nodes while tickets are published; ARGS="--kills 3"
 	$(BOOTSTRAP) dev
@@ -195,9 +199,9 @@ bundle: ## one file for a site without a network: images, chart, wheels, checksu
 
 test-deploy: ## build the images and run them as a site of containers (as root, with podman and debootstrap)
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/played_chart.py
+	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/bucket_site.py tests/deploy/played_chart.py
 
-test-deploy-full: ## as test-deploy, the bundle is installed with the network cut, and chaos over failing links to S3
+test-deploy-full: ## as test-deploy, the bundle and the systemd units are installed, an upgrade under traffic, chaos over failing links to S3
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/played_chart.py \
-	  tests/deploy/disconnected_site.py tests/deploy/chaos_on_s3.py
+	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/bucket_site.py tests/deploy/played_chart.py \
+	  tests/deploy/disconnected_site.py tests/deploy/server_site.py tests/deploy/upgrade_drill.py tests/deploy/chaos_on_s3.py

@@ -89,17 +89,23 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
         if plan.ends_with_faults:
             enough.set()
         tell("No more faults; waiting for the last tickets.")
-        _settle(site, users, plan.settle_s)
-        outcome.evidence = _when_quiet(site, plan.quiet_s)
-        outcome.sent = [sent for user in users for sent in user.sent]
-        outcome.violations = violations(outcome.sent, outcome.evidence)
+        settle(site, users, plan.settle_s)
+        evidence = judged(outcome, site, users)
         outcome.violations += notices.violations(
-            outcome.evidence.tickets.values(), outcome.evidence.deliveries, outcome.faults
+            evidence.tickets.values(), evidence.deliveries, outcome.faults
         )
-        outcome.violations += [f"user: gave up: {u.complaint}" for u in users if u.complaint]
-        outcome.fell = site.fell
     outcome.seconds = time.monotonic() - began_s
     return outcome
+
+
+def judged(outcome: Outcome, site: Site, users: list[User]) -> Evidence:
+    """Fill ``outcome`` with the evidence, which is returned, and with what is wrong in it but notifications."""
+    outcome.evidence = _when_quiet(site, outcome.plan.quiet_s)
+    outcome.sent = [sent for user in users for sent in user.sent]
+    outcome.violations = violations(outcome.sent, outcome.evidence)
+    outcome.violations += [f"user: gave up: {u.complaint}" for u in users if u.complaint]
+    outcome.fell = site.fell
+    return outcome.evidence
 
 
 @contextmanager
@@ -174,7 +180,7 @@ def _line(fault: Fault) -> str:
     return f"{fault.kind}: {fault.victim}{on_top}{after}"
 
 
-def _settle(site: Site, users: list[User], patience_s: float) -> None:
+def settle(site: Site, users: list[User], patience_s: float) -> None:
     """Return when all users are through, or when nothing happens any more."""
     left, since_s = -1, time.monotonic()
     while any(user.is_alive() for user in users) or open_tickets(site):

@@ -84,7 +84,7 @@ class Program:
 
 @dataclass
 class Site:
-    """``fell`` names the programs that ended without being told to, in order."""
+    """``fell`` names the programs that ended without being told to, in order; Python finds them on ``path``."""
 
     folder: Path
     receivers: Receivers
@@ -94,6 +94,7 @@ class Site:
     outage_s: float = 0.0
     tickets: int = 500
     in_bucket: bool = False
+    path: str = str(TESTS)
     fell: list[str] = field(default_factory=list)
     programs: dict[str, Program] = field(default_factory=dict)
 
@@ -121,7 +122,7 @@ class Site:
         (self.folder / "log").mkdir()
         self._write_service()
         self._add_programs()
-        self._run("dss_portal", "migrate")
+        self.migrate(self.path)
         for program in self.programs.values():
             program.start()
         self._supervisor.start()
@@ -181,7 +182,7 @@ class Site:
         """Short leases, so that a minute sees many of them; no reconciliation to hide a lost event."""
         return {
             **os.environ,
-            "PYTHONPATH": str(TESTS),
+            "PYTHONPATH": self.path,
             "DSS_AMQP_URL": self.rabbit.amqp_url,
             "DSS_DATABASE_URL": self.postgres.database_url,
             "DSS_SECRET_KEY": "for tests",
@@ -196,13 +197,16 @@ class Site:
             **self.receivers.settings(),
         }
 
-    def _run(self, *module: str) -> None:
-        subprocess.run(
-            [sys.executable, "-m", *module],
-            env=self._environment(),
-            check=True,
+    def migrate(self, path: str) -> None:
+        """Bring the schema up to date with the portal that is found on ``path``."""
+        done = subprocess.run(
+            [sys.executable, "-m", "dss_portal", "migrate"],
+            env=self._environment() | {"PYTHONPATH": path},
             capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def _supervise(self) -> None:
         while not self._closing.wait(0.3):

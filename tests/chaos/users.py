@@ -144,15 +144,16 @@ def signed_in(
     """For each of ``count`` users, a client at each of ``portals``.  All are told of ends by ``receivers``."""
     tokens = asyncio.run(_tokens(database_url, count, len(portals), receivers))
     return [
-        [_client(portal, token) for portal, token in zip(portals, own, strict=True)]
+        [client(portal, token) for portal, token in zip(portals, own, strict=True)]
         for own in tokens
     ]
 
 
-def _client(portal: str, token: str) -> ItkSnap:
-    client = ItkSnap(portal)
-    client.login(token)
-    return client
+def client(portal: str, token: str) -> ItkSnap:
+    """Signed in."""
+    made = ItkSnap(portal)
+    made.login(token)
+    return made
 
 
 async def _tokens(
