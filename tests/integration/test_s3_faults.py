@@ -5,6 +5,7 @@ import hashlib
 import io
 import shutil
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -274,3 +275,26 @@ def test_a_server_that_does_not_answer_is_told_with_its_address() -> None:
     bucket = Bucket(server, Place(bucket="dss"))
 
     assert bucket.problem() == "The S3 server at http://127.0.0.1:9 does not answer."
+
+
+class HangingClient:
+    """A client whose request does not end, as while a name server hangs."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+
+    def get_object(self, **_: object) -> dict[str, io.BytesIO]:
+        self.may_end.wait()
+        return {"Body": io.BytesIO()}
+
+
+def test_a_request_that_hangs_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_module, "ANSWER_S", 0.05)
+    bucket = Bucket(Server(endpoint="http://127.0.0.1:9"), Place(bucket="dss"))
+    hanging = HangingClient()
+    monkeypatch.setattr(bucket, "_quick", hanging)
+
+    found = bucket.problem()
+    hanging.may_end.set()
+
+    assert found == "The S3 server at http://127.0.0.1:9 does not answer."

@@ -5,8 +5,10 @@ An S3 server has no rename: a file under a temporary key becomes visible by a co
 """
 
 import hashlib
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -37,6 +39,8 @@ MOST_COPIED_BYTES = 5 << 30
 COPIED_PART_BYTES = 1 << 30
 ABANDONED = timedelta(days=1)
 """A file whose parts were not completed for so long will not be: the program that sent it has ended."""
+ANSWER_S = 4.0
+"""Less than those wait who ask whether a program is ready."""
 _QUICK_S = 5.0
 """Longest wait for bytes of the server's answer when only its state is asked for."""
 MARK = f"{layout.TICKETS}/.site"
@@ -67,7 +71,18 @@ class Bucket:
         self._quick: Client = client(replace(server, attempts=1), read_s=_QUICK_S)
 
     def problem(self) -> str:
-        """A sentence for operators about why the datastore cannot be used now; "" if it can."""
+        """A sentence for operators about why the datastore cannot be used now; "" if it can.
+
+        A server that has not answered within ``ANSWER_S`` does not answer, also if it is a name server that hangs.
+        """
+        answer: Future[str] = Future()
+        threading.Thread(target=_answer, args=(answer, self._problem), daemon=True).start()
+        try:
+            return answer.result(ANSWER_S)
+        except TimeoutError:
+            return self._silence()
+
+    def _problem(self) -> str:
         try:
             self._quick.get_object(**self._of(MARK))["Body"].read()
         except Exception as error:
@@ -89,7 +104,10 @@ class Bucket:
             return (
                 f"The certificate of the S3 server at {where} is not trusted; see DSS_S3_CA_FILE."
             )
-        return f"The S3 server at {where} does not answer."
+        return self._silence()
+
+    def _silence(self) -> str:
+        return f"The S3 server at {self._server.endpoint or 'AWS'} does not answer."
 
     def make(self) -> None:
         """Make the datastore of a new site."""
@@ -243,6 +261,13 @@ class Bucket:
 
     def _of(self, key: str) -> dict[str, object]:
         return {"Bucket": self.place.bucket, "Key": self._key(key)}
+
+
+def _answer(answer: Future[str], ask: Callable[[], str]) -> None:
+    try:
+        answer.set_result(ask())
+    except BaseException as error:
+        answer.set_exception(error)
 
 
 class BucketFile:
