@@ -16,7 +16,7 @@ FILE_MODE = 0o444
 users of the host.
 """
 
-GIVEN = ("git_credentials", "smtp_password")
+GIVEN = ("git_credentials", "s3_credentials", "smtp_password")
 """Secrets that other servers issue.  Their files are created empty, for the operator to fill."""
 
 INDEPENDENT = ("grafana_password", *GIVEN)

@@ -13,8 +13,16 @@ if [ "$program" = torch ]; then
     *) $pip install --no-deps --no-index --find-links "$TORCH_CPU" "$pin" ;;
   esac
 else
-  [ "$program" != client ] || EXTRAS="images,provider${EXTRAS:+,$EXTRAS}"
+  [ "$program" = client ] && own=images,provider || own=s3
+  EXTRAS="$own${EXTRAS:+,$EXTRAS}"
   /build/bin/python infra/dss_stack/images/one_program.py "$program" /src /one
   $pip install "/one${EXTRAS:+[$EXTRAS]}"
 fi
+# botocore describes some 400 services in 28 MB; S3 and sign-in to it need these.
+for folder in /opt/dss/lib/python3*/site-packages/botocore/data/*/; do
+  case "$(basename "$folder")" in
+    s3 | sts | sso | sso-oidc | signin) ;;
+    *) rm -rf "$folder" ;;
+  esac
+done
 /opt/dss/bin/python3 infra/dss_stack/images/contents.py "$program" "${DEVICE:-cpu}"

@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import CHECKOUT
 from deploy.engines import BASE, Engine, build_settings
+from deploy.git_server import SERVICE, GitServer
+from deploy.printed import commands_below
 from dss_client.itksnap import ItkSnap
 from support.stacks import free_port
 from support.waiting import wait_until
@@ -38,6 +41,7 @@ class Site:
     engine: Engine
     checkout: Path
     settings: dict[str, str]
+    git: GitServer
     said: str
     """What the last of the printed commands said."""
 
@@ -55,35 +59,30 @@ class Site:
         return self.engine.podman("exec", f"dss_{service}_1", *words, check=False)
 
 
-def printed_commands() -> list[str]:
-    """The first block below the heading "In containers"."""
-    text = (
-        (CHECKOUT / "infra/README.md").read_text(encoding="utf-8").partition("## In containers")[2]
-    )
-    block = re.search(r"```\n(.*?)```", text, re.DOTALL)
-    assert block is not None
-    return [line for line in block[1].splitlines() if line]
-
-
 @pytest.fixture(scope="module")
-def site(engine: Engine, checkout: Path) -> Iterator[Site]:
+def site(engine: Engine, stand_ins: Future[None], checkout: Path) -> Iterator[Site]:
     """A ticket has been through it."""
     settings = {
         "DSS_UID": UID,
+        "DSS_AUTHORITIES": "./git/authority.pem",
         "DSS_PUBLISH": f"127.0.0.1:{free_port()}",
         "PROMETHEUS_PUBLISH": f"127.0.0.1:{free_port()}",
         "ALERTMANAGER_PUBLISH": f"127.0.0.1:{free_port()}",
     }
     lines = [f"{name}={value}\n" for name, value in settings.items()]
     (checkout / "infra/.env").write_text("".join(lines), encoding="utf-8")
-    commands = printed_commands()
-    assert len(commands) <= 4
+    git = GitServer(engine, checkout / "infra/git")
+    commands = commands_below("In containers")
     said = ""
     for command in commands:
         began_s = time.monotonic()
         said = engine.run(command, checkout, **build_settings())
+        if command == "make images":
+            stand_ins.result()
         log.info("%.0f s for: %s", time.monotonic() - began_s, command)
-    yield Site(engine, checkout, settings, said)
+    git.start("dss_default")
+    yield Site(engine, checkout, settings, git, said)
+    git.stop()
     last = "podman-compose --file infra/compose.yaml logs 2>&1 | tail -n 100"
     log.info("the site's last words\n%s", engine.run(last, checkout))
     engine.run("podman-compose --file infra/compose.yaml --profile try down --volumes", checkout)
@@ -219,8 +218,9 @@ def test_a_ticket_is_done_although_every_container_is_killed_meanwhile(site: Sit
         wait_until(partial(healthy, site, service), 60)
 
 
-def token(site: Site) -> str:
-    return site.exec("portal", "dss-portal", "users", "add", "ann@example.org").stdout.split()[-1]
+def token(site: Site, *options: str) -> str:
+    words = ("dss-portal", "users", "add", "ann@example.org", *options)
+    return site.exec("portal", *words).stdout.split()[-1]
 
 
 def healthy(site: Site, service: str) -> bool:
@@ -233,6 +233,47 @@ def crash(site: Site, service: str) -> None:
     before = site.engine.process(container)
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: site.engine.process(container) not in {0, before}, 60)
+
+
+def test_a_service_from_a_git_repository_behind_https_is_offered_and_serves_a_ticket(
+    site: Site, tmp_path: Path
+) -> None:
+    """A sysadmin adds provider and repository in the pages, with a blank reference; the provider serves it."""
+    with httpx.Client(base_url=site.portal, follow_redirects=True) as root:
+        root.post("/api/login", data={"token": token(site, "--sysadmin")}).raise_for_status()
+        submit(root, "/admin", "/admin/providers", name="LAB")
+        form = {"provider": "LAB", "repo": site.git.address, "ref": ""}
+        submit(root, "/adminservices", "/adminservices/git", **form)
+        assert SERVICE in root.get("/services").text
+        number = re.search(r"/admin/providers/(\d+)", root.get("/admin").text)
+        assert number is not None
+        submit(root, number[0], f"{number[0]}/users", email="ann@example.org")
+
+    ours = Path(sys.executable).parent
+    words = [str(ours / "dss"), "service", "publish", str(site.git.service), "--provider", "LAB"]
+    user = {**os.environ, "DSS_SERVER": site.portal, "DSS_TOKEN": token(site)}
+    with subprocess.Popen(words, env=user, stderr=subprocess.PIPE, encoding="utf-8") as serving:
+        assert serving.stderr is not None
+        try:
+            assert "gives tickets" in serving.stderr.readline()
+            said = site.engine.run(
+                f"{ours}/dss-phantom sample;"
+                f" {ours}/dss send sample/ct.nii.gz --service {SERVICE} --output results",
+                tmp_path,
+                DSS_SERVER=site.portal,
+                DSS_TOKEN=token(site),
+            )
+        finally:
+            serving.kill()
+    assert "success" in said
+
+
+def submit(browser: httpx.Client, page: str, address: str, **fields: str) -> None:
+    """Send a form of ``page`` as a browser does."""
+    found = re.search(r'name="form_token" value="([^"]+)"', browser.get(page).text)
+    assert found is not None, page
+    answer = browser.post(address, data={"form_token": found[1], **fields})
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_program_stops_at_once_when_it_is_asked_to(site: Site) -> None:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from support.charts import EVERYTHING, SITES, Chart, Manifest
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """An engine with an empty store, in which the base and the stand-ins are built."""
+    """An engine with an empty store, in which the base is built."""
     if sentence := lacking():
         missing(sentence)
     engine = Engine(STATE / "deploy" / "engine")
@@ -21,10 +22,16 @@ def engine() -> Iterator[Engine]:
     engine.prepare()
     try:
         engine.import_base(STATE / "deploy" / "base")
-        engine.make_stand_ins(CHECKOUT)
         yield engine
     finally:
         engine.remove_everything()
+
+
+@pytest.fixture(scope="session")
+def stand_ins(engine: Engine) -> Iterator[Future[None]]:
+    """Done when the stand-ins of the servers are built, which goes on beside the build of our images."""
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(engine.make_stand_ins, CHECKOUT)
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +46,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def images(engine: Engine, checkout: Path) -> Engine:
-    """The engine, with our images; those that are there already are not built again."""
+def images(engine: Engine, stand_ins: Future[None], checkout: Path) -> Engine:
+    """The engine, with our images and the stand-ins; those that are there already are not built again."""
     if not engine.has_image("dss-client:latest"):
         engine.run("make images", checkout, **build_settings())
+    stand_ins.result()
     return engine
 
 

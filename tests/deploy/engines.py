@@ -20,6 +20,7 @@ STAND_INS = {
     "prometheus": "prom/prometheus:v3.5.0",
     "alertmanager": "prom/alertmanager:v0.28.1",
     "proxies": "proxies:1",
+    "s3": "s3:1",
 }
 """Servers from Debian's packages, by their target in ``stand_ins``, under the names of the official images."""
 BASE = "debian:bookworm-slim"
@@ -92,8 +93,11 @@ class Engine:
 
     def make_stand_ins(self, checkout: Path) -> None:
         for target, tag in STAND_INS.items():
+            # Not where Debian's ssl-cert writes a certificate of its own.
+            authorities = f"--volume {CERTIFICATES}:/authorities:ro"
+            options = f"{ISOLATION} {authorities} --build-arg MOTO={moto(checkout)}"
             folder = "tests/deploy/stand_ins"
-            self.run(f"podman build {ISOLATION} --target {target} --tag {tag} {folder}", checkout)
+            self.run(f"podman build {options} --target {target} --tag {tag} {folder}", checkout)
 
     def has_image(self, name: str) -> bool:
         return self.podman("image", "exists", name, check=False).returncode == 0
@@ -140,6 +144,12 @@ def lacking() -> str:
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     packages = "podman runc netavark aardvark-dns iptables catatonit debootstrap"
     return f"There is no {absent[0]} here: apt-get install {packages}" if absent else ""
+
+
+def moto(checkout: Path) -> str:
+    """The server of the S3 protocol, as pip calls it, in the version of the other tests."""
+    lines = (checkout / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line.startswith("moto==")).replace("moto", "moto[s3]")
 
 
 def build_settings() -> dict[str, str]:

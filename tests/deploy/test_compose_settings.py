@@ -9,6 +9,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from conftest import CHECKOUT
+from deploy.printed import commands_below
 from dss_dispatch.settings import Settings as DispatchSettings
 from dss_inference.settings import Settings as InferenceSettings
 from dss_portal.settings import DatabaseSettings
@@ -17,11 +18,21 @@ from dss_process.secret_files import SECRETS
 
 TEXT = (CHECKOUT / "infra/compose.yaml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+S3_TEXT = (CHECKOUT / "infra/compose.s3.yaml").read_text(encoding="utf-8")
+IN_BUCKET: dict[str, Any] = yaml.safe_load(S3_TEXT)
 EXAMPLE = (CHECKOUT / "infra/compose.env.example").read_text(encoding="utf-8")
 
-NOT_OURS = {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
+NOT_OURS = {"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
 OF_SERVERS = {"POSTGRES_HOST_AUTH_METHOD"}
 """A variable of the old documentation, which from-the-old-system.md explains."""
+
+
+def test_four_printed_commands_lead_from_nothing_to_the_first_ticket() -> None:
+    """`make test-deploy` runs them as they are printed."""
+    up = "podman-compose --file infra/compose.yaml up --detach"
+    expected = ["make images", "make site-secrets", up, "make first-ticket"]
+
+    assert commands_below("In containers") == expected
 
 
 @pytest.mark.parametrize(
@@ -40,13 +51,15 @@ def test_every_variable_is_a_setting_of_its_program(
     known = {f"DSS_{name.upper()}" for name in settings.model_fields}
     known |= {f"{name}_FILE" for name in SECRETS if name in known}
 
-    assert set(COMPOSE["services"][service]["environment"]) - known <= NOT_OURS
+    given = set(COMPOSE["services"][service]["environment"])
+    given |= set(IN_BUCKET["services"].get(service, {}).get("environment", ()))
+    assert given - known <= NOT_OURS
 
 
 def test_each_variable_of_the_site_is_explained_and_each_that_is_explained_is_one() -> None:
-    explained = set(re.findall(r"^#?([A-Z][A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    explained = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
 
-    assert set(re.findall(r"\$\{([A-Z_]+)", TEXT)) == explained | OF_SERVERS
+    assert set(re.findall(r"\$\{([A-Z0-9_]+)", TEXT + S3_TEXT)) == explained | OF_SERVERS
 
 
 def test_defaults_are_those_that_the_example_shows() -> None:
@@ -57,8 +70,9 @@ def test_defaults_are_those_that_the_example_shows() -> None:
 
 
 def test_each_file_that_a_variable_names_is_a_secret_of_its_service() -> None:
-    for name, service in COMPOSE["services"].items():
-        given = service.get("environment", {}).values()
+    for name in COMPOSE["services"]:
+        parts = [file["services"].get(name, {}) for file in (COMPOSE, IN_BUCKET)]
+        given = [v for part in parts for v in part.get("environment", {}).values()]
         named = {Path(p).name for v in given for p in re.findall(r"/run/secrets/[\w.]+", v)}
 
-        assert named <= set(service.get("secrets", [])), name
+        assert named <= {secret for part in parts for secret in part.get("secrets", [])}, name
