@@ -1,0 +1,133 @@
+"""infra/systemd on a machine with systemd, installed by the commands that infra/README.md prints: ``make test-deploy-full``.
+
+The machine is a container with systemd as its first process, RabbitMQ and PostgreSQL from Debian's packages.
+"""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conftest import CHECKOUT, missing
+from deploy.engines import CERTIFICATES, ISOLATION, Engine, torch_folder
+from deploy.printed import commands_below
+from support.stacks import free_port
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(1500)
+
+NAME = "dss-server"
+LUNGS = "lung-segmentation"
+HEADING = "On one server without containers"
+UNITS = ("dss-portal", f"dss-dispatch@{LUNGS}", "dss-dispatch@nodule-detection", "dss-inference")
+SERVERS = """
+systemctl start rabbitmq-server
+rabbitmqctl --quiet add_user dss site
+rabbitmqctl --quiet set_permissions dss '.*' '.*' '.*'
+pg_createcluster 15 main --start
+runuser -u postgres -- psql --quiet --command "CREATE ROLE dss LOGIN PASSWORD 'site'" --command "CREATE DATABASE dss OWNER dss"
+"""
+SETTINGS = {
+    "DSS_AMQP_URL": "amqp://dss:site@127.0.0.1:5672/%2F",
+    "DSS_DATABASE_URL": "postgres://dss:site@127.0.0.1:5432/dss",
+    "DSS_SECRET_KEY": "k" * 48,
+    "DSS_BIND": "0.0.0.0:8080",
+}
+"""What the operator edits in /etc/dss/dss.env; the port is published on loopback."""
+
+
+@dataclass(frozen=True)
+class Server:
+    engine: Engine
+    url: str
+
+    def run(self, command: str) -> str:
+        """The output of a line of shell in a checkout on the machine."""
+        words = ["exec", "--workdir", "/checkout", NAME, "bash", "-euc", command]
+        return self.engine.podman(*words).stdout
+
+    def is_ready(self, port: int) -> bool:
+        ask = ["exec", NAME, "/opt/dss/bin/python", "-m", "dss_observability.health"]
+        return self.engine.podman(*ask, f"127.0.0.1:{port}", check=False).returncode == 0
+
+    def words(self) -> str:
+        """The last ones of all units."""
+        return self.run("journalctl --no-pager --lines 80")
+
+    def of(self, unit: str, fact: str) -> str:
+        return self.run(f"systemctl show --value --property {fact} {unit}").strip()
+
+
+@pytest.fixture(scope="module")
+def server(engine: Engine, checkout: Path) -> Iterator[Server]:
+    if not (wheels := torch_folder()):
+        missing("There is no folder with torch's build for CPUs: DSS_TORCH_CPU")
+    build = f"podman build {ISOLATION} --target server --tag server:1 tests/deploy/stand_ins"
+    engine.run(build, CHECKOUT)
+    port = free_port()
+    mounts = [f"{checkout}:/checkout", f"{wheels}:{wheels}:ro", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
+    volumes = [word for mount in mounts for word in ("--volume", mount)]
+    started = ["--systemd=always", "--privileged", "--publish", f"127.0.0.1:{port}:8080"]
+    settings = ["--env", f"PIP_FIND_LINKS={wheels}", "--env", "PIP_NO_CACHE_DIR=1"]
+    engine.podman("run", "--detach", "--name", NAME, *started, *settings, *volumes, "server:1")
+    try:
+        yield set_up(Server(engine, f"http://127.0.0.1:{port}"))
+    finally:
+        engine.podman("rm", "--force", "--volumes", "--time", "5", NAME, check=False)
+
+
+def set_up(server: Server) -> Server:
+    """Follow the printed commands, all but the last, which makes the first user."""
+    wait_until(lambda: server.of("multi-user.target", "ActiveState") == "active", 60)
+    server.run(SERVERS)
+    install, start = commands_below(HEADING), commands_below(HEADING, block=1)
+    server.run("\n".join(install))
+    for name, value in SETTINGS.items():
+        server.run(f"sed -i {shlex.quote(f's|^{name}=.*|{name}={value}|')} /etc/dss/dss.env")
+    server.run("\n".join(start[:-1]))
+    for port in (9101, 9103):
+        wait_until(lambda p=port: server.is_ready(p), 180, server.words)  # type: ignore[misc]  # bound now
+    return server
+
+
+def test_a_ticket_is_done_by_the_units_as_documented(server: Server, tmp_path: Path) -> None:
+    *_, first_user = commands_below(HEADING, block=1)
+    said = server.engine.podman("exec", "--tty", NAME, "bash", "-euc", first_user).stdout
+    ours = Path(sys.executable).parent
+
+    sent = server.engine.run(
+        f"{ours}/dss-phantom sample; {ours}/dss send sample/ct.nii.gz --service {LUNGS} --output results",
+        tmp_path,
+        DSS_SERVER=server.url,
+        DSS_TOKEN=said.split()[-1],
+    )
+
+    assert "left lung" in sent
+    assert "right lung" in sent
+    for unit in UNITS:
+        assert server.of(unit, "User") == "dss"
+        assert server.of(unit, "ActiveState") == "active"
+
+
+def test_a_unit_that_is_killed_is_started_again(server: Server) -> None:
+    for unit in UNITS:
+        before = server.of(unit, "MainPID")
+        server.run(f"systemctl kill --kill-whom main --signal KILL {unit}")
+        wait_until(
+            lambda u=unit, b=before: server.of(u, "MainPID") not in {"0", b},  # type: ignore[misc]  # bound now
+            60,
+        )
+
+
+def test_all_end_with_the_target_within_their_time(server: Server) -> None:
+    done: subprocess.CompletedProcess[str] = server.engine.podman(
+        "exec", NAME, "timeout", "60", "systemctl", "stop", "dss.target", check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert {server.of(unit, "ActiveState") for unit in UNITS} == {"inactive"}
+    assert {server.of(unit, "Result") for unit in UNITS} == {"success"}
