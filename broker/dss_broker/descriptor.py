@@ -81,8 +81,8 @@ class Deadlines:
 class Descriptor:
     """``published`` is the JSON object for clients, including fields that are unknown here.
 
-    The page of services shows the texts ``result`` (what it has), ``accuracy`` (how exact its segmentations are, and
-    on which data that was measured), ``licence`` and ``citation``.
+    The page of services shows the texts ``result`` (what a result contains), ``accuracy`` (how exact its
+    segmentations are, and on which data that was measured), ``licence`` and ``citation``.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""The list of a program's commands, shown without importing them, which takes a second.  Imports little itself."""
+"""Shows the list of a program's commands without importing the commands, which takes a second.  Imports little
+itself.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -8,16 +10,15 @@ if TYPE_CHECKING:
 
 
 def asks_for_overview(words: Sequence[str]) -> bool:
-    """True if the command line asks for the list of commands, or the version, and nothing else."""
+    """True if the command line ``words`` only requests the list of commands or the version."""
     return list(words) in ([], ["--help"], ["--version"])
 
 
 def overview(
     program: str, text: str, commands: Mapping[str, str], *, add_completion: bool = False
 ) -> "typer.Typer":
-    """A program that prints the same help as the whole one, and has no command that does anything.
-
-    ``commands`` are one line of help by name, in their order.
+    """A program with the same help as the complete one, whose commands do nothing.  ``commands`` has a line of help
+    for each command, by its name.
     """
     import typer  # noqa: PLC0415 - not before the process is prepared
 

@@ -68,7 +68,7 @@ def is_dicom(source: Path) -> bool:
 
 
 def may_hold_dicom(archive: Path) -> bool:
-    """False for a zip archive of which no file begins as DICOM files do.  Raises OSError."""
+    """False for a zip archive in which no file begins like a DICOM file.  Raises OSError."""
     from dss_images.dicom import files  # noqa: PLC0415  (needs the extra ``images``)
 
     return files.may_hold_dicom(archive)

@@ -32,7 +32,7 @@ AsItIs = Callable[[Path, Path], Layer]
 
 
 class Told(Protocol):
-    """Receives the progress of the images."""
+    """Shows the progress of preparing a ticket's images."""
 
     def note(self, text: str) -> None:
         """Show a sentence."""
@@ -45,7 +45,7 @@ class Told(Protocol):
 
 
 class Silent:
-    """Implements ``Told``; does nothing."""
+    """A ``Told`` that shows nothing."""
 
     def note(self, text: str) -> None:
         pass

@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def program(words: Sequence[str]) -> "typer.Typer":
-    """The whole program, or only the list of its commands, if ``words`` need no more."""
+    """The complete program; only the list of its commands if ``words`` request no more than that."""
     if asks_for_overview(words):
         about = "Take the tickets of a segmentation service, one dispatcher for each service."
         return overview("dss-dispatch", about, OVERVIEW)

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def program(words: Sequence[str]) -> "typer.Typer":
-    """The whole program, or only the list of its commands, if ``words`` need no more."""
+    """The complete program; only the list of its commands if ``words`` request no more than that."""
     if asks_for_overview(words):
         about = "Segment images with bundles, on a GPU if there is one."
         return overview("dss-inference", about, OVERVIEW)

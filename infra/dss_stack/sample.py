@@ -41,8 +41,8 @@ def login_token(stack: Stack) -> str:
 
 
 def provider_token(stack: Stack, provider: str, say: Callable[[str], None], kept: str = "") -> str:
-    """A token for programs that may send tickets, publish services as ``provider`` and list them: ``kept`` if there is
-    one, else a new one.
+    """A token for programs that may send tickets, publish services as ``provider`` and list them.  It is ``kept`` or,
+    if that is "", a new one.
 
     ``say`` is called with each step before it is taken.
     """
@@ -60,9 +60,11 @@ def provider_token(stack: Stack, provider: str, say: Callable[[str], None], kept
 
 
 def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) -> Path:
-    """A file for the shell that sets what ``dss`` needs to publish as ``provider``; only its owner can read it.
+    """Write a file for the shell that sets what ``dss`` needs to publish as ``provider``, and return its path.  Only
+    its owner can read it.
 
-    The token of an earlier file stays, so that programs that have it go on, and no unused one stays valid.
+    A valid token in an earlier file is used again, so that programs that use it continue, and no unused token stays
+    valid.
     """
     file, server = stack.state / "provider.env", stack.wiring().public_url
     token = provider_token(stack, provider, say, _valid_token(file, server))
@@ -75,7 +77,7 @@ def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) 
 
 
 def _valid_token(file: Path, server: str) -> str:
-    """The token in the file, if the portal at ``server`` takes it; else ""."""
+    """The token in the file, if the portal at ``server`` accepts it; otherwise ""."""
     with suppress(OSError):  # also of a portal that refuses it, or is away
         found = re.search("DSS_TOKEN=(dss_[\\w-]+)", file.read_text(encoding="utf-8"))
         if found is None:

@@ -108,7 +108,7 @@ def _unused(stem: str, taken: Collection[str]) -> str:
 
 
 def stem_of(source: Path) -> str:
-    """The name of a file or folder without the ending of an image."""
+    """The name of a file or folder without the suffix of an image."""
     name = source.resolve().name
     ending = next((e for e in ENDINGS if name.lower().endswith(e) and name.lower() != e), "")
     return name[: len(name) - len(ending)] or "image"

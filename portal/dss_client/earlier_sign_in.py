@@ -1,4 +1,4 @@
-"""Ends an earlier sign-in of this program after another one, so that no unused token or session stays valid."""
+"""Ends an earlier sign-in of this program after a new one, so that no unused token or session stays valid."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +11,7 @@ from dss_client.rest import RestClient
 
 
 class EarlierSignIn:
-    """The session and the own token that are stored for a server when this object is made."""
+    """The session and the program's own token that were stored for a server when this object was made."""
 
     def __init__(self, server: str, jar: Path) -> None:
         stored = Credentials(jar)
@@ -20,7 +20,7 @@ class EarlierSignIn:
         self._session = CookieJar(jar) if jar.exists() else None
 
     def revoke_token(self, kept: str = "") -> None:
-        """Revoke the token, unless it is ``kept``.  Does nothing if the server does not answer."""
+        """Revoke the earlier token, unless it is ``kept``.  Does nothing if the server does not respond."""
         if not self._token or self._token == kept:
             return
         with suppress(ClientError):
@@ -31,7 +31,7 @@ class EarlierSignIn:
                 rest.close()
 
     def end_session(self) -> None:
-        """End the session.  Does nothing if the server does not answer."""
+        """End the earlier session.  Does nothing if the server does not respond."""
         if self._session is None:
             return
         with suppress(ClientError):

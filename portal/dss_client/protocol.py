@@ -116,7 +116,9 @@ def submit(ticket: int) -> Steps[None]:
 
 
 def rename(ticket: int, title: str) -> Steps[None]:
-    """Name the ticket for its owner alone.  Raises Refused; an older server knows no such request."""
+    """Set the ticket's title, which only its owner sees.  Raises Refused; also by an older server, which does not
+    know the request.
+    """
     yield from _posted(f"api/tickets/{ticket}/title", urlencode({"title": title}, errors="replace"))
 
 

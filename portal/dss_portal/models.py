@@ -214,10 +214,10 @@ class Dispatcher(Model):
 
 
 class Publisher(Model):
-    """A program of a provider that serves a service over HTTP and announces itself, such as ``dss service publish``.
+    """A provider's program, such as ``dss service publish``, that serves a service over HTTP and announces itself.
 
-    ``parallel`` is the most tickets that it processes at a time; ``ended``: it claims no more tickets.  The claims of
-    its threads have its ``instance``, a hyphen and a number.
+    ``parallel`` is the largest number of tickets that it processes at a time; ``ended``: it claims no more tickets.
+    The ``instance`` of a claim by one of its threads is its own ``instance``, a hyphen and a number.
     """
 
     id = fields.IntField(primary_key=True)

@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def program(words: Sequence[str]) -> "typer.Typer":
-    """The whole program, or only what ``words`` need, because importing the web server takes a second."""
+    """The complete program, or only the part that ``words`` need, because importing the web server takes a second."""
     if asks_for_overview(words):
         about = "The portal of the Distributed Segmentation Service."
         return overview("dss-portal", about, OVERVIEW, add_completion=True)

@@ -34,7 +34,7 @@ ANNOUNCED = {"announced": "1"}
 
 @dataclass(frozen=True, kw_only=True)
 class Announced:
-    """A publisher as the portal knows it: it processes ``parallel`` tickets of the service ``githash`` at a time."""
+    """A publisher as it announces itself: it processes ``parallel`` tickets of the service ``githash`` at a time."""
 
     githash: str
     instance: str
@@ -70,7 +70,9 @@ class Portal:
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
     def announce(self, said: Announced, *, ends: bool) -> None:
-        """Tell that a publisher serves, or with ``ends`` that it claims no more tickets.  The request is not repeated."""
+        """Announce that a publisher serves its service; with ``ends``, that it claims no more tickets.  The request
+        is not repeated.
+        """
         body = _encoded(
             services=said.githash,
             code=said.instance,

@@ -1,4 +1,4 @@
-"""Tells the portal that a publisher serves a service, and at once when it claims no more tickets."""
+"""Announces to the portal that a publisher serves a service and, at once, that it claims no more tickets."""
 
 import threading
 
@@ -13,7 +13,9 @@ notices the end by itself.
 
 
 class Presence:
-    """Announces ``said`` every PUBLISHER_ANNOUNCE_S until ``stop``, then its end.  ``portal`` is for its thread alone."""
+    """Sends the announcement ``said`` every PUBLISHER_ANNOUNCE_S until ``stop``, and then the announcement of the
+    end.  Only its own thread may use ``portal``.
+    """
 
     def __init__(self, portal: Portal, said: Announced, stop: threading.Event) -> None:
         self._portal = portal
@@ -25,7 +27,7 @@ class Presence:
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until the end was announced; at most the time limits of the requests."""
+        """Wait until the end is announced, or the time limits of that request have passed."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -40,7 +42,9 @@ class Presence:
             self._portal.close()
 
     def _announced(self, *, ends: bool) -> bool:
-        """False without an answer.  A refusal is one: an older portal knows no announcements."""
+        """Send an announcement.  False if there was no response.  A refusal counts as a response, because an older
+        portal knows no announcements.
+        """
         try:
             self._portal.announce(self._said, ends=ends)
         except ClientError:

@@ -46,7 +46,7 @@ class Marks:
         self._open_channel(connection)
 
     def down(self) -> None:
-        """Pending counts are repeated on the next channel."""
+        """The connection is lost.  Counts in progress are repeated on the next channel."""
         self._channel = None
 
     def count(self, queue: str, message_id: str, deaths: "Future[int]") -> None:

@@ -60,9 +60,9 @@ def is_archive(path: Path) -> bool:
 
 
 def may_hold_dicom(archive: Path) -> bool:
-    """False if no file in a zip archive begins as DICOM files do.
+    """False if no file in the zip archive begins like a DICOM file.
 
-    True for an archive in the archive, and for one that cannot be read: these are looked at when they are unpacked.
+    True if it contains another archive or cannot be read, because these are only examined when they are unpacked.
     """
     try:
         with zipfile.ZipFile(archive) as opened:

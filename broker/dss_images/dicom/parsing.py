@@ -148,7 +148,7 @@ def looks_like_dicom(path: Path) -> bool:
 
 
 def begins_like_dicom(file: IO[bytes]) -> bool:
-    """True if the next bytes are those of a DICOM file or of a data set."""
+    """True if the next bytes of ``file`` are those of a DICOM file or of a data set without a preamble."""
     head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
     return head[_PREAMBLE_BYTES:] == _MAGIC or _begins_like_a_data_set(head)
 

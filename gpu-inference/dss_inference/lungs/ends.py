@@ -1,6 +1,7 @@
-"""Measures how flat found lungs end: lungs taper towards their tops, and domes bulge into their bases.
+"""Measures how flat the ends of segmented lungs are.  Healthy lungs taper towards their tops, and the diaphragm's
+domes bulge into their bases.
 
-What was lost to consolidation, fluid, collapse or removal leaves a flat face.
+Where a part of a lung is lost to consolidation, fluid, collapse or removal, its end is a flat face.
 """
 
 from collections.abc import Sequence
@@ -33,9 +34,11 @@ def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
 
 
 def slanted_bluntness(lung: Flags, hidden: Flags, spacing_mm: Triple) -> float:
-    """As ``bluntness``, the greatest over tilts of the sections by up to 16 degrees, of ends that the view does not cut.
+    """Like ``bluntness``, but the maximum over cutting planes that are tilted by up to 16 degrees.  Ends that the
+    view cuts do not count.
 
-    ``hidden``: voxels that show nothing.  0 for a lung that the view cuts at its side, whose sections have any shape.
+    ``hidden`` are the voxels without image.  The result is 0 for a lung that the view cuts at its side, because its
+    cross-sections may have any shape.
     """
     sides = (lung[:, 0], lung[:, -1], lung[:, :, 0], lung[:, :, -1])
     if any(side.any() for side in sides):
@@ -61,7 +64,11 @@ def slanted_bluntness(lung: Flags, hidden: Flags, spacing_mm: Triple) -> float:
 def _steepest(
     height: npt.NDArray[np.float64], stretch: float, step: int, cut: Sequence[bool]
 ) -> float:
-    """Of the areas of sections at ``height`` (voxels, as many times too long as ``stretch`` says), over ``step``."""
+    """The greatest change of the cross-section's area over ``step`` voxels.  ``height`` is the position of each
+    voxel, in voxels, across the cutting plane.
+
+    ``stretch`` is the factor by which these positions are too long; ``cut`` says which of the two ends the view cuts.
+    """
     rows = np.rint((height - height.min()) / stretch).astype(np.int64)
     areas = np.pad(np.bincount(rows).astype(np.float64), step)
     change = areas[step:] - areas[:-step]

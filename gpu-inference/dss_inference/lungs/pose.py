@@ -1,6 +1,6 @@
-"""Estimates how a patient lies in the image, and turns images upright.
+"""Estimates the orientation of the patient's body in the image, and rotates images so that the body is upright.
 
-The skin runs along the body: its normals are rarest along the body's axis, and most frequent towards front and back.
+The method uses the skin: its normals are rarest along the body's axis, and most frequent towards front and back.
 """
 
 from typing import TypeAlias
@@ -33,9 +33,9 @@ PADDING_HU = -1023
 
 
 def pose_of(view: View, inside: Flags, *, whole: bool) -> Axes | None:
-    """The body's axes; None if it lies along the image's, or if they are not known.
+    """The body's axes; None if they are those of the image, or if they cannot be determined.
 
-    ``inside``: the air in the body.  ``whole``: the view does not cut the body at its side.
+    ``inside`` is the air in the body.  ``whole``: the view does not cut the body at its left or right.
     """
     weights, axes = _normals(view, inside)
     if axes is None:
@@ -53,13 +53,13 @@ def pose_of(view: View, inside: Flags, *, whole: bool) -> Axes | None:
 def _across(
     vector: npt.NDArray[np.float64], axis: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """The direction of the part of ``vector`` that is perpendicular to ``axis``, a unit vector."""
+    """The direction, a unit vector, of the component of ``vector`` that is perpendicular to the unit vector ``axis``."""
     part = vector - (vector @ axis) * axis
     return np.asarray(part / np.linalg.norm(part))
 
 
 def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes | None]:
-    """How frequent the skin's normals are along each of three axes, least first, and these as rows."""
+    """The frequency of the skin's normals along three axes, the lowest first, and these axes as rows."""
     spacing_mm = np.array(view.spacing_mm)
     body = ndi.binary_opening((view.hu > -300) | inside, iterations=2)
     label, count = ndi.label(body)
@@ -80,9 +80,10 @@ def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes |
 
 
 def upright(values: npt.NDArray[T], spacing_mm: Triple, axes: Axes, outside: int) -> npt.NDArray[T]:
-    """``values`` along the body's ``axes``, nearest neighbours, with room for all of them; ``outside`` elsewhere.
+    """``values`` resampled along the body's ``axes`` by nearest neighbours, in an array that contains all of them;
+    ``outside`` elsewhere.
 
-    Voxels are cubes of ``cube_mm(spacing_mm)``.
+    The new voxels are cubes of ``cube_mm(spacing_mm)``.
     """
     cube = cube_mm(spacing_mm)
     size_mm = np.array(values.shape) * spacing_mm
@@ -96,5 +97,5 @@ def upright(values: npt.NDArray[T], spacing_mm: Triple, axes: Axes, outside: int
 
 
 def cube_mm(spacing_mm: Triple) -> float:
-    """Side of a cube with the volume of a voxel."""
+    """The side, in millimetres, of a cube with the volume of a voxel."""
     return float(np.prod(spacing_mm) ** (1 / 3))

@@ -65,7 +65,7 @@ class Seen:
 
     @property
     def is_cut(self) -> bool:
-        """The view cuts the body at its left or right side."""
+        """True if the view cuts the body at its left or right."""
         inside = (self.view.hu > TISSUE_HU) | self.air
         return bool(max(inside[:, :, 0].mean(), inside[:, :, -1].mean()) > _CUT_BODY)
 
@@ -75,9 +75,9 @@ class Seen:
         return open_to_side(self.view)
 
     def upright(self, *, whole: bool) -> "Seen":
-        """The same along the body's axes; itself if these are the image's, or not known.
+        """The same input along the body's axes; the object itself if these are the image's axes, or are not known.
 
-        ``whole``: the view does not cut the body at its side.
+        ``whole``: the view does not cut the body at its left or right.
         """
         axes = pose_of(self.view, self.air | (self.sides > 0), whole=whole)
         if axes is None:
@@ -96,17 +96,21 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Signs:
-    """Shares 0..1 of the lungs' volume.
+    """Signs that a lung segmentation may be wrong.  Unless stated otherwise they are shares 0..1 of the lungs'
+    volume.
 
-    ``empty``: as dark and even as air; ``pocket``: the largest place that is nearer to air than to the lungs' median;
-    ``dense``: more so than lung; ``leaked``: as dark, and open to the image's side; ``haze``: blocks that are denser
-    than lung and lighter than flesh, anywhere in the body; ``open``: of any density, and open to the image's side;
-    ``gas``: closed-in air that was not taken for lung (may be above 1).  Sections, lengths and directions are the body's (``Seen.upright``).  ``uneven``: how much the sections of left
-    and right differ in different ways from slice to slice, at the best tilt, None where there are not both; ``left``:
-    the left one's part of both, None also where the view cuts them at the side.  ``behind``, ``before``, ``beside``:
-    what is neither lung nor wall between the lungs and the ribs (may be above 1); ``blunt``, ``slanted``:
-    how flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill``: volume through the cube of the width.  ``cut_at_side``: in many slices the
-    view cuts lung at its left or right; ``bases_alone``: it cuts the lungs at the head where they are wide.
+    Density: ``empty`` is as dark and even as air; ``pocket`` is the largest place that is nearer to air than to the
+    lungs' median; ``dense`` is denser than lung; ``leaked`` is as dark as air, and open to the image's side; ``haze``
+    are blocks anywhere in the body that are denser than lung and lighter than flesh; ``open`` is of any density, and
+    open to the image's side; ``gas`` is air inside the body that was not segmented as lung (may be above 1).
+
+    Shape, along the body's axes (``Seen.upright``): ``uneven`` is how differently the sections of left and right
+    change from slice to slice, at the best tilt; None unless there are both.  ``left`` is the left lung's part of
+    both; None also where the view cuts them at the side.  ``behind``, ``before`` and ``beside`` are tissue between
+    the lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and ``slanted`` are how
+    flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill`` is the volume divided by the cube of
+    the width.  ``cut_at_side``: in many slices the view cuts lung at its left or right.  ``bases_alone``: the view
+    cuts the lungs at the head where they are wide.
     """
 
     empty: float = 0.0

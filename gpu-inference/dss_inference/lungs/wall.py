@@ -16,7 +16,9 @@ _BONE_HU = 130
 _NOISY_HU, _NOISY_BONE_HU = 60.0, 110
 """In noise above the first, bone is sought by the second in means of 27 voxels."""
 _LEAST_GAP_MM, _LEAST_FRONT_MM, _MOST_GAP_MM = 20.0, 26.0, 80.0
-"""A smaller gap is the chest wall's own, also beside the breastbone; behind a larger one, there is liver, spleen or bowel."""
+"""A smaller gap is the chest wall's own, also beside the breastbone; behind a larger one, there is liver, spleen or
+bowel.
+"""
 _RIBS_APART_MM, _RIB_WIDTH_MM = 14.0, 8.0
 """Along the body and across it: bone so near counts as bone, since a ray may pass between two ribs."""
 _MIDDLE = 1 / 3
@@ -98,7 +100,7 @@ def outside_ml(
 
 
 def _border(lung: Flags, way: Way) -> Flags:
-    """The view's border on ``way``, at the heights at which it may cut lung."""
+    """Voxels at the border of the view in the direction ``way``, at the heights at which that border may cut lung."""
     border = np.zeros_like(lung)
     heights = np.flatnonzero(lung.any(axis=(1, 2)))
     middle = (heights[0] + heights[-1]) // 2

@@ -1,4 +1,4 @@
-"""The states of an intake; what they mean is told in ``store``."""
+"""The states of an intake; ``store`` explains them."""
 
 from enum import StrEnum
 

@@ -48,7 +48,9 @@ class Receivers:
 
     @property
     def _http(self) -> httpx2.AsyncClient:
-        """Made when the first notification is sent, because reading the certificate authorities takes a while."""
+        """The HTTP client.  It is made for the first notification, because reading the certificate authorities takes
+        long.
+        """
         self._client = self._client or httpx2.AsyncClient(
             verify=self._authorities or True,
             trust_env=False,  # a proxy would connect to an address that was not checked

@@ -146,7 +146,7 @@ class Relay:
             await asyncio.sleep(FAILED_S)
 
     def _rest_s(self) -> float:
-        """Time until the next look, if nothing wakes the relay before."""
+        """Seconds until the next look at the table, if nothing wakes the relay before."""
         if not self._broker.connected:
             return SEEKING_S
         return UNHEARD_S if self._unheard else IDLE_S
@@ -218,8 +218,8 @@ class Relay:
                     log.exception("message not set aside", extra={"id": stored.message_id})
 
     async def _note_unheard(self) -> None:
-        """Reset the announcement counts of tickets whose service has no queue, because none of its dispatchers has
-        ever started, at most once in UNHEARD_S.  The reaper then announces them at short intervals.
+        """Reset, at most once in UNHEARD_S, the announcement counts of tickets whose service has no queue, because
+        none of its dispatchers has ever started.  The reaper then announces them at short intervals.
 
         Requests to read uploads become due again as soon as a reader runs.
         """

@@ -1,4 +1,4 @@
-"""Makes Hypercorn discard the bytes that follow a request that is not HTTP, and use connections of ours."""
+"""Makes Hypercorn discard the bytes that follow a request that is not HTTP, and use our class for connections."""
 
 import h11
 from hypercorn.asyncio import run
@@ -19,7 +19,7 @@ def install() -> None:
 
 
 def use(connection: type[TCPServer]) -> None:
-    """Let Hypercorn make a ``connection`` for each client.  Idempotent."""
+    """Make Hypercorn use the class ``connection`` for the connection of each client.  Idempotent."""
     run.TCPServer = connection  # type: ignore[attr-defined]  # the module has no other way to choose it
 
 

@@ -1,4 +1,4 @@
-"""Makes Werkzeug compile the function that builds a rule's URL when the first URL is built, not at the start."""
+"""Makes Werkzeug compile the functions that build a rule's URL when they are first used, not at the start."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -10,10 +10,8 @@ Builder: TypeAlias = Callable[..., tuple[str, str]]
 
 
 class LateRule(QuartRule):
-    """A rule whose two builders are compiled at their first call.
-
-    Werkzeug compiles them for each rule at once: 0.1 s of CPU time in each start of a portal, for functions of which it
-    uses a few.
+    """A rule whose two URL builders are compiled at their first call.  Werkzeug compiles them for all rules at the
+    start, which takes 0.1 s of CPU time, and few of them are used.
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Builder:  # noqa: FBT001, FBT002  (the signature of Werkzeug)
@@ -28,5 +26,5 @@ class LateRule(QuartRule):
 
 
 def install(app: Quart) -> None:
-    """Let rules that are added to ``app`` from now on be late."""
+    """Make rules that are added to ``app`` from now on of the class LateRule."""
     app.url_rule_class = LateRule

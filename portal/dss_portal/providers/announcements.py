@@ -1,6 +1,8 @@
-"""Publishers: programs over HTTP that say that they serve services, and that they end.
+"""Announcements of publishers: programs of providers that report over HTTP that they serve services, and that they
+stop.
 
-Their end is known at once, and their silence early.  Of other programs over HTTP only their polls are known.
+So the portal knows at once when a publisher stops, and soon when it is silent.  Of other programs over HTTP it knows
+only their polls.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,9 @@ INSTANCE_CHARACTERS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Announcement:
-    """The state of a publisher: it processes ``parallel`` tickets at a time; with ``ends`` it claims no more."""
+    """A publisher's announcement: it processes ``parallel`` tickets at a time; with ``ends`` it claims no more
+    tickets.
+    """
 
     instance: str
     parallel: int
@@ -27,12 +31,12 @@ class Announcement:
 
 
 def announced(form: Mapping[str, str]) -> bool:
-    """True for a request of a program that announces itself, so that the request says nothing about its presence."""
+    """True if the request's program announces itself.  Its other requests then do not count as signs of life."""
     return form.get("announced") == "1"
 
 
 def read(form: Mapping[str, str]) -> Announcement:
-    """The announcement in a form.  Raises Refused."""
+    """The announcement in a form.  Raises Refused if it is malformed."""
     instance, parallel = forms.of(form, "code"), form.get("parallel", "1")
     if not 0 < len(instance) <= INSTANCE_CHARACTERS:
         raise Refused(f"'code' must have 1 to {INSTANCE_CHARACTERS} characters.")
@@ -44,7 +48,9 @@ def read(form: Mapping[str, str]) -> Announcement:
 
 
 async def note(user: User, services: Sequence[Service], said: Announcement) -> None:
-    """Record an announcement for each of ``services``, which the user provides.  Raises Refused for too many."""
+    """Record an announcement for each of ``services``, which the user must provide.  Raises Refused if there are too
+    many publishers.
+    """
     now = clock.now()
     state = {"parallel": said.parallel, "heard_at": now, "ended": said.ends}
     for name in {service.name for service in services}:

@@ -36,8 +36,8 @@ WHERE access.user_id = ANY($1)
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRequest:
-    """A user's request to claim the next waiting ticket of the services ``githashes``.  ``polls``: by such requests
-    alone the program shows that it serves them.
+    """A user's request to claim the next waiting ticket of the services ``githashes``.  ``polls``: the program does
+    not announce itself, so such requests are its only signs of life.
     """
 
     user_id: int

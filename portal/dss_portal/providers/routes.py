@@ -70,7 +70,7 @@ async def available() -> Response:
 @blueprint.post("/publishers")
 @signed_in
 async def announce() -> Response:
-    """Record that a program serves the listed services, or with ``ends=1`` that it claims no more tickets of them."""
+    """Record that a program serves the listed services; with ``ends=1``, that it claims no more tickets of them."""
     user, form = current_user(), await parameters.form()
     services = await store.provided(user, _listed(form))
     await announcements.note(user, services, announcements.read(form))
@@ -238,7 +238,7 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
 
 
 async def _heard(ticket: Ticket, form: dict[str, str]) -> None:
-    """Note that the ticket's service is served, unless by a program that says so itself."""
+    """Record a sign of life for the ticket's service, unless the program announces itself."""
     if not announcements.announced(form):
         await store.heard([await ticket.service])
 

@@ -67,7 +67,7 @@ async def set_progress(
 ) -> bool:
     """Store the progress of one part, from ``start`` to ``end``.  False if nothing was written.
 
-    ``polls``: by such requests alone the program shows that it serves.
+    ``polls``: the program does not announce itself, so the request counts as a sign of life.
     """
     now = clock.now()
     since = now - timedelta(seconds=HEARD_S)

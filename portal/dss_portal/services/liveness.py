@@ -151,8 +151,8 @@ async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Publishers:
-    """The publishers of a service: the number of live ones, the number of tickets that those process at a time, and
-    the last word of any.
+    """The publishers of a service: how many are alive, how many tickets these process at a time, and when any was
+    last heard.
     """
 
     alive: int = 0
@@ -161,7 +161,7 @@ class Publishers:
 
 
 async def _publishers() -> dict[str, Publishers]:
-    """Publishers by service; those that have sent nothing for FORGOTTEN are left out."""
+    """The publishers by service.  Those that have announced nothing for FORGOTTEN are left out."""
     found: dict[str, Publishers] = {}
     for each in await Publisher.all():
         before = found.get(each.service, Publishers())
@@ -179,8 +179,8 @@ USUAL = 1.5
 silence since it claimed the ticket.
 """
 
-# $1: now.  $2: a publisher that was heard since then is alive.  One that takes tickets and tells nothing until the
-# end is silent for a whole run.  A publisher that is alive or has ended is known as such, whatever it holds.
+# $1: now.  $2: a publisher that was heard since then is alive.  A provider that reports nothing before the end
+# is silent during a complete run.  The state of a publisher is known from its announcements, so its tickets do not count.
 _HELD = r"""
 SELECT service.name, max(claim.expires_at - claim.lease_s * interval '1 s') FILTER (WHERE publisher.id IS NULL) AS heard_at,
     greatest(max(claim.silence_s),

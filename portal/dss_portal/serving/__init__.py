@@ -1,1 +1,1 @@
-"""How requests come from a connection to the layers before the framework."""
+"""Passes requests from connections to the layers in front of the framework."""

@@ -1,8 +1,8 @@
-"""A connection of Hypercorn that answers plain requests itself.
+"""A Hypercorn connection that responds to plain requests itself.
 
-h11 and Hypercorn's objects for each request take four fifths of the time of a poll.  The head of a plain request is
-read here, the layers before the framework are asked, and their response is sent in one piece.  Whatever they pass on,
-and every other request, goes to Hypercorn with the same bytes.
+h11 and Hypercorn's objects for each request take four fifths of the time of a poll.  So the head of a plain request
+is read here, the layers in front of the framework are called, and their response is sent in one piece.  Requests that
+these layers pass on, and all other requests, go to Hypercorn with the same bytes.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ LOOK_S = 0.05
 
 
 class Exchange:
-    """One plain request, whose body is read when it is wanted, and the response to it."""
+    """One plain request and its response.  The body is read when it is needed."""
 
     def __init__(self, connection: "Connection", asked: Head, received: bytes) -> None:
         self._reader, self._config = connection.reader, connection.config
@@ -63,7 +63,9 @@ class Exchange:
         return {"type": "http.request", "body": piece, "more_body": not self._is_complete}
 
     async def send(self, event: ASGISendEvent) -> None:
-        """Keep the response: the layers send one with status 200, in one piece and with its length."""
+        """Store the response.  The layers send only responses with status 200, in one piece and with a
+        Content-Length.
+        """
         if event["type"] == "http.response.start":
             self.headers = list(event.get("headers", ()))
         elif event["type"] == "http.response.body":
@@ -76,7 +78,7 @@ class Exchange:
 
 
 class Connection(TCPServer):
-    """Hypercorn's connection; see above.  Overrides ``_read_data`` and ``_idle_timeout``."""
+    """A Hypercorn connection, as the module describes.  Overrides ``_read_data`` and ``_idle_timeout``."""
 
     _used_s = 0.0
     _is_busy = False
@@ -103,7 +105,7 @@ class Connection(TCPServer):
         return await asyncio.wait_for(self.reader.read(MAX_RECV), self.config.read_timeout)
 
     def _is_plain(self) -> bool:
-        """True if the connection speaks HTTP/1.1, no request is under way, and Hypercorn has no reason to end it."""
+        """True if the connection uses HTTP/1.1, no request is in progress, and Hypercorn does not want to close it."""
         protocol = self.protocol.protocol
         return (
             isinstance(protocol, H11Protocol)
@@ -116,7 +118,7 @@ class Connection(TCPServer):
         )
 
     async def _answered(self, asked: Head, exchange: Exchange) -> bool:
-        """Answer the request, or hand it to Hypercorn.  False if the connection must end."""
+        """Respond to the request, or hand it over to Hypercorn.  False if the connection must be closed."""
         self._is_busy = True
         try:
             await cast("ASGIWrapper", self.app).app(
@@ -137,7 +139,9 @@ class Connection(TCPServer):
         return True
 
     async def _hand_over(self, exchange: Exchange, passed: Passed) -> None:
-        """Let Hypercorn read what was read, and the layers pass the request on to the framework at once."""
+        """Give Hypercorn the bytes that were read.  The layers then pass the request to the framework without trying
+        it again.
+        """
         received, exchange.ahead = exchange.received, b""
         protocol = cast("H11Protocol", self.protocol.protocol)
         kept = protocol.connection_state
@@ -168,9 +172,8 @@ class Connection(TCPServer):
         }
 
     async def _idle_timeout(self) -> None:
-        """Close the connection when it has been idle for ``keep_alive_timeout``, or when the server ends.
-
-        Requests that are answered here do not start this anew, but count as use.
+        """Close the connection when it has been idle for ``keep_alive_timeout``, or when the server stops.  Requests
+        that are answered here also end the idle time.
         """
         began_s = time.monotonic()
         while not self.context.terminated.is_set():

@@ -1,6 +1,7 @@
-"""Reads the head of a plain request: those that polls and small writes of usual clients have.
+"""Parses the head of a plain request, as usual clients send it for polls and small writes.
 
-Everything else (other methods, escapes, chunks, upgrades, odd spaces, HTTP/1.0) is left to h11, which also refuses.
+Any other request (other methods, escapes, chunks, upgrades, unusual spaces, HTTP/1.0) is left to h11, which also
+refuses malformed ones.
 """
 
 import re
@@ -21,7 +22,9 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The head of a request.  ``size_bytes`` is its own size, with the empty line; ``body_bytes`` that of the body."""
+    """The head of a request.  ``size_bytes`` is its own size, including the empty line; ``body_bytes`` is that of the
+    body.
+    """
 
     method: str
     path: str
@@ -33,7 +36,7 @@ class Head:
 
 
 def head(received: bytes) -> Head | None:
-    """The head at the beginning of ``received``; None if it is not plain, or not complete."""
+    """Parse the head at the beginning of ``received``; None if it is not plain or not complete."""
     end = received.find(b"\r\n\r\n", 0, MOST_BYTES)
     if end < 0:
         return None
@@ -57,7 +60,7 @@ def head(received: bytes) -> Head | None:
 
 
 def _headers(lines: Sequence[bytes]) -> list[tuple[bytes, bytes]] | None:
-    """The header fields with names in lower case; None if one is not plain, or if there is no host."""
+    """The header fields, with names in lower case; None if one is not plain, or if there is no Host."""
     found = []
     seen = set()
     for line in lines:
@@ -75,8 +78,8 @@ def _headers(lines: Sequence[bytes]) -> list[tuple[bytes, bytes]] | None:
 
 
 def _length(headers: Headers, *, may_have_body: bool) -> int | None:
-    """The size of the body in bytes; None if the request has none where it must, or one where it must not, or a large
-    one.
+    """The size of the body in bytes.  None if a required length is missing, if there is one that must not be there,
+    or if it is too large.
     """
     lengths = [value for name, value in headers if name == b"content-length"]
     if not may_have_body:

@@ -1,7 +1,7 @@
-"""Lets a connection try the layers before the framework, and pass on a request that they do not answer.
+"""Lets a connection try the layers in front of the framework, and pass on a request that they do not handle.
 
-The connection then hands the same bytes to h11, and the layers pass that request on at once: a write that failed is
-not tried a second time, and its error is answered by the framework.
+The connection then gives the same bytes to h11, and the layers pass that request on at once.  So a write that failed
+is not tried a second time, and the framework responds to its error.
 """
 
 from typing import Any
@@ -20,7 +20,9 @@ ERROR = "dss_portal.error"
 
 
 class Passed(Exception):
-    """The layers do not answer a request that is tried.  ``error`` is the one that the framework must answer."""
+    """Raised if the layers do not handle a request that is tried.  ``error`` is the error that the framework must
+    respond to.
+    """
 
     def __init__(self, error: Exception | None) -> None:
         super().__init__()
@@ -28,7 +30,7 @@ class Passed(Exception):
 
 
 class Behind:
-    """ASGI middleware directly before ``app``, the framework: a request that is only tried ends with Passed."""
+    """ASGI middleware directly in front of the framework ``app``.  It raises Passed for a request that is only tried."""
 
     def __init__(self, app: ASGIFramework) -> None:
         self._app = app
@@ -42,17 +44,17 @@ class Behind:
 
 
 def tried() -> ConnectionState:
-    """The state of a request that is only tried."""
+    """The state of a request that is only tried, which marks it for ``Behind``."""
     return ConnectionState({_TRIED: True})
 
 
 def marked(state: ConnectionState, passed: Passed) -> ConnectionState:
-    """``state``, which connections share, for one request that the layers have passed on."""
+    """A copy of ``state``, which all connections share, for a request that the layers have passed on."""
     return ConnectionState({**state, _PASSED: passed})
 
 
 def was_passed(scope: Scope) -> Passed | None:
-    """How the layers passed on the request when it was tried; None if it was not tried."""
+    """The Passed with which the layers passed on the request when it was tried; None if it was not tried."""
     found = _state(scope).get(_PASSED)
     return found if isinstance(found, Passed) else None
 

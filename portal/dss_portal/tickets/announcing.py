@@ -34,9 +34,8 @@ UPDATE ticket SET announced_at = $1, announcements = announcements + 1 WHERE id 
 
 
 async def again(ticket_ids: Sequence[int]) -> int:
-    """Announce those of the tickets that still wait, and return their number.
-
-    If that fails, each is tried by itself, so that one ticket does not stop the others.
+    """Announce those of the tickets that still wait, and return their number.  If that fails, announce each in its
+    own transaction, so that one ticket does not stop the others.
     """
     try:
         return await _together(ticket_ids)
@@ -55,7 +54,7 @@ async def _together(ticket_ids: Sequence[int]) -> int:
 
 
 async def _note(waiting: Sequence[dict[str, Any]]) -> None:
-    """Store a message for each of the locked tickets."""
+    """Store an announcement in the outbox for each of the locked tickets."""
     encoded = [encode(message_of(row)) for row in waiting]
     current = current_traceparent.get()
     values = [
