@@ -98,6 +98,7 @@ def _before(app: Quart, components: Components, behind: App, feed: Feed) -> Poll
         feed=feed,
         callers=callers,
         snapshots=Snapshots(components.settings.public_url),
+        datastore=components.datastore,
         limit=components.limits.requests,
         requires_terms=components.settings.require_terms,
     )

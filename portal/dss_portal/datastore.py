@@ -107,6 +107,16 @@ class Datastore:
         await asyncio.to_thread(self._require)
         return self._root / layout.area_dir(ticket_id, area) / name
 
+    async def small_content(
+        self, ticket_id: int, area: Area, name: str, most_bytes: int
+    ) -> tuple[Path, bytes, os.stat_result] | None:
+        """Path, content and facts of a file of at most ``most_bytes``; None for a larger one, and if the datastore has
+        no folder.  Raises FileNotFoundError.
+        """
+        path = self._root / layout.area_dir(ticket_id, area) / name
+        found = await self._on_disk(_content, path, most_bytes)
+        return None if found is None else (path, *found)
+
     async def attachment(self, ticket_id: int, file_name: str) -> StoredFile:
         await asyncio.to_thread(self._require)
         return self._root / layout.attachments_dir(ticket_id) / file_name
@@ -451,6 +461,13 @@ def _write_at_once(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
     size_bytes = write_new(path, pieces)
     _sync_all(changed)
     return size_bytes
+
+
+def _content(path: Path, most_bytes: int) -> tuple[bytes, os.stat_result] | None:
+    with path.open("rb", buffering=0) as file:
+        stat = os.fstat(file.fileno())
+        content = file.read(most_bytes + 1) if stat.st_size <= most_bytes else b""
+    return (content, stat) if len(content) == stat.st_size else None
 
 
 def _sync_all(paths: Iterable[Path]) -> None:

@@ -7,6 +7,7 @@ and no line break inside a field.
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 Cell = str | int | float | None
 Rows = Sequence[Sequence[Cell]]
@@ -37,3 +38,12 @@ def duration(seconds: float | None) -> str:
 
 def _folded(cell: Cell) -> Cell:
     return " ".join(cell.splitlines()) if isinstance(cell, str) else cell
+
+
+def attachment(name: str) -> str:
+    """The Content-Disposition of a download (RFC 6266): in the plain form that old clients read and, if that cannot
+    express the name, also in the exact form.
+    """
+    simple = name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
+    disposition = f'attachment; filename="{simple}"'
+    return disposition if simple == name else f"{disposition}; filename*=UTF-8''{quote(name)}"

@@ -1,4 +1,5 @@
-"""Responds to the four requests that each open ITK-SNAP dialog repeats, in front of the framework.
+"""Responds to the four requests that each open ITK-SNAP dialog repeats, and to downloads of small files, in front of the
+framework.
 
 The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200;
 it passes every unusual, refused or too long request to the framework.
@@ -15,20 +16,20 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEven
 from dss_observability import metrics, tracing
 from dss_portal.changes.feed import Feed
 from dss_portal.changes.reading import Change, Subject
+from dss_portal.datastore import Datastore
 from dss_portal.polls import requests
 from dss_portal.polls.callers import Caller, Callers
+from dss_portal.polls.files import small_file
 from dss_portal.polls.requests import Poll, PollKind
 from dss_portal.polls.snapshots import Snapshots
 from dss_portal.serving import passing
 
-_TYPES = {
-    PollKind.STATUS: (),
-    PollKind.DETAIL: ((b"content-type", b"application/json"),),
-}
-_LIST_TYPES = {
-    False: ((b"content-type", b"text/csv"),),
-    True: ((b"content-type", b"application/json"),),
-}
+_JSON = ((b"content-type", b"application/json"),)
+_CSV = ((b"content-type", b"text/csv"),)
+
+Shown = tuple[Sequence[tuple[bytes, bytes]], bytes]
+"""Headers of a response, and its body."""
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
 
 
@@ -60,6 +61,7 @@ class Polls:
         feed: Feed,
         callers: Callers,
         snapshots: Snapshots,
+        datastore: Datastore,
         limit: Limit,
         requires_terms: bool,
     ) -> None:
@@ -67,6 +69,7 @@ class Polls:
         self._feed = feed
         self._callers = callers
         self._snapshots = snapshots
+        self._datastore = datastore
         self._limit = limit
         self._requires_terms = requires_terms
         self._counted = {
@@ -96,16 +99,17 @@ class Polls:
         if tracing.is_on():
             return False
         try:
-            body = await self._body(poll)
+            shown = await self._response(poll)
         except Exception:  # the framework gets the same error, and explains it in a sentence
             return False
-        if body is None:
+        if shown is None:
             return False
+        (kind, body) = shown
         requests_total, seconds = self._counted[poll.kind]
         requests_total.inc()
         seconds.observe(time.monotonic() - began_s)
         headers = [
-            *(_TYPES[poll.kind] if poll.kind in _TYPES else _LIST_TYPES[poll.wants_json]),
+            *kind,
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", request_id(poll.request_id)),
         ]
@@ -113,17 +117,25 @@ class Polls:
         await send({"type": "http.response.body", "body": body, "more_body": False})
         return True
 
-    async def _body(self, poll: Poll) -> bytes | None:
+    async def _response(self, poll: Poll) -> Shown | None:
         keep = self._feed.is_current()
         caller = self._callers.known(poll.cookie, poll.authorization) if keep else None
         if caller is None:
             caller = await self._callers.load(poll.cookie, poll.authorization, keep=keep)
         if caller is None or not self._may_poll(caller):
             return None
-        body = await self._shown(poll, caller, keep=keep)
-        if body is not None:
+        if poll.kind is PollKind.FILE:
+            shown = await self._file(poll, caller)
+        else:
+            body = await self._shown(poll, caller, keep=keep)
+            shown = None if body is None else (_type(poll), body)
+        if shown is not None:
             self._limit.count(str(caller.id))
-        return body
+        return shown
+
+    async def _file(self, poll: Poll, caller: Caller) -> Shown | None:
+        found = await small_file(self._datastore, poll.ticket, poll.area, poll.index, caller)
+        return None if found is None else (found.headers, found.content)
 
     def _may_poll(self, caller: Caller) -> bool:
         if self._requires_terms and caller.terms_accepted_at is None:
@@ -172,6 +184,13 @@ class Polls:
             await send(event)
 
         return forget_and_send
+
+
+def _type(poll: Poll) -> Sequence[tuple[bytes, bytes]]:
+    """The header for the media type, as the framework's routes send it."""
+    if poll.kind is PollKind.STATUS:
+        return ()
+    return _JSON if poll.kind is PollKind.DETAIL or poll.wants_json else _CSV
 
 
 def request_id(given: bytes) -> bytes:

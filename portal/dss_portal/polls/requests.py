@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from dss_datastore.layout import Area
 
 TICKETS = "/api/tickets"
 SERVICES = "/api/services"
 _TICKET = re.compile(r"/api/tickets/(\d{1,9})/(status|detail)")
+_FILE = re.compile(r"/api/tickets/(\d{1,9})/files/(input|results)/(\d{1,9})")
 _SINCE = re.compile(rb"since=(\d{1,18})")
 _OF_TICKET = re.compile(r"/api/(?:pro/)?tickets/(\d{1,9})/(\w+)")
 _OF_LOG_OR_FILES = frozenset({"info", "warning", "error", "progress", "files", "attachments"})
@@ -45,19 +48,25 @@ class PollKind(StrEnum):
     SERVICES = SERVICES
     STATUS = "/api/tickets/<int:ticket_id>/status"
     DETAIL = "/api/tickets/<int:ticket_id>/detail"
+    FILE = "/api/tickets/<int:ticket_id>/files/<any(input, results):area>/<int:index>"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """A poll; ``ticket`` and ``since`` are 0 if the URL has none."""
+    """A poll, or the request for a file; ``ticket`` and ``since`` are 0 if the URL has none.
+
+    ``index`` and ``area`` are those of a file.
+    """
 
     kind: PollKind
-    cookie: bytes
-    authorization: bytes
-    request_id: bytes
+    cookie: bytes = b""
+    authorization: bytes = b""
+    request_id: bytes = b""
     ticket: int = 0
     since: int = 0
     wants_json: bool = False
+    area: Area = "input"
+    index: int = 0
 
 
 def poll(
@@ -76,15 +85,11 @@ def poll(
         found[name] = value
     if b"text/html" in found.get(b"accept", b""):
         return None
-    kind, ticket, since, wants_json = target
-    return Poll(
-        kind=kind,
+    return replace(
+        target,
         cookie=found.get(b"cookie", b""),
         authorization=found.get(b"authorization", b""),
         request_id=found.get(b"x-request-id", b""),
-        ticket=ticket,
-        since=since,
-        wants_json=wants_json,
     )
 
 
@@ -106,18 +111,25 @@ def changed_ticket(path: str) -> tuple[int, bool] | None:
     return (int(found[1]), found[2] not in _OF_LOG_OR_FILES) if found else None
 
 
-def _target(path: str, query: bytes) -> tuple[PollKind, int, int, bool] | None:
+def _target(path: str, query: bytes) -> Poll | None:
+    """The poll for the URL, without what the headers tell."""
     if path in {TICKETS, SERVICES}:
         if query not in {b"", b"format=json", b"format=csv"}:
             return None
         kind = PollKind.LIST if path == TICKETS else PollKind.SERVICES
-        return kind, 0, 0, query == b"format=json"
-    found = _TICKET.fullmatch(path)
-    if found is None:
-        return None
+        return Poll(kind=kind, wants_json=query == b"format=json")
+    if found := _TICKET.fullmatch(path):
+        return _of_ticket(int(found[1]), found[2], query)
+    if (found := _FILE.fullmatch(path)) and not query:
+        area: Area = "input" if found[2] == "input" else "results"
+        return Poll(kind=PollKind.FILE, ticket=int(found[1]), area=area, index=int(found[3]))
+    return None
+
+
+def _of_ticket(ticket: int, what: str, query: bytes) -> Poll | None:
     since = _SINCE.fullmatch(query) if query else None
-    if found[2] == "status":
-        return (PollKind.STATUS, int(found[1]), 0, False) if not query else None
+    if what == "status":
+        return None if query else Poll(kind=PollKind.STATUS, ticket=ticket)
     if query and since is None:
         return None
-    return PollKind.DETAIL, int(found[1]), int(since[1]) if since else 0, False
+    return Poll(kind=PollKind.DETAIL, ticket=ticket, since=int(since[1]) if since else 0)

@@ -3,11 +3,11 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import quote
 
 from quart import Response, request, send_file
 from werkzeug.sansio.multipart import Data, Field, File
 
+from dss_portal import formats
 from dss_portal.datastore import Mark, Piece, StoredFile, flat_name, too_large
 from dss_portal.incoming import Incoming
 from dss_portal.refusals import Refused
@@ -78,7 +78,7 @@ async def as_download(file: StoredFile, name: str) -> Response:
     longer exists.
     """
     answer = _private(await _sent(file, "application/octet-stream"))
-    answer.headers["Content-Disposition"] = _attachment(name)
+    answer.headers["Content-Disposition"] = formats.attachment(name)
     answer.headers["Content-Transfer-Encoding"] = "binary"
     answer.headers["X-Content-Type-Options"] = "nosniff"  # keeps pages from loading it as a script
     return answer
@@ -107,12 +107,3 @@ def _private(answer: Response) -> Response:
     answer.headers["Cache-Control"] = "private, no-store"
     answer.headers.pop("Expires", None)
     return answer
-
-
-def _attachment(name: str) -> str:
-    """The Content-Disposition of a download (RFC 6266): in the plain form that old clients read and, if that cannot
-    express the name, also in the exact form.
-    """
-    simple = name.encode("ascii", "replace").decode().replace('"', "_").replace("\\", "_")
-    disposition = f'attachment; filename="{simple}"'
-    return disposition if simple == name else f"{disposition}; filename*=UTF-8''{quote(name)}"

@@ -3,13 +3,12 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from dss_portal.datastore import flat_name
-from dss_portal.formats import csv_text
+from dss_portal.formats import attachment, csv_text
 from dss_portal.models import Status, TicketProgress
 from dss_portal.refusals import Refused
 from dss_portal.services.store import synthetic_hash, version_key
 from dss_portal.tickets import progress
 from dss_portal.tickets.views import atime
-from dss_portal.web.uploads import _attachment
 
 
 def test_every_csv_record_ends_in_crlf() -> None:
@@ -92,10 +91,10 @@ def test_the_bar_follows_the_chunks_only_while_the_ticket_is_claimed(
 
 
 def test_a_download_keeps_a_plain_name_as_it_is() -> None:
-    assert _attachment("seg.nii.gz") == 'attachment; filename="seg.nii.gz"'
+    assert attachment("seg.nii.gz") == 'attachment; filename="seg.nii.gz"'
 
 
 def test_a_download_with_a_quote_or_foreign_letters_names_the_file_twice() -> None:
-    header = _attachment('é"x.nii')
+    header = attachment('é"x.nii')
 
     assert header == "attachment; filename=\"?_x.nii\"; filename*=UTF-8''%C3%A9%22x.nii"

@@ -1,0 +1,61 @@
+"""Reads small files of tickets for their users."""
+
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from wsgiref.handlers import format_date_time
+
+from tortoise.connection import get_connection
+
+from dss_datastore.layout import Area
+from dss_portal.datastore import SMALL_BYTES, Datastore
+from dss_portal.formats import attachment
+from dss_portal.polls.callers import Caller
+
+_FILE = """
+SELECT ticket_file.name FROM ticket JOIN ticket_file ON ticket_file.ticket_id = ticket.id
+WHERE ticket.id = $1 AND ticket_file.area = $2 AND ticket_file.index = $3 AND ticket_file.size_bytes <= $4
+    AND (ticket.user_id = $5 OR $6)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallFile:
+    """A whole file, with the headers of its download."""
+
+    content: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+
+
+async def small_file(
+    datastore: Datastore, ticket: int, area: Area, index: int, caller: Caller
+) -> SmallFile | None:
+    """The file, if the caller may read it; None for a file above SMALL_BYTES, which is sent in pieces, and for one in
+    a bucket.  Raises FileNotFoundError.
+    """
+    values = [ticket, area, index, SMALL_BYTES, caller.id, caller.sysadmin]
+    rows = await get_connection("default").execute_query_dict(_FILE, values)
+    if not rows:
+        return None
+    name = str(rows[0]["name"])
+    found = await datastore.small_content(ticket, area, name, SMALL_BYTES)
+    if found is None:
+        return None
+    path, content, stat = found
+    return SmallFile(content=content, headers=_headers(path, name, stat))
+
+
+def _headers(path: Path, name: str, stat: os.stat_result) -> Sequence[tuple[bytes, bytes]]:
+    """As ``web.uploads.as_download`` sends them; the ETag is that of Quart's ``send_file``, so ranges may follow."""
+    tag = f'"{stat.st_mtime}-{stat.st_size}-{zlib.adler32(bytes(path))}"'
+    return (
+        (b"content-type", b"application/octet-stream"),
+        (b"last-modified", format_date_time(stat.st_mtime).encode()),
+        (b"etag", tag.encode()),
+        (b"cache-control", b"private, no-store"),
+        (b"content-disposition", attachment(name).encode()),
+        (b"content-transfer-encoding", b"binary"),
+        (b"x-content-type-options", b"nosniff"),
+    )
