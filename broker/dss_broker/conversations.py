@@ -31,7 +31,7 @@ class OpenConversation:
         self.put(BrokerClosed("The conversation was closed"))
 
     def put(self, arrived: Message | BaseException) -> None:
-        """Add a reply, or the reason why none will come."""
+        """Add a reply, or the error that says why no reply will come.  May be called from any thread."""
         self._arrived.put(arrived)
 
     def watch(self, request: "Future[None]") -> None:

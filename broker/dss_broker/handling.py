@@ -57,7 +57,7 @@ SendReply: TypeAlias = Callable[[str, Envelope], "Future[None]"]
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """The ``broker.Delivery`` that handlers get."""
+    """The ``broker.Delivery`` that a handler gets for a message, whichever broker delivers it."""
 
     envelope: Envelope
     message: Message

@@ -13,7 +13,7 @@ LogLevel: TypeAlias = Literal["info", "warning", "error"]
 
 @dataclass(frozen=True, kw_only=True)
 class TicketReady:
-    """A user's ticket waits for its service."""
+    """A user's ticket waits for a dispatcher of its service."""
 
     ticket_id: int
     service: str
@@ -222,7 +222,7 @@ class UploadedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class NeededTag:
-    """A tag of the service, as in its descriptor."""
+    """A tag that the service requires, as in its descriptor."""
 
     name: str
     type: str

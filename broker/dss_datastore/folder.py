@@ -26,10 +26,10 @@ class FolderAccess:
         return (self.root / folder).is_dir()
 
     def fetch(self, place: PurePosixPath, *, only: str = "") -> None:
-        """Does nothing."""
+        """Does nothing, because the program reads the shared folder itself."""
 
     def put(self, folder: PurePosixPath, *, last: str = "") -> None:
-        """Does nothing."""
+        """Does nothing, because other programs read the same folder."""
 
     def put_results(self, folder: PurePosixPath) -> PurePosixPath:
         return folder

@@ -38,7 +38,7 @@ def staging_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
 
 
 def inference_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """The files that a worker writes for a claim."""
+    """The folder of the files that a worker writes for a claim."""
     return work_dir(ticket_id, claim_id) / "inference"
 
 

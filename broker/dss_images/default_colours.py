@@ -1,4 +1,4 @@
-"""The colour of a label without a chosen one."""
+"""Chooses a colour for labels that have none."""
 
 from colorsys import hsv_to_rgb
 from typing import TypeAlias

@@ -72,7 +72,7 @@ class FileGrid:
 
     @property
     def volume(self) -> Grid:
-        """The grid of each frame."""
+        """The grid in space of each time point."""
         (i, j, k), (a, b, c), (x, y, z) = self.size[:3], self.spacing_mm[:3], self.origin_mm[:3]
         axes = np.array(self.direction).reshape(len(self.size), -1)[:3, :3]
         return Grid(

@@ -127,7 +127,7 @@ def _record(stream: BinaryIO) -> tuple[Format, Order, Record]:
 
 
 def _type(format_: Format) -> "np.dtype[Any]":
-    """The layout of a header."""
+    """The numpy type that describes the layout of a header of this format."""
     fields = _FIELDS_1 if format_ == Format.NIFTI_1 else _FIELDS_2
     names, offsets = list(fields), [offset for _, offset in fields.values()]
     formats: list[np.dtype[Any]] = [np.dtype(kind) for kind, _ in fields.values()]
@@ -202,7 +202,7 @@ def _storage(path: Path, format_: Format, record: Record, packing: Packing) -> S
 
 
 def _beside(path: Path) -> Path:
-    """The voxel file of a header file."""
+    """The path of the voxel file that belongs to the header file ``path``."""
     name = path.name[: -len(".hdr")] if path.name.lower().endswith(".hdr") else path.stem
     found = [path.with_name(name + end) for end in (".img", ".IMG", ".img.gz")]
     return next((p for p in found if p.is_file()), found[0])
@@ -238,7 +238,7 @@ def _grid(record: Record, size: list[int]) -> FileGrid:
 
 
 def _grid_of(form: npt.NDArray[np.float64], size: list[int], frame_spacing: float) -> FileGrid:
-    """``form`` (3, 4) maps an index to RAS."""
+    """The grid in LPS.  ``form`` (3, 4) maps a voxel index to RAS."""
     with np.errstate(invalid="ignore"):  # NaN is refused later
         lps = _RAS_TO_LPS @ form
     steps = lps[:, : min(3, len(size))]

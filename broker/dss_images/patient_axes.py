@@ -43,7 +43,7 @@ class LpsOrder:
         return turned[np.argsort(self.axes)]
 
     def spacing_mm(self, grid: Grid) -> tuple[float, float, float]:
-        """Spacing along z, y, x of the LPS order."""
+        """Spacing in millimetres along the axes z, y, x of the array in LPS order."""
         own = grid.spacing_mm[::-1]
         return own[self.axes[0]], own[self.axes[1]], own[self.axes[2]]
 

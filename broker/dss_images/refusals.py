@@ -53,7 +53,7 @@ def unknown(name: str) -> ImageRefused:
 
 
 def damaged(sentence: str) -> ImageDamaged:
-    """The file is damaged, as ``sentence`` says."""
+    """The refusal of a damaged file; ``sentence`` describes the damage."""
     return ImageDamaged(sentence)
 
 
@@ -65,7 +65,7 @@ def bad_header(format_name: str, finding: str) -> ImageDamaged:
 
 
 def misnamed(format_name: str, suffix: str) -> ImageRefused:
-    """The suffix does not fit the format."""
+    """The refusal of a file whose suffix does not fit its format."""
     shown = f"ends in '{suffix}'" if suffix else "has no ending"
     return ImageRefused(
         f"The file is {format_name}, but its name {shown}; give it the right ending."
@@ -73,7 +73,7 @@ def misnamed(format_name: str, suffix: str) -> ImageRefused:
 
 
 def unknown_side(finding: str) -> ImageRefused:
-    """The orientation in the patient is not given."""
+    """The refusal of an image whose orientation in the patient is not given."""
     return ImageRefused(
         f"The image does not say how it lies in the patient ({finding}), so that left and right would be a "
         "guess; save it from a program that knows, for instance ITK-SNAP."
@@ -81,7 +81,7 @@ def unknown_side(finding: str) -> ImageRefused:
 
 
 def two_places(apart_mm: float) -> ImageRefused:
-    """The qform and the sform differ."""
+    """The refusal of an image whose qform and sform differ; ``apart_mm`` is the largest distance."""
     return ImageRefused(
         f"The image says two places for itself: its qform and its sform are up to {apart_mm:.3g} mm apart, "
         "and programs differ in which they take; save it with one."
@@ -89,7 +89,7 @@ def two_places(apart_mm: float) -> ImageRefused:
 
 
 def two_spacings(one: Sequence[float], other: Sequence[float]) -> ImageRefused:
-    """The pixdim and the sform differ."""
+    """The refusal of an image whose pixdim and sform differ."""
     return ImageRefused(
         f"The image says two spacings: {_listed(one)} mm (pixdim) and {_listed(other)} mm (sform); "
         "save it with one."
@@ -97,12 +97,12 @@ def two_spacings(one: Sequence[float], other: Sequence[float]) -> ImageRefused:
 
 
 def unknown_unit(unit: str) -> ImageRefused:
-    """The unit of length is not known."""
+    """The refusal of an image with an unknown unit of length."""
     return ImageRefused(f"The image measures lengths in '{unit}'; millimetres are needed.")
 
 
 def unknown_kind(kind: str) -> ImageRefused:
-    """The type of the voxels is not supported."""
+    """The refusal of an image whose voxel type is not supported."""
     return ImageRefused(
         f"The image has voxels of the type '{kind}'; integers or floating-point numbers of at most 64 bits "
         "are needed."
@@ -110,35 +110,35 @@ def unknown_kind(kind: str) -> ImageRefused:
 
 
 def unknown_packing(encoding: str) -> ImageRefused:
-    """The compression is not supported."""
+    """The refusal of an image whose compression is not supported."""
     return ImageRefused(
         f"The image is packed as '{encoding}', which cannot be read; save it packed with gzip, or not packed."
     )
 
 
 def no_size(size: Sequence[int]) -> ImageDamaged:
-    """A dimension is smaller than 1."""
+    """The refusal of an image with a dimension smaller than 1."""
     return ImageDamaged(f"The image's header says {_voxels(size)}; each number must be 1 or more.")
 
 
 def wrong_dimensions(count: int) -> ImageRefused:
-    """The number of dimensions is not 3 or 4."""
+    """The refusal of an image with other than 3 or 4 dimensions."""
     shown = "1 dimension" if count == 1 else f"{count} dimensions"
     return ImageRefused(f"The image has {shown}; a volume has 3, or 4 with time points.")
 
 
 def several_values(count: int) -> ImageRefused:
-    """The image has several values per voxel."""
+    """The refusal of an image with several values per voxel."""
     return ImageRefused(f"The image has {count} values in each voxel; one is needed.")
 
 
 def few_slices(size: Sequence[int]) -> ImageRefused:
-    """The image has too few voxels along an axis."""
+    """The refusal of an image with too few voxels along an axis."""
     return ImageRefused(f"The image has {_voxels(size)}; a volume of several slices is needed.")
 
 
 def too_many_voxels(size: Sequence[int]) -> ImageRefused:
-    """The image has too many voxels."""
+    """The refusal of an image with too many voxels."""
     fewer = "; send fewer time points" if len(size) > 3 else ""
     return ImageRefused(
         f"The image has {_voxels(size)}, more than can be worked on at once{fewer}."
@@ -146,7 +146,7 @@ def too_many_voxels(size: Sequence[int]) -> ImageRefused:
 
 
 def too_many_bytes(found: int, most: int) -> ImageRefused:
-    """The image needs too much memory."""
+    """The refusal of an image that needs too much memory."""
     return ImageRefused(
         f"The image takes {found / 2**30:.0f} GB; at most {most / 2**30:.0f} GB can be worked on at once. "
         "Save it with 16 bits a voxel, or crop it."
@@ -154,7 +154,7 @@ def too_many_bytes(found: int, most: int) -> ImageRefused:
 
 
 def too_long(longest_mm: float) -> ImageRefused:
-    """The image is too long in millimetres."""
+    """The refusal of an image that is too long in millimetres."""
     return ImageRefused(
         f"The image is {longest_mm:g} mm long, which no patient is: check its spacing."
     )

@@ -19,7 +19,7 @@ _BZIP2 = b"BZh"
 
 
 class Packing(StrEnum):
-    """The encoding of the voxels."""
+    """How the voxels are encoded in the file: as bytes, compressed or as text."""
 
     RAW = "raw"
     DEFLATE = "gzip or zlib"

@@ -45,7 +45,7 @@ def wait_for_stop(stop: threading.Event) -> None:
 
 
 def stop_event() -> asyncio.Event:
-    """``stop_signal`` for the running event loop."""
+    """Like ``stop_signal``, but the event is one of the running asyncio loop."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 

@@ -130,7 +130,7 @@ def _naming(to_layer: _ToLayer) -> _ToLayer:
 
 
 class _Reading:
-    """Reads, checks and rewrites an image."""
+    """Converts an image to a layer: reads it, checks it, and writes it into the ticket's folder."""
 
     def __init__(self, told: Told, folder: Path) -> None:
         self._told = told
@@ -150,7 +150,7 @@ class _Reading:
 
 
 class _Plain:
-    """Copies a file unchanged."""
+    """Converts an image to a layer by copying its file unchanged."""
 
     def __init__(self, as_it_is: AsItIs, folder: Path) -> None:
         self._as_it_is = as_it_is

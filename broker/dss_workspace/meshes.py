@@ -27,7 +27,7 @@ def add_mesh(workspace: Folder, file_name: str, nickname: str, rgb: tuple[int, i
 
 
 def mesh_file_folders(workspace: Folder) -> list[Folder]:
-    """The folders that name the files of mesh layers."""
+    """The registry folders that contain the paths of mesh layers' files."""
     meshes = workspace.find("MeshLayers") or Folder()
     return [folder for folder in meshes.walk() if "AbsolutePath" in folder.entries]
 

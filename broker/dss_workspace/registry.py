@@ -74,7 +74,7 @@ class Folder:
     folders: dict[str, "Folder"] = field(default_factory=dict)
 
     def find(self, path: str) -> "Folder | None":
-        """The folder at ``path``, if there is one."""
+        """The folder at ``path``; None if there is none."""
         key, _, rest = path.partition(".")
         child = self.folders.get(key)
         return child.find(rest) if child is not None and rest else child
@@ -86,7 +86,7 @@ class Folder:
         return child.make(rest) if rest else child
 
     def get(self, path: str, default: str = "") -> str:
-        """The value of the entry at ``path``."""
+        """The value of the entry at ``path``; ``default`` if there is none."""
         parent, _, key = path.rpartition(".")
         folder = self.find(parent) if parent else self
         return folder.entries.get(key, default) if folder is not None else default

@@ -142,6 +142,6 @@ def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:
 
 @cache
 def _cache(device: str, threads: int, limit_bytes: int) -> BundleCache:
-    """The cache of all bundles of a device."""
+    """The cache that all MONAI bundles of a device share.  ``limit_bytes`` is its limit."""
     runner = _runner(device, threads)
     return BundleCache(runner.compute.memory, limit_bytes, runner.release)

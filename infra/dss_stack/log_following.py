@@ -1,4 +1,4 @@
-"""Follows logs while they grow."""
+"""Shows lines that are added to log files."""
 
 import time
 from collections.abc import Callable, Mapping

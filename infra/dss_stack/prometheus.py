@@ -55,7 +55,7 @@ class PrometheusServer:
         return next(iter(processes.working_in(self._folder, "prometheus")), None)
 
     def ready(self) -> bool:
-        """True if it answers queries."""
+        """True if the server answers queries."""
         return health.answers(f"{self.url}/-/ready")
 
     def start(self, targets: Mapping[str, Sequence[str]]) -> None:

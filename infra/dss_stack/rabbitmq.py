@@ -71,7 +71,7 @@ class RabbitNode:
 
     @property
     def metrics(self) -> str:
-        """Address of its metrics, host:port."""
+        """Address (host:port) of the node's metrics."""
         return f"{LOOPBACK}:{self._ports['prometheus']}"
 
     @property

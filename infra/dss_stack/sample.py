@@ -34,7 +34,7 @@ class Segmented:
 
 
 def login_token(stack: Stack) -> str:
-    """A new one-time token."""
+    """A new one-time token, with which the stack's user can sign in."""
     words = ("users", "add", USER, "--sysadmin")
     printed = stack.run("dss_portal", *words, purpose="Making a sign-in token")
     return printed.split()[-1]

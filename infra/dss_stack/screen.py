@@ -26,7 +26,7 @@ class StepLines:
 
 
 def parts_table(parts: Sequence[ProcessState]) -> Table:
-    """The parts of the stack as a table."""
+    """A table of the stack's processes with their state and address."""
     table = Table("process", "pid", "up", "health", "address", box=None, header_style="dim")
     for part in parts:
         pid = str(part.process.pid) if part.process else "-"

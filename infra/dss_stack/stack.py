@@ -27,7 +27,7 @@ Report = Callable[[str], None]
 
 
 class Server(Protocol):
-    """A server of the stack."""
+    """A server that the stack starts and stops: RabbitMQ, PostgreSQL or Prometheus."""
 
     log: Path
 

@@ -23,7 +23,7 @@ slowest quorum queue, and ``commit``, of the broker's own data.
 
 
 def broker() -> Dashboard:
-    """Build the dashboard."""
+    """The dashboard of RabbitMQ and of our messages."""
     board = dashboard("dss-broker", "DSS broker", "RabbitMQ's numbers, and those of our messages.")
     for part in (_now, _queues, _flow, _ours, _node):
         board = part(board)

@@ -17,7 +17,7 @@ from dss_dashboards.panels import (
 
 
 def overview() -> Dashboard:
-    """Build the dashboard."""
+    """The dashboard of the complete site."""
     board = dashboard("dss-overview", "DSS overview", "Is all well, and if not, where to look.")
     for part in (_now, _slow, _failing, _present, _room):
         board = part(board)

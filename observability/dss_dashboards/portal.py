@@ -23,7 +23,7 @@ _NO_FILES = '{route!~".*(files|attachments).*"}'
 
 
 def portal() -> Dashboard:
-    """Build the dashboard."""
+    """The dashboard of the portal."""
     board = dashboard("dss-portal", "DSS portal", "What users ask, and how fast they are answered.")
     for part in (_requests, _traffic, _work, _process):
         board = part(board)

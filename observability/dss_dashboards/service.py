@@ -21,7 +21,7 @@ _BUNDLE = '{bundle="$bundle"}'
 
 
 def service() -> Dashboard:
-    """Build the dashboard."""
+    """The dashboard of one service, which its user chooses."""
     board = dashboard("dss-service", "DSS one service", "How long users wait, and for what.")
     board = board.with_variable(choice("service", "service", "dss_tickets"))
     bundle = f"dss_dispatch_bundle_info{_THIS}"

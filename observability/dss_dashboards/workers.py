@@ -18,7 +18,7 @@ from dss_dashboards.panels import (
 
 
 def workers() -> Dashboard:
-    """Build the dashboard."""
+    """The dashboard of the inference workers."""
     board = dashboard("dss-workers", "DSS GPU workers", "Are they busy, fast, and has each memory?")
     for part in (_load, _speed, _device):
         board = part(board)

@@ -34,7 +34,7 @@ def concerns(**facts: object) -> None:
 
 @contextmanager
 def about(**facts: object) -> Iterator[None]:
-    """Add ``facts`` to every log line of the block."""
+    """A context in which ``facts`` are added to every log line."""
     token = _about.set(_about.get())
     concerns(**facts)
     try:

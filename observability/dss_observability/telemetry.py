@@ -75,7 +75,7 @@ def _provider(program: str, instance: str) -> "TracerProvider":
 
 @dataclass(frozen=True)
 class _OtelSpan:
-    """A ``tracing.Span`` of OpenTelemetry."""
+    """Implements ``tracing.Span`` with a span of OpenTelemetry."""
 
     span: "trace.Span"
     traceparent: str

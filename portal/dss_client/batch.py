@@ -37,7 +37,7 @@ class Display(Protocol):
         """The watcher for the submission of one image."""
 
     def changed(self, item: Item) -> None:
-        """The item was submitted or has ended."""
+        """Show that the item was submitted or has ended."""
 
     def told(self, sentence: str) -> None:
         """Show a sentence about the complete batch."""

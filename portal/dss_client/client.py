@@ -1,4 +1,4 @@
-"""The library's blocking client."""
+"""The library's client for code without asyncio."""
 
 import tempfile
 from collections.abc import Iterator, Mapping

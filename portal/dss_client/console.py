@@ -126,7 +126,7 @@ def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
 
 @contextmanager
 def session(server: str, token: str | None, jar: Path | None) -> Iterator[ItkSnap]:
-    """``connected``, with the client signed in."""
+    """A context with a signed-in client.  Errors are as in ``connected``."""
     with connected(server, jar) as client:
         sign_in(client, token, jar_of(server, jar))
         yield client

@@ -9,7 +9,7 @@ from dss_submission.preparing import Silent, Source, Write, prepare
 
 
 class SilentWatcher(Silent):
-    """Implements ``sending.Watcher``; does nothing."""
+    """A ``sending.Watcher`` that shows nothing."""
 
     def created(self, ticket: int) -> None:
         pass

@@ -23,7 +23,7 @@ _ROLES = {
 
 
 class _Notes(Silent):
-    """Collects the notes about the images."""
+    """A display that collects the notes about images and passes their progress on."""
 
     def __init__(self, progress: Progress) -> None:
         self.notes: list[str] = []

@@ -102,7 +102,7 @@ class RestClient:
         return Answer()
 
     def request_of(self, ask: Ask) -> httpx.Request:
-        """The request as it is sent."""
+        """The HTTP request for ``ask``, with the headers and cookies that are sent."""
         if ask.method == "POST":
             request = self._form(ask.path, ask.body, cookie=not ask.signs_in)
         else:

@@ -1,4 +1,4 @@
-"""Chooses a service."""
+"""Chooses a service by its name or hash."""
 
 import re
 from collections.abc import Sequence

@@ -222,7 +222,7 @@ class BucketDatastore(Datastore):
         await self._removed_below(f"{folder}/")
 
     async def send(self, temporary: Path) -> None:
-        """Raises Refused if the S3 server is full."""
+        """Send the temporary file to the server under a temporary key.  Raises Refused if the server is full."""
 
         def put() -> None:
             with temporary.open("rb") as file:

@@ -38,7 +38,7 @@ class Image:
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of one voxel."""
+        """Volume of one voxel in millilitres."""
         return float(np.prod(self.spacing_mm)) / 1000
 
     def point_mm(self, x: float, y: float, z: float) -> tuple[float, float, float]:

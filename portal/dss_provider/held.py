@@ -90,7 +90,7 @@ class HeldTickets:
 
 
 class _Stored(msgspec.Struct):
-    """The content of the file."""
+    """The JSON content of a HeldTickets file."""
 
     tickets: list[int] = []
     keys: list[str] = []

@@ -1,4 +1,4 @@
-"""The signals that end ``dss service publish``."""
+"""Handles the signals that end ``dss service publish``."""
 
 import os
 from collections.abc import Callable

@@ -115,7 +115,7 @@ class Portal:
             self._patiently(lambda: self._rest.upload(path, file))
 
     def attach(self, ticket: int, file: Path) -> None:
-        """Attach a file to the next log line."""
+        """Upload a file, which is attached to the ticket's next log line."""
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         fields = {"desc": file.name, "mime_type": kind}
         if self._resumed(ticket, file, {"area": "attachments", **fields}):

@@ -130,7 +130,7 @@ class _Files:
     target: Path
 
     def written(self, array: Array, called: str, kind: str) -> str:
-        """Write a file and return its name."""
+        """Write ``array`` to a file and return the file's name."""
         digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
         name = content_name(kind, called, digest, suffix_for(self.like))
         write_in_grid(array, self.like, self.target / name)

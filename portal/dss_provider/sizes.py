@@ -1,4 +1,4 @@
-"""Measures the labels of an algorithm's result."""
+"""Measures the volumes of the labels in an algorithm's outcome."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -142,7 +142,9 @@ class MemoryBroker:
         return sent
 
     def _work(self, reader: MemorySubscription) -> None:
-        """The loop of one of the subscription's threads."""
+        """Take and handle the messages of a subscription until the broker is closed.  Runs in each of the
+        subscription's threads.
+        """
         while (stored := self._take(reader)) is not None:
             poison = reader.handling.poison_outcome(stored.envelope, stored.deaths)
             outcome = poison or reader.handling.handle(
@@ -184,7 +186,7 @@ class MemoryBroker:
 
 
 class MemoryDeadLetterSession:
-    """A ``dead_letters.DeadLetterSession``."""
+    """Implements ``dead_letters.DeadLetterSession`` with the parked messages of a MemoryServer."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server

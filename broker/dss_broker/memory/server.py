@@ -29,7 +29,7 @@ class StoredMessage:
 
     @property
     def ticket(self) -> int | str | None:
-        """The ticket that the message is about, if any."""
+        """The number of the ticket that the message is about; None if there is none."""
         return ids(self.envelope).get("ticket")
 
 
@@ -57,7 +57,7 @@ class Queue:
 
 @dataclass(kw_only=True, eq=False)
 class MemorySubscription:
-    """One subscription of one program."""
+    """One program's subscription to a queue, with the messages that it has not acknowledged."""
 
     queue: Queue
     handling: Handling

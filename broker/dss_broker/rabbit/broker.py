@@ -1,4 +1,4 @@
-"""A ``broker.Broker`` on RabbitMQ."""
+"""Implements ``broker.Broker`` on RabbitMQ."""
 
 import threading
 import time

@@ -118,7 +118,7 @@ class Consumer:
             self._deaths.survived(unacked)
 
     def _work(self) -> None:
-        """The loop of one of the subscription's threads."""
+        """Handle messages until the subscription stops.  Runs in each of the subscription's threads."""
         while (unacked := self._inbox.take()) is not None:
             outcome = self._deaths.begin(unacked) or self._handle(unacked)
             self._link.call(partial(self._apply, unacked, outcome))

@@ -70,7 +70,7 @@ def _is_reader(connection: BlockingConnection) -> bool:
 
 
 class RabbitDeadLetterSession:
-    """A ``dead_letters.DeadLetterSession``."""
+    """Implements ``dead_letters.DeadLetterSession`` with the queue ``dss.dead``."""
 
     def __init__(self, connection: BlockingConnection, channel: BlockingChannel) -> None:
         """``channel`` holds the letters.  They are requeued on another channel, because RabbitMQ closes a channel to

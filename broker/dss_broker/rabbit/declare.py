@@ -86,7 +86,7 @@ def declare_subscription(channel: Channel, subscription: Subscription, queue: st
 
 
 def declare_bindings(channel: Channel, subscription: Subscription, queue: str) -> None:
-    """Bind ``queue``, which exists, to its exchange."""
+    """Bind the existing queue ``queue`` to the exchange of the subscription."""
     _declare_exchange(channel, subscription.exchange)
     for key in subscription.keys:
         channel.queue_bind(queue, subscription.exchange, key)

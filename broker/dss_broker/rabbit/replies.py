@@ -1,4 +1,4 @@
-"""The reply queue of one process."""
+"""Declares and consumes the queue for the replies to one process."""
 
 import logging
 

@@ -25,9 +25,10 @@ Key: TypeAlias = tuple[str, int]
 class UnackedMessage:
     """A message with its ``deliveries`` (channel, tag), of which only those of the open channel are valid.
 
-    ``stable_id`` is the message's id, or a hash of its body if the sender gave none.  The other fields serve
-    ``rabbit.deaths``: the handler has ``started``; earlier deaths were ``counted``; our mark lies in RabbitMQ
-    (``marked``); the message ``holds_lock`` of the program for suspects; it is ``removed`` from UnackedMessages.
+    ``stable_id`` is the message's id, or a hash of its body if the sender gave none.  The other fields are for
+    ``rabbit.deaths``: ``started``: its handler has started; ``counted``: earlier deaths were counted; ``marked``:
+    RabbitMQ has our mark for it; ``holds_lock``: it holds the program's lock for suspects; ``removed``: it is no
+    longer in UnackedMessages.
     """
 
     envelope: Envelope

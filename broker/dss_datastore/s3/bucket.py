@@ -222,7 +222,7 @@ class Bucket:
                     )
 
     def has(self, below: str) -> bool:
-        """True if a key begins with ``below``."""
+        """True if there is a file whose key begins with ``below``."""
         with file_errors(below):
             found = self._client.list_objects_v2(
                 Bucket=self.place.bucket, Prefix=self._key(below), MaxKeys=1

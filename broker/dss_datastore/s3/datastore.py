@@ -93,7 +93,7 @@ class S3Access:
 
 
 class S3Datastore:
-    """Implements ``access.SharedDatastore``."""
+    """Implements ``access.SharedDatastore`` with a bucket and a scratch folder."""
 
     def __init__(self, bucket: Bucket, scratch: Scratch) -> None:
         self.bucket, self.scratch = bucket, scratch

@@ -39,7 +39,7 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesKey:
-    """Attributes that the files of one series share."""
+    """The attributes that are equal in all files of one series."""
 
     patient: str
     study: str
@@ -92,7 +92,7 @@ class Foreign:
 
 
 def read_header(file: File) -> DicomHeader | Other | Damaged | Foreign:
-    """Read and classify one file."""
+    """Read the tags of a file and classify it.  Does not raise."""
     if file.trouble:
         return Foreign(file=file)
     try:

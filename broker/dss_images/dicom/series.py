@@ -74,7 +74,7 @@ class Series:
 
     @property
     def line(self) -> str:
-        """The series as a line of a list."""
+        """A line about the series for a list, such as that of ``dss images``."""
         first = self.slices[0]
         parts = [
             f"{self.number:>4}  {self.modality:<7}  {counted(len(self.slices), 'slice'):>10}",
@@ -108,7 +108,7 @@ def orientation_name(one: Slice) -> str:
 
 
 def scan(files: Sequence[File], progress: Progress) -> FolderContents:
-    """Read the tags of all files."""
+    """Read the tags of all files, and group the files into series.  ``progress`` gets the fraction 0..1."""
     headers: list[DicomHeader] = []
     others: list[Other] = []
     damaged: list[Damaged] = []

@@ -64,7 +64,9 @@ class Slice:
 
     @property
     def called(self) -> str:
-        """The slice's name in a sentence."""
+        """The name of the slice in a sentence: its InstanceNumber, or its file name if it has none; in a file of
+        several frames, the number of the frame.
+        """
         if self.pixels.frames > 1:
             return f"frame {self.frame + 1} of {self.name}"
         return f"InstanceNumber {self.number}" if self.number is not None else self.name

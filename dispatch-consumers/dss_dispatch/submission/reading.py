@@ -42,7 +42,7 @@ class Submission:
 
     @property
     def segmentations(self) -> tuple[Layer, ...]:
-        """The segmentation layers that the user sent."""
+        """The segmentation layers in the workspace that the user sent."""
         return tuple(layer for layer in self.layers if layer.role == Role.SEGMENTATION)
 
 

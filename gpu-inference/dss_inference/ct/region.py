@@ -23,12 +23,12 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
-        """The box as an index of an array (z, y, x)."""
+        """The index expression that selects the box in an array (z, y, x)."""
         z, y, x = (slice(a, b) for a, b in zip(self.first[::-1], self.end[::-1], strict=True))
         return z, y, x
 
     def of(self, grid: Grid) -> Grid:
-        """The part of ``grid`` in the box."""
+        """The part of ``grid`` that is in the box, as a grid."""
         x, y, z = (float(c) for c in grid.point_mm(np.array(self.first, np.float64)))
         i, j, k = (b - a for a, b in zip(self.first, self.end, strict=True))
         return Grid(

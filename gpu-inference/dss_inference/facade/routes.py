@@ -38,7 +38,7 @@ Handler: TypeAlias = Callable[[Request, Mapping[str, str]], Response]
 
 
 class Facade:
-    """The facade as a WSGI application."""
+    """The WSGI application of the REST interface."""
 
     def __init__(self, submissions: Submissions, max_bytes: int) -> None:
         self._submissions = submissions

@@ -31,7 +31,7 @@ def notes_on(
 
 
 def verdict_on(quality: Quality) -> Note:
-    """The note with the verdict."""
+    """The note that states the verdict on the segmentation."""
     reasons = sum(flag.code not in REMARKS for flag in quality.flags)
     if quality.verdict == Verdict.GOOD:
         return Note(level="info", text="Verdict on the lungs: good.")

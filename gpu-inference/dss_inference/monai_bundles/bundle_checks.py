@@ -39,7 +39,7 @@ def open_bundle(root: Path) -> BundleFolder:
 
 
 def problems(root: Path) -> list[str]:
-    """A sentence for each fault."""
+    """A sentence for each fault of the bundle in ``root``; [] if it can be served."""
     found: list[str] = []
     metadata = _read_or_note(read_metadata, root, found)
     config = _read_or_note(read_config, root, found)

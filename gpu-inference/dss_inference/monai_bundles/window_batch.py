@@ -26,7 +26,7 @@ class WindowBatch:
         self._too_large, self._free_then = math.inf, 0
 
     def choose(self) -> int:
-        """The size for the next image, at least 1."""
+        """The number of windows in a batch for the next image, at least 1."""
         free_bytes = self._memory.free_bytes()
         if math.isfinite(self._window_bytes):
             self.size = self._fitting(min(self._most, 2 * self.size), free_bytes)

@@ -109,6 +109,6 @@ class QueueServer:
 
 
 def _answers(bundles: dict[str, Bundle]) -> Answers:
-    """The chain of steps that answers requests."""
+    """Build the chain of steps that answers requests, in the order of ``dss_inference.worker``."""
     computed = ReportedProgress(Computation(bundles))
     return WantedRequests(SharedWork(RecordedAnswers(computed)))

@@ -59,7 +59,9 @@ def is_browser() -> bool:
 
 
 def sender() -> RequestOrigin:
-    """The sender of this request."""
+    """Where this request comes from: a page of this portal, a page of another site, or unknown if its headers do not
+    say.
+    """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return RequestOrigin.OURS if site in {"same-origin", "none"} else RequestOrigin.OTHER_SITE

@@ -1,4 +1,4 @@
-"""Dead letters as rows of a table."""
+"""Converts dead letters to rows of a table."""
 
 from dss_broker.dead_letters import DeadLetter
 from dss_portal.database import clock

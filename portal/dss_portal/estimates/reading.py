@@ -69,7 +69,7 @@ class Known:
 
 
 async def known() -> Known:
-    """Read everything that estimates need."""
+    """Read from the database everything that estimates need."""
     standings = await liveness.standings()
     names = list(standings)
     connection, now = get_connection("default"), clock.now()

@@ -96,7 +96,7 @@ def request_of(intake: Intake) -> Request:
 
 
 def series_of(intake: Intake) -> list[FoundSeries]:
-    """The series that the user may choose from."""
+    """The DICOM series of the upload that the user may choose from."""
     return msgspec.json.decode(intake.series, type=list[FoundSeries])
 
 

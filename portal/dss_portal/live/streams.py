@@ -107,7 +107,7 @@ class Streams:
                 self._streams.pop(stream.user_id, None)
 
     def follow(self, changes: Sequence[Change] | None) -> None:
-        """Receive changes from the feed."""
+        """Receive changes from the feed, and send events to the browsers whose pages they affect."""
         if changes is None:
             self._tell_all({EVERYTHING})
             return

@@ -70,7 +70,7 @@ async def token() -> Response:
 
 @blueprint.post("/revoke")
 async def revoke() -> Response:
-    """Revoke the Bearer token of this very request."""
+    """Revoke the Bearer token with which this request was sent."""
     found = None
     if sends_bearer():
         found = await api_tokens.find(request.headers["Authorization"].partition(" ")[2].strip())

@@ -15,7 +15,7 @@ MOST_TOKEN_CHARACTERS = 200
 
 
 class ChannelKind(StrEnum):
-    """The kinds of channels."""
+    """The ways to notify a user."""
 
     MAIL = "mail"
     WEBHOOK = "webhook"
@@ -23,7 +23,7 @@ class ChannelKind(StrEnum):
 
 
 async def of_user(user: User) -> dict[str, NotificationChannel]:
-    """The user's channels, by kind."""
+    """The user's notification channels, by kind."""
     return {c.kind: c for c in await NotificationChannel.filter(user_id=user.id)}
 
 

@@ -31,7 +31,7 @@ class Notice:
 
 
 def subject(notice: Notice) -> str:
-    """The subject: one line of ASCII."""
+    """The subject of a notification: one line of ASCII."""
     if notice.ticket_id is None:
         return "Trial of your notifications"
     return f"Ticket {notice.ticket_id} {_ENDED[notice.outcome]}"
@@ -59,7 +59,7 @@ def mail(notice: Notice, *, sender: str, recipient: str, host: str) -> EmailMess
 
 
 def webhook_body(notice: Notice) -> bytes:
-    """The notification as JSON."""
+    """The body of a webhook: the notification as JSON."""
     data: dict[str, object] = {"link": notice.link}
     if notice.ticket_id is not None:
         data |= {"ticket": notice.ticket_id, "service": notice.service, "outcome": notice.outcome}

@@ -80,7 +80,7 @@ WHERE set_aside_at IS NULL AND tries = 0
 
 @dataclass(frozen=True, kw_only=True)
 class _Stored:
-    """A message of the outbox."""
+    """A message in the outbox, as a row of its table."""
 
     id: int
     message_id: str

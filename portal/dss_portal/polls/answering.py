@@ -42,7 +42,7 @@ class App(Protocol):
 
 
 class Limit(Protocol):
-    """A limit on the number of requests."""
+    """Limits how often requests with one key may be made."""
 
     def count(self, key: str) -> None:
         """Count a request of ``key``.  Raises Refused if there are too many."""

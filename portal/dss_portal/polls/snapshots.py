@@ -218,7 +218,7 @@ async def _services(*, wants_json: bool) -> bytes | None:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, wants_json: bool) -> str:
-    """The table as ``web.answers.table`` sends it."""
+    """The body of the table in the form in which ``web.answers.table`` sends it."""
     if wants_json:
         return json.dumps({"result": [dict(zip(columns, row, strict=True)) for row in rows]})
     return csv_text(rows)

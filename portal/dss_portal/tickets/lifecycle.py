@@ -22,7 +22,7 @@ class TicketState:
 
 @dataclass(frozen=True, kw_only=True)
 class Submitted:
-    """The user has sent all files."""
+    """The user has uploaded all files and submitted the ticket."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ class TicketView:
 
     @property
     def total_bytes(self) -> int:
-        """Total size of the results."""
+        """Total size of the result files in bytes."""
         return sum(file.size_bytes for file in self.results)
 
     @property

@@ -53,7 +53,7 @@ async def long_table(
 
 
 async def in_pages(rows: Sequence[Sequence[Cell]]) -> AsyncIterator[Rows]:
-    """``rows`` as the ``pages`` of ``long_table``."""
+    """``rows``, split into pages of PAGE_ROWS as ``long_table`` takes them."""
     for start in range(0, len(rows), PAGE_ROWS):
         yield rows[start : start + PAGE_ROWS]
 

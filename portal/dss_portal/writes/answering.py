@@ -30,13 +30,13 @@ PATIENCE_S = 1.0
 
 
 class Limit(Protocol):
-    """A limit on the number of requests."""
+    """Limits how often requests with one key may be made."""
 
     def count(self, key: str) -> None:
         """Count a request of ``key``.  Raises Refused if there are too many."""
 
     def give_back(self, key: str) -> None:
-        """Undo a call of ``count``."""
+        """Undo one call of ``count`` for ``key``."""
 
 
 class Writes:
