@@ -84,6 +84,21 @@ async def test_a_ticket_that_waits_says_where_and_for_whom(portal: Portal, ann: 
     assert "Place 1 in the queue. This ticket is the next." in await text(ann, f"/tickets/{first}")
 
 
+async def test_the_page_of_a_ticket_that_was_not_submitted_leads_to_sending_its_files(
+    portal: Portal, ann: Client
+) -> None:
+    ticket_id = await new_ticket(ann)
+    link = f"/send?ticket={ticket_id}"
+
+    page = await text(ann, f"/tickets/{ticket_id}")
+
+    assert "This ticket has not been submitted yet." in page
+    assert link in page
+    assert f"Replace the files of ticket {ticket_id}" in await text(ann, link)
+    root = await portal.user("root@example.com", sysadmin=True)
+    assert link not in await text(root, f"/tickets/{ticket_id}")
+
+
 async def test_nobody_serves_it_is_said_before_anything_is_submitted(
     portal: Portal, ann: Client
 ) -> None:
