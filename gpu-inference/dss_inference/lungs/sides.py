@@ -54,7 +54,11 @@ def body_of(view: View, enclosed: Flags) -> Body:
 
 
 def sided(view: View, lungs: Flags, body: Body) -> Sides:
-    """LEFT and RIGHT, or UNSIDED throughout, for every voxel of ``lungs``; decided on a grid of some 4 mm."""
+    """LEFT and RIGHT, or UNSIDED throughout, for every voxel of ``lungs``; decided on a grid of some 4 mm.
+
+    Erosion may also separate the lobes of one lung.  The lobes lie one above the other, so that the parts that grow
+    from such seeds are not a pair of lungs.
+    """
     factors = tuple(max(1, round(_SPLIT_MM / s)) for s in view.spacing_mm)
     dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, factors, strict=True))
     few = np.ascontiguousarray(lungs[tuple(slice(None, None, k) for k in factors)])
@@ -62,6 +66,8 @@ def sided(view: View, lungs: Flags, body: Body) -> Sides:
     if not markers.any():
         return np.where(lungs, _side_of_one(lungs, body), NONE).astype(np.uint8)
     spread = _grown(few, markers, (dz, dy, dx))
+    if _pair(spread, 2, (dz, dy, dx)) is None:
+        return np.where(lungs, _side_of_one(lungs, body), NONE).astype(np.uint8)
     z, y, x = (np.arange(n) // k for n, k in zip(lungs.shape, factors, strict=True))
     return np.where(lungs, spread[np.ix_(z, y, x)], np.uint8(NONE))
 

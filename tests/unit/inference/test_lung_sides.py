@@ -1,0 +1,40 @@
+"""Which lung is the left one, in lungs that are drawn by hand on a grid of 4 mm."""
+
+import numpy as np
+import numpy.typing as npt
+
+from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, sided
+from dss_inference.lungs.view import Flags, View
+
+SPACING_MM = (4.0, 4.0, 4.0)
+CUT = Body(middle_x=12.0, whole=False)
+
+
+def sides_of(lungs: Flags) -> Sides:
+    view = View(hu=np.where(lungs, -850, 40).astype(np.int16), spacing_mm=SPACING_MM)
+    return sided(view, lungs, CUT)
+
+
+def drawn(width: int, *blocks: tuple[slice, slice]) -> Flags:
+    """``blocks`` are (y, x), each 40 slices high."""
+    flags: npt.NDArray[np.bool_] = np.zeros((50, 40, width), bool)
+    for block in blocks:
+        flags[(slice(5, 45), *block)] = True
+    return flags
+
+
+def test_two_lungs_side_by_side_are_left_and_right_where_the_view_is_cut() -> None:
+    lungs = drawn(50, np.s_[5:30, 0:18], np.s_[5:30, 30:50])
+
+    found = sides_of(lungs)
+
+    assert (found[:, :, :18][lungs[:, :, :18]] == RIGHT).all()
+    assert (found[:, :, 30:][lungs[:, :, 30:]] == LEFT).all()
+
+
+def test_two_lobes_of_one_lung_have_no_side_where_the_view_is_cut() -> None:
+    """Each lobe is thick at one end, and lies under the thin end of the other one."""
+    lungs = drawn(24, np.s_[2:14, 0:8], np.s_[8:14, 8:24], np.s_[16:28, 14:24], np.s_[16:22, 0:14])
+    lungs |= drawn(24, np.s_[14:16, 10:13])
+
+    assert set(np.unique(sides_of(lungs))) == {0, UNSIDED}
