@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from chaos import notices
 from chaos import sabotage as sabotages
 from chaos.report import slow_recoveries, table
 from chaos.run import Plan, run
@@ -64,6 +65,8 @@ def main(
         folder.mkdir()
         outcome = run(plan, folder, SYSROOT, typer.echo)
     outcome.violations += slow_recoveries(outcome.faults)
+    if (evidence := outcome.evidence) is not None:
+        outcome.violations += notices.late(evidence.tickets.values(), evidence.deliveries)
     typer.echo(table(outcome))
     raise typer.Exit(1 if outcome.violations else 0)
 

@@ -6,7 +6,7 @@ import pytest
 
 from chaos.evidence import Ticket
 from chaos.faults import Fault
-from chaos.notices import KINDS, share_late, violations
+from chaos.notices import KINDS, late, share_late, violations
 from chaos.told import Delivery
 
 ENDED_S = 100.0
@@ -28,10 +28,9 @@ def test_each_end_that_was_told_once_is_right() -> None:
 
 
 def test_an_end_that_was_not_told_is_seen() -> None:
-    untold, late = violations([TICKET], TOLD[1:], [])
-
-    assert untold == "untold: the end of ticket 1 came to no mail"
-    assert late == "told late: 33.3% of 3"
+    assert violations([TICKET], TOLD[1:], []) == ["untold: the end of ticket 1 came to no mail"]
+    assert late([TICKET], TOLD[1:]) == ["told late: 33.3%"]
+    assert late([TICKET], TOLD) == []
 
 
 @pytest.mark.parametrize(
