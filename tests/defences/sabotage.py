@@ -56,8 +56,8 @@ SABOTAGES = (
     Sabotage(
         name="a provider that ends its ticket counts as gone until it polls",
         file="portal/dss_portal/providers/routes.py",
-        line="    await store.heard([await ticket.service])  # it asks for the next one later\n",
-        instead="",
+        line="        await store.heard([await ticket.service])\n",
+        instead="        pass\n",
         tests=(
             "tests/integration/test_portal_liveness.py",
             "tests/integration/test_portal_absences.py",
