@@ -189,6 +189,7 @@ def many_series(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return _series(tmp_path_factory.mktemp("many") / "study", 110, "THORAX")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("series", "sentence"),
     [
