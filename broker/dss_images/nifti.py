@@ -194,14 +194,14 @@ def _storage(path: Path, format_: Format, record: Record, packing: Packing) -> S
     if not least <= offset <= _MOST_HEADER_BYTES or offset != int(offset):
         raise refusals.bad_header(format_, "it does not say where its voxels begin (vox_offset)")
     if is_pair:
-        path = _beside(path)
+        path = _voxel_file(path)
         packing = _packing_of(path)
     if packing == Packing.RAW:
         return Storage(path=path, offset_bytes=int(offset))
     return Storage(path=path, packing=packing, skip_bytes=int(offset))
 
 
-def _beside(path: Path) -> Path:
+def _voxel_file(path: Path) -> Path:
     """The path of the voxel file that belongs to the header file ``path``."""
     name = path.name[: -len(".hdr")] if path.name.lower().endswith(".hdr") else path.stem
     found = [path.with_name(name + end) for end in (".img", ".IMG", ".img.gz")]

@@ -42,19 +42,19 @@ def files_of(folder: Path) -> list[Path]:
 
     found = os.walk(folder, onerror=refuse)
     paths = (Path(place) / name for place, _, names in found for name in names)
-    images = sorted((path for path in paths if path.is_file()), key=_natural)
+    images = sorted((path for path in paths if path.is_file()), key=_natural_order)
     first: dict[Path, Path] = {}
     for path in images:
-        first.setdefault(_real(path), path)
+        first.setdefault(_without_links(path), path)
     return list(first.values())
 
 
-def _real(path: Path) -> Path:
+def _without_links(path: Path) -> Path:
     """The path with links resolved.  Uses ``realpath``, because ``Path.resolve`` raises for a link to itself."""
     return Path(os.path.realpath(path))
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def _natural_order(path: Path) -> list[tuple[int, str]]:
     """Sort key that puts scan9 before scan10."""
     pieces = re.split(r"([0-9]+)", str(path))
     return [(int(p), "") if i % 2 else (0, p) for i, p in enumerate(pieces)]
@@ -82,7 +82,7 @@ def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[Source
     try:
         found = survey(source)
     except ImageRefused:
-        return _apart(source, entered)
+        return _parts_separately(source, entered)
     uses = Counter(v.series.key.uid for v in found.verdicts)
     return [
         SourcePart(source, str(series.number), series.key.uid if uses[series.key.uid] == 1 else "")
@@ -91,7 +91,7 @@ def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[Source
     ]
 
 
-def _apart(source: Path, entered: frozenset[Path]) -> list[SourcePart]:
+def _parts_separately(source: Path, entered: frozenset[Path]) -> list[SourcePart]:
     """The parts of a source that cannot be read in one piece, such as a folder with a damaged archive.
 
     A part that cannot be read either is returned as an image; the user gets the reason when that image is refused.  A
@@ -99,8 +99,8 @@ def _apart(source: Path, entered: frozenset[Path]) -> list[SourcePart]:
     """
     if not source.is_dir():
         return [SourcePart(source)]
-    entered |= {_real(source)}
-    inside = [path for path in sorted(source.iterdir()) if _real(path) not in entered]
+    entered |= {_without_links(source)}
+    inside = [path for path in sorted(source.iterdir()) if _without_links(path) not in entered]
     parts = [path for path in inside if path.is_dir() or path.suffix.lower() == ".zip"]
     has_own = any(is_dicom(path) for path in inside if path.is_file() and path not in parts)
     return [found for part in parts for found in _series(part, entered)] + [

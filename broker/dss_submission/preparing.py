@@ -31,7 +31,7 @@ AsItIs = Callable[[Path, Path], Layer]
 """Puts an image file into a folder unchanged."""
 
 
-class Told(Protocol):
+class PreparationDisplay(Protocol):
     """Shows the progress of preparing a ticket's images."""
 
     def note(self, text: str) -> None:
@@ -45,7 +45,7 @@ class Told(Protocol):
 
 
 class Silent:
-    """A ``Told`` that shows nothing."""
+    """A PreparationDisplay that shows nothing."""
 
     def note(self, text: str) -> None:
         pass
@@ -73,7 +73,7 @@ def prepare(
     source: Source,
     service: ServiceDetail,
     folder: Path,
-    told: Told,
+    told: PreparationDisplay,
     as_it_is: AsItIs | None = None,
 ) -> Write:
     """Write the layers into ``folder`` and return the function that writes the workspace; with ``as_it_is``, files are
@@ -84,7 +84,9 @@ def prepare(
     require_fit(source.region, service)
     require_known(service, source.tagged)
     _require_files(source)
-    to_layer: _ToLayer = _Reading(told, folder) if as_it_is is None else _Plain(as_it_is, folder)
+    to_layer: _ToLayer = (
+        _ConvertImage(told, folder) if as_it_is is None else _CopyUnchanged(as_it_is, folder)
+    )
     if source.path.name.lower().endswith(WORKSPACE):
         return _from_workspace(source, service, folder, _naming(to_layer))
     to_layer = _naming(to_layer) if source.tagged else to_layer
@@ -129,10 +131,10 @@ def _naming(to_layer: _ToLayer) -> _ToLayer:
     return named
 
 
-class _Reading:
+class _ConvertImage:
     """Converts an image to a layer: reads it, checks it, and writes it into the ticket's folder."""
 
-    def __init__(self, told: Told, folder: Path) -> None:
+    def __init__(self, told: PreparationDisplay, folder: Path) -> None:
         self._told = told
         self._folder = folder
 
@@ -149,7 +151,7 @@ class _Reading:
         self._told.moved(round(share * 1000), 1000)
 
 
-class _Plain:
+class _CopyUnchanged:
     """Converts an image to a layer by copying its file unchanged."""
 
     def __init__(self, as_it_is: AsItIs, folder: Path) -> None:

@@ -155,7 +155,7 @@ class BucketDatastore(Datastore):
 
         return await self._on_bucket(digest)
 
-    async def twin_of_part(
+    async def copy_of_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
     ) -> Path:
         twin = self._temporary(upload_dir(ticket_id, folder))

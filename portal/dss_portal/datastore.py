@@ -186,7 +186,7 @@ class Datastore:
         """The SHA-256 of the part in hexadecimal digits.  Raises FileNotFoundError."""
         return await self._on_disk(_sha256, self._part(ticket_id, part, folder))
 
-    async def twin_of_part(
+    async def copy_of_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
     ) -> Path:
         """Copy the part to a temporary file like that of ``receive``, and return its path.  The part stays until it
@@ -210,7 +210,7 @@ class Datastore:
         """Remove facts about the sender's machine from a received file, and return its new size.
 
         A cancelled caller waits for the thread, because the thread could make the file again after it is discarded.
-        The same applies to ``receive`` and ``twin_of_part``.
+        The same applies to ``receive`` and ``copy_of_part``.
         """
         return await to_its_end(scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}"))
 

@@ -81,7 +81,7 @@ class _Child:
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            _be_portal(parent, lambda: self._serve(self._settings))
+            _serve_in_child(parent, lambda: self._serve(self._settings))
 
     def cannot_start(self) -> int | None:
         """Restart the process if it has ended.  If it ended at its first start with a reason, it is not restarted,
@@ -113,7 +113,7 @@ class _Child:
             os.kill(self.pid, number)
 
 
-def _be_portal(parent: int, serve: Callable[[], None]) -> None:
+def _serve_in_child(parent: int, serve: Callable[[], None]) -> None:
     """Serve in this process until it ends.  It also gets SIGTERM if the first process dies; a Ctrl-C of the terminal
     does not reach it.
     """

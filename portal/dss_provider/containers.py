@@ -39,7 +39,7 @@ def engine_fault() -> str:
     if not engine():
         chosen = os.environ.get(CHOICE, "").strip()
         return f"this machine has no {chosen or 'podman and no docker'}."
-    done = _asked("version")
+    done = _run_engine("version")
     if done is not None and done.returncode == 0:
         return ""
     said = done.stderr.decode(errors="replace").strip() if done else "no answer"
@@ -48,7 +48,7 @@ def engine_fault() -> str:
 
 
 def has_image(image: str) -> bool:
-    done = _asked("image", "inspect", image)
+    done = _run_engine("image", "inspect", image)
     return done is not None and done.returncode == 0
 
 
@@ -61,13 +61,13 @@ def end_orphans(*, and_own: bool = False) -> None:
     """Remove the containers that killed publishers of this machine have left running; with ``and_own``, those of this
     process, too.
     """
-    done = _asked("ps", "--all", "--filter", f"name={_machine()}-", "--format", "{{.Names}}")
+    done = _run_engine("ps", "--all", "--filter", f"name={_machine()}-", "--format", "{{.Names}}")
     for name in done.stdout.decode(errors="replace").split() if done else ():
         publisher = name.rpartition("-")[0]
         marked = publisher.removeprefix(f"{_machine()}-")
         is_orphan = publishers.is_orphan(marked, and_own=and_own)
         if name.startswith(f"{_machine()}-") and is_orphan:
-            _asked("rm", "--force", name)
+            _run_engine("rm", "--force", name)
 
 
 def _publisher() -> str:
@@ -79,7 +79,7 @@ def _machine() -> str:
     return f"dss-{publishers.machine()}"
 
 
-def _asked(*words: str) -> "subprocess.CompletedProcess[bytes] | None":
+def _run_engine(*words: str) -> "subprocess.CompletedProcess[bytes] | None":
     """The result of running the engine with ``words``; None if there is no engine, or if it does not end within
     END_S.
     """
@@ -132,13 +132,13 @@ def removed(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _asked("kill", name)  # without it, rm waits ten seconds
-        _asked("rm", "--force", name)
+        _run_engine("kill", name)  # without it, rm waits ten seconds
+        _run_engine("rm", "--force", name)
 
 
-def open_to_us(output: Path) -> None:
+def make_accessible(output: Path) -> None:
     """Make the files in ``output`` readable and removable for this process.  Other users of a rootless container may
     have written them.
     """
     if os.geteuid() and Path(engine()).name == "podman":
-        _asked("unshare", "chmod", "-R", "a+rwX", str(output))
+        _run_engine("unshare", "chmod", "-R", "a+rwX", str(output))

@@ -30,7 +30,7 @@ _MARK = "DSS_WORK"
 """
 _SECRETS = ("DSS_TOKEN",)
 
-Told = Callable[[float, str], None]
+ProgressListener = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,11 @@ class Ending:
 
 
 def run_process(
-    words: Sequence[str], folder: Path, limits: ProcessLimits, told: Told, ended: threading.Event
+    words: Sequence[str],
+    folder: Path,
+    limits: ProcessLimits,
+    told: ProgressListener,
+    ended: threading.Event,
 ) -> Ending:
     """Run ``words`` in ``folder`` until the process and all its children have ended.  ``told`` is called with the
     progress, and must return at once.

@@ -23,7 +23,7 @@ from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.outcome import AlgorithmOutcome, Point
 from dss_provider.output_folder import read_output
-from dss_provider.processes import Ending, ProcessLimits, Told, run_process
+from dss_provider.processes import Ending, ProcessLimits, ProgressListener, run_process
 
 SEGMENTATION = "segmentation.nii.gz"
 PARAMETERS_FILE = "parameters.json"
@@ -45,7 +45,7 @@ class Given:
 
 
 def run_program(
-    service: ServiceFolder, given: Given, told: Told, ended: threading.Event
+    service: ServiceFolder, given: Given, told: ProgressListener, ended: threading.Event
 ) -> AlgorithmOutcome:
     """Run a program that reads images and writes its results to a folder below ``work``.  Raises AlgorithmFailed and
     Withdrawn.
@@ -104,7 +104,9 @@ def filled(
     return [mark.sub(lambda found: paths[found[0]], word) for word in dispatch.command]
 
 
-def _contained(service: ServiceFolder, given: Given, told: Told, ended: threading.Event) -> Ending:
+def _contained(
+    service: ServiceFolder, given: Given, told: ProgressListener, ended: threading.Event
+) -> Ending:
     if not containers.engine():
         raise AlgorithmFailed("The provider's machine has no engine for containers any more.")
     dispatch, sent = service.dispatch, given.work / "input"
@@ -126,7 +128,7 @@ def _contained(service: ServiceFolder, given: Given, told: Told, ended: threadin
         with containers.removed(run.name):
             return run_process(words, service.path, limits, told, ended)
     finally:
-        containers.open_to_us(given.output)
+        containers.make_accessible(given.output)
 
 
 def _suffix(image: Path) -> str:

@@ -15,7 +15,7 @@ from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import ROOM_BYTES
 from dss_provider.outcome import AlgorithmOutcome, Map, Named, Point, Task
-from dss_provider.processes import ProcessLimits, Told, run_process
+from dss_provider.processes import ProcessLimits, ProgressListener, run_process
 from dss_provider.programs import Given, ended_badly, run_program, scratch
 
 
@@ -29,7 +29,7 @@ class RunInput:
 
 
 def run(
-    service: ServiceFolder, work: RunInput, told: Told, ended: threading.Event
+    service: ServiceFolder, work: RunInput, told: ProgressListener, ended: threading.Event
 ) -> AlgorithmOutcome:
     """Run the algorithm and return its outcome.  ``told`` is called with the progress, and must return at once.
 
@@ -42,7 +42,7 @@ def run(
 
 
 def _python(
-    service: ServiceFolder, work: RunInput, told: Told, ended: threading.Event
+    service: ServiceFolder, work: RunInput, told: ProgressListener, ended: threading.Event
 ) -> AlgorithmOutcome:
     dispatch = service.dispatch
     task = Task(

@@ -121,7 +121,7 @@ class ServicePublisher:
 
     def _loop(self, instance: str, waiting: "deque[int]", left: "_Countdown") -> None:
         portal = self._connect()
-        ask = _Ask(instance=instance)
+        ask = _ClaimRequests(instance=instance)
         try:
             while not self._stop.is_set():
                 number = self._next(portal, ask, waiting)
@@ -136,9 +136,9 @@ class ServicePublisher:
         finally:
             portal.close()
 
-    def _next(self, portal: Portal, ask: "_Ask", waiting: "deque[int]") -> int | None:
+    def _next(self, portal: Portal, ask: "_ClaimRequests", waiting: "deque[int]") -> int | None:
         try:
-            while (number := _taken(waiting)) is not None:
+            while (number := _pop(waiting)) is not None:
                 if self._is_claimed(portal, number, waiting):
                     self._outage.over()
                     self._say(f"Ticket {number}: goes on after a restart.")
@@ -162,10 +162,10 @@ class ServicePublisher:
             return claimed
         return None
 
-    def _claimed(self, portal: Portal, ask: "_Ask") -> int | None:
+    def _claimed(self, portal: Portal, ask: "_ClaimRequests") -> int | None:
         """Claim a new ticket.  Until the portal has answered, every request has the same key, also after a restart."""
         if ask.key is None:
-            ask.key = _taken(self._keys) or uuid.uuid4().hex
+            ask.key = _pop(self._keys) or uuid.uuid4().hex
             self._held.ask(ask.key)
         number = portal.claim(self._offer.githash, self._offer.provider, ask.instance, ask.key)
         if number is not None:
@@ -219,14 +219,14 @@ class _Outage:
 
 
 @dataclass
-class _Ask:
+class _ClaimRequests:
     """The requests for tickets of one thread.  ``key`` is that of a request that has no answer yet."""
 
     instance: str
     key: str | None = None
 
 
-def _taken(waiting: "deque[T]") -> T | None:
+def _pop(waiting: "deque[T]") -> T | None:
     """Remove and return an element, so that no other thread gets it; None if there is none."""
     try:
         return waiting.pop()

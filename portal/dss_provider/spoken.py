@@ -10,7 +10,7 @@ LONGEST_MESSAGE = 4096
 LONGEST_TEXT = 500
 DETAIL_CHARS = 4000
 
-Told: TypeAlias = Callable[[float, str], None]
+ProgressListener: TypeAlias = Callable[[float, str], None]
 
 
 class Spoken:
@@ -19,7 +19,7 @@ class Spoken:
     A message is a line of JSON: ``{"fraction": 0.3, "text": "Smoothing"}``.  All other lines are text.
     """
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: ProgressListener) -> None:
         self.detail = ""
         self._told = told
         self._line = b""

@@ -13,7 +13,7 @@ from dss_provider import results, running
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.outcome import FILES, AlgorithmOutcome, Point
-from dss_provider.processes import Told
+from dss_provider.processes import ProgressListener
 from dss_provider.sizes import label_sizes
 from dss_workspace import layers as ws
 from dss_workspace.registry import Folder
@@ -36,7 +36,7 @@ def tried(
     inputs: Mapping[str, Path],
     landmarks: Mapping[str, Point],
     work: Path,
-    told: Told,
+    told: ProgressListener,
 ) -> Trial:
     """Run the algorithm on ``inputs``, which are files by tag, and build its result in ``work``.  Raises
     AlgorithmFailed.

@@ -202,7 +202,7 @@ async def test_a_block_that_comes_again_after_a_portal_was_killed_changes_nothin
 
     await site.portal.add_to_part(7, "p1", 5, b"fgh")
 
-    twin = await site.portal.twin_of_part(7, "p1", 8)
+    twin = await site.portal.copy_of_part(7, "p1", 8)
     assert await site.portal.part_sha256(7, "p1") == hashlib.sha256(b"abcdefgh").hexdigest()
     assert twin.read_bytes() == b"abcdefgh"
     site.portal.discard(twin)
@@ -215,7 +215,7 @@ async def test_a_part_that_was_removed_takes_no_block(site: Site) -> None:
     with pytest.raises(FileNotFoundError):
         await site.portal.add_to_part(7, "p1", 0, b"abc")
     with pytest.raises(FileNotFoundError):
-        await site.portal.twin_of_part(7, "p1", 0)
+        await site.portal.copy_of_part(7, "p1", 0)
     assert site.names() == set()
 
 
@@ -224,7 +224,7 @@ async def test_a_part_of_another_size_is_no_file(site: Site) -> None:
     await site.portal.add_to_part(7, "p1", 0, b"abc")
 
     with pytest.raises(FileNotFoundError):
-        await site.portal.twin_of_part(7, "p1", 4)
+        await site.portal.copy_of_part(7, "p1", 4)
 
 
 async def test_a_file_may_be_changed_in_place(site: Site) -> None:

@@ -86,7 +86,7 @@ class reading_of:  # noqa: N801  (a small function with a name)
 
     def answer_to(self, asked: ReadUpload) -> object:
         with self._reader._datastore.access() as files:
-            return self._reader._told(asked, files)
+            return self._reader._answer(asked, files)
 
 
 async def test_a_late_answer_to_an_earlier_upload_is_ignored(

@@ -66,7 +66,7 @@ def _require_names(series: Series, foreign: Collection[File]) -> None:
         f
         for f in foreign
         if any((f.folder, p) in like for p in _patterns(f.name))
-        or ((f.folder, _suffix(f.name)) in kinds and _is_rest(f, sizes))
+        or ((f.folder, _suffix(f.name)) in kinds and _may_be_slice(f, sizes))
     ]
     if rests:
         told = ", ".join(
@@ -84,7 +84,7 @@ def _suffix(name: str) -> str:
     return "" if suffix[1:].isdigit() else suffix
 
 
-def _is_rest(file: File, sizes: Collection[int]) -> bool:
+def _may_be_slice(file: File, sizes: Collection[int]) -> bool:
     """True if the file may be what is left of a slice: it cannot be opened, begins with zeros, or is as large as a
     slice of ``sizes`` (bytes).
     """

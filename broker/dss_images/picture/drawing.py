@@ -32,7 +32,7 @@ def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -
         _panel(plane, part, pixel_mm, window, palette)
         for plane, part in zip(planes, labels, strict=True)
     ]
-    return png(_together(panels), palette.colours)
+    return png(_side_by_side(panels), palette.colours)
 
 
 def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
@@ -46,7 +46,7 @@ def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
     ]
     pixels = plane.labels[np.ix_(*nearest)]
     for value in set(np.unique(plane.labels)) - set(np.unique(pixels)):
-        _keep(plane.labels == value, value, pixels)
+        _draw_thin_label(plane.labels == value, value, pixels)
     return pixels
 
 
@@ -72,7 +72,7 @@ def _neighbours() -> list[tuple[Any, Any]]:
     return [p for a, b in pairs for p in ((a, b), (b, a))]
 
 
-def _keep(where: Voxels, value: int, pixels: Voxels) -> None:
+def _draw_thin_label(where: Voxels, value: int, pixels: Voxels) -> None:
     """Draw the ``pixels`` of a label that is so thin that no pixel centre lies in it."""
     rows, columns = np.nonzero(where)
     scale = np.array(pixels.shape) / where.shape
@@ -115,7 +115,7 @@ def _extent_mm(plane: Plane) -> tuple[float, float]:
     return rows * down, columns * right
 
 
-def _together(panels: Sequence[Pixels]) -> Pixels:
+def _side_by_side(panels: Sequence[Pixels]) -> Pixels:
     """The panels side by side.  If the second and third panel are low, as for a slab, they are placed one below the
     other.
     """

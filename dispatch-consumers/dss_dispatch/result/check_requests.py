@@ -46,7 +46,7 @@ class CheckRequestHandler:
             return
         try:
             with self._datastore.access() as access:
-                judged = self._judged(asked, access)
+                judged = self._verdict(asked, access)
                 answer = _answer(asked, judged, access)
         except OSError:
             log.exception("no place for the files of a check", extra=facts)
@@ -55,7 +55,7 @@ class CheckRequestHandler:
         log.info("results checked", extra={**facts, "accepted": not isinstance(judged, str)})
         delivery.reply(answer)
 
-    def _judged(self, asked: CheckResults, access: Access) -> str | tuple[str, ...]:
+    def _verdict(self, asked: CheckResults, access: Access) -> str | tuple[str, ...]:
         """A sentence that says why the results are refused, or a tuple of remarks if they are accepted.  It does not
         raise, because the portal waits for an answer.
         """

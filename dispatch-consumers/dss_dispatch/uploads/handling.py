@@ -98,7 +98,7 @@ class UploadReader:
         facts = {"ticket": asked.ticket_id, "intake": asked.intake_id}
         try:
             with self._datastore.access() as files:
-                told = self._told(asked, files)
+                told = self._answer(asked, files)
         except OSError as error:
             if is_disk_full(error):
                 raise TryAgainLater("the disk is full") from error
@@ -108,7 +108,7 @@ class UploadReader:
         log.info("upload read", extra={**facts, "accepted": isinstance(told, UploadRead)})
         self._tell(told)
 
-    def _told(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused:
+    def _answer(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused:
         """The answer to a request.  If the upload no longer exists, the answer is a refusal, which the portal ignores
         unless it still waits.
         """
@@ -124,9 +124,9 @@ class UploadReader:
             if self._datastore.problem():
                 raise TryAgainLater("the datastore is away")
             return UploadRefused(ticket_id=asked.ticket_id, intake_id=asked.intake_id, reason=GONE)
-        return self._answered(asked, files, folder)
+        return self._read_upload(asked, files, folder)
 
-    def _answered(
+    def _read_upload(
         self, asked: ReadUpload, files: Access, folder: PurePosixPath
     ) -> UploadRead | UploadRefused:
         """Read the upload and return the answer.  Another program may read the same upload at the same time, so each

@@ -102,10 +102,10 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
     right.
     """
     async with in_transaction():
-        rights = await _kept_rights({ask.user_id for ask in asks})
+        rights = await _locked_rights({ask.user_id for ask in asks})
         found: list[Granted | Exception] = []
         polled: dict[int, Service] = {}
-        wanted = [_wanted(ask, rights[ask.user_id]) for ask in asks]
+        wanted = [_allowed_services(ask, rights[ask.user_id]) for ask in asks]
         await queue.serialise(
             sorted({s.name for some in wanted if not isinstance(some, Refused) for s in some})
         )
@@ -113,14 +113,16 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
             if isinstance(some, Refused):
                 found.append(some)
             else:
-                ticket = await _held(ask, some) or await claims.next_waiting(some, ask.claimant)
+                ticket = await _granted_earlier(ask, some) or await claims.next_waiting(
+                    some, ask.claimant
+                )
                 found.append(Granted(ticket=ticket, services=some))
                 polled |= {service.id: service for service in some if ask.polls}
     await store.heard(list(polled.values()))
     return found
 
 
-async def _held(ask: ClaimRequest, services: Sequence[Service]) -> Ticket | None:
+async def _granted_earlier(ask: ClaimRequest, services: Sequence[Service]) -> Ticket | None:
     """The ticket of ``services`` that this request was granted before, when its response was lost; its lease is
     renewed.
 
@@ -133,7 +135,7 @@ async def _held(ask: ClaimRequest, services: Sequence[Service]) -> Ticket | None
     return ticket
 
 
-def _wanted(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:
+def _allowed_services(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:
     """The services of the request if the user may claim for them, otherwise the refusal."""
     try:
         rights.check(ask)
@@ -142,7 +144,7 @@ def _wanted(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:
     return [rights.services[githash] for githash in dict.fromkeys(ask.githashes)]
 
 
-async def _kept_rights(user_ids: set[int]) -> dict[int, _Rights]:
+async def _locked_rights(user_ids: set[int]) -> dict[int, _Rights]:
     """Rights by user id.  The rows of ProviderAccess stay locked until the caller's transaction ends."""
     values, connection = [list(user_ids)], get_connection("default")
     await connection.execute_query(_LOCK, values)

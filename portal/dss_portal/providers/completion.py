@@ -49,7 +49,7 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
         return
     held = await store.claim_held(ticket, user)
     await claims.renew(held.id)
-    judged = await _judged(parts, held) if parts.settings.check_results else None
+    judged = await _check_results(parts, held) if parts.settings.check_results else None
     async with in_transaction():
         latest = await tickets.locked(ticket_id)
         if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
@@ -60,7 +60,7 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
         if judged is not None and await _results(parts.datastore, ticket_id) != judged.stamps:
             raise Refused(CHANGED)
         if judged is not None:
-            await _show(parts.datastore, ticket, held, judged.accepted)
+            await _store_presentation(parts.datastore, ticket, held, judged.accepted)
             await _warn(ticket.id, judged.accepted.remarks)
         await report.attach(parts.datastore, ticket)
         await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
@@ -68,14 +68,14 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Judged:
+class _CheckedResults:
     """The result files that were checked, and the checker's answer."""
 
     stamps: Stamps
     accepted: ResultsAccepted
 
 
-async def _judged(parts: Components, held: Claim) -> _Judged:
+async def _check_results(parts: Components, held: Claim) -> _CheckedResults:
     """Let a dispatcher check the results; no database connection is held meanwhile.  Raises Refused if they are not
     accepted.
     """
@@ -85,10 +85,10 @@ async def _judged(parts: Components, held: Claim) -> _Judged:
         accepted = await result_checks.require_accepted(parts.broker, question)
     finally:
         await claims.renew(held.id)
-    return _Judged(stamps=stamps, accepted=accepted)
+    return _CheckedResults(stamps=stamps, accepted=accepted)
 
 
-async def _show(
+async def _store_presentation(
     datastore: Datastore, ticket: Ticket, held: Claim, accepted: ResultsAccepted
 ) -> None:
     """Store the labels and pictures from the checker's answer.  This happens in the transaction that ends the claim,

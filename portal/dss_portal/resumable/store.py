@@ -141,7 +141,7 @@ async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, ho
 
     await _check_sum(datastore, upload)
     async with files.coming(datastore, ticket_id, check):
-        temporary = await datastore.twin_of_part(ticket_id, upload.id, upload.length_bytes, folder)
+        temporary = await datastore.copy_of_part(ticket_id, upload.id, upload.length_bytes, folder)
         try:
             size_bytes = await rules.prepare(upload, temporary)
             await datastore.send(temporary)

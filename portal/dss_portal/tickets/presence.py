@@ -111,10 +111,10 @@ class Presence:
             for (name, missed), since_s in self._since_s.items()
             if missed is Missed.NOBODY or name in lasted or since_s + PATIENCE_S <= now_s
         ]
-        return sum([await _told(name, missed) for name, missed in due])
+        return sum([await _log_missing(name, missed) for name, missed in due])
 
 
-async def _told(service: str, missed: Missed) -> int:
+async def _log_missing(service: str, missed: Missed) -> int:
     """Write into the logs of the service's open tickets which program is missing, or that none is missing any more.
 
     Returns the number of logs that got a line.  A log that already says so gets none.

@@ -57,12 +57,14 @@ async def check_tickets(user_id: int, quiet_s: float, *, but: int | None = None)
     """
     user = await lock(user_id)
     tier = await Tier.get(name=user.tier_id)
-    counted = await _that_count(user_id, quiet_s, but)
+    counted = await _counted_tickets(user_id, quiet_s, but)
     if len(counted) >= tier.max_tickets:
         raise TooManyTickets(_too_many(tier.max_tickets, counted))
 
 
-async def _that_count(user_id: int, quiet_s: float, but: int | None) -> list[tuple[int, Status]]:
+async def _counted_tickets(
+    user_id: int, quiet_s: float, but: int | None
+) -> list[tuple[int, Status]]:
     values = [user_id, quiet_since(quiet_s), but or 0]
     rows = await get_connection("default").execute_query_dict(_THAT_COUNT, values)
     return [(row["id"], Status(row["status"])) for row in rows]

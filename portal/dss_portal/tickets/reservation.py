@@ -67,7 +67,7 @@ class QuotaUse:
         if self.room_bytes < size_bytes:
             raise _no_room(self)
 
-    def ever_has(self, size_bytes: int) -> bool:
+    def fits_alone(self, size_bytes: int) -> bool:
         """True if a file of ``size_bytes`` would fit without the reservations of other uploads."""
         return self.stored_bytes + size_bytes <= self.max_stored_bytes
 
@@ -200,7 +200,7 @@ class Reservation:
             held = await self._held()
             room_bytes = held.room_bytes
             if room_bytes < size_bytes:
-                if may_wait and held.younger and held.ever_has(size_bytes):
+                if may_wait and held.younger and held.fits_alone(size_bytes):
                     return True
                 raise _no_room(held)
             self._reserved_bytes = min(size_bytes + step_bytes, room_bytes)

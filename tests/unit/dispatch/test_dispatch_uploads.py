@@ -177,7 +177,7 @@ def test_while_the_datastore_is_away_no_upload_is_said_to_have_gone(desk: Desk) 
     with desk.reader._datastore.access() as files:
         tickets.rename(away)
         with pytest.raises(TryAgainLater):
-            desk.reader._told(desk.request(UploadedImage(name="main.nii")), files)
+            desk.reader._answer(desk.request(UploadedImage(name="main.nii")), files)
 
 
 PARENT = """

@@ -78,7 +78,7 @@ async def test_a_resumable_upload_is_not_linked_after_its_request(
     slow = Held(link)
     monkeypatch.setattr(files, "link", slow)
 
-    await slow.cancelled(datastore.twin_of_part(1, "p", 3))
+    await slow.cancelled(datastore.copy_of_part(1, "p", 3))
     await threads_have_ended()
 
     assert files_in(tmp_path) == [".p.part"]
@@ -120,7 +120,7 @@ async def test_a_copy_that_fails_leaves_no_part(
     monkeypatch.setattr(files, "link", fails)
 
     with pytest.raises(OSError, match="No space"):
-        await datastore.twin_of_part(1, "p", 3)
+        await datastore.copy_of_part(1, "p", 3)
 
     assert files_in(tmp_path) == [".p.part"]
 
