@@ -28,6 +28,8 @@ from support.stacks import leave_nothing_running
 
 PERIOD_S = 4.0
 LIMIT_MS = 1000.0
+GOAL = 2000
+"""Dialogs, on two cores that nothing else uses, the load generator included."""
 ANSWER_S = 30.0
 
 
@@ -75,7 +77,8 @@ def bench(
             if step.p95_ms > LIMIT_MS or step.errors:
                 break
     held = max((s.dialogs for s in found if s.p95_ms <= LIMIT_MS and not s.errors), default=0)
-    typer.echo(f"held with p95 below a second: {held}")
+    result = "reached" if held >= GOAL else "NOT REACHED"
+    typer.echo(f"held with p95 below a second: {held}; goal {GOAL}: {result}")
     out.write_text(json.dumps([asdict(step) for step in found], indent=1), encoding="utf-8")
 
 
