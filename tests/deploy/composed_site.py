@@ -251,7 +251,9 @@ def test_a_service_from_a_git_repository_behind_https_is_offered_and_serves_a_ti
 
     ours = Path(sys.executable).parent
     words = [str(ours / "dss"), "service", "publish", str(site.git.service), "--provider", "LAB"]
-    user = {**os.environ, "DSS_SERVER": site.portal, "DSS_TOKEN": token(site)}
+    made = ("dss-portal", "tokens", "create", "ann@example.org", "--scope", "provider")
+    lasting = site.exec("portal", *made).stdout.split()[-1]
+    user = {**os.environ, "DSS_SERVER": site.portal, "DSS_TOKEN": lasting}
     with subprocess.Popen(words, env=user, stderr=subprocess.PIPE, encoding="utf-8") as serving:
         assert serving.stderr is not None
         try:

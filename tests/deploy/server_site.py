@@ -50,6 +50,10 @@ class Server:
         words = ["exec", "--workdir", "/checkout", NAME, "bash", "-euc", command]
         return self.engine.podman(*words).stdout
 
+    def is_up(self) -> bool:
+        words = ["exec", NAME, "systemctl", "is-active", "multi-user.target"]
+        return self.engine.podman(*words, check=False).returncode == 0
+
     def is_ready(self, port: int) -> bool:
         ask = ["exec", NAME, "/opt/dss/bin/python", "-m", "dss_observability.health"]
         return self.engine.podman(*ask, f"127.0.0.1:{port}", check=False).returncode == 0
@@ -82,7 +86,7 @@ def server(engine: Engine, checkout: Path) -> Iterator[Server]:
 
 def set_up(server: Server) -> Server:
     """Follow the printed commands, all but the last, which makes the first user."""
-    wait_until(lambda: server.of("multi-user.target", "ActiveState") == "active", 60)
+    wait_until(server.is_up, 60)
     server.run(SERVERS)
     install, start = commands_below(HEADING), commands_below(HEADING, block=1)
     server.run("\n".join(install))
