@@ -49,9 +49,10 @@ class LeftOut:
 
 
 def left_out(sources: Sequence[Path]) -> LeftOut:
-    """The files below the folders in ``sources`` that ``parts_of`` does not send.
+    """The files below the folders in ``sources`` that ``parts_of`` does not send.  Archives without DICOM files are
+    among them.
 
-    An archive is an image if a file in it may be DICOM.  Raises ImageUnreadable for a folder that cannot be opened.
+    Raises ImageUnreadable for a folder that cannot be opened.
     """
     below = [path for source in sources if source.is_dir() for path in files_of(source)]
     workspaces = [path for path in below if path.name.lower().endswith(WORKSPACE)]

@@ -127,7 +127,9 @@ def begin(
 def span(
     name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None
 ) -> Iterator[Span]:
-    """A context that is a span, and the current span inside.  If the block raises, the span ends as failed."""
+    """A context that begins a span, makes it the current one, and ends it.  If the block raises, the span ends as
+    failed.
+    """
     begun = begin(name, kind=kind, attributes=attributes)
     with within(begun.traceparent):
         try:

@@ -20,5 +20,5 @@ def moment_in(text: str) -> datetime | None:
 
 
 def local(iso: str) -> str:
-    """Date and time in this machine's time zone; "" for none."""
+    """The ISO 8601 time ``iso`` as date and time in this machine's time zone; "" if ``iso`` is ""."""
     return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if iso else ""

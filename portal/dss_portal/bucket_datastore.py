@@ -110,7 +110,7 @@ class BucketDatastore(Datastore):
         name: str,  # noqa: ARG002 - likewise
         most_bytes: int,  # noqa: ARG002 - likewise
     ) -> None:
-        """None: downloads from a bucket have threads of their own."""
+        """Returns None, because downloads from a bucket have threads of their own."""
         return
 
     async def attachment(self, ticket_id: int, file_name: str) -> BucketFile:

@@ -110,8 +110,10 @@ class Datastore:
     async def small_content(
         self, ticket_id: int, area: Area, name: str, most_bytes: int
     ) -> tuple[Path, bytes, os.stat_result] | None:
-        """Path, content and facts of a file of at most ``most_bytes``; None for a larger one, and if the datastore has
-        no folder.  Raises FileNotFoundError.
+        """Path, content and ``stat`` of a file of at most ``most_bytes``; None for a larger file, or if the datastore
+        is in a bucket.
+
+        Raises FileNotFoundError.
         """
         path = self._root / layout.area_dir(ticket_id, area) / name
         found = await self._on_disk(_content, path, most_bytes)

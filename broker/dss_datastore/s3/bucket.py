@@ -71,9 +71,8 @@ class Bucket:
         self._quick: Client = client(replace(server, attempts=1), read_s=_QUICK_S)
 
     def problem(self) -> str:
-        """A sentence for operators about why the datastore cannot be used now; "" if it can.
-
-        A server that has not answered within ``ANSWER_S`` does not answer, also if it is a name server that hangs.
+        """A sentence for operators about why the datastore cannot be used now; "" if it can.  Waits at most ANSWER_S
+        for the server, even if a name server does not answer.
         """
         answer: Future[str] = Future()
         threading.Thread(target=_answer, args=(answer, self._problem), daemon=True).start()

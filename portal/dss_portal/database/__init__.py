@@ -184,9 +184,8 @@ async def migrate_to_latest(database_url: str) -> list[str]:
 
 
 async def _migrate(database_url: str, progress: Callable[[str, str, str], object]) -> None:
-    """Apply the migrations that are missing, while portals work.
-
-    A migration that meets the locks of portals in a deadlock is rolled back, and is tried again.
+    """Apply the missing migrations while portals work.  If a deadlock with a portal's locks stops a migration, it is
+    rolled back and tried again.
     """
     for left in reversed(range(MIGRATION_TRIES)):
         try:

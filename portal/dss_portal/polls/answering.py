@@ -1,5 +1,5 @@
-"""Responds to the four requests that each open ITK-SNAP dialog repeats, and to downloads of small files, in front of the
-framework.
+"""Responds to the four requests that each open ITK-SNAP dialog repeats, and to downloads of small files, in front of
+the framework.
 
 The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200;
 it passes every unusual, refused or too long request to the framework.
@@ -34,7 +34,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
 
 
 class App(Protocol):
-    """An ASGI application."""
+    """An ASGI application, such as the framework or another layer in front of it."""
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -187,7 +187,7 @@ class Polls:
 
 
 def _type(poll: Poll) -> Sequence[tuple[bytes, bytes]]:
-    """The header for the media type, as the framework's routes send it."""
+    """The Content-Type header, in the form in which the framework's routes send it."""
     if poll.kind is PollKind.STATUS:
         return ()
     return _JSON if poll.kind is PollKind.DETAIL or poll.wants_json else _CSV

@@ -1,4 +1,4 @@
-"""Reads small files of tickets for their users."""
+"""Reads small files of tickets for downloads in front of the framework."""
 
 import os
 import zlib
@@ -23,7 +23,7 @@ WHERE ticket.id = $1 AND ticket_file.area = $2 AND ticket_file.index = $3 AND ti
 
 @dataclass(frozen=True, kw_only=True)
 class SmallFile:
-    """A whole file, with the headers of its download."""
+    """The content of a small file, with the headers of its download."""
 
     content: bytes
     headers: Sequence[tuple[bytes, bytes]]
@@ -32,8 +32,10 @@ class SmallFile:
 async def small_file(
     datastore: Datastore, ticket: int, area: Area, index: int, caller: Caller
 ) -> SmallFile | None:
-    """The file, if the caller may read it; None for a file above SMALL_BYTES, which is sent in pieces, and for one in
-    a bucket.  Raises FileNotFoundError.
+    """The file, if the caller may read it.  None if it has more than SMALL_BYTES or is in a bucket; the framework
+    sends these.
+
+    Raises FileNotFoundError.
     """
     values = [ticket, area, index, SMALL_BYTES, caller.id, caller.sysadmin]
     rows = await get_connection("default").execute_query_dict(_FILE, values)
@@ -48,7 +50,9 @@ async def small_file(
 
 
 def _headers(path: Path, name: str, stat: os.stat_result) -> Sequence[tuple[bytes, bytes]]:
-    """As ``web.uploads.as_download`` sends them; the ETag is that of Quart's ``send_file``, so ranges may follow."""
+    """The headers that ``web.uploads.as_download`` sends.  The ETag is that of Quart's ``send_file``, so that later
+    range requests work.
+    """
     tag = f'"{stat.st_mtime}-{stat.st_size}-{zlib.adler32(bytes(path))}"'
     return (
         (b"content-type", b"application/octet-stream"),

@@ -53,9 +53,8 @@ class PollKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """A poll, or the request for a file; ``ticket`` and ``since`` are 0 if the URL has none.
-
-    ``index`` and ``area`` are those of a file.
+    """A poll, or a request for a file.  ``ticket`` and ``since`` are 0 if the URL has none; ``index`` and ``area``
+    are those of a file.
     """
 
     kind: PollKind
@@ -112,7 +111,7 @@ def changed_ticket(path: str) -> tuple[int, bool] | None:
 
 
 def _target(path: str, query: bytes) -> Poll | None:
-    """The poll for the URL, without what the headers tell."""
+    """The poll that the URL names, without the values that come from headers."""
     if path in {TICKETS, SERVICES}:
         if query not in {b"", b"format=json", b"format=csv"}:
             return None

@@ -143,7 +143,7 @@ async def note_turn(ticket: Ticket) -> None:
 
 
 async def place(ticket: Ticket) -> QueuePlace | None:
-    """The ticket's place in its queue; None if it does not wait."""
+    """The ticket's place among the waiting tickets of its service; None if it does not wait."""
     service = await ticket.service
     return await place_of(service.name, ticket.id)
 
