@@ -3,7 +3,8 @@
 ``python tests/bench/bench_lung_sweep.py``: 40 phantoms, 200 combinations, the real images (DSS_SHARED_DATA, and two
 that pip fetches), and one that pip fetches and no limit was chosen on.  Limits were fitted on even seeds and the real
 images.  A kind reaches its goal if 95 % have a Dice of 0.95, or with a disease if none below 0.9 is good.  Tables, pictures (green is true, red is found)
-and rows as JSON lie in ``--output``.
+and rows as JSON lie in ``--output``: each row as soon as it is known, the tables after each phantom.  A run that was
+ended goes on where it stopped; other rules need another folder.
 """
 
 import json
@@ -12,10 +13,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from itertools import chain, groupby
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -51,6 +52,7 @@ class Plan:
     combinations: int
     spacing_mm: float
     slices: bool
+    one_each: bool
     data: Path | None
     kept: Path | None
     output: Path
@@ -63,6 +65,7 @@ def bench(
     processes: Annotated[int, typer.Option(help="At once.", min=1)] = 2,
     *,
     slices: Annotated[bool, typer.Option(help="Thin and thick slices, too.")] = True,
+    one_each: Annotated[bool, typer.Option(help="One case of each kind and phantom.")] = False,
     fetch: Annotated[bool, typer.Option(help="Three real chests, by pip.")] = True,
     output: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = Path("sweep"),
     shared_data: Annotated[Path | None, typer.Option(envvar="DSS_SHARED_DATA")] = None,
@@ -81,6 +84,7 @@ def bench(
             combinations=combinations,
             spacing_mm=spacing,
             slices=slices,
+            one_each=one_each,
             data=shared_data,
             kept=kept,
             output=output,
@@ -91,20 +95,58 @@ def bench(
     with get_context("spawn").Pool(processes, maxtasksperchild=4) as pool:
         for plan, done in zip(plans, pool.imap(rows_of, plans), strict=True):
             rows += done
+            _write(rows, output)
             typer.echo(f"seed {plan.seed}: {time.monotonic() - start:.0f} s", err=True)
-    text = "\n".join(_report(rows))
     peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-    text += f"\n{time.monotonic() - start:.0f} s, peak memory of a process {peak_gb:.2f} GB\n"
+    typer.echo((output / "table.txt").read_text(encoding="utf-8"))
+    typer.echo(f"{time.monotonic() - start:.0f} s, peak memory of a process {peak_gb:.2f} GB")
+
+
+def _write(rows: Sequence[Row], output: Path) -> None:
+    text = "\n".join(_report(rows)) + "\n"
     (output / "table.txt").write_text(text, encoding="utf-8")
-    (output / "rows.json").write_text(
-        json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
-    )
-    typer.echo(text)
+    text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
+    (output / "rows.json").write_text(text, encoding="utf-8")
 
 
 def rows_of(plan: Plan) -> list[Row]:
+    """The rows of a seed; those that an earlier run wrote are read."""
     runner = runner_for("cpu", 1)
-    return [_row(case, runner, plan.output) for case in _cases(plan, runner)]
+    path = plan.output / "rows" / f"{plan.seed}.jsonl"
+    known = known_rows(path)
+    rows: list[Row] = []
+    with path.open("a", encoding="utf-8") as file:
+        for case in _cases(plan, runner):
+            row = known.get((case.seed, case.kind, case.name))
+            if row is None:
+                row = _row(case, runner, plan.output)
+                file.write(json.dumps(asdict(row)) + "\n")
+                file.flush()
+            if rows and rows[-1].kind != row.kind:
+                _tell(plan.seed, [r for r in rows if r.kind == rows[-1].kind])
+            rows.append(row)
+    return rows
+
+
+def known_rows(path: Path) -> dict[tuple[int, str, str], Row]:
+    """The rows in ``path`` by seed, kind and name.  A line that was broken off is removed from the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    path.write_text(whole, encoding="utf-8")
+    read = [json.loads(line) for line in whole.splitlines()]
+    rows = [Row(**{**row, "judged": _judged(row["judged"])}) for row in read]
+    return {(row.seed, row.kind, row.name): row for row in rows}
+
+
+def _judged(values: dict[str, Any]) -> Judged:
+    return Judged(**{**values, "flags": tuple(values["flags"])})
+
+
+def _tell(seed: int, rows: Sequence[Row]) -> None:
+    least = min(row.judged.dice for row in rows)
+    good = sum(row.judged.verdict == "good" for row in rows)
+    typer.echo(f"seed {seed}, {rows[0].kind}: least Dice {least:.3f}, {good} of {len(rows)} good")
 
 
 def _row(case: Case, runner: Runner, output: Path) -> Row:
@@ -119,6 +161,20 @@ def _row(case: Case, runner: Runner, output: Path) -> Row:
 
 
 def _cases(plan: Plan, runner: Runner) -> Iterator[Case]:
+    return one_of_each(_all_cases(plan, runner)) if plan.one_each else _all_cases(plan, runner)
+
+
+def one_of_each(cases: Iterable[Case]) -> Iterator[Case]:
+    """One case of each kind, by the seed, and all combinations.  Cases of a kind follow each other."""
+    for kind, group in groupby(cases, lambda case: case.kind):
+        if kind.startswith("combined"):
+            yield from group
+        else:
+            of = list(group)
+            yield of[of[0].seed % len(of)]
+
+
+def _all_cases(plan: Plan, runner: Runner) -> Iterator[Case]:
     if plan.seed == REAL:
         if plan.data:
             yield from _changed(real(plan.data), REAL)
@@ -150,7 +206,7 @@ def _changed(
 
 def _is_held_out(row: Row) -> bool:
     """Combinations have seeds of a thousand times their phantom's, and more; seeds of real images are below 1."""
-    seed = row.seed // 1000 if row.seed > 1000 else row.seed
+    seed = row.seed // 1000 if row.seed >= 1000 else row.seed
     return seed > REAL and seed % 2 == 1
 
 

@@ -19,7 +19,7 @@ from dss_inference.lungs.haze import hazy
 from dss_inference.lungs.pose import PADDING_HU, cube_mm, pose_of, upright
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side, walled_parts
-from dss_inference.lungs.wall import Way, bone_in, outside_ml, outward
+from dss_inference.lungs.wall import Way, bone_in, is_noisy, outside_ml, outward
 
 _DENSE_HU = -500
 _EMPTY_ABOVE_AIR_HU = 20.0
@@ -61,7 +61,12 @@ class Seen:
     @cached_property
     def bone(self) -> Flags:
         """Voxels of bone, by ``bone_in``."""
-        return bone_in(self.view.hu, self.smooth)
+        return bone_in(self.view.hu, self.smooth, noisy=self.noisy)
+
+    @cached_property
+    def noisy(self) -> bool:
+        """Thin ribs may not show, by ``is_noisy``."""
+        return is_noisy(self.view.hu, self.smooth)
 
     @property
     def is_cut(self) -> bool:
@@ -183,7 +188,7 @@ def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
     spacing_mm = seen.view.spacing_mm
     cut_at_head = _are_bases_alone(seen.sides[(seen.view.hu > TISSUE_HU).any(axis=(1, 2))] > 0)
     found_ml = [
-        outside_ml(lung, seen.bone, air, spacing_mm, way, cut_at_head=cut_at_head)
+        outside_ml(lung, seen.bone, air, spacing_mm, way, cut_at_head=cut_at_head, noisy=seen.noisy)
         for lung, way in ways
     ]
     return sum(found_ml) / (float((seen.sides > 0).sum()) * seen.view.voxel_ml)

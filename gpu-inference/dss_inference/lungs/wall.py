@@ -46,12 +46,17 @@ class Way(StrEnum):
     RIGHT = "right"
 
 
-def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> Flags:
-    """Voxels of bone, and of anything as dense.  ``smooth`` is the mean HU of the 27 voxels around each voxel."""
+def is_noisy(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> bool:
+    """True if single voxels do not tell bone from flesh; ``smooth`` is the mean HU of the 27 voxels around each."""
     flesh = np.flatnonzero(smooth > TISSUE_HU)
     few = flesh[:: flesh.size // _SAMPLES + 1]
     noise_hu = 1.48 * np.median(np.abs(hu.ravel()[few] - smooth.ravel()[few])) if few.size else 0.0
-    return np.asarray(smooth > _NOISY_BONE_HU if noise_hu > _NOISY_HU else hu > _BONE_HU, bool)
+    return bool(noise_hu > _NOISY_HU)
+
+
+def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32], *, noisy: bool) -> Flags:
+    """Voxels of bone, and of other tissue as dense.  ``smooth`` and ``noisy`` are as in ``is_noisy``."""
+    return np.asarray(smooth > _NOISY_BONE_HU if noisy else hu > _BONE_HU, bool)
 
 
 def outside_ml(
@@ -62,6 +67,7 @@ def outside_ml(
     way: Way,
     *,
     cut_at_head: bool = False,
+    noisy: bool = False,
 ) -> float:
     """Volume in millilitres of tissue between ``lung``, of one side, and the nearest ``bone`` in the direction
     ``way`` that is neither lung nor chest wall.  ``air`` is the air around the body.
@@ -70,12 +76,14 @@ def outside_ml(
     shoulders are there, and behind its lower half, because liver is there.  Not counted are columns in which air comes
     first.  Towards back and front, the third of each slice of the lung that is nearest to the body's middle is left
     out, because heart and spine are there; towards the front also the lung's top, which tapers, and its lower part,
-    because heart and liver are there.  ``cut_at_head``: the view cuts the lung's top.
+    because heart and liver are there.  ``cut_at_head``: the view cuts the lung's top.  ``noisy``: thin ribs may not show, so that
+    the border does not count as bone.
     """
     scale = scale_of_lung(lung, spacing_mm)
     dz, dy, dx = spacing_mm
     along_mm, across_mm = (dy, dx) if way in (Way.BACK, Way.FRONT) else (dx, dy)
-    bone = bone | _border(lung, way)
+    if not noisy:
+        bone = bone | _border(lung, way)
     lung, bone, air = (_turned(flags, way) for flags in (lung, bone, air))
     there = np.asarray(lung.any(axis=1), bool)
     last = lung.shape[1] - 1 - lung[:, ::-1].argmax(axis=1)

@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.view import Flags
-from dss_inference.lungs.wall import Way, bone_in, outside_ml, outward
+from dss_inference.lungs.wall import Way, bone_in, is_noisy, outside_ml, outward
 
 SPACING_MM = (4.0, 4.0, 4.0)
 SHAPE = (60, 50, 40)
@@ -101,6 +101,7 @@ def test_what_is_lost_where_the_view_ends_before_the_ribs_lies_outside(
     part[lost] = False
 
     assert cut_ml(part, way) > 50
+    assert cut_ml(part, way, noisy=True) == 0.0
 
 
 def test_shoulders_that_the_view_cuts_lie_beside_no_lung() -> None:
@@ -110,10 +111,10 @@ def test_shoulders_that_the_view_cuts_lie_beside_no_lung() -> None:
     assert cut_ml(part, Way.LEFT) == 0.0
 
 
-def cut_ml(of: Flags, way: Way) -> float:
+def cut_ml(of: Flags, way: Way, *, noisy: bool = False) -> float:
     """In a view that ends within the lung on every side."""
     box = np.s_[:, 12:36, 11:28]
-    return outside_ml(of[box], ribs()[box], air()[box], SPACING_MM, way)
+    return outside_ml(of[box], ribs()[box], air()[box], SPACING_MM, way, noisy=noisy)
 
 
 def test_air_outside_the_body_ends_the_search_for_ribs() -> None:
@@ -130,8 +131,11 @@ def test_bone_is_found_in_noise(noise_hu: float, rib_hu: int) -> None:
     clean = np.full((12, 40, 40), 45.0)
     clean[:, 20:23] = rib_hu
     hu = (clean + rng.normal(0, noise_hu, clean.shape)).astype(np.int16)
-    bone = bone_in(hu, np.asarray(ndi.uniform_filter(hu.astype(np.float32), 3)))
+    smooth = np.asarray(ndi.uniform_filter(hu.astype(np.float32), 3))
+    noisy = is_noisy(hu, smooth)
+    bone = bone_in(hu, smooth, noisy=noisy)
 
+    assert noisy == (noise_hu > 60)
     assert bone[:, 21].mean() > 0.9
     assert bone[:, :15].mean() < 0.05
 
