@@ -33,7 +33,7 @@ _PLACES = {
     no_args_is_help=False,
     invoke_without_command=True,
     context_settings={"help_option_names": ["--help", "-h"]},
-    epilog="Exit status: 0 done, 1 a ticket failed, 2 it could not be done at all, 130 ended by Ctrl-C.",
+    epilog="Exit status: 0 done, 1 a ticket failed, 2 it could not be done at all, 70 a fault of dss itself, 130 ended by Ctrl-C.",
 )
 @click.version_option(installed_version("client"), prog_name="dss", message="%(prog)s %(version)s")
 @click.pass_context

@@ -48,7 +48,11 @@ def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> 
 
 def unknown_token(server: str) -> str:
     """The sentence for a token for programs that the server refuses."""
-    own = " On a portal of your own, make provider prints one." if _is_own(server) else ""
+    own = (
+        " On a portal of your own, make provider writes one into .dss/provider.env."
+        if _is_own(server)
+        else ""
+    )
     return (
         f"{server} does not accept this token for programs (it begins with dss_): it is mistyped, expired, revoked or "
         f"another portal's. A site admin makes one; where the site has a sign-in service, dss login gets one.{own}"

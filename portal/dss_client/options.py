@@ -33,6 +33,20 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class TicketNumber(click.ParamType[int]):
+    """The number of a ticket, as ``dss tickets`` shows it."""
+
+    name = "number"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LARGEST):
+            self.fail(f"'{text}' is no number of a ticket; dss tickets lists yours", param, ctx)
+        return int(text)
+
+
 server = click.option(
     "--server",
     envvar="DSS_SERVER",
@@ -52,9 +66,7 @@ jar = click.option(
     type=NamedPath(),
     help="file for the session; by default one for each server in your own folder",
 )
-ticket = click.argument(
-    "ticket", type=click.IntRange(1, LARGEST), metavar="TICKET", help="number of a ticket"
-)
+ticket = click.argument("ticket", type=TicketNumber(), metavar="TICKET", help="number of a ticket")
 as_json = click.option("--json", "as_json", is_flag=True, help="for programs")
 yes = click.option("--yes", "-y", is_flag=True, help="do not ask")
 

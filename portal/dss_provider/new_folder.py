@@ -3,11 +3,12 @@
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
-from dss_broker.dispatch_section import Modality
+from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
+from dss_broker.dispatch_section import PUBLISHER, Modality
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import ServiceFolder
 
@@ -43,6 +44,7 @@ def make(
     if folder.exists() and any(folder.iterdir()):
         raise ServiceInvalid(f"{folder} is there already; name a new folder.")
     described = _service(name, modality) | {"dispatch": _dispatch(modality, command, container)}
+    _require_usable(described)
     texts = {"service.json": json.dumps(described, indent=2) + "\n"} | (
         {} if command else {file: _template(file, name) for file in FILES}
     )
@@ -53,6 +55,15 @@ def make(
     except OSError as error:
         raise ServiceInvalid(f"{folder} cannot be written ({error.strerror}).") from error
     return list(texts)
+
+
+def _require_usable(described: Mapping[str, object]) -> None:
+    """Raises ServiceInvalid for options from which no service can be made; only these can be wrong here."""
+    try:
+        dispatch_from(described, None, PUBLISHER)
+    except DispatchInvalid as error:
+        text = str(error).replace("dispatch.command:", "--run:")
+        raise ServiceInvalid(text.replace("dispatch.image:", "--container:")) from error
 
 
 def placeholders(service: ServiceFolder) -> list[str]:

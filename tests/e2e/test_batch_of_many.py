@@ -1,6 +1,6 @@
 """A guest sends many scans, some of them bad, while portal and network fail: all ends, each reason is told, nothing twice.
 
-``DSS_TEST_SCANS=200`` tries more than the suite does; figures of that are in ``docs/pages/users/command-line.md``.
+``DSS_TEST_SCANS=200`` tries more than the suite does: a quota of ten, five bad scans.
 """
 
 import csv

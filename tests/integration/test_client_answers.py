@@ -105,12 +105,30 @@ def test_an_archive_that_has_come_damaged_is_not_kept(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["--service", "x"], "No ticket of yours is like that.\n"),
+        ([], "You have no tickets yet; dss send makes one.\n"),
+    ],
+)
+def test_an_empty_list_of_tickets_says_so(
+    environment: dict[str, str], recorder: Recorder, words: list[str], sentence: str
+) -> None:
+    if not words:
+        recorder.answers["GET /api/tickets/summary"] = ok(b'{"result": []}')
+
+    done = dss(environment, "tickets", *words)
+
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", sentence)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
         (["sned"], "There is no command 'sned'. Did you mean send?"),
         (["--nothing"], "No such option '--nothing'."),
         (["show"], "Missing argument 'TICKET'."),
-        (["show", "0"], "0 is not in the range 1<=x<=2147483647."),
-        (["show", "99999999999999999999"], "is not in the range"),
-        (["show", "seven"], "'seven' is not a valid integer range."),
+        (["show", "0"], "'0' is no number of a ticket; dss tickets lists yours."),
+        (["show", "99999999999999999999"], "is no number of a ticket"),
+        (["show", "seven"], "'seven' is no number of a ticket; dss tickets lists yours."),
         (["tickets", "--status", "done"], "'done' is not one of 'init', 'ready'"),
         (["tickets", "--since", "yesterday"], "a date such as 2026-11-29"),
         (["tickets", "--since", "999999d"], "a date such as 2026-11-29"),
@@ -124,7 +142,7 @@ def test_an_archive_that_has_come_damaged_is_not_kept(
         (["tickets", "--token", "tok\nen"], "characters that no token has"),
         (["tickets", "--token", "tökén"], "characters that no token has"),
         (["send"], "Missing argument 'IMAGE...'."),
-        (["send", "absent.nii", "--service", "x"], "There is no service 'x'"),
+        (["send", "absent.nii", "--service", "x"], "There is no file absent.nii."),
         (["send", "absent.nii", "also.nii", "--service", "x"], "There is no file absent.nii."),
         (["send", "a.nii", "--service", "x", "--crop", "1"], "'1' is no box such as"),
         (["send", "a.nii", "--service", "x", "--time-point", "0"], "0 is not in the range"),
@@ -135,7 +153,7 @@ def test_an_archive_that_has_come_damaged_is_not_kept(
         ),
         (["send", "a.nii", "--service", ""], "the name of a service is missing"),
         (
-            ["send", "a.nii", "--service", "lungs"],
+            ["send", "taken", "--service", "lungs"],
             "There is no service 'lungs'; the server offers nothing.",
         ),
         (["download", "7", "taken"], "taken is a file; the results need a folder."),
@@ -143,7 +161,7 @@ def test_an_archive_that_has_come_damaged_is_not_kept(
         (["send", "", "--service", "lungs"], "it is empty."),
         (["send", "a.nii", "--service", "lungs", "--output", ""], "it is empty."),
         (
-            ["send", "a.nii", "--service", "lungs", "--output", "/proc/x"],
+            ["send", "taken", "--service", "lungs", "--output", "/proc/x"],
             "/proc cannot be written to",
         ),
         (["download", "7", "/proc/x.zip"], "/proc cannot be written to"),

@@ -64,6 +64,8 @@ def send_one(
 ) -> None:
     source = Source(path=image, series=one.series, tagged=what.tagged, region=what.region)
     title = stem_of(image) if what.name is None else what.name
+    if not image.exists():
+        raise ImageUnreadable(f"There is no file {image}.")
     screen = Screen()
     with connected(place.server, place.jar) as client, interruptible(screen, place.server):
         check_folder(one.output)
@@ -72,6 +74,8 @@ def send_one(
         with screen, _hinted(image):
             if not what.wait:
                 found = chosen(client, service)
+                if sentence := client.service_estimates().get(found.githash):
+                    screen.note(sentence)
                 ticket = submit(client, source, found, screen, Stopwatch(), title=title)
                 screen.note(f"To follow it: dss watch {ticket}")
                 return

@@ -22,6 +22,7 @@ from dss_client.records import Detail, Summary
 from dss_client.sending import downloaded
 
 STATUSES = ("init", "ready", "claimed", "success", "failed", "timeout")
+NONE = "You have no tickets yet; dss send makes one."
 PROGRAM = "itksnap"
 """Name of ITK-SNAP's executable, as its packages install it."""
 
@@ -76,6 +77,9 @@ def tickets(
         return
     for line in _table(rows):
         say(line)
+    if not rows:
+        is_chosen = status or service or since
+        say("No ticket of yours is like that." if is_chosen else NONE, error=True)
 
 
 def _made(row: Summary, since: datetime | None) -> bool:

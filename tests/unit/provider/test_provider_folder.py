@@ -48,6 +48,27 @@ def test_a_new_folder_is_usable_and_its_own_test_passes(folder: Path) -> None:
         assert said in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--run", "prog {imag} {labels}"], "--run: lacks {image}, the file to read."),
+        (["--run", "prog {image}"], "--run: needs either {labels}, the file to write, or {output}"),
+        (
+            ["--run", "prog {image} {labels}", "--container", "-x"],
+            "--container: '-x' is no name of a container image.",
+        ),
+    ],
+)
+def test_options_that_make_no_service_are_refused_before_a_folder_is_made(
+    tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    done = CliRunner().invoke(dss, ["service", "new", str(tmp_path / "own"), *words])
+
+    assert done.exit_code == 2
+    assert sentence in done.output
+    assert not (tmp_path / "own").exists()
+
+
 def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ServiceInvalid, match="is there already; name a new folder"):
         make(folder, Modality.ANY)
