@@ -213,7 +213,7 @@ class ResultsRefused:
 class UploadedImage:
     """An uploaded file, by its flat name: an image, an archive of DICOM files, or a tar of a folder.
 
-    ``tag`` is the tag of the service that it gets; "" is the main image.
+    ``tag`` is the tag of the service that the image gets; "" stands for the main image.
     """
 
     name: str

@@ -14,7 +14,9 @@ ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", 
 
 @dataclass(frozen=True)
 class SourcePart:
-    """An image, or a series of a source; ``series`` and ``uid`` are as in ``dss_images.dicom.series_choice``."""
+    """One image to send: an image file, or a series of a DICOM source.  ``series`` is its number in the list of
+    series, ``uid`` its SeriesInstanceUID.
+    """
 
     source: Path
     series: str = ""

@@ -54,7 +54,7 @@ def _names(process: psutil.Process) -> tuple[str | None, ...]:
 
 
 def wait_for_end(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
-    """Those of ``processes`` that still run after ``timeout_s``."""
+    """Wait up to ``timeout_s`` for the end of ``processes``.  Returns those that still run."""
     until = time.monotonic() + timeout_s
     while (left := [p for p in processes if alive(p)]) and time.monotonic() < until:
         time.sleep(_POLL_S)

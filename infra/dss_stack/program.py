@@ -1,4 +1,4 @@
-"""One of our programs, as a process that continues after its terminal is closed."""
+"""Starts and stops one of our programs as a process that continues after its terminal is closed."""
 
 import signal
 import sys

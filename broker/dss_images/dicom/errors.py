@@ -4,10 +4,8 @@ from dss_images.errors import ImageRefused
 
 
 class DicomRefused(ImageRefused):
-    """The folder cannot be used.  The text names slices by InstanceNumber and position, and files if they have no
-    number.
-
-    It is for the user who has the folder.
+    """The folder cannot be used.  The text is for the user who has the folder: it names slices by InstanceNumber and
+    position, and by file name if they have no number.
     """
 
 

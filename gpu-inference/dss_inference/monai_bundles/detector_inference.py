@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 class DetectorInference:
-    """Runs a detector; ``fallback`` plans the attempts."""
+    """Runs the network of a detector.  ``fallback`` repeats a run that does not fit into memory with fewer windows or
+    on the CPU.
+    """
 
     def __init__(self, detector: "RetinaNetDetector", device: torch.device, memory: Memory) -> None:
         """``detector`` is MONAI's ``RetinaNetDetector``, or one like it; ``memory`` is that of ``device``."""
