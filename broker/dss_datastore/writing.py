@@ -22,12 +22,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def put_in_place(temporary: Path, target: Path) -> None:
-    """Flush the file or folder ``temporary`` to disk, and rename it to ``target`` on the same volume.
+def put_in_place(temporary: Path, target: Path, *, is_flushed: bool = False) -> None:
+    """Flush the file or folder ``temporary`` to disk, unless it ``is_flushed``, and rename it to ``target`` on the same
+    volume.
 
     A file replaces an existing one; a folder must not exist.
     """
-    sync(temporary)
+    if not is_flushed:
+        sync(temporary)
     temporary.replace(target)
     sync(target.parent)
 

@@ -29,6 +29,7 @@ from dss_datastore.volume import away
 from dss_portal.datastore import (
     Datastore,
     Stamps,
+    StoredFile,
     UploadFolder,
     no_room,
     room_needed,
@@ -102,6 +103,16 @@ class BucketDatastore(Datastore):
 
     async def file(self, ticket_id: int, area: Area, name: str) -> BucketFile:
         return BucketFile(self._bucket, f"{layout.area_dir(ticket_id, area)}/{name}")
+
+    async def examined(
+        self,
+        ticket_id: int,
+        area: Area,
+        names: Iterable[str],
+        look: Callable[[Iterable[StoredFile]], T],
+    ) -> T:
+        files = [await self.file(ticket_id, area, name) for name in names]
+        return await asyncio.to_thread(look, files)
 
     async def small_content(
         self,
@@ -232,7 +243,7 @@ class BucketDatastore(Datastore):
         with room_needed():
             await to_its_end(self._on_bucket(put))
 
-    async def keep(self, temporary: Path, name: str) -> None:
+    async def keep(self, temporary: Path, name: str, *, is_flushed: bool = False) -> None:  # noqa: ARG002 - the server flushes
         """Let the server copy the sent file to ``name``.  A file that was not sent yet is sent first."""
         target = self._key(temporary.with_name(name))
         if temporary not in self._sent:

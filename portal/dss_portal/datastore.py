@@ -107,6 +107,17 @@ class Datastore:
         await asyncio.to_thread(self._require)
         return self._root / layout.area_dir(ticket_id, area) / name
 
+    async def examined(
+        self,
+        ticket_id: int,
+        area: Area,
+        names: Iterable[str],
+        look: Callable[[Iterable[StoredFile]], T],
+    ) -> T:
+        """The result of ``look`` at the files ``names`` of an area, in one visit to a thread."""
+        folder = self._root / layout.area_dir(ticket_id, area)
+        return await self._on_disk(look, [folder / name for name in names])
+
     async def small_content(
         self, ticket_id: int, area: Area, name: str, most_bytes: int
     ) -> tuple[Path, bytes, os.stat_result] | None:
@@ -271,9 +282,16 @@ class Datastore:
         transactions, because it may take long.
         """
 
-    async def keep(self, temporary: Path, name: str) -> None:
-        """Rename a received file to ``name``, replacing a file of that name."""
-        await self._on_disk(put_in_place, temporary, temporary.with_name(name))
+    async def keep(self, temporary: Path, name: str, *, is_flushed: bool = False) -> None:
+        """Rename a received file to ``name``, replacing a file of that name.
+
+        ``is_flushed``: it has not changed since ``receive`` flushed it to disk.
+        """
+
+        def rename() -> None:
+            put_in_place(temporary, temporary.with_name(name), is_flushed=is_flushed)
+
+        await self._on_disk(rename)
 
     def discard(self, temporary: Path) -> None:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Stores how long past tickets took and how large waiting tickets are."""
 
-import asyncio
 import re
 from collections.abc import Iterable, Sequence
 
@@ -82,8 +81,7 @@ async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) ->
     """The number of voxels of the largest image among the input files ``names``; None if no header states it."""
     if not names:
         return None
-    files = [await datastore.file(ticket_id, "input", name) for name in names]
-    return await asyncio.to_thread(_largest, files)
+    return await datastore.examined(ticket_id, "input", names, _largest)
 
 
 async def note(ticket_id: int, voxels: int | None) -> None:

@@ -48,7 +48,8 @@ async def receive(
     async with files.coming(datastore, ticket_id, check):
         temporary, size_bytes = await datastore.receive(ticket_id, "input", _pieces(file))
         try:
-            if settings.scrub_inputs and scrubbing.may_change(file.pieces):
+            is_flushed = not (settings.scrub_inputs and scrubbing.may_change(file.pieces))
+            if not is_flushed:
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             await datastore.send(temporary)
             async with in_transaction():
@@ -63,7 +64,7 @@ async def receive(
                 if not is_kept:
                     await check()  # if it raises, ``coming`` removes the folder of a deleted ticket
                     return False
-                await datastore.keep(temporary, name)
+                await datastore.keep(temporary, name, is_flushed=is_flushed)
                 return True
         finally:
             datastore.discard(temporary)
