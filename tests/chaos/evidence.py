@@ -5,7 +5,7 @@
 import asyncio
 import json
 import tempfile
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +15,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from chaos.cases import Voxels
 from chaos.site import Site, value
 from chaos.told import Delivery
-from dss_broker.topology import DEAD_QUEUE, DEATH_EXCHANGE
+from dss_broker.topology import DEAD_QUEUE, DEATH_EXCHANGE, REPLY_EXCHANGE
 from dss_datastore import layout
 
 
@@ -71,21 +71,24 @@ class Evidence:
     deliveries: list[Delivery] = field(default_factory=list)
 
 
-def _holds_work(queue: str) -> bool:
-    """Not what waits for an operator, nor the marks of programs that were killed, which expire."""
-    return queue != DEAD_QUEUE and not queue.startswith(f"{DEATH_EXCHANGE}.")
+def holds_work(queue: Mapping[str, object]) -> bool:
+    """Not what waits for an operator, nor what programs that were killed leave, which expires: marks and replies."""
+    name = str(queue["name"])
+    if name.startswith(f"{REPLY_EXCHANGE}."):
+        return bool(queue.get("consumers"))
+    return name != DEAD_QUEUE and not name.startswith(f"{DEATH_EXCHANGE}.")
 
 
 def gather(site: Site) -> Evidence:
     url = site.postgres.database_url
     tickets, outbox = asyncio.run(_from_database(url))
-    queued = {queue["name"]: int(queue["messages"]) for queue in site.queues()}
+    queued = {q["name"]: int(q["messages"]) for q in site.queues() if holds_work(q)}
     places = site.store.places()
     return Evidence(
         tickets=tickets,
         labels={n: _labels(site, t) for n, t in tickets.items() if t.status == "success"},
         outbox=outbox,
-        queued={name: n for name, n in queued.items() if n and _holds_work(name)},
+        queued={name: n for name, n in queued.items() if n},
         dead=[json.loads(letter["payload"])["ticket_id"] for letter in site.dead_letters()],
         strays=strays(places, tickets),
         gone=_gone(places, tickets),

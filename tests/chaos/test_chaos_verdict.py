@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from chaos.cases import Case, Kind, Voxels, draw_cases, segmented, signature
-from chaos.evidence import CLAIMED, Evidence, Ticket, strays
+from chaos.evidence import CLAIMED, Evidence, Ticket, holds_work, strays
 from chaos.faults import Fault
 from chaos.report import RECOVERY_S, slow_recoveries
 from chaos.stand_in import REFUSAL
@@ -158,3 +158,19 @@ def test_what_belongs_to_nothing_is_a_stray(status: str, place: str, stray: str)
     ticket = replace(TICKET, status=status, files={"tickets/00000001/results/seg.nii.gz"})
 
     assert strays({place}, {1: ticket}) == ([stray] if stray else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "consumers", "counts"),
+    [
+        ("dss.dispatch.chaos", 0, True),
+        ("dss.dead", 0, False),
+        ("dss.deaths.dispatch.a.begun", 0, False),
+        ("dss.replies.dispatch.dispatch-0.a", 1, True),
+        ("dss.replies.dispatch.dispatch-0.a", 0, False),
+    ],
+)
+def test_what_a_killed_program_leaves_to_expire_is_no_work(
+    name: str, consumers: int, counts: bool
+) -> None:
+    assert holds_work({"name": name, "consumers": consumers}) is counts
