@@ -194,18 +194,18 @@ def test_a_form_that_drips_is_ended_after_its_time(site: Site) -> None:
         began = time.monotonic()
         answer = b""
         connection.settimeout(0.2)
-        while not answer and time.monotonic() < began + 10:
+        while not answer and time.monotonic() < began + 60:
             connection.sendall(b"x")
             try:
                 answer = connection.recv(1)
             except TimeoutError:
                 continue
-        connection.settimeout(10)
+        connection.settimeout(60)
         answer += all_of(connection)
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"The request was not complete within 2 seconds." in answer
-    assert 1.5 < time.monotonic() - began < 5
+    assert 1.5 < time.monotonic() - began < 30
 
 
 def test_a_form_within_the_bounds_is_still_understood(site: Site) -> None:
