@@ -11,8 +11,7 @@ const BACKGROUND = 0, RENDERED = 4;
 
 const element = (id) => document.getElementById(id);
 const viewer = element("viewer"), controls = element("controls"), canvas = element("canvas");
-const { Niivue, NVImage } = window.niivue ?? {};
-let view, image, segmentation, drawingMs = 0;
+let NVImage, view, image, segmentation, drawingMs = 0;
 let labels = new Map(); // by value: {row, colour, at: index of a voxel}
 
 function say(id, sentence) {
@@ -286,7 +285,7 @@ function zoom(factor) {
   view.setPan2Dxyzmm(factor ? [x, y, z, Math.min(Math.max(scale * factor, 0.5), 20)] : [0, 0, 0, 1]);
 }
 
-const centre = () => image.dims.map((size) => Math.floor(size / 2));
+const centre = ({ dims } = image) => dims.map((size) => Math.floor(size / 2));
 const MOVES = {
   ArrowLeft: [1, 0, 0], ArrowRight: [-1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1],
 };
@@ -358,24 +357,14 @@ function goToLabel(number) {
 
 // ---- the beginning
 async function start() {
-  const waiting = fetched(viewer.dataset.image, viewer.dataset.name);
-  waiting.catch(() => {}); // told below
   viewer.hidden = false;
-  view = new Niivue({
-    logLevel: "error", loadingText: "", dragAndDropEnabled: false, isRadiologicalConvention: true, isNearestInterpolation: true,
-    sliceType: 3, multiplanarShowRender: 0, backColor: [0, 0, 0, 1], crosshairColor: [0.3, 0.8, 1, 0.8], isColorbar: false,
-  });
-  view.onLocationChange = () => image?.drawn && tellPlace();
-  await view.attachToCanvas(canvas, false);
-  withoutGradients();
+  const waiting = firstPicture(); // NiiVue is loaded meanwhile
+  waiting.catch(() => {}); // told below
+  await prepareNiivue();
   performance.mark("viewer is ready");
-  image = await named(waiting, viewer.dataset.name);
-  performance.mark("image is read");
-  requireRoom(image);
-  drawPreview(element("preview"), image, centre());
-  say("viewer-progress", "The views are being prepared.");
+  image = await waiting;
   await painted();
-  performance.mark("first picture");
+  requireRoom(image);
   image.drawn = drawable(image, shownNumbers(image), "gray");
   performance.mark("image is measured");
   prepareWindow();
@@ -389,6 +378,33 @@ async function start() {
   performance.mark("image is shown");
   if (image.frames > 1) say("viewer-caution", `The image has ${image.frames} time points; the first is shown.`);
   if (element("segmentation").value) await attempt(showSegmentation);
+}
+
+async function firstPicture() {
+  const { name, image: address } = viewer.dataset;
+  const volume = await named(fetched(address, name), name);
+  performance.mark("image is read");
+  drawPreview(element("preview"), volume, centre(volume));
+  say("viewer-progress", "The views are being prepared.");
+  performance.mark("first picture");
+  return volume;
+}
+
+async function prepareNiivue() {
+  const script = Object.assign(document.createElement("script"), { src: viewer.dataset.niivue });
+  await new Promise((done, failed) => {
+    script.onload = done;
+    script.onerror = () => failed(new Unreadable("The viewer's program did not come; reload the page to try again."));
+    document.head.append(script);
+  });
+  NVImage = window.niivue.NVImage;
+  view = new window.niivue.Niivue({
+    logLevel: "error", loadingText: "", dragAndDropEnabled: false, isRadiologicalConvention: true, isNearestInterpolation: true,
+    sliceType: 3, multiplanarShowRender: 0, backColor: [0, 0, 0, 1], crosshairColor: [0.3, 0.8, 1, 0.8], isColorbar: false,
+  });
+  view.onLocationChange = () => image?.drawn && tellPlace();
+  await view.attachToCanvas(canvas, false);
+  withoutGradients();
 }
 
 // A page that is not in view paints nothing, and is not waited for.
