@@ -1,8 +1,8 @@
 #!/bin/bash
 # NRRD names the axes of its space; left-posterior-superior (LPS), right-anterior-superior (RAS) and left-anterior-superior (LAS) are the three
 # for a body.  One expects a reader to turn each to its own convention.  MONAI's NrrdReader, the default for .nrrd, turns LPS only:
-# the vectors of LAS are taken for RAS, so left and right are exchanged in the affine, silently, and Spacing and SaveImage keep
-# that.  Orientation with its default labels ends for RAS and LAS: "'right-anterior-superior' is not a valid SpaceKeys".
+# the vectors of LAS are taken for RAS, so left and right are exchanged in the affine, silently.
+# Orientation with its default labels ends for RAS and LAS: "'right-anterior-superior' is not a valid SpaceKeys".
 # Versions: monai 1.6.1, torch 2.13.0, pynrrd 1.1.3, nibabel 5.4.2, itk 5.4.7, SimpleITK 2.5.7.  Source: this run; NRRD's format, "space".
 # For a site: use ITKReader for NRRD, which is right for all three.
 set -euo pipefail
