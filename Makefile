@@ -24,7 +24,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: client docs help up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos upgrade-drill failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-inference bench-startup bench-site migration dashboards lock \
+.PHONY: client docs help up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos upgrade-drill failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-viewer bench-inference bench-startup bench-site migration dashboards lock \
   images site-secrets first-ticket bundle test-deploy test-deploy-full
 
 help: ## this list
@@ -137,6 +137,10 @@ bench-nodules: ## how many nodules are found, by slice thickness, disease, crop 
 bench-estimates: ## how right the estimates of time are, over an hour of tickets of mixed sizes; ARGS="--minutes 6"
 	$(BOOTSTRAP) dev
 	$(BIN)/python tests/bench/bench_estimates.py $(ARGS)
+
+bench-viewer: ## when the viewer shows 512x512x300 voxels, in Chromium without a graphics card
+	$(BOOTSTRAP) dev
+	$(BIN)/python tests/bench/bench_viewer.py $(ARGS)
 
 bench-inference: ## what a MONAI bundle costs beyond its network; FULL=1 as large as a clinical CT
 	$(BOOTSTRAP) dev
