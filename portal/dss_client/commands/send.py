@@ -1,6 +1,7 @@
 """``dss send``: sends one image with a live display, or many images as a batch."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from dss_client.commands.single_image import (
     require_service,
     send_one,
 )
-from dss_images.dicom.scan_cache import one_scan_per_source
+from dss_client.extras import installed
 from dss_submission.preparing import Source
 from dss_submission.region import Region, box_in
 
@@ -104,13 +105,22 @@ def send_images(
     one = SingleImage(output=output, series=series, json=json, delete=delete)
     place = ServerAccess(server=server, token=token, jar=jar)
     if len(images) > 1 or each or len(services) > 1:
-        with one_scan_per_source():  # a folder may have hundreds of series
+        with _one_scan():
             send_several(images, services, what, one, place, each=each, dry_run=dry_run)
     elif dry_run:
         preview_one(Source(path=images[0], series=series, tagged=what.tagged))
     else:
         require_service(services)
         send_one(images[0], services[0], what, one, place)
+
+
+def _one_scan() -> AbstractContextManager[None]:
+    """A context in which a folder is looked through once, because it may have hundreds of series."""
+    if not installed("images"):
+        return nullcontext()
+    from dss_images.dicom.scan_cache import one_scan_per_source  # noqa: PLC0415  (needs the extra ``images``)
+
+    return one_scan_per_source()
 
 
 def _region(crop: str | None, time_point: int | None) -> Region:
