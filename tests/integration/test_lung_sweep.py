@@ -94,6 +94,8 @@ def test_a_disease_of_much_of_one_lung_is_never_good(
         ((-1.0, 0.0, 0.0), "halves", "right"),
         ((0.0, 0.0, -1.0), "halves", "right"),
         ((0.0, 1.0, 0.0), "noise", "80"),
+        ((-1.0, 0.0, 0.0), "turned", "x 30"),
+        ((0.8, -0.6, 0.0), "turned", "x 30"),
     ],
 )
 def test_consolidation_that_nothing_can_be_compared_with_is_never_good(
