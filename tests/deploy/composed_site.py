@@ -220,7 +220,9 @@ def test_a_ticket_is_done_although_every_container_is_killed_meanwhile(site: Sit
 
 def token(site: Site, *options: str) -> str:
     words = ("dss-portal", "users", "add", "ann@example.org", *options)
-    return site.exec("portal", *words).stdout.split()[-1]
+    done = site.exec("portal", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
 
 
 def healthy(site: Site, service: str) -> bool:
