@@ -242,9 +242,17 @@ def _size(count_bytes: int) -> str:
     return f"{count_bytes >> 30} GB" if count_bytes >= 2**30 else f"{count_bytes >> 20} MB"
 
 
+def _another(server: str) -> str:
+    """A sentence that says where a one-time token comes from."""
+    return (
+        f"An admin of the site gives you a one-time token; so does {server.rstrip('/')}/token "
+        "in a browser that is signed in."
+    )
+
+
 def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
     if not token and not bearer:
-        text = f"Not tried, since there is no token; {server.rstrip('/')}/token gives one."
+        text = f"Not tried, since there is no token. {_another(server)}"
         yield Observation(level=OK, about="sign-in", text=text)
         return
     if bearer:
@@ -252,8 +260,7 @@ def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
     else:
         answer = _asked(server, "POST", "api/login?format=json", f"token={token}".encode())
     if answer.status_code != HTTPStatus.OK:
-        page = f"The token is not accepted. Get a new one at {server.rstrip('/')}/token; each works once."
-        text = unknown_token(server) if bearer else page
+        text = unknown_token(server) if bearer else f"The token is not accepted. {_another(server)}"
         raise _Stop("sign-in", text)
     email = json.loads(answer.text)["result"]["email"]
     if not bearer and "webpy_session_id" not in answer.headers.get("Set-Cookie", ""):

@@ -29,7 +29,10 @@ def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> 
         case SignInRefused() | Refused(status=401):
             if for_programs:
                 return unknown_token(server)
-            return f"{server} does not know you. Get a token at {server.rstrip('/')}/token; each works once."
+            return (
+                f"{server} does not know you. Sign in with dss login, or set DSS_TOKEN; a one-time token works once, "
+                "and an admin of the site gives you another."
+            )
         case Refused(status=404 | 405):
             return f"There is no segmentation service at {server}; check the address."
         case Refused(status=status) if 300 <= status < 400:

@@ -34,7 +34,7 @@ scan = dss_commands.scan
     [
         (
             refusal("401 Unauthorized"),
-            "does not know you. Get a token at {}/token; each works once.",
+            "does not know you. Sign in with dss login, or set DSS_TOKEN; a one-time token works once",
         ),
         (refusal("404 Not Found"), "There is no segmentation service at {}; check the address."),
         (

@@ -72,7 +72,10 @@ def _known(client: ItkSnap, token: str) -> str:
 
 def _pasted(server: str) -> str:
     page = f"{server.rstrip('/')}/token"
-    say(f"Get a token at {page} and paste it here.", error=True)
+    say(
+        f"Paste a token here. An admin of the site gives you one; so does {page} in a browser that is signed in.",
+        error=True,
+    )
     if sys.stdin.isatty() and _has_browser():
         webbrowser.open(page)
     return asked_token()
