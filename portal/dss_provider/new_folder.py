@@ -67,18 +67,20 @@ def _require_usable(described: Mapping[str, object]) -> None:
 
 
 def placeholders(service: ServiceFolder) -> list[str]:
-    """A sentence for each text of the template that users would read and that was not replaced."""
+    """A warning for each text of the template that users would read and that was not replaced."""
     found = service.descriptor
     texts = {"shortdesc": (found.shortdesc, SHORTDESC), "longdesc": (found.longdesc, LONGDESC)}
     left = [
-        f"{field} is still the template's; users read it."
+        f"Warning: {field} is still the template's; users read it."
         for field, (text, ours) in texts.items()
         if text == ours
     ]
     algorithm = service.path / "algorithm.py"
     text = algorithm.read_text("utf-8", errors="replace") if algorithm.is_file() else ""
     if text == _template(algorithm.name, found.name):
-        left.append('algorithm.py is still the template\'s, with its label "Bright tissue".')
+        left.append(
+            'Warning: algorithm.py is still the template\'s, with its label "Bright tissue".'
+        )
     return left
 
 

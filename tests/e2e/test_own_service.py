@@ -43,7 +43,9 @@ def test_a_new_folder_is_published_and_its_result_opens_in_itk_snap(
         number = submit(user, "bright", tmp_path)
         assert ended(user, number) == "success", log(user, number)
         assert publisher.wait(30) == 0
+        said = publisher.stderr.read() if publisher.stderr else ""
 
+    assert "Warning: shortdesc is still the template's; users read it." in said
     files = user.download_results(number, tmp_path / "results")
     (workspace,) = [f for f in files if f.suffix == ".itksnap"]
     found = read_outcome(workspace)

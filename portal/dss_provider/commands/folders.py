@@ -51,4 +51,4 @@ def check(*, folder: Path) -> None:
     say(f"{found.descriptor.name} {found.descriptor.version}: usable.")
     say(f'A single segmentation is named "{found.dispatch.segmentation}" (dispatch.segmentation).')
     for sentence in new_folder.placeholders(found):
-        say(f"Warning: {sentence}")
+        say(sentence)

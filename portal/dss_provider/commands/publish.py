@@ -11,6 +11,7 @@ from dss_provider.commands.folders import folder_name
 from dss_provider.commands.site import BEAT_S, Site, instance, publisher_of, tell
 from dss_provider.containers import end_orphans
 from dss_provider.folder import ServiceFolder, load
+from dss_provider.new_folder import placeholders
 from dss_provider.orderly_stop import OrderlyStop
 from dss_provider.ticket_folders import remove_orphans
 
@@ -66,6 +67,8 @@ def publish(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     _tidy(service)
+    for warning in placeholders(service):
+        tell(warning)
     publisher.run(parallel, instance(), tickets)
 
 
