@@ -20,6 +20,15 @@ _WANTS_TLS = "plain HTTP request was sent to HTTPS port"
 _NOT_FOUND = re.compile(r"Ticket (\d+) not found for user \d+")
 """The reference server's words for "does not exist", "not yours" and "not in the right state"."""
 
+_CANNOT_BE_RETRIED = {
+    "init": "is not submitted yet",
+    "ready": "waits already",
+    "claimed": "is being worked on",
+    "success": "has succeeded",
+    "deleted": "is deleted",
+}
+"""What is said of a ticket in a state from which it cannot be retried."""
+
 
 def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> str:
     """One or two sentences that name the cause of ``error`` and what to do.  ``for_programs``: a token for programs
@@ -72,6 +81,14 @@ def of_disk(error: OSError) -> str:
     if error.filename is None:
         return f"The disk: {error.strerror}."
     return f"{error.filename}: {error.strerror}."
+
+
+def not_retriable(ticket: int, status: str) -> str:
+    """A sentence that says why the user's own ticket cannot be retried; "" if its status is no reason."""
+    state = _CANNOT_BE_RETRIED.get(status)
+    if state is None:
+        return ""
+    return f"Ticket {ticket} {state}; only a ticket that failed or timed out can be retried."
 
 
 def is_missing(error: Refused) -> bool:

@@ -24,6 +24,9 @@ def html(status: str) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(page)}\r\n\r\n".encode() + page
 
 
+_WORDS = b"Ticket 7 not found for user 3"
+NOT_FOUND = b"HTTP/1.1 400 bad request\r\nContent-Length: %d\r\n\r\n" % len(_WORDS) + _WORDS
+
 recorder = dss_commands.recorder
 place = dss_commands.place
 scan = dss_commands.scan
@@ -250,13 +253,26 @@ def test_a_log_that_is_followed_is_one_list_at_the_end(
 def test_a_ticket_of_somebody_else_is_told_without_the_number_of_an_account(
     recorder: Recorder, place: list[str]
 ) -> None:
-    words = b"Ticket 7 not found for user 3"
-    head = b"HTTP/1.1 400 bad request\r\nContent-Length: %d\r\n\r\n" % len(words)
-    recorder.answers["GET /api/tickets/7/delete"] = head + words
+    recorder.answers["GET /api/tickets/7/delete"] = NOT_FOUND
 
     done = dss("delete", "7", "--yes", *place)
 
     assert done.output == "There is no ticket 7 of yours that this can be done with.\n"
+
+
+def test_a_ticket_that_cannot_be_retried_is_told_with_its_state(
+    recorder: Recorder, place: list[str]
+) -> None:
+    recorder.answers["GET /api/tickets/7/retry"] = NOT_FOUND
+    recorder.answers["GET /api/tickets/7/detail"] = ok(b'{"result": {"status": "success"}}')
+    own = dss("retry", "7", *place)
+    recorder.answers["GET /api/tickets/7/detail"] = NOT_FOUND
+    of_another = dss("retry", "7", *place)
+
+    only = "only a ticket that failed or timed out can be retried."
+    assert own.output == f"Ticket 7 has succeeded; {only}\n"
+    assert of_another.output == "There is no ticket 7 of yours that this can be done with.\n"
+    assert own.exit_code == of_another.exit_code == 2
 
 
 def test_a_service_is_needed_to_send(scan: str) -> None:

@@ -194,6 +194,6 @@ async def test_nobody_else_makes_or_ends_a_link(portal: Portal, ann: Client) -> 
     link = await _link(ann, number)
     bob = await portal.user("bob@example.com")
 
-    assert (await _form(bob, f"/tickets/{number}/open"))[0] == 400
-    assert (await _form(bob, f"/tickets/{number}/close"))[0] == 400
+    assert (await _form(bob, f"/tickets/{number}/open"))[0] == 404
+    assert (await _form(bob, f"/tickets/{number}/close"))[0] == 404
     assert len(await ItkSnap(portal).open(link)) == 3

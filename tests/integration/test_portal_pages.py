@@ -165,7 +165,7 @@ async def test_a_user_does_not_see_the_tickets_of_others(portal: Portal) -> None
     number = await submitted_ticket(await portal.user("ann@example.com"))
     bob = await portal.user("bob@example.com")
 
-    assert (await bob.get(f"/tickets/{number}")).status_code == 400
+    assert (await bob.get(f"/tickets/{number}")).status_code == 404
     assert f"/tickets/{number}" not in await text(bob, "/tickets")
 
 
@@ -193,6 +193,7 @@ async def test_programs_read_the_old_words_for_an_address_that_is_not_there(
 async def test_a_person_does_not_read_the_number_of_an_account(portal: Portal) -> None:
     shown = await (await portal.user()).get("/tickets/7")
 
+    assert shown.status_code == 404
     sentence = await shown.get_data(as_text=True)
     assert "There is no ticket 7 of yours" in sentence
     assert "for user" not in sentence

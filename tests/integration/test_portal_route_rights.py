@@ -194,7 +194,7 @@ async def _gets_in(scene: Scene, method: str, rule: str, role: str) -> bool:
         return rule in OPEN_TO_ALL and method == "POST"
     if answer.status_code == 303 and rule not in {"/acceptterms", "/logout"}:
         return not answer.headers["Location"].endswith(("/token", ":8080/"))
-    return not (answer.status_code == 400 and NOT_YOURS.search(said))
+    return not (answer.status_code in {400, 404} and NOT_YOURS.search(said))
 
 
 async def _asked(scene: Scene, method: str, rule: str, role: str) -> Response:

@@ -60,6 +60,27 @@ async def test_a_retried_ticket_shows_nothing_of_the_attempt_before(
     assert "look at it" not in await text(ann, f"/tickets/{done}")
 
 
+async def test_a_ticket_that_cannot_be_retried_is_told_to_its_owner_with_its_state(
+    portal: Portal, ann: Client, done: int
+) -> None:
+    bob = await portal.user("bob@example.com")
+    root = await portal.user("root@example.com", sysadmin=True)
+    path = f"/tickets/{done}/retry"
+
+    said = {}
+    for client in (ann, bob, root):
+        said[client] = await post(client, path, form_token=await _token(client, "/send/x"))
+
+    only = "only a ticket that failed or timed out can be retried."
+    assert said[ann][0] == 400
+    assert f"Ticket {done} has succeeded; {only}" in said[ann][1]
+    assert f"Ticket {done} has succeeded; it cannot be retried." in said[root][1]
+    assert said[bob][0] == 404
+    assert "succeeded" not in said[bob][1]
+    assert f"There is no ticket {done} of yours" in said[bob][1]
+    assert (await text(ann, f"/api{path}")).startswith(f"Ticket {done} not found for user ")
+
+
 async def test_why_it_failed_is_said_on_the_page_and_in_the_list(
     portal: Portal, ann: Client
 ) -> None:
@@ -145,7 +166,7 @@ async def test_the_layers_nickname_names_the_ticket_for_its_owner_alone(
     root = await portal.user("root@example.com", sysadmin=True)
     for page in (f"/tickets/{ticket_id}", f"/admin/tickets/{ticket_id}/detail", "/admintickets"):
         assert "Jane" not in await text(root, page)
-    assert await _form(root, f"/tickets/{ticket_id}/title", title="Mine") == 400
+    assert await _form(root, f"/tickets/{ticket_id}/title", title="Mine") == 404
 
 
 async def test_an_owner_names_his_ticket_and_the_name_goes_with_it(
@@ -182,9 +203,9 @@ async def test_nobody_else_gets_any_of_it(portal: Portal, ann: Client, done: int
 
     for path in ("", "/download", "/volumes.csv"):
         answer = await bob.get(f"/tickets/{done}{path}")
-        assert (answer.status_code, b"lungs" in await answer.get_data()) == (400, False)
+        assert (answer.status_code, b"lungs" in await answer.get_data()) == (404, False)
     for path in ("delete", "undelete", "title"):
-        assert await _form(bob, f"/tickets/{done}/{path}", title="x") == 400
+        assert await _form(bob, f"/tickets/{done}/{path}", title="x") == 404
     assert (await Ticket.get(id=done)).delete_at is None
 
 

@@ -13,6 +13,9 @@ import click
 
 from dss_client import options
 from dss_client.console import Explained, confirmed, session
+from dss_client.error_sentences import is_missing, not_retriable
+from dss_client.errors import ClientError, Refused
+from dss_client.itksnap import ItkSnap
 from dss_client.moments import local, moment_in
 from dss_client.output import say
 from dss_client.outputs import check_folder
@@ -137,8 +140,19 @@ def _shown(ticket: int, detail: Detail, row: Summary | None, names: Sequence[str
 def retry(ticket: int, server: str, token: str | None, jar: Path | None) -> None:
     """Submit a failed ticket once more, with the files that it has."""
     with session(server, token, jar) as client:
-        client.retry(ticket)
+        try:
+            client.retry(ticket)
+        except Refused as error:
+            raise _retry_refused(client, ticket, error) from error
     say(f"Ticket {ticket} is submitted again. To follow it: dss watch {ticket}")
+
+
+def _retry_refused(client: ItkSnap, ticket: int, error: Refused) -> ClientError:
+    """``error``, or its cause: the server says "not found" of a ticket in the wrong state, too.  Raises Refused if
+    the user has no such ticket.
+    """
+    text = not_retriable(ticket, client.detail(ticket).status) if is_missing(error) else ""
+    return Explained(text) if text else error
 
 
 @click.command()

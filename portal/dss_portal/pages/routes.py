@@ -86,7 +86,7 @@ async def _refused(error: Refused) -> Response:
     """A page with the refusal's sentence; for status 401, only the text that old clients know."""
     if error.status == 401:
         return plain(error.text, 401)
-    return await page("refused.html", error.status, sentence=error.for_people)
+    return await page("refused.html", error.page_status, sentence=error.for_people)
 
 
 @blueprint.get(addresses.HOME)

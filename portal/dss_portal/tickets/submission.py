@@ -1,5 +1,6 @@
 """A user's actions on a ticket: create, upload, submit, retry, delete."""
 
+from http import HTTPStatus
 from pathlib import Path
 
 from tortoise.transactions import in_transaction
@@ -29,6 +30,17 @@ QUEUED = "Ticket received and queued for processing"
 """The log line about the submission, in the words that clients know."""
 
 
+_STATES = {
+    Status.INIT: "is not submitted yet",
+    Status.READY: "waits already",
+    Status.CLAIMED: "is being worked on",
+    Status.SUCCESS: "has succeeded",
+    Status.FAILED: "has failed",
+    Status.TIMEOUT: "has timed out",
+    Status.DELETED: "is deleted",
+}
+
+
 def not_found(ticket_id: int, user: Person) -> Refused:
     """The refusal for a ticket that does not exist, belongs to another user, or is in the wrong state.  The text is
     the same for all three.
@@ -36,6 +48,17 @@ def not_found(ticket_id: int, user: Person) -> Refused:
     return Refused(
         f"Ticket {ticket_id} not found for user {user.id}",
         for_people=f"There is no ticket {ticket_id} of yours that this can be done with.",
+        page_status=HTTPStatus.NOT_FOUND,
+    )
+
+
+def _not_retriable(ticket: Ticket, user: Person) -> Refused:
+    """The refusal for a ticket that ``user`` may see, and that is in a state from which it cannot be retried."""
+    rule = "it" if user.sysadmin else "only a ticket that failed or timed out"
+    can = "cannot" if user.sysadmin else "can"
+    return Refused(
+        not_found(ticket.id, user).text,
+        for_people=f"Ticket {ticket.id} {_STATES[ticket.status]}; {rule} {can} be retried.",
     )
 
 
@@ -153,7 +176,7 @@ async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: flo
         try:
             await store.advance(ticket, Requeued() if user.sysadmin else Retried())
         except IllegalAction as error:
-            raise not_found(ticket_id, user) from error
+            raise _not_retriable(ticket, user) from error
         await _begin_anew(datastore, ticket, "Retrying ticket")
 
 
