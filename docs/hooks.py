@@ -1,6 +1,7 @@
 """What mkdocs calls: pages that are made of the code, and pages that stand elsewhere in the repository.
 
 ``<!-- generate: NAME -->`` becomes what ``generated.NAME`` returns, ``<!-- include: PATH -->`` the file of the repository.
+``<!-- checkout -->...<!-- end -->`` is for readers of the unbuilt page, and is removed.
 """
 
 import posixpath
@@ -27,11 +28,12 @@ INCLUDED = {
     "gpu-inference/BUNDLES.md": "providers/bundles.md",
 }
 _MARK = re.compile(r"<!-- (generate|include): (\S+) -->")
+_CHECKOUT = re.compile(r"<!-- checkout -->.*?<!-- end -->\n*", re.DOTALL)
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)#:]*)(#[^)]*)?\)")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Replace the marks of a page."""
+    """Replace the marks of a page, and remove what only the unbuilt page says."""
     here = page.file.src_uri
 
     def made(found: "re.Match[str]") -> str:
@@ -39,7 +41,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             return str(getattr(generated, found[2])())
         return included(found[2], here)
 
-    return _MARK.sub(made, markdown)
+    return _MARK.sub(made, _CHECKOUT.sub("", markdown))
 
 
 def included(path: str, here: str) -> str:

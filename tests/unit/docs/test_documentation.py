@@ -77,6 +77,20 @@ def test_a_table_comes_from_the_code(site: Path, page: str, text: str) -> None:
 
     assert text in found
     assert "&lt;!-- generate" not in found
+    assert "fills this page" not in found
+    assert "puts the file" not in found
+
+
+def test_an_unbuilt_page_says_what_fills_it() -> None:
+    filled = [
+        text
+        for page in PAGES.rglob("*.md")
+        if "<!-- generate: " in (text := page.read_text(encoding="utf-8"))
+        or "<!-- include: " in text
+    ]
+
+    assert len(filled) > len(INCLUDED)
+    assert all("<!-- checkout -->\n*`make docs` " in text for text in filled)
 
 
 def test_every_block_says_whether_it_is_run() -> None:
