@@ -69,18 +69,22 @@ class Portal:
         """Add a service, or a new version of it, to the portal's catalogue.  Needs a token of a site admin."""
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
-    def announce(self, said: Announced, *, ends: bool) -> None:
+    def announce(self, said: Announced, *, ends: bool, asks: bool = False) -> int:
         """Announce that a publisher serves its service; with ``ends``, that it claims no more tickets.  The request
         is not repeated.
+
+        With ``asks``, returns the number of other programs that serve it; 0 if the portal does not tell.
         """
         body = _encoded(
             services=said.githash,
             code=said.instance,
             parallel=str(said.parallel),
             ends=str(int(ends)),
+            others=str(int(asks)),
         )
         ask = Ask(method="POST", path="api/pro/publishers", body=body, within_s=ANNOUNCE_WITHIN_S)
-        good(self._rest.perform(ask))
+        count = good(self._rest.perform(ask)).decode(errors="replace")
+        return int(count) if re.fullmatch("[0-9]{1,6}", count) else 0
 
     def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
         """Claim a waiting ticket and return its number; None if none waits.

@@ -1,9 +1,12 @@
 """Announces to the portal that a publisher serves a service and, at once, that it claims no more tickets."""
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
-from dss_broker.liveness import PUBLISHER_ANNOUNCE_S
+from dss_broker.liveness import PUBLISHER_ALIVE_S, PUBLISHER_ANNOUNCE_S
 from dss_client.errors import ClientError
+from dss_client.output import OutputLost
 from dss_provider.portal import Announced, Portal
 
 END_TRIES = 2
@@ -14,13 +17,17 @@ notices the end by itself.
 
 class Presence:
     """Sends the announcement ``said`` every PUBLISHER_ANNOUNCE_S until ``stop``, and then the announcement of the
-    end.  Only its own thread may use ``portal``.
+    end.  Only its own thread may use ``portal``.  ``say`` is called once if other programs serve the service.
     """
 
-    def __init__(self, portal: Portal, said: Announced, stop: threading.Event) -> None:
+    def __init__(
+        self, portal: Portal, said: Announced, stop: threading.Event, say: Callable[[str], None]
+    ) -> None:
         self._portal = portal
         self._said = said
         self._stop = stop
+        self._say = say
+        self._has_asked = False
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -46,7 +53,18 @@ class Presence:
         portal knows no announcements.
         """
         try:
-            self._portal.announce(self._said, ends=ends)
+            asks = not (self._has_asked or ends)
+            others = self._portal.announce(self._said, ends=ends, asks=asks)
         except ClientError:
             return False
+        self._has_asked = True
+        if asks and others:
+            with suppress(OutputLost):
+                self._say(_beside(others))
         return True
+
+
+def _beside(others: int) -> str:
+    programs = "1 other program serves" if others == 1 else f"{others} other programs serve"
+    killed = f"one that was killed counts for {PUBLISHER_ALIVE_S:.0f} s"
+    return f"{programs} this service, too ({killed}); each gets a part of the tickets."

@@ -109,7 +109,7 @@ class ServicePublisher:
             for i in range(parallel)
         ]
         said = Announced(githash=self._offer.githash, instance=instance, parallel=parallel)
-        presence = Presence(self._connect(), said, self._stop)
+        presence = Presence(self._connect(), said, self._stop, self._say)
         presence.start()
         for thread in threads:
             thread.start()

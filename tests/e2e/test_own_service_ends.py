@@ -11,6 +11,7 @@ import pytest
 
 from dss_broker.liveness import PUBLISHER_ALIVE_S
 from dss_client.itksnap import ItkSnap
+from dss_client.sending import chosen
 from support import own_services
 from support.own_services import PUBLISH, ended, log, published, service, submit
 from support.sites import Site
@@ -90,6 +91,22 @@ def test_the_end_of_a_publisher_is_known_at_once_while_it_finishes_its_ticket(
         assert ended(user, first) == "success"
         assert publisher.wait(30) == 0
     user.delete(second)
+
+
+def test_a_second_publisher_is_told_of_the_first(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path
+) -> None:
+    folder = service(tmp_path, "twice", "def segment(image):\n    return image.array > 0\n")
+
+    def is_served() -> bool:
+        found = user.service_estimates()
+        return "Nobody" not in found.get(chosen(user, "twice").githash, "Nobody")
+
+    with published(site, token, folder):
+        wait_until(is_served, 60)
+        with published(site, token, folder) as second:
+            assert second.stderr is not None
+            assert any("1 other program serves this service" in line for line in second.stderr)
 
 
 def test_a_deleted_ticket_ends_its_work(

@@ -100,6 +100,19 @@ async def test_a_publisher_that_was_killed_is_told_when_its_announcements_stop(
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
 
 
+async def test_a_publisher_is_told_how_many_others_serve_its_service(provider: Client) -> None:
+    assert await announce(provider, others="1") == (200, "0")
+    assert await announce(provider, others="1") == (200, "0")
+    assert await announce(provider, "other-7", others="1") == (200, "1")
+    await Dispatcher.create(service=LUNGS, instance="d", bundle="", heard_at=clock.now())
+    assert await announce(provider, others="1") == (200, "2")
+
+    await announce(provider, "other-7", ends="1")
+    assert await announce(provider, others="1") == (200, "1")
+    await silent(PUBLISHER_ALIVE_S + 1)
+    assert await announce(provider, "third-8", others="1") == (200, "1")
+
+
 async def test_the_end_of_one_publisher_hides_no_other(portal: Portal, provider: Client) -> None:
     await announce(provider, "host-1", parallel="2")
     await announce(provider, "other-7", parallel="3")

@@ -164,7 +164,7 @@ OPERATIONS = (
         "post",
         "/api/pro/publishers",
         "Say that a program serves these services, or that it ends",
-        form=("services!", "code!", "parallel", "ends"),
+        form=("services!", "code!", "parallel", "ends", "others"),
     ),
     Operation(
         "post", f"{_S}/{{githash}}/claims", "Claim a ticket of a service; -1 if none", form=_CLAIM

@@ -12,6 +12,7 @@ from dss_portal import forms
 from dss_portal.database import clock
 from dss_portal.models import Publisher, Service, User
 from dss_portal.refusals import Refused
+from dss_portal.services import liveness
 
 MOST_TICKETS = 1000
 MOST_PUBLISHERS = 1000
@@ -58,6 +59,20 @@ async def note(user: User, services: Sequence[Service], said: Announcement) -> N
         if not await same.update(**state):
             await _begin(user, name, said.instance, state)
     await Service.filter(id__in=[service.id for service in services]).update(heard_at=now)
+
+
+async def others(user: User, services: Sequence[Service], said: Announcement) -> int:
+    """The number of other live programs, publishers and dispatchers, that serve any of ``services``."""
+    names = {service.name for service in services}
+    publishers = liveness.alive_publishers().filter(service__in=names)
+    own = (
+        await publishers.filter(user=user, instance=said.instance)
+        .distinct()
+        .values_list("user_id", "instance")
+    )
+    found = await publishers.distinct().values_list("user_id", "instance")
+    dispatchers = liveness.alive_dispatchers().filter(service__in=names)
+    return len(found) - len(own) + len(await dispatchers.distinct().values_list("instance"))
 
 
 async def _begin(user: User, service: str, instance: str, state: Mapping[str, object]) -> None:

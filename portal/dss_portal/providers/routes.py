@@ -70,10 +70,16 @@ async def available() -> Response:
 @blueprint.post("/publishers")
 @signed_in
 async def announce() -> Response:
-    """Record that a program serves the listed services; with ``ends=1``, that it claims no more tickets of them."""
+    """Record that a program serves the listed services; with ``ends=1``, that it claims no more tickets of them.
+
+    With ``others=1``, the response is the number of other programs that serve any of them.
+    """
     user, form = current_user(), await parameters.form()
     services = await store.provided(user, _listed(form))
-    await announcements.note(user, services, announcements.read(form))
+    said = announcements.read(form)
+    await announcements.note(user, services, said)
+    if form.get("others") == "1":
+        return plain(str(await announcements.others(user, services, said)))
     return plain("success")
 
 

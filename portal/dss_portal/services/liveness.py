@@ -67,6 +67,10 @@ def alive_dispatchers() -> QuerySet[Dispatcher]:
     return Dispatcher.filter(heard_at__gt=_ago(ALIVE_S), ended=False)
 
 
+def alive_publishers() -> QuerySet[Publisher]:
+    return Publisher.filter(heard_at__gt=_ago(PUBLISHER_ALIVE_S), ended=False)
+
+
 def is_alive(process: Worker | Dispatcher) -> bool:
     return not process.ended and process.heard_at > _ago(ALIVE_S)
 

@@ -163,8 +163,9 @@ class Queue(Portal):
         self.given = False
         self.told: list[tuple[int, bool]] = []
 
-    def announce(self, said: Announced, *, ends: bool) -> None:
+    def announce(self, said: Announced, *, ends: bool, asks: bool = False) -> int:
         self.told.append((said.parallel, ends))
+        return 0
 
     def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
         given, self.given = self.given, True
