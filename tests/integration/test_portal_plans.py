@@ -80,7 +80,7 @@ STATEMENTS: dict[str, tuple[str, list[object]]] = {
     "what has changed": (reading._SINCE, ["19990"]),
     "the next ticket": (queue._FIRST_LOCKED, [[1], ["service 1"]]),
     "a line of a provider's": (writing._LINE, [11, 12, None, "info", "x", "a key"]),
-    "a progress of a provider's": (writing._PROGRESS, [11, 12, 0.0, 1.0, 0.5, None, None]),
+    "a progress of a provider's": (writing._PROGRESS, [11, 12, 0.0, 1.0, 0.5, None, None, True]),
     "runs of two services": (runs._NEWEST, [["service 1", "service 2"], runs.NEWEST]),
     "a provider's rights": (claiming._RIGHTS, [[7]]),
 }
