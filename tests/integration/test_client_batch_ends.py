@@ -42,6 +42,7 @@ def recorder() -> Iterator[Recorder]:
         "POST /api/tickets ": ok(b"7"),
         "POST /api/tickets/7/files/input": ok(b"success"),
         "POST /api/tickets/7/status": ok(b"success"),
+        "POST /api/tickets/7/title": ok(b"success"),
         "GET /api/tickets/7/delete": ok(b"success"),
         DETAIL: state("ready"),
         "GET /api/login": ok(b'{"result": {"email": "a@b"}}'),
