@@ -106,7 +106,13 @@ def test_a_case_with_a_tag_goes_on_after_the_tab_was_closed(
 ) -> None:
     other = write_image(tmp_path / "pet.nrrd", image())
     held: list[Route] = []
-    page.context.route(PATCHES, held.append)
+
+    def hold(
+        route: Route,
+    ) -> None:  # Playwright marks a function, which a built-in method does not bear
+        held.append(route)
+
+    page.context.route(PATCHES, hold)
     check_only(page, (TWO,))
     page.get_by_label("PET").set_input_files(str(other))
     choose(page, scan, services=(TWO,))
