@@ -148,7 +148,10 @@ class Stack:
         for process in self.running.values():
             process.send_signal(signal.SIGTERM)
         for process in self.running.values():
-            process.wait(60)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired as error:
+                raise AssertionError(f"a program does not stop\n{self.logs()}") from error
         self.running.clear()
 
     def logs(self) -> str:
