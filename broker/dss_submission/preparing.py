@@ -9,7 +9,7 @@ from typing import Protocol
 from dss_submission.errors import ImageUnreadable
 from dss_submission.layer import Layer
 from dss_submission.needs import ServiceDetail, main_image_tags, require_known, require_tags
-from dss_submission.region import Region, mark, require_fit, require_time_point
+from dss_submission.region import Region, mark, require_fit
 from dss_submission.workspace import write_workspace
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
@@ -92,8 +92,6 @@ def prepare(
     to_layer = _naming(to_layer) if source.tagged else to_layer
     require_tags(service, set(source.tagged))
     main = to_layer(source.path, source.series)
-    if warning := require_time_point(source.region, service, main.size):
-        told.note(warning)
     others = [(tag, to_layer(path)) for tag, path in source.tagged.items()]
     tags = [tag for tag in main_image_tags(service) if tag not in source.tagged]
 

@@ -60,27 +60,6 @@ def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, 
         _mark_time_point(root, region.time_point, _time_tag(service), size)
 
 
-def require_time_point(region: Region, service: ServiceDetail, size: tuple[int, ...]) -> str:
-    """Raises ImageUnreadable if an image of ``size`` voxels has several time points, none is chosen, and the service
-    has a tag for one.
-
-    Otherwise it returns a warning, because a service without that tag may take the series as it is; "" if there is
-    nothing to warn of.
-    """
-    count = size[3] if len(size) > 3 else 1
-    if count == 1 or region.time_point is not None:
-        return ""
-    if any(tag.type == TIME_POINT for tag in service.tags):
-        raise ImageUnreadable(
-            f"The image has {count} time points; the service works on one of them. Choose it: dss send with "
-            f"--time-point N (1 to {count}), or in ITK-SNAP by a tag."
-        )
-    return (
-        f"The image has {count} time points. A service that takes one volume refuses it; then send one time point "
-        "as an image of its own."
-    )
-
-
 def _at(corner: tuple[int, ...]) -> tuple[float, float, float]:
     """The position of a corner between voxels; the centre of the first voxel is (0, 0, 0)."""
     x, y, z = (number - 0.5 for number in corner)

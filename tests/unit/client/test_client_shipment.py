@@ -8,10 +8,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_client.errors import ImageUnreadable, ServiceUnfit
-from dss_client.plain_nifti import as_it_is
 from dss_client.records import ServiceDetail, Tag
-from dss_submission.preparing import AsItIs, Silent, Source, prepare
-from dss_submission.region import Region
+from dss_submission.preparing import Source, prepare
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import layers
 from dss_workspace.meshes import add_mesh, mesh_file_names
@@ -30,14 +28,6 @@ CT = Tag(name="CT", type="MainImage", required=True)
 PET = Tag(name="PET", type="OverlayImage", required=True)
 
 
-class Noted(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     (tmp_path / "home").mkdir()
@@ -48,32 +38,6 @@ def home(tmp_path: Path) -> Path:
 def out(tmp_path: Path) -> Path:
     (tmp_path / "out").mkdir()
     return tmp_path / "out"
-
-
-@pytest.mark.parametrize("way", [None, as_it_is])
-def test_a_series_in_time_without_a_chosen_time_point_is_refused_before_the_upload(
-    home: Path, out: Path, way: AsItIs | None
-) -> None:
-    path = write_image(home / "series.nii", image((6, 5, 4, 3)))
-    service = ServiceDetail(tags=(CT, Tag(name="Phase", type="TimePoint")))
-
-    with pytest.raises(ImageUnreadable, match=r"3 time points; .* --time-point N \(1 to 3\),"):
-        prepare(Source(path=path), service, out, Quiet(), way)
-
-    chosen = Source(path=path, region=Region(time_point=2))
-    assert prepare(chosen, service, out, Quiet(), way)(7).is_file()
-
-
-def test_a_series_in_time_for_a_service_without_a_tag_for_one_is_warned_of(
-    home: Path, out: Path
-) -> None:
-    told = Noted()
-    for name, size in (("series.nii", (6, 5, 4, 3)), ("volume.nii", (6, 5, 4))):
-        source = Source(path=write_image(home / name, image(size)))
-        prepare(source, ServiceDetail(tags=(CT,)), out, told)
-
-    (warning,) = told.notes
-    assert warning.startswith("The image has 3 time points. A service that takes one volume")
 
 
 def test_further_images_become_overlays_with_their_tags(home: Path, out: Path) -> None:
