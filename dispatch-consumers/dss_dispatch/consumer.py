@@ -36,6 +36,7 @@ from dss_observability.logs import concerns
 log = logging.getLogger(__name__)
 
 SUCCESS = "success"
+NOT_SUBSCRIBED = "The dispatcher does not take tickets yet."
 
 
 class Consumer:
@@ -109,9 +110,11 @@ class Consumer:
             self._uploads.announce()
 
     def problems(self) -> list[str]:
-        """A sentence if no worker can run the inference; otherwise an empty list."""
+        """A sentence if tickets do not reach this program yet, or if no worker can run the inference."""
         self._workers.note(connected=self._broker.connected)
-        if not self._bundle or not self._subscribed or not self._workers.are_missing:
+        if not self._subscribed:
+            return [NOT_SUBSCRIBED] if self._broker.connected else []
+        if not self._bundle or not self._workers.are_missing:
             return []
         return [f"No inference worker is at work for '{self._bundle}'."]
 

@@ -23,6 +23,7 @@ from dss_broker.messages import (
     RunInference,
 )
 from dss_datastore import layout
+from dss_dispatch.consumer import NOT_SUBSCRIBED
 from dss_dispatch.service import service_from
 from dss_workspace.registry import parse
 from support.builders import (
@@ -278,3 +279,14 @@ def test_the_progress_grows_to_the_end_and_the_end_is_told_last(
         (0.95, 1.0, 1.0),
     ]
     assert isinstance(portal.events[-1], ClaimSucceeded)
+
+
+def test_a_dispatcher_is_not_ready_before_it_takes_tickets(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    consumer = dispatcher(broker, tmp_path)
+    assert consumer.problems() == [NOT_SUBSCRIBED]
+
+    consumer.start(parallel=1)
+
+    assert NOT_SUBSCRIBED not in consumer.problems()
