@@ -2,6 +2,7 @@
 
 Each raises Refused if a status is not 200, and NotUnderstood if an answer is not that of a DSS server.  Facts:
 WorkspaceAPI.cxx, DistributedSegmentationModel.cxx (the window) and WorkspaceTool.cxx (``itksnap-wt``) of ITK-SNAP.
+More than 300 lines: one short function for each request of the protocol.
 """
 
 import re

@@ -25,7 +25,7 @@ looks = absences.looks
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what is told at once is told in a test."""
+    """Services of silent programs are told to users after an hour, so a test sees only what is told at once."""
     monkeypatch.setattr(presence, "PATIENCE_S", 3600.0)
 
 

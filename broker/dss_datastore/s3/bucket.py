@@ -2,6 +2,7 @@
 bytes.
 
 An S3 server has no rename: a file under a temporary key becomes visible by a copy that the server makes itself.
+More than 300 lines: one class with a short method for each operation on keys.
 """
 
 import hashlib

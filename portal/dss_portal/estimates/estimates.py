@@ -88,9 +88,7 @@ class Estimates:
         return await asyncio.to_thread(_offers, known, self._paces, turns, size)
 
     async def of_tickets(self, ticket_ids: Iterable[int]) -> dict[int, Forecast]:
-        """Forecasts by ticket number.  A ticket is missing if it neither waits nor is claimed, or if there is no
-        forecast.
-        """
+        """Forecasts by ticket number.  Only waiting and claimed tickets can have one, and some of these have none."""
         wanted = set(ticket_ids)
         known = await self.known()
         if wanted - known.promised.keys():
