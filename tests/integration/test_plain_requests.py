@@ -214,19 +214,23 @@ async def test_a_waiting_request_hears_that_its_client_has_gone(port: int) -> No
         await asyncio.wait_for(app.gone.wait(), 20)
 
 
+async def is_answered_and_closed(
+    app: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Let the waiting request go on; the server sends its answer, then closes the connection."""
+    app.go_on.set()
+    assert (await answer_of(reader)).endswith(b"at last")
+    assert await asyncio.wait_for(reader.read(), 20) == b""
+    writer.close()
+
+
 async def test_only_an_idle_connection_is_closed_after_a_time(port: int) -> None:
     app = Asked(wait)
     async with serving(app, port, keep_alive_timeout=0.3):
         reader, writer = await connected(port)
         writer.write(GET)
         await asyncio.sleep(0.8)  # longer than an idle connection lives
-        app.go_on.set()
-        answer = await answer_of(reader)
-        rest = await asyncio.wait_for(reader.read(), 20)
-        writer.close()
-
-    assert answer.endswith(b"at last")
-    assert rest == b""
+        await is_answered_and_closed(app, reader, writer)
 
 
 async def test_a_server_that_stops_finishes_its_requests(port: int) -> None:
@@ -237,13 +241,7 @@ async def test_a_server_that_stops_finishes_its_requests(port: int) -> None:
         await asyncio.wait_for(app.began.wait(), 20)
         stop.set()
         await asyncio.sleep(0.1)
-        app.go_on.set()
-        answer = await answer_of(reader)
-        rest = await asyncio.wait_for(reader.read(), 20)
-        writer.close()
-
-    assert answer.endswith(b"at last")
-    assert rest == b""
+        await is_answered_and_closed(app, reader, writer)
 
 
 async def test_a_connection_ends_after_as_many_requests_as_with_h11(port: int) -> None:
