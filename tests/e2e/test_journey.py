@@ -131,7 +131,7 @@ def test_from_a_dicom_folder_to_the_result_in_itksnap(
         ):
             answer = stranger.goto(f"{stack.url}{path}")
             assert answer is not None
-            assert answer.status == httpx.codes.BAD_REQUEST
+            assert answer.status == httpx.codes.NOT_FOUND
             assert "MUELLER" not in stranger.content()
         stranger.goto(f"{stack.url}/tickets")
         assert "MUELLER" not in stranger.content()
