@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.config import (
-    Config,
     is_detection,
     out_channels,
     read_config,
@@ -25,6 +24,7 @@ from dss_inference.monai_bundles.folder import (
     read_metadata,
 )
 from dss_inference.monai_bundles.output_channels import names_of
+from dss_inference.monai_bundles.transform_lists import Config, faults_of
 from dss_inference.monai_bundles.weights_file import fault_in
 
 MOST_LABELS = 255
@@ -114,18 +114,13 @@ def _wrong_config(config: Config) -> Iterator[str]:
             yield f"Its inference configuration has no entry '{part}'."
     for part in ("preprocessing", "postprocessing"):
         steps = config.get(part)
-        if part in used_parts(config) and steps is not None and not _has_transforms(steps):
-            yield f"Its '{part}' has no list of transforms."
+        if part in used_parts(config) and steps is not None:
+            yield from faults_of(part, steps)
     unknown: dict[str, str] = {}
     for where, text in texts_used(config):
         unknown |= {name: where for name in references(text) if name not in config}
     for name, where in unknown.items():
         yield f"Its '{where}' refers to '@{name}', which the configuration does not have."
-
-
-def _has_transforms(part: object) -> bool:
-    transforms = part.get("transforms") if isinstance(part, dict) else None
-    return isinstance(transforms, list) and all(isinstance(t, dict) for t in transforms)
 
 
 def _missing_packages(root: Path, config: Config) -> Iterator[str]:

@@ -15,6 +15,7 @@ from monai.bundle.config_parser import ConfigParser
 from dss_inference.errors import InferenceError, innermost
 from dss_inference.monai_bundles.config import used_parts
 from dss_inference.monai_bundles.folder import BundleFolder
+from dss_inference.monai_bundles.transform_lists import kind_of, steps_of
 from dss_inference.monai_bundles.weights import load_weights, require_undamaged
 
 _OWN_PACKAGE = "scripts"
@@ -90,9 +91,9 @@ def _has_side_effects(name: str) -> bool:
 
 def _with_channel_axis(config: dict[str, Any]) -> dict[str, Any]:
     """Add the channel axis in front of the other axes, as MONAI's loader would, if no transform adds it."""
-    steps = config["preprocessing"]["transforms"]
-    if any("ChannelFirst" in str(step.get("_target_", "")) for step in steps):
+    if any("ChannelFirst" in kind_of(step) for step in steps_of(config["preprocessing"])):
         return config
+    steps = config["preprocessing"]["transforms"]
     first = {"_target_": "EnsureChannelFirstd", "keys": config.get("image_key", "image")}
     return config | {"preprocessing": config["preprocessing"] | {"transforms": [first, *steps]}}
 

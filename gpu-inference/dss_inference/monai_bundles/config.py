@@ -8,13 +8,17 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 
 from dss_inference.errors import InferenceError
-
-Config: TypeAlias = dict[str, Any]
+from dss_inference.monai_bundles.transform_lists import (
+    PARTS,
+    Config,
+    disable_file_transforms,
+    write_out_lists,
+)
 
 WEIGHTS = ("model.pt", "model.ts")
 """Names of weights: a state_dict, or TorchScript, which contains its own network, whatever the configuration says."""
@@ -25,7 +29,6 @@ OVERRIDES = "dss.json"
 _NOT_RESAMPLED = {"whether_raw_luna16": True}
 """Entry that tells an official bundle that the image was not resampled for it."""
 _SCRIPTED = "dss_inference.monai_bundles.bundle_parts.ScriptedNetwork"
-_FILES = ("LoadImage", "SaveImage")
 _SEGMENTATION = ("network", "preprocessing", "inferer", "postprocessing")
 _DETECTION = ("network", "preprocessing", "detector", "detector_ops")
 _REFERENCE = re.compile(r"@([A-Za-z_]\w*)")
@@ -58,9 +61,9 @@ def read_config(root: Path) -> Config:
         changes |= _mapping(root / "configs" / OVERRIDES)
     for key, value in changes.items():
         _change(config, key, value)
-    for part in ("preprocessing", "postprocessing"):
-        if part in config:
-            _disable_file_transforms(config[part])
+    write_out_lists(config)
+    for part in PARTS:
+        disable_file_transforms(config.get(part))
     weights = weights_in(root)
     if weights is not None and weights.suffix == ".ts":
         config["network"] = {"_target_": _SCRIPTED, "path": str(weights)}
@@ -138,20 +141,6 @@ def _change(config: Config, path: str, value: object) -> None:
 
 def _key(here: object, key: str) -> Any:
     return int(key) if isinstance(here, list) else key
-
-
-def _disable_file_transforms(part: object) -> None:
-    """Disable the transforms that read or write files.  They stay in the list, so that the others keep their numbers."""
-    found = part.get("transforms") if isinstance(part, dict) else None
-    transforms = found if isinstance(found, list) else []
-    for number, transform in enumerate(transforms):
-        if _is_file_transform(transform):
-            transforms[number] = {"_target_": transform["_target_"], "_disabled_": True}
-
-
-def _is_file_transform(transform: object) -> bool:
-    target = transform.get("_target_", "") if isinstance(transform, dict) else ""
-    return str(target).rpartition(".")[2].startswith(_FILES)
 
 
 def _texts(value: object, where: str) -> Iterator[tuple[str, str]]:

@@ -14,13 +14,13 @@ import yaml
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.config import (
     WEIGHTS,
-    Config,
     is_detection,
     out_channels,
     read_config,
     weights_in,
 )
 from dss_inference.monai_bundles.output_channels import Channels, channels_of, names_of
+from dss_inference.monai_bundles.transform_lists import Config
 
 
 @dataclass(frozen=True, kw_only=True)

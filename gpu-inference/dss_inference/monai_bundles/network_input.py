@@ -3,10 +3,12 @@
 """Converts an image to a tensor for a bundle's transforms, and checks what the transforms return."""
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms.spatial.array import SpatialResample
 
 from dss_inference.ct.reading import Ct
 from dss_inference.errors import InferenceError
@@ -51,6 +53,43 @@ def _require_finite(prepared: torch.Tensor) -> None:
         )
 
 
+def in_grid_of(image: MetaTensor, pred: torch.Tensor, prepared: MetaTensor) -> torch.Tensor:
+    """``pred``, a bundle's final answer, resampled to the grid of ``image`` by the nearest voxel, as MONAI's SaveImaged
+    does with ``resample``.  An answer that is not in the grid of ``prepared``, the preprocessed image, is given back as
+    it is.
+
+    Raises InferenceError if the answer covers only a part of the image.
+    """
+    if not isinstance(pred, MetaTensor) or not _is_same_grid(pred, prepared):
+        return pred
+    size = tuple(image.shape)
+    _require_covered(pred, image, size)
+    resample = SpatialResample(mode="nearest", padding_mode="border", align_corners=False)
+    found: torch.Tensor = resample(pred, dst_affine=image.affine, spatial_size=size)
+    return found
+
+
+def _is_same_grid(one: MetaTensor, other: MetaTensor) -> bool:
+    return one.shape[1:] == other.shape[1:] and _is_close(one.affine, other.affine)
+
+
+def _is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.allclose(one.double().cpu(), other.double().cpu(), rtol=0, atol=_GRID_MM)
+
+
+def _require_covered(pred: MetaTensor, image: MetaTensor, size: tuple[int, ...]) -> None:
+    """Raises InferenceError unless each voxel of ``image`` is at most one voxel of ``pred`` outside of ``pred``."""
+    ends = torch.tensor([[*end, 1.0] for end in product(*((0.0, n - 1.0) for n in size))])
+    to_pred = torch.linalg.inv(pred.affine.double().cpu()) @ image.affine.double().cpu()
+    at = (ends.double() @ to_pred.T)[:, :3]
+    most = torch.tensor(pred.shape[1:], dtype=torch.float64)
+    if bool((at < -1).any()) or bool((at > most).any()):
+        raise InferenceError(
+            "The bundle's answer covers only a part of the image: its preprocessing crops the image, so its "
+            "postprocessing needs an Invertd in place of the SaveImaged with resample."
+        )
+
+
 def require_own_grid(
     pred: object, prepared: MetaTensor, image: MetaTensor, *, inverts: bool
 ) -> None:
@@ -61,8 +100,8 @@ def require_own_grid(
     """
     if not isinstance(pred, MetaTensor):
         pred = image if inverts else prepared
-    if not torch.allclose(pred.affine.double().cpu(), image.affine.double(), rtol=0, atol=_GRID_MM):
+    if not _is_close(pred.affine, image.affine):
         raise InferenceError(
             "The bundle's answer does not lie in the grid of the image: its preprocessing turns or resamples the image, "
-            "so its postprocessing needs an Invertd."
+            "so its postprocessing needs an Invertd, or a SaveImaged with resample true."
         )

@@ -1,12 +1,11 @@
 """Determines from a segmentation bundle's configuration how its channels become one label map.  Loads no torch."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.config import Config
+from dss_inference.monai_bundles.transform_lists import Config, kind_of, saving_steps, steps_of
 
 HALF = 0.5
 """A voxel belongs to an independent channel from this probability on."""
@@ -72,6 +71,17 @@ def names_of(channel_def: object) -> dict[int, str]:
     known = channel_def.items() if isinstance(channel_def, dict) else ()
     numbered = {int(value): str(name) for value, name in known if str(value).isdecimal()}
     return dict(sorted(numbered.items()))
+
+
+def is_resampled_when_saved(config: Config) -> bool:
+    """True if the postprocessing has a SaveImaged with ``resample`` for the network's answer: MONAI would bring it to
+    the image's grid when it writes the file.
+    """
+    return any(
+        (at := _place_of_pred(step, config)) is not None
+        and _option(step.get("resample"), at, config) is True
+        for step in saving_steps(config.get("postprocessing"))
+    )
 
 
 def is_background(name: str) -> bool:
@@ -219,8 +229,8 @@ def _numbered(names: dict[int, str], count: int | None) -> tuple[dict[int, str],
 def _steps(config: Config) -> _Steps:
     order: list[str] = []
     threshold: object = HALF
-    for step in _transforms(config):
-        kind = str(step.get("_target_", "")).rpartition(".")[2].removesuffix("ict").rstrip("dD")
+    for step in steps_of(config.get("postprocessing")):
+        kind = kind_of(step).removesuffix("ict").rstrip("dD")
         at = _place_of_pred(step, config)
         if at is None:
             continue
@@ -258,15 +268,6 @@ def _named_function(value: object, at: int, config: Config) -> list[str]:
     if given is None:
         return []
     return [n for n in ("sigmoid", "softmax") if n in str(given).lower()] or ["unknown"]
-
-
-def _transforms(config: Config) -> Iterator[dict[str, Any]]:
-    """The transforms of the postprocessing that are not disabled."""
-    part = config.get("postprocessing")
-    found = part.get("transforms") if isinstance(part, dict) else None
-    for step in found if isinstance(found, list) else ():
-        if isinstance(step, dict) and not step.get("_disabled_"):
-            yield step
 
 
 def _is_set(value: object, at: int, config: Config) -> bool:

@@ -35,9 +35,14 @@ from dss_inference.monai_bundles.argmax_only import (
 from dss_inference.monai_bundles.bundle_parts import BundleParts
 from dss_inference.monai_bundles.folder import BundleFolder
 from dss_inference.monai_bundles.labelling import LabelMap, label_map, require_not_activated
-from dss_inference.monai_bundles.network_input import as_tensor, prepared_image, require_own_grid
+from dss_inference.monai_bundles.network_input import (
+    as_tensor,
+    in_grid_of,
+    prepared_image,
+    require_own_grid,
+)
 from dss_inference.monai_bundles.network_watch import count_batches, watch_network
-from dss_inference.monai_bundles.output_channels import Rule
+from dss_inference.monai_bundles.output_channels import Rule, is_resampled_when_saved
 from dss_inference.monai_bundles.window_inference import WindowInference
 from dss_inference.pictures import picture_report
 from dss_inference.worker_metrics import note_batch
@@ -56,7 +61,8 @@ class MonaiSegmentation:
         self._key = parts.image_key
         self._network = parts.network()
         self._preprocess = parts.make("preprocessing")
-        self._postprocess = without_interpolated_labels(parts.make("postprocessing"))
+        self._postprocess = without_interpolated_labels(parts.make("postprocessing").flatten())
+        self._resamples = is_resampled_when_saved(folder.config)
         self._channels = folder.channels
         self._infer = WindowInference(
             parts.make("inferer"),
@@ -126,7 +132,8 @@ class MonaiSegmentation:
         data["pred"] = MetaTensor(answer.values, meta=prepared.meta)
         postprocess = without_argmax(self._postprocess) if answer.is_argmax else self._postprocess
         given = self._channels.count if answer.is_argmax else len(answer.values)
-        pred = self._transformed("postprocessing", postprocess, data)["pred"]
+        pred: torch.Tensor = self._transformed("postprocessing", postprocess, data)["pred"]
+        pred = in_grid_of(image, pred, prepared) if self._resamples else pred
         require_own_grid(pred, prepared, image, inverts=inverts(postprocess))
         return label_map(pred, self._channels, given, ct.hu.shape)
 

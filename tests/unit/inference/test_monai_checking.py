@@ -33,6 +33,7 @@ FETCH = (
     "into models/model.pt."
 )
 
+NO_LIST = "Its 'preprocessing' has no list of transforms: write them as a list, or as '@NAME' if the entry NAME is that list."
 UNKNOWN = (
     "Its 'preprocessing#transforms#1#keys' refers to '@imgae_key', which the configuration "
     "does not have."
@@ -118,7 +119,7 @@ def test_missing_names_of_labels_are_told_with_an_example(tmp_path: Path) -> Non
         ),
         (
             lambda c: c["preprocessing"].update(transforms="none"),
-            "Its 'preprocessing' has no list of transforms.",
+            NO_LIST,
         ),
         (
             lambda c: c["preprocessing"]["transforms"][1].update(keys="@imgae_key"),
