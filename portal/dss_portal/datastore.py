@@ -425,7 +425,7 @@ def too_large(limit_bytes: int) -> Refused:
 async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> int:
     size_bytes = 0
     async with (
-        aiofiles.open(path, "xb", buffering=BLOCK_BYTES) as file,
+        aiofiles.open(path, "xb", buffering=0) as file,
         Writing(file) as writing,
     ):
         async for piece in data:

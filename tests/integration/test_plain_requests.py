@@ -1,12 +1,14 @@
 """Plain requests are answered without h11, as h11 would answer them; all others reach the application as before."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import h11
 import pytest
 from hypercorn.asyncio import run as hypercorn_run
 from hypercorn.asyncio import serve
@@ -257,3 +259,94 @@ async def test_a_connection_ends_after_as_many_requests_as_with_h11(port: int) -
 
     assert [b"connection: close" in answer for answer in answers] == [False, False, False, True]
     assert rest == b""
+
+
+@pytest.fixture
+def fed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes h11 gets, in the order of the calls."""
+    found: list[int] = []
+    receive = h11.Connection.receive_data
+
+    def noted(connection: h11.Connection, data: bytes) -> None:
+        found.append(len(data))
+        receive(connection, data)
+
+    monkeypatch.setattr(h11.Connection, "receive_data", noted)
+    return found
+
+
+LARGE = bytes(range(256)) * 16384
+"""4 MB."""
+
+
+async def test_a_large_body_arrives_complete_although_h11_sees_little_of_it(
+    port: int, fed: list[int]
+) -> None:
+    app = Asked(echo)
+    async with serving(app, port):
+        reader, writer = await connected(port)
+        answers = []
+        for cut in (7, 70_000, len(LARGE)):  # the last one arrives with the head of the next
+            head = (POST % len(LARGE))[:-2] + ODD
+            writer.write(head + LARGE[:cut])
+            await writer.drain()
+            writer.write(LARGE[cut:] + GET[:-2] + ODD)
+            answers += [await answer_of(reader), await answer_of(reader)]
+        writer.close()
+
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [
+        b"got " + LARGE,
+        b"got ",
+    ] * 3
+    assert sum(fed) < len(LARGE)
+
+
+async def test_a_large_body_in_chunks_arrives_complete(port: int) -> None:
+    app = Asked(echo)
+    async with serving(app, port):
+        reader, writer = await connected(port)
+        writer.write(
+            b"POST /api/tickets HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        for start in range(0, len(LARGE), 100_000):
+            piece = LARGE[start : start + 100_000]
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        writer.write(b"0\r\n\r\n")
+        answer = await answer_of(reader)
+        writer.close()
+
+    assert answer.endswith(b"got " + LARGE)
+
+
+async def test_a_client_that_goes_away_within_a_large_body_is_noticed(port: int) -> None:
+    async def heard(asked: Asked, receive: Any, _: Any) -> bool:
+        while (await receive())["type"] == "http.request":
+            asked.began.set()
+        asked.gone.set()
+        return True
+
+    app = Asked(heard)
+    async with serving(app, port):
+        _, writer = await connected(port)
+        writer.write((POST % len(LARGE))[:-2] + ODD + LARGE[:500_000])
+        await asyncio.wait_for(app.began.wait(), 20)
+        writer.close()
+        await asyncio.wait_for(app.gone.wait(), 20)
+
+
+async def test_a_request_that_is_answered_within_its_body_ends_its_connection(port: int) -> None:
+    async def early(_: Asked, receive: Any, send: Any) -> bool:
+        await receive()
+        await say(send, b"early")
+        return True
+
+    app = Asked(early)
+    async with serving(app, port):
+        reader, writer = await connected(port)
+        writer.write((POST % len(LARGE))[:-2] + ODD + LARGE[:500_000])
+        answer = await answer_of(reader)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+
+    assert answer.endswith(b"early")

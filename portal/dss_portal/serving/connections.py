@@ -19,7 +19,7 @@ from hypercorn.events import Closed, RawData
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, HTTPScope
 
-from dss_portal.serving import passing
+from dss_portal.serving import bodies, passing
 from dss_portal.serving.heads import Head, head
 from dss_portal.serving.passing import Passed
 
@@ -52,7 +52,7 @@ class Exchange:
             return {"type": "http.disconnect"}
         piece, self._first = self._first, b""
         if not piece and self._missing_bytes:
-            piece = await self._reader.read(MAX_RECV)
+            piece = await self._reader.read(bodies.MOST_RECEIVED_BYTES)
             if not piece:
                 return {"type": "http.disconnect"}
             self.received.append(piece)
@@ -90,6 +90,8 @@ class Connection(TCPServer):
                 data = ahead.popleft() if ahead else await self._received()
             except (OSError, TimeoutError):
                 break
+            if await bodies.passed(self.protocol.protocol, data):
+                continue
             asked = head(data) if self._is_plain() else None
             if asked is None:
                 await self.protocol.handle(RawData(data))
@@ -102,7 +104,9 @@ class Connection(TCPServer):
         await self.protocol.handle(Closed())
 
     async def _received(self) -> bytes:
-        return await asyncio.wait_for(self.reader.read(MAX_RECV), self.config.read_timeout)
+        is_body = bodies.is_receiving(self.protocol.protocol)
+        size_bytes = bodies.MOST_RECEIVED_BYTES if is_body else MAX_RECV
+        return await asyncio.wait_for(self.reader.read(size_bytes), self.config.read_timeout)
 
     def _is_plain(self) -> bool:
         """True if the connection uses HTTP/1.1, no request is in progress, and Hypercorn does not want to close it."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+from collections.abc import Generator
 from contextlib import suppress
+from typing import Any
 
 from hypercorn.typing import (
     ASGIFramework,
@@ -23,20 +25,26 @@ LINGER_S = 1.0
 
 
 class BoundedBody(Body):
-    """The body of a request.  It signals when BUFFER_BYTES wait to be read, and can discard the rest."""
+    """The body of a request, in the pieces in which it was received.  It signals when BUFFER_BYTES wait to be read, and
+    can discard the rest.
+    """
 
     def __init__(self, *sizes: int | None) -> None:
         super().__init__(*sizes)
+        self._pieces: list[bytes] = []
+        self._waiting_bytes = 0
         self.has_space = asyncio.Event()
         self.has_space.set()
         self.complete = asyncio.Event()
         self._unwanted = False
 
     def append(self, data: bytes) -> None:
-        if self._unwanted:
+        if self._unwanted or not data:
             return
-        super().append(data)
-        if len(self._data) >= BUFFER_BYTES:
+        self._pieces.append(data)
+        self._waiting_bytes += len(data)
+        self._has_data.set()
+        if self._waiting_bytes >= BUFFER_BYTES:
             self.has_space.clear()
 
     def set_complete(self) -> None:
@@ -49,10 +57,23 @@ class BoundedBody(Body):
         self.clear()
         self.has_space.set()
 
+    def clear(self) -> None:
+        self._pieces, self._waiting_bytes = [], 0
+
     async def __anext__(self) -> bytes:
-        data = await super().__anext__()
+        if not self._complete.is_set():
+            await self._has_data.wait()
+        if not self._pieces:
+            raise StopAsyncIteration
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self.clear()
+        self._has_data.clear()
         self.has_space.set()
         return data
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        yield from self._complete.wait().__await__()
+        return b"".join(self._pieces)
 
 
 class BoundedRequest(Request):

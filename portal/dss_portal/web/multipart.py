@@ -36,6 +36,8 @@ class BoundedDecoder(MultipartDecoder):
         if len(boundary) > MAX_BOUNDARY_BYTES:
             raise Refused(f"A boundary may have {MAX_BOUNDARY_BYTES} characters at most.")
         super().__init__(boundary.encode(errors="replace"), max_parts=MAX_PARTS)
+        self._delimiter = b"--" + self.boundary
+        self._longest_bytes = len(self._delimiter) + len("\r\n") + MAX_BLANKS
         begun = rb"(?:\r\n|\n|\r)--%s(?:-|[^\S\n\r]{0,%d})\Z"
         self._begun_boundary = re.compile(begun % (re.escape(self.boundary), MAX_BLANKS))
         self._max_around_bytes = max_around_bytes
@@ -46,6 +48,9 @@ class BoundedDecoder(MultipartDecoder):
 
         Raises ValueError if it is not a multipart form, and Refused if there is too much data around its parts.
         """
+        if self._is_all_data(received):
+            yield from self._data(received)
+            return
         for start in range(0, len(received), SLICE_BYTES):
             self.receive_data(received[start : start + SLICE_BYTES])
             yield from self._events()
@@ -63,9 +68,27 @@ class BoundedDecoder(MultipartDecoder):
         arrived, so that a file would end with the first byte of the line break before it; and one that is followed by
         blanks.
         """
-        longest_bytes = len(self.boundary) + len("\r\n--") + MAX_BLANKS
-        begun = self._begun_boundary.search(data, max(0, len(data) - longest_bytes))
+        begun = self._begun_boundary.search(data, max(0, len(data) - self._longest_bytes))
         return begun.start() if begun else super()._last_partial_boundary_index(data)
+
+    def _is_all_data(self, received: bytes) -> bool:
+        """True if no boundary ends in ``received``, so that all of it but its end certainly belongs to the part."""
+        if self.state is not State.DATA or len(received) <= self._longest_bytes:
+            return False
+        border = bytes(self.buffer) + received[: len(self._delimiter)]
+        return self._delimiter not in border and self._delimiter not in received
+
+    def _data(self, received: bytes) -> Iterator[Data]:
+        """The data of a part, uncopied.  The end, in which a boundary may begin, stays in the buffer."""
+        if self.buffer:
+            yield Data(data=bytes(self.buffer), more_data=True)
+            self.buffer.clear()
+        end = received[-self._longest_bytes :]
+        kept_bytes = len(end) - self._last_partial_boundary_index(end)
+        if kept_bytes:
+            self.buffer += end[-kept_bytes:]
+            received = received[:-kept_bytes]
+        yield Data(data=received, more_data=True)
 
     def _events(self) -> Iterator[Field | File | Data]:
         while not isinstance(event := self.next_event(), NeedData | Epilogue):

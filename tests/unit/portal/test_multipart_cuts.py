@@ -21,6 +21,8 @@ CONTENTS = [
     b"\r\n--frontier \t-",
     b"\n" * 40 + b"voxels",
 ]
+LONG = [b"v" * 300 + content + b"\r\n--fronti" + b"w" * 300 for content in CONTENTS]
+"""Long enough for pieces that are passed on uncopied."""
 
 
 def read(pieces: Sequence[bytes]) -> bytes:
@@ -47,6 +49,26 @@ def test_a_file_is_the_same_if_its_form_is_cut_several_times(content: bytes) -> 
     for _ in range(300):
         a, b, c = sorted(chance.randrange(len(form)) for _ in range(3))
         assert read([form[:a], form[a:b], form[b:c], form[c:]]) == content
+
+
+@pytest.mark.parametrize("content", LONG)
+def test_a_long_file_is_the_same_wherever_its_form_is_cut(content: bytes) -> None:
+    form, chance = HEAD + content + END, random.Random(1)
+
+    for place in range(len(form) + 1):
+        assert read([form[:place], form[place:]]) == content
+        a, b = sorted(chance.randrange(len(form)) for _ in range(2))
+        assert read([form[:a], form[a:b], form[b:]]) == content
+
+
+def test_the_pieces_of_a_long_file_are_not_copied() -> None:
+    decoder, piece = BoundedDecoder("frontier", 1000), b"v" * 5000
+    list(decoder.pieces(HEAD + b"v"))
+
+    (event,) = decoder.pieces(piece)
+
+    assert isinstance(event, Data)
+    assert event.data is piece
 
 
 def test_a_part_ends_before_a_boundary_with_blanks_wherever_that_is_cut() -> None:
