@@ -6,15 +6,22 @@ import fcntl
 import hashlib
 import os
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import msgspec
 
+from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import ServiceFolder
 
 MOST_PUBLISHERS = 64
 """Most publishers of one service on one machine."""
+
+OPENING_S = 10.0
+"""Longest time that another publisher needs to open its file; it takes milliseconds."""
 
 
 class HeldTickets:
@@ -28,11 +35,9 @@ class HeldTickets:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
         self._file = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _is_locked(self._file):
             self.close()
-            raise
+            raise BlockingIOError
         self._lock = threading.Lock()
         stored = _stored_in(path)
         self._numbers, self._asked = set(stored.tickets), set(stored.keys)
@@ -110,9 +115,10 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
     """The file for one service on one server, in the user's application folder.
 
     Publishers of the same service that run at the same time have separate files; files of killed publishers are taken
-    over.
+    over.  Raises ServiceInvalid if MOST_PUBLISHERS run already.
     """
-    key = hashlib.sha256(f"{server}\n{service.path.resolve()}".encode()).hexdigest()[:16]
+    address = server.strip().rstrip("/")
+    key = hashlib.sha256(f"{address}\n{service.path.resolve()}".encode()).hexdigest()[:16]
     folder = Path(click.get_app_dir("dss", roaming=False))
     others = [folder / f"provider-{key}-{i}.json" for i in range(1, MOST_PUBLISHERS)]
     return held_in([folder / f"provider-{key}.json", *others])
@@ -120,20 +126,52 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
 
 def held_in(paths: list[Path]) -> HeldTickets:
     """The first of ``paths`` that no other process has open, with the content of all others that are free.  Raises
-    BlockingIOError if all are in use.
+    ServiceInvalid if all are in use.
+
+    One process at a time does this: a process that is killed while it takes over a file leaves tickets in two files,
+    which two others must not open.
     """
-    mine: HeldTickets | None = None
-    for path in paths:
-        if mine is not None and not path.exists():
-            continue
-        try:
-            found = HeldTickets(path)
-        except BlockingIOError:
-            continue
-        if mine is None:
-            mine = found
-        else:
-            mine.take_over(found)
+    with _alone(paths[0].with_suffix(".opening")):
+        mine: HeldTickets | None = None
+        for path in paths:
+            if mine is not None and not path.exists():
+                continue
+            try:
+                found = HeldTickets(path)
+            except BlockingIOError:
+                continue
+            if mine is None:
+                mine = found
+            else:
+                mine.take_over(found)
     if mine is None:
-        raise BlockingIOError
+        raise ServiceInvalid(
+            f"{len(paths)} programs publish this folder on this machine already, which is the most: end one of them."
+        )
     return mine
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """A context in which only one process is at a time.  Raises ServiceInvalid after OPENING_S."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock, end_s = os.open(path, os.O_CREAT | os.O_RDWR, 0o600), time.monotonic() + OPENING_S
+    try:
+        while not _is_locked(lock):
+            if time.monotonic() > end_s:
+                raise ServiceInvalid(
+                    "Another program that publishes this folder hangs at its start: end it, and try again."
+                )
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _is_locked(file: int) -> bool:
+    """Lock the open ``file``.  False if another process has it locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

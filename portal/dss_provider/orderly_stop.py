@@ -1,6 +1,7 @@
 """Handles the signals that end ``dss service publish``."""
 
 import os
+import signal
 from collections.abc import Callable
 
 from dss_client.command_group import INTERRUPTED
@@ -9,7 +10,7 @@ from dss_client.command_group import INTERRUPTED
 class OrderlyStop:
     """A signal handler.  After the first signal the current tickets finish, after the second one they end at once.
 
-    ``tidy`` removes the files and containers of the current tickets.
+    A closed terminal (SIGHUP) counts once, because shell and kernel both send the signal then.  ``tidy`` removes the files and containers of the current tickets.
     """
 
     def __init__(
@@ -20,7 +21,15 @@ class OrderlyStop:
         self._tidy = tidy
         self._told = False
 
-    def __call__(self, _number: int, _frame: object) -> None:
+    def listen(self) -> None:
+        """Handle the signals that end programs.  SIGHUP stays ignored if it is, as under nohup."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self)
+
+    def __call__(self, number: int, _frame: object) -> None:
+        if self._told and number == signal.SIGHUP:
+            return
         if self._told:
             self._tidy()
             os._exit(INTERRUPTED)

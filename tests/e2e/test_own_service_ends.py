@@ -67,9 +67,45 @@ def test_a_publisher_that_is_killed_goes_on_with_its_ticket(
         assert ended(user, number) == "success", log(user, number)
 
 
-def test_the_end_of_a_publisher_is_known_at_once_while_it_finishes_its_ticket(
+def test_two_publishers_of_a_folder_do_each_ticket_once_and_a_third_goes_on_for_a_killed_one(
     site: Site, token: str, user: ItkSnap, tmp_path: Path
 ) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "def segment(image):\n"
+        f"    here = Path({str(tmp_path)!r})\n"
+        "    begun = here / f'begun-{os.getpid()}'\n"
+        "    begun.touch()\n"
+        "    while not (here / 'go').exists():\n"
+        "        time.sleep(0.05)\n"
+        "    begun.rename(here / f'ended-{os.getpid()}')\n"
+        "    return Segmentation(image.array > 500)\n"
+    )
+    folder = service(tmp_path, "shared", code)
+    with published(site, token, folder) as first, published(site, token, folder):
+        numbers = [submit(user, "shared", tmp_path) for _ in range(4)]
+        wait_until(lambda: len(list(tmp_path.glob("begun-*"))) == 2, 60)
+        first.send_signal(signal.SIGKILL)
+        first.wait(10)
+        with published(site, token, folder) as third:
+            assert third.stderr is not None
+            assert any("goes on after a restart" in line for line in third.stderr)
+            (tmp_path / "go").touch()
+            assert [ended(user, number) for number in numbers] == ["success"] * 4
+
+    assert len(list(tmp_path.glob("ended-*"))) == 4
+    assert len(list(tmp_path.glob("begun-*"))) == 1, "the run of the killed one"
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGHUP, signal.SIGHUP)])
+def test_the_end_of_a_publisher_is_known_at_once_while_it_finishes_its_ticket(
+    site: Site,
+    token: str,
+    user: ItkSnap,
+    tmp_path: Path,
+    signals: tuple[signal.Signals, ...],
+) -> None:
+    """A closed terminal sends SIGHUP twice, once by the shell and once by the kernel."""
     code = (
         "from pathlib import Path\n"
         "def segment(image):\n"
@@ -83,7 +119,8 @@ def test_the_end_of_a_publisher_is_known_at_once_while_it_finishes_its_ticket(
         wait_until((tmp_path / "begun").exists, 60)
         second = submit(user, "stops", tmp_path)
 
-        publisher.send_signal(signal.SIGTERM)
+        for number in signals:
+            publisher.send_signal(number)
 
         wait_until(lambda: "Nobody serves this" in log(user, second), PUBLISHER_ALIVE_S)
         assert user.detail(first).status == "claimed"

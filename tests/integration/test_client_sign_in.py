@@ -125,3 +125,19 @@ def test_a_second_login_ends_the_session_of_the_first(
     signed_in, ended = recorder.requests[before:]
     assert signed_in.body == b"token=second"
     assert (ended.body, ended.header("Cookie")) == (b"token=none", COOKIE)
+
+
+def test_a_login_with_a_token_for_programs_ends_an_earlier_session_and_forgets_it(
+    environment: dict[str, str], recorder: Recorder, tmp_path: Path
+) -> None:
+    environment["DSS_TOKEN"] = ""
+    dss(environment, "login", "--token", "first")
+    before = len(recorder.requests)
+
+    dss(environment, "login", "--token", "dss_second")
+
+    asked, ended = recorder.requests[before:]
+    assert asked.header("Authorization") == "Bearer dss_second"
+    assert (ended.body, ended.header("Cookie")) == (b"token=none", COOKIE)
+    (kept,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept.suffix == ".api"

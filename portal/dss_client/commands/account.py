@@ -40,7 +40,7 @@ def login(
     a browser here, as over ssh, an address and a code are shown for a browser elsewhere. On other sites, and from a
     pipe, a token is read: a one-time token from SERVER/token opens a session, which is kept in a file that only you
     can read. A token for programs, and that of a browser, is kept in the system's keyring if the extra `keyring` is
-    installed, else in such a file. A token that an earlier `dss login` got by a browser is revoked then; a new session ends an earlier one. Exit status 1 if you refuse on the page, or do not answer in time.
+    installed, else in such a file. Then the session of an earlier `dss login` is ended, and the token that it got by a browser is revoked. Exit status 1 if you refuse on the page, or do not answer in time.
     """
     place = jar_of(server, jar)
     earlier = EarlierSignIn(server, place)
@@ -55,6 +55,9 @@ def login(
             email = _known(client, token)
             kept = Credentials(place).keep(token, is_own=is_own)
             earlier.revoke_token(token)
+            earlier.end_session()
+            forget_jar(place)
+            TokenMemory(place).forget()
             say(f"Signed in as {email}. The token is kept in {kept}.")
             return
         email = client.login(token)

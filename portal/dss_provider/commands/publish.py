@@ -1,6 +1,5 @@
 """``dss service publish``: serves a portal's tickets from this machine."""
 
-import signal
 from functools import partial
 from pathlib import Path
 
@@ -58,14 +57,14 @@ def publish(
     tickets: int | None,
     beat_s: float,
 ) -> None:
-    """Serve a portal's tickets from this machine, over HTTPS alone.  Ctrl-C lets the current tickets finish."""
+    """Serve a portal's tickets from this machine, over HTTPS alone.  Ctrl-C, or closing the terminal, lets the
+    current tickets finish.
+    """
     service = load(folder)
     publisher, offer = publisher_of(service, Site(server, token, provider), beat_s, tell)
     account = f"{service.descriptor.name} {service.descriptor.version} of {offer.provider}"
     tell(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")
-    stop = OrderlyStop(publisher.stop, tell, partial(_tidy, service, and_own=True))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    OrderlyStop(publisher.stop, tell, partial(_tidy, service, and_own=True)).listen()
     _tidy(service)
     for warning in placeholders(service):
         tell(warning)

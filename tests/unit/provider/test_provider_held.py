@@ -1,9 +1,14 @@
 """A publisher that is killed forgets none of its tickets, and two publishers never work on the same one."""
 
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from dss_provider import held
+from dss_provider.errors import ServiceInvalid
 from dss_provider.held import HeldTickets, held_in
 
 
@@ -12,9 +17,9 @@ def paths(tmp_path: Path) -> list[Path]:
     return [tmp_path / f"held-{i}.json" for i in range(3)]
 
 
-def killed(held: HeldTickets) -> None:
+def killed(publisher: HeldTickets) -> None:
     """Its lock goes with the process, its file stays."""
-    held.close()
+    publisher.close()
 
 
 def test_tickets_of_an_earlier_run_stay_until_they_have_ended(paths: list[Path]) -> None:
@@ -68,6 +73,57 @@ def test_a_damaged_file_is_an_empty_one(paths: list[Path]) -> None:
 def test_more_publishers_than_files_are_refused(paths: list[Path]) -> None:
     kept = [held_in(paths) for _ in paths]
 
-    with pytest.raises(BlockingIOError):
+    with pytest.raises(ServiceInvalid, match="3 programs publish this folder"):
         held_in(paths)
     assert len(kept) == 3
+
+
+def test_a_publisher_that_hangs_at_its_start_is_told(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "OPENING_S", 0.0)
+
+    opening = paths[0].with_suffix(".opening")
+
+    with held._alone(opening), pytest.raises(ServiceInvalid, match="hangs at its start"):
+        held_in(paths)
+
+
+def test_tickets_in_two_files_go_to_one_of_two_publishers(paths: list[Path]) -> None:
+    """As a publisher leaves them that is killed while it takes over a file."""
+    for path in paths[:2]:
+        path.write_text('{"tickets": [7], "keys": ["one-key"]}', encoding="utf-8")
+
+    first, second = held_in(paths), held_in(paths)
+
+    assert (first.before(), first.keys()) == ([7], ["one-key"])
+    assert (second.before(), second.keys()) == ([], [])
+
+
+PUBLISHER = """
+import sys, time
+from pathlib import Path
+from dss_provider.held import held_in
+
+folder = Path(sys.argv[1])
+mine = held_in([folder / f"held-{i}.json" for i in range(6)])
+print(*mine.before(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_publishers_that_start_at_once_share_what_killed_ones_have_left(tmp_path: Path) -> None:
+    for i in range(4):
+        (tmp_path / f"held-{i}.json").write_text(f'{{"tickets": [{i}, 9]}}', encoding="utf-8")
+    command = [sys.executable, "-c", PUBLISHER, str(tmp_path)]
+
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8"))
+            for _ in range(5)
+        ]
+        for one in running:
+            stack.callback(one.kill)
+        lines = [one.stdout.readline().split() for one in running if one.stdout]
+
+    assert sorted(number for line in lines for number in line) == ["0", "1", "2", "3", "9"]
