@@ -9,7 +9,7 @@ from typing import Protocol
 from dss_submission.errors import ImageUnreadable
 from dss_submission.layer import Layer
 from dss_submission.needs import ServiceDetail, main_image_tags, require_known, require_tags
-from dss_submission.region import Region, mark, require_fit
+from dss_submission.region import Region, mark, require_fit, require_time_point
 from dss_submission.workspace import write_workspace
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
@@ -88,7 +88,7 @@ def prepare(
         _ConvertImage(told, folder) if as_it_is is None else _CopyUnchanged(as_it_is, folder)
     )
     if source.path.name.lower().endswith(WORKSPACE):
-        return _from_workspace(source, service, folder, _naming(to_layer))
+        return _from_workspace(source, service, folder, _naming(to_layer), told)
     to_layer = _naming(to_layer) if source.tagged else to_layer
     require_tags(service, set(source.tagged))
     main = to_layer(source.path, source.series)
@@ -98,8 +98,18 @@ def prepare(
     def complete(root: Folder) -> None:
         mark(root, source.region, service, main.size)
 
-    complete(Folder())  # a fault is refused before the ticket is created
+    trial = Folder()
+    complete(trial)  # a fault is refused before the ticket is created
+    _warn_of_time_points(trial, service, main, told)
     return lambda number: write_workspace(number, main, tags, others, complete)
+
+
+def _warn_of_time_points(
+    root: Folder, service: ServiceDetail, main: Layer, told: PreparationDisplay
+) -> None:
+    """Raises ImageUnreadable if the service is known to refuse the image's time points."""
+    if warning := require_time_point(root, service, main.size):
+        told.note(warning)
 
 
 def _require_files(source: Source) -> None:
@@ -165,7 +175,11 @@ class _CopyUnchanged:
 
 
 def _from_workspace(
-    source: Source, service: ServiceDetail, folder: Path, to_layer: _ToLayer
+    source: Source,
+    service: ServiceDetail,
+    folder: Path,
+    to_layer: _ToLayer,
+    told: PreparationDisplay,
 ) -> Write:
     root = _opened(source.path)
     found = {key: _file(source.path, root, layer) for key, layer in ws.layer_folders(root).items()}
@@ -178,7 +192,9 @@ def _from_workspace(
         place.folders.pop("IOHints", None)
     _assign(root, [tag for tag in main_image_tags(service) if tag not in tags])
     _keep_meshes(source.path, root, folder)
-    mark(root, source.region, service, written[next(iter(found))].size)
+    main = written[next(iter(found))]
+    mark(root, source.region, service, main.size)
+    _warn_of_time_points(root, service, main, told)
     remove_histories(root)
     move(root, folder.as_posix())
     add_notes(root, [note for layer in written.values() for note in layer.notes])

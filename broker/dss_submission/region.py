@@ -6,15 +6,16 @@ import re
 from dataclasses import dataclass
 
 from dss_submission.errors import ImageUnreadable, ServiceUnfit
-from dss_submission.needs import ServiceDetail
-from dss_workspace.landmarks import Landmark, add_landmarks
+from dss_submission.needs import TIME_POINT, ServiceDetail
+from dss_workspace.landmarks import Landmark, add_landmarks, names
 from dss_workspace.registry import Folder
 
-LANDMARK, TIME_POINT = "PointLandmark", "TimePoint"
-"""Types of tags for marks (DistributedSegmentationModel.cxx)."""
+LANDMARK = "PointLandmark"
+"""The type of a tag for a landmark (DistributedSegmentationModel.cxx)."""
 CORNERS = ("CropFrom", "CropTo")
 """Landmark tags of our services.  A service with two other landmark tags uses those."""
 _BOX = re.compile(r"(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6})")
+_TIME_POINTS = "TimePointProperties.TimePoints"
 _YELLOW = (255, 255, 0)
 
 
@@ -60,6 +61,36 @@ def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, 
         _mark_time_point(root, region.time_point, _time_tag(service), size)
 
 
+def require_time_point(root: Folder, service: ServiceDetail, size: tuple[int, ...]) -> str:
+    """Raises ImageUnreadable if an image of ``size`` voxels has several time points, the service takes one volume, and
+    the workspace ``root`` chooses none.
+
+    Otherwise it returns a warning, because a service that does not say what it takes may refuse the series; "" if
+    there is nothing to warn of.
+    """
+    count = size[3] if len(size) > 3 else 1
+    if count == 1 or _is_chosen(root, service):
+        return ""
+    if service.takes_one_volume:
+        choose = (
+            f"the service works on one of them. Choose it: dss send with --time-point N (1 to {count}), or in ITK-SNAP by "
+            f"the tag '{service.time_tag}'."
+            if service.time_tag
+            else "the service takes one volume. Send one time point as an image of its own."
+        )
+        raise ImageUnreadable(f"The image has {count} time points; {choose}")
+    return (
+        f"The image has {count} time points. A service that takes one volume refuses it; then send one time point "
+        "as an image of its own."
+    )
+
+
+def _is_chosen(root: Folder, service: ServiceDetail) -> bool:
+    points = root.find(_TIME_POINTS) or Folder()
+    tags = {tag.name for tag in service.tags if tag.type == TIME_POINT}
+    return any(tags & names(point, "Nickname") for point in points.folders.values())
+
+
 def _at(corner: tuple[int, ...]) -> tuple[float, float, float]:
     """The position of a corner between voxels; the centre of the first voxel is (0, 0, 0)."""
     x, y, z = (number - 0.5 for number in corner)
@@ -89,7 +120,7 @@ def _mark_time_point(root: Folder, number: int, tag: str, size: tuple[int, ...])
     if count < 2 or number > count:
         what = f"{count} time points" if count > 1 else "one time point"
         raise ImageUnreadable(f"There is no time point {number} to choose: the image has {what}.")
-    points = root.make("TimePointProperties.TimePoints")
+    points = root.make(_TIME_POINTS)
     points.set("ArraySize", str(count))
     for each in range(1, count + 1):
         point = points.make(f"TimePoint[{each}]")

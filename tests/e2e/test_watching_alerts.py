@@ -13,16 +13,15 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from dss_broker.topology import DEAD_QUEUE, EXCHANGE
 from dss_client.itksnap import ItkSnap
-from dss_client.sending import send
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.servers import find_rabbitmq
 from support import loopback
 from support.builders import image, write_image
+from support.own_services import ended, submit
 from support.stacks import Stack
 from support.waiting import wait_until
-from support.watchers import Quiet
 from support.watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, Watched, clears, fires
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
@@ -60,9 +59,9 @@ def test_a_stack_at_work_raises_no_alert(watch: Questions) -> None:
 def test_tickets_that_fail_are_told(
     watch: Questions, user: ItkSnap, scan: Path, tmp_path: Path
 ) -> None:
-    flat = write_image(tmp_path / "flat.nii.gz", image((6, 6, 6, 3)))
+    series = write_image(tmp_path / "series.nii.gz", image((6, 6, 6, 3)))
 
-    assert send(user, flat, LUNGS, None, Quiet()).status == "failed"
+    assert ended(user, submit(user, LUNGS, tmp_path, series, "CT")) == "failed"
 
     fires(watch, "TicketsFail", LUNGS)
     clears(watch, "TicketsFail", LUNGS)

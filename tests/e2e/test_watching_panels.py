@@ -15,6 +15,7 @@ from dss_client.sending import send
 from support import loopback
 from support.builders import image, write_image
 from support.dashboards import Panel, filled_in, panels
+from support.own_services import ended, submit
 from support.stacks import PROGRAMS, Stack, free_port
 from support.waiting import wait_until
 from support.watchers import Quiet
@@ -37,13 +38,13 @@ def test_every_rule_can_be_evaluated(watch: Questions) -> None:
 def test_every_panel_shows_data_while_tickets_come_through_and_fail(
     own_stack: Stack, watch: Questions, user: ItkSnap, scan: Path, tmp_path: Path
 ) -> None:
-    flat = write_image(tmp_path / "flat.nii.gz", image((6, 6, 6, 3)))
+    series = write_image(tmp_path / "series.nii.gz", image((6, 6, 6, 3)))
     done = threading.Event()
 
     def load() -> None:
         while not done.is_set():
             send(user, scan, LUNGS, tmp_path, Quiet())
-            send(user, flat, LUNGS, None, Quiet())
+            ended(user, submit(user, LUNGS, tmp_path, series, "CT"))
             loopback.post(f"{own_stack.url}/api/login", data={"token": "wrong"})
 
     loading = threading.Thread(target=load)

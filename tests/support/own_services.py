@@ -69,11 +69,15 @@ def scan(folder: Path, name: str = "scan.nii.gz") -> Path:
     return folder / name
 
 
-def submit(user: ItkSnap, name: str, folder: Path, path: Path | None = None) -> int:
-    """As ITK-SNAP does, with a label that is in the way of the service's."""
+def submit(
+    user: ItkSnap, name: str, folder: Path, path: Path | None = None, tag: str = "Image"
+) -> int:
+    """As ITK-SNAP does, with a label that is in the way of the service's.  ``path``, a file of ``folder``, is sent
+    as it is.
+    """
     path = path or scan(folder)
     spec = WorkspaceSpec(
-        layers=(LayerSpec(tags="Image", file_name=path.name, folder=str(folder)),),
+        layers=(LayerSpec(tags=tag, file_name=path.name, folder=str(folder)),),
         labels={1: "tumour"},
     )
     workspace = folder / "mine.itksnap"

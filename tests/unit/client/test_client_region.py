@@ -6,13 +6,16 @@ import pytest
 
 from dss_broker.dispatch_section import Dispatch
 from dss_client.errors import ImageUnreadable, ServiceUnfit
+from dss_client.plain_nifti import as_it_is
 from dss_client.records import ServiceDetail, Tag
 from dss_dispatch.submission.marked_region import read_marked_region
 from dss_dispatch.ticket_images import ImageHeader
 from dss_submission.layer import Layer
+from dss_submission.preparing import AsItIs, Silent, Source, prepare
 from dss_submission.region import Region, box_in, mark, require_fit
 from dss_submission.workspace import write_workspace
 from dss_workspace.registry import Folder, read
+from support.builders import image, write_image
 
 SIZE = (12, 10, 8, 3)
 CORNERS = tuple(Tag(name=name, type="PointLandmark") for name in ("CropFrom", "CropTo"))
@@ -90,3 +93,72 @@ def test_a_mark_outside_the_image_is_told(
 ) -> None:
     with pytest.raises(ImageUnreadable, match=sentence):
         mark(Folder(), region, MARKED, size)
+
+
+SERIES = (Tag(name="CT", type="MainImage", required=True), Tag(name="Phase", type="TimePoint"))
+ONE_OF = {"provider": "rules", "tag": "CT", "time_point": "Phase"}
+WARNING = "A service that takes one volume refuses it"
+
+
+@pytest.mark.parametrize("way", [None, as_it_is])
+@pytest.mark.parametrize(
+    ("dispatch", "sentence"),
+    [
+        (ONE_OF, r"works on one of them\. Choose it: .* --time-point N \(1 to 3\), .* tag 'Phase'"),
+        ({"tag": "CT", "bundle": "lungs"}, "takes one volume. Send one time point as an image"),
+        ({"provider": "python"}, "takes one volume. Send one time point as an image"),
+    ],
+)
+def test_a_series_in_time_is_refused_before_the_upload_by_what_the_service_says_of_itself(
+    tmp_path: Path, dispatch: object, sentence: str, way: AsItIs | None
+) -> None:
+    path, out = write_image(tmp_path / "series.nii", image((6, 5, 4, 3))), tmp_path / "out"
+    out.mkdir()
+    service = ServiceDetail(tags=SERIES, dispatch=dispatch)
+
+    with pytest.raises(
+        ImageUnreadable, match=f"The image has 3 time points; the service {sentence}"
+    ):
+        prepare(Source(path=path), service, out, Silent(), way)
+
+    volume = write_image(tmp_path / "volume.nii", image((6, 5, 4)))
+    assert prepare(Source(path=volume), service, out, Silent(), way)(7).is_file()
+    chosen = Source(path=path, region=Region(time_point=2))
+    assert prepare(chosen, service, out, Silent(), way)(7).is_file()
+
+
+@pytest.mark.parametrize(
+    "dispatch", [None, "by hand", [], {"provider": "program"}, {"provider": ["rules"]}]
+)
+def test_a_series_in_time_is_warned_of_if_the_service_does_not_say_what_it_takes(
+    tmp_path: Path, dispatch: object
+) -> None:
+    path, told = write_image(tmp_path / "series.nii", image((6, 5, 4, 3))), Noted()
+    service = ServiceDetail(tags=SERIES, dispatch=dispatch)
+
+    prepare(Source(path=path), service, tmp_path, told)
+    assert [WARNING in note for note in told.notes] == [True]
+    prepare(Source(path=path, region=Region(time_point=1)), service, tmp_path, told)
+    assert len(told.notes) == 1
+
+
+def test_a_time_point_that_a_workspace_chooses_is_seen(tmp_path: Path) -> None:
+    path, out = write_image(tmp_path / "series.nii", image((6, 5, 4, 3))), tmp_path / "out"
+    out.mkdir()
+    service = ServiceDetail(tags=SERIES, dispatch=ONE_OF)
+    chosen = Source(path=path, region=Region(time_point=2))
+    workspace = prepare(chosen, service, out, Silent())(7).rename(tmp_path / "mine.itksnap")
+
+    assert prepare(Source(path=workspace), service, tmp_path, Silent())(8).is_file()
+    text = workspace.read_text(encoding="utf-8")
+    workspace.write_text(text.replace('value="Phase"', 'value=""'), encoding="utf-8")
+    with pytest.raises(ImageUnreadable, match="works on one of them"):
+        prepare(Source(path=workspace), service, tmp_path, Silent())
+
+
+class Noted(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
