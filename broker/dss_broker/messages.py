@@ -54,6 +54,7 @@ class ClaimGranted:
     """``claim_id`` is the fencing token of every later event; the lease ends ``lease_s`` after the last event.
 
     ``traceparent`` is that of the ticket's submission, which may differ from that of the TicketReady.
+    ``reads_reports``: the portal understands ClaimReported.
     """
 
     ticket_id: int
@@ -61,6 +62,7 @@ class ClaimGranted:
     attempt: int
     lease_s: float
     traceparent: str | None = None
+    reads_reports: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,33 @@ class ClaimLogged:
     level: LogLevel
     text: str
     attachments: tuple[AttachedFile, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedLine:
+    """A sentence for the ticket's log, as in ClaimLogged."""
+
+    level: LogLevel
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedPart:
+    """The progress of a part of the work, as in ClaimProgressed."""
+
+    chunk_start: float
+    chunk_end: float
+    progress: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimReported:
+    """All log lines and progress of a moment in one message.  Only for a portal that ``reads_reports``."""
+
+    ticket_id: int
+    claim_id: str
+    lines: tuple[ReportedLine, ...] = ()
+    parts: tuple[ReportedPart, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -428,6 +457,7 @@ Message: TypeAlias = (
     | ClaimRefused
     | ClaimProgressed
     | ClaimLogged
+    | ClaimReported
     | ClaimHeartbeat
     | ClaimSucceeded
     | ClaimFailed

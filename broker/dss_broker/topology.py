@@ -211,6 +211,7 @@ def routing_key(message: m.Message) -> str:  # noqa: PLR0912 - a branch for each
         case (
             m.ClaimProgressed()
             | m.ClaimLogged()
+            | m.ClaimReported()
             | m.ClaimHeartbeat()
             | m.ClaimSucceeded()
             | m.ClaimFailed()

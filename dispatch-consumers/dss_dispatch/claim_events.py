@@ -22,13 +22,18 @@ from dss_broker.messages import (
     ClaimSucceeded,
     Label,
     LogLevel,
+    ReportedLine,
     ResultFile,
 )
+from dss_dispatch.gathered import Gathered
 
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 300.0
 """Longest wait for the broker to confirm the last event; long enough for its restart."""
+
+GATHER_S = 0.1
+"""Longest time for which an event is kept back, so that others travel with it."""
 
 SMALLEST_STEP = 0.01
 """Smaller progress is not published, since it is not visible."""
@@ -47,27 +52,43 @@ class ClaimOutcome:
 
 
 class ClaimEvents:
-    """Publishes the events of one claim in their order.  Only the last event is confirmed."""
+    """Publishes the events of one claim in their order.  Only the last event is confirmed.
+
+    While ``heartbeats`` runs, log lines and progress of GATHER_S go in one message, if the portal reads such ones.
+    """
 
     def __init__(self, broker: Broker, claim: ClaimGranted) -> None:
         self._broker = broker
         self._claim = claim
         self._ticket_id, self._claim_id = claim.ticket_id, claim.claim_id
         self._published: dict[tuple[float, float], float] = {}
+        self._gathered = Gathered()
+        self._gathers = False
+        self._order = threading.Lock()
+        """Held while an event is gathered or published."""
+        self._begun = threading.Event()
+        """Set when the first event is gathered, and when the heartbeats end."""
 
     def log(
         self, text: str, level: LogLevel = "info", attachments: tuple[AttachedFile, ...] = ()
     ) -> None:
         """Add a sentence to the ticket's log."""
-        self._broker.publish(
-            ClaimLogged(
-                ticket_id=self._ticket_id,
-                claim_id=self._claim_id,
-                level=level,
-                text=text,
-                attachments=attachments,
+        line = ReportedLine(level=level, text=text)
+        with self._order:
+            if self._gathers and not attachments and self._gathered.takes(line):
+                self._gathered.lines.append(line)
+                self._begun.set()
+                return
+            self._flush()
+            self._broker.publish(
+                ClaimLogged(
+                    ticket_id=self._ticket_id,
+                    claim_id=self._claim_id,
+                    level=level,
+                    text=text,
+                    attachments=attachments,
+                )
             )
-        )
 
     def progressed(self, chunk: tuple[float, float], fraction: float) -> None:
         """Publish that ``fraction`` (0..1) of the part ``chunk`` (start, end) of the work is done."""
@@ -75,29 +96,40 @@ class ClaimEvents:
         if fraction < 1.0 and abs(fraction - published) < SMALLEST_STEP:
             return
         self._published[chunk] = fraction
-        self._broker.publish(
-            ClaimProgressed(
-                ticket_id=self._ticket_id,
-                claim_id=self._claim_id,
-                chunk_start=chunk[0],
-                chunk_end=chunk[1],
-                progress=min(max(fraction, 0.0), 1.0),
+        progress = min(max(fraction, 0.0), 1.0)
+        with self._order:
+            if self._gathers:
+                self._gathered.parts[chunk] = progress
+                self._begun.set()
+                return
+            self._broker.publish(
+                ClaimProgressed(
+                    ticket_id=self._ticket_id,
+                    claim_id=self._claim_id,
+                    chunk_start=chunk[0],
+                    chunk_end=chunk[1],
+                    progress=progress,
+                )
             )
-        )
 
     @contextmanager
     def heartbeats(self) -> Iterator[None]:
-        """Renew the claim's lease while the block runs."""
+        """Renew the claim's lease, and gather events, while the block runs."""
         stopped = threading.Event()
         name = f"heartbeat of ticket {self._ticket_id}"
         beat = partial(copy_context().run, self._beat, stopped)  # in the same trace
         thread = threading.Thread(target=beat, name=name, daemon=True)
+        self._gathers = self._claim.reads_reports
         thread.start()
         try:
             yield
         finally:
             stopped.set()
+            self._begun.set()
             thread.join()
+            with self._order:
+                self._gathers = False
+                self._flush()
 
     def pause(self, seconds: float) -> None:
         """Extend the lease by ``seconds``, after which the claim continues.  No heartbeat is sent until then."""
@@ -106,8 +138,24 @@ class ClaimEvents:
         )
 
     def _beat(self, stopped: threading.Event) -> None:
-        while not stopped.wait(self._claim.lease_s / 3):
-            self._broker.publish(ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id))
+        """Publish what was gathered GATHER_S after it began, and a heartbeat if nothing is gathered for a third of the
+        lease.
+        """
+        while not stopped.is_set():
+            if not self._begun.wait(self._claim.lease_s / 3):
+                self._broker.publish(
+                    ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id)
+                )
+            elif not stopped.wait(GATHER_S):
+                with self._order:
+                    self._begun.clear()
+                    self._flush()
+
+    def _flush(self) -> None:
+        """Publish what was gathered, if anything.  The caller holds ``_order``."""
+        gathered, self._gathered = self._gathered, Gathered()
+        if gathered:
+            self._broker.publish(gathered.report(self._ticket_id, self._claim_id))
 
     def succeeded(self, outcome: ClaimOutcome) -> None:
         """Publish the success, which is the claim's last event.  Returns when the broker has stored it; raises

@@ -13,7 +13,10 @@ from dss_broker.messages import (
     ClaimGranted,
     ClaimLogged,
     ClaimProgressed,
+    ClaimReported,
     ClaimSucceeded,
+    ReportedLine,
+    ReportedPart,
     ResultFile,
 )
 from dss_datastore import layout
@@ -90,6 +93,48 @@ async def test_a_line_told_twice_is_logged_once(portal: Portal, client: Client) 
 
     log = await eventually(lambda: log_of(client, ticket_id), lambda found: found[-1] == "Last.")
     assert log.count("Once.") == 1
+
+
+def _report(granted: ClaimGranted, claim_id: str = "") -> ClaimReported:
+    """Two lines, and the progress of two parts of the work, of which one is told twice."""
+    parts = ((0.0, 0.5, 0.2), (0.5, 1.0, 0.5), (0.0, 0.5, 1.0))
+    return ClaimReported(
+        ticket_id=granted.ticket_id,
+        claim_id=claim_id or granted.claim_id,
+        lines=(
+            ReportedLine(level="info", text="One."),
+            ReportedLine(level="warning", text="Two."),
+        ),
+        parts=tuple(ReportedPart(chunk_start=a, chunk_end=b, progress=p) for a, b, p in parts),
+    )
+
+
+async def test_a_report_told_twice_is_written_once(portal: Portal, client: Client) -> None:
+    ticket_id = await submitted_ticket(client)
+    granted = await portal.granted(ticket_id)
+    last = ClaimLogged(ticket_id=ticket_id, claim_id=granted.claim_id, level="info", text="Last.")
+
+    await portal.tell(_report(granted), "m1")
+    await portal.tell(_report(granted), "m1")
+    await portal.tell(last, "m2")
+
+    log = await eventually(lambda: log_of(client, ticket_id), lambda found: found[-1] == "Last.")
+    assert log[-3:] == ["One.", "Two.", "Last."]
+    assert await text(client, f"/api/tickets/{ticket_id}/progress") == "0.75"
+
+
+async def test_a_report_of_an_old_claim_is_not_written(portal: Portal, client: Client) -> None:
+    ticket_id = await submitted_ticket(client)
+    old = await portal.granted(ticket_id, "d1")
+    new = await portal.granted(ticket_id, "d1", deliveries=2)
+    last = ClaimLogged(ticket_id=ticket_id, claim_id=new.claim_id, level="info", text="Last.")
+
+    await portal.tell(_report(old), "m1")
+    await portal.tell(last, "m2")
+
+    log = await eventually(lambda: log_of(client, ticket_id), lambda found: found[-1] == "Last.")
+    assert "One." not in log
+    assert await text(client, f"/api/tickets/{ticket_id}/progress") == "0.0"
 
 
 def _found(granted: ClaimGranted, name: str) -> ClaimLogged:

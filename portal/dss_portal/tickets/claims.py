@@ -45,6 +45,7 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
         attempt=ticket.attempt,
         lease_s=granted.lease_s,
         traceparent=ticket.traceparent,
+        reads_reports=True,
     )
 
 

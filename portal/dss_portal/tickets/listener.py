@@ -12,6 +12,7 @@ from dss_broker.messages import (
     ClaimHeartbeat,
     ClaimLogged,
     ClaimProgressed,
+    ClaimReported,
     ClaimSucceeded,
     ClaimTicket,
     LeaseOverdue,
@@ -34,14 +35,24 @@ from dss_portal.models import Ticket
 from dss_portal.services import store as services
 from dss_portal.settings import Settings
 from dss_portal.subjects import claim_of, ticket_of
-from dss_portal.tickets import claims, cleanup, leases, report, segmentation_facts, store
+from dss_portal.tickets import (
+    claim_reports,
+    claims,
+    cleanup,
+    leases,
+    report,
+    segmentation_facts,
+    store,
+)
 from dss_portal.tickets.lifecycle import FINISHED, Abandoned, Failed, Succeeded, is_current
 
 log = logging.getLogger(__name__)
 
 PARKED_SENTENCE = "The ticket could not be processed. Please tell the operator its number."
 
-ClaimEvent = ClaimProgressed | ClaimLogged | ClaimHeartbeat | ClaimSucceeded | ClaimFailed
+ClaimEvent = (
+    ClaimProgressed | ClaimLogged | ClaimReported | ClaimHeartbeat | ClaimSucceeded | ClaimFailed
+)
 
 
 class Listener:
@@ -80,6 +91,7 @@ class Listener:
             case (
                 ClaimProgressed()
                 | ClaimLogged()
+                | ClaimReported()
                 | ClaimHeartbeat()
                 | ClaimSucceeded()
                 | ClaimFailed()
@@ -112,6 +124,8 @@ class Listener:
 
     async def _take(self, event: ClaimEvent, message_id: str) -> bool:
         """Apply the event to its ticket.  False if its claim is not the ticket's current one."""
+        if claim_reports.is_report(event):
+            return await claim_reports.write(event, message_id)
         async with in_transaction():
             ticket = await store.locked(event.ticket_id)
             if ticket is None or not is_current(store.state_of(ticket), event.claim_id):
@@ -123,10 +137,6 @@ class Listener:
 
     async def _apply(self, ticket: Ticket, event: ClaimEvent, message_id: str) -> None:
         match event:
-            case ClaimProgressed():
-                await store.set_progress(
-                    ticket.id, event.chunk_start, event.chunk_end, event.progress
-                )
             case ClaimLogged():
                 await self._log(ticket, event, message_id)
             case ClaimSucceeded():

@@ -17,6 +17,7 @@ SENDERS = {
     m.ClaimTicket: "dss-dispatch",
     m.ClaimProgressed: "dss-dispatch",
     m.ClaimLogged: "dss-dispatch",
+    m.ClaimReported: "dss-dispatch",
     m.ClaimHeartbeat: "dss-dispatch",
     m.ClaimSucceeded: "dss-dispatch",
     m.ClaimFailed: "dss-dispatch",
