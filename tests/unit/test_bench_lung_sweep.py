@@ -1,7 +1,7 @@
 """Rows of the sweep over lungs outlive its run."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +52,13 @@ def test_one_of_each_keeps_one_case_of_a_kind_and_all_combinations() -> None:
     kinds = [c.kind for c in one_of_each(cases)]
 
     assert kinds == ["noise", "halves", "combined", "combined", "combined"]
+
+
+def test_one_of_each_draws_every_case_of_a_kind_from_even_seeds_and_from_odd_ones() -> None:
+    for parity in (0, 1):
+        drawn = set()
+        for seed in range(parity, 80, 2):
+            cases = [replace(case("halves", seed), name=f"{number}") for number in range(4)]
+            drawn |= {c.name for c in one_of_each(cases)}
+
+        assert drawn == {"0", "1", "2", "3"}

@@ -25,7 +25,7 @@ USUAL_HU = (-1040, -550)
 """Usual median of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
 """Largest possible volume of lungs."""
-MOST_EMPTY, MOST_POCKET, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.03, 0.05, 0.15, 0.15, 0.03
+MOST_EMPTY, MOST_POCKET, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.03, 0.045, 0.15, 0.15, 0.03
 MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT, MOST_SLANTED = 0.02, 0.5, 0.085, 0.7, 0.75
 """Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
 MOST_UNEVEN_BASES, MOST_BEFORE_BASES = 0.1, 0.032
@@ -52,6 +52,8 @@ class _Most:
 _COMPARED = _Most(behind=0.045, before=0.0145, uneven=0.065, uneven_and_behind=0.086)
 _CUT = _Most(behind=0.03, before=0.02, uneven=0.06, uneven_and_behind=0.075)
 """Where the view cuts lung at its side, or shows one lung."""
+_MOST_UNEVEN_AT_HEART = 0.14
+"""Where the heart is much of what the view shows: up to 0.13 in health."""
 
 
 class Verdict(StrEnum):
@@ -168,6 +170,8 @@ def _dark(signs: Signs) -> str:
 def _is_uneven(signs: Signs, most: _Most) -> bool:
     uneven = signs.uneven or 0.0
     least = MOST_UNEVEN_BASES if signs.bases_alone else most.uneven
+    if signs.heart_in_view:
+        least = _MOST_UNEVEN_AT_HEART
     return uneven > least or uneven + signs.behind > max(least, most.uneven_and_behind)
 
 

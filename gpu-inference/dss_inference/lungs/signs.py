@@ -14,32 +14,35 @@ import scipy.ndimage as ndi
 
 from dss_inference.ct.reading import LOWEST_HU
 from dss_inference.lungs.air import ABOVE_AIR_HU, THICK_MM
+from dss_inference.lungs.cuts import are_bases_alone, is_cut_at_side, is_heart_most_of_view
 from dss_inference.lungs.ends import bluntness, slanted_bluntness
+from dss_inference.lungs.evenness import unevenness
 from dss_inference.lungs.haze import hazy
 from dss_inference.lungs.pose import PADDING_HU, cube_mm, pose_of, upright
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side, walled_parts
-from dss_inference.lungs.wall import Way, bone_in, is_noisy, outside_ml, outward
+from dss_inference.lungs.wall import (
+    Way,
+    bone_in,
+    is_noisy,
+    outside_ml,
+    outward,
+    without_thick_parts,
+)
 
 _DENSE_HU = -500
 _EMPTY_ABOVE_AIR_HU = 20.0
 _EVEN_HU = 22.0
 _EMPTY_ML = 15.0
-_LUNG_ABOVE_AIR_HU, _NEARER_AIR = 80.0, 0.4
+_LUNG_ABOVE_AIR_HU, _NEARER_AIR = 80.0, 0.2
+"""Lung that is dark by itself grows darker little by little; air in the pleura or in a bulla is dark to its edge."""
 _MUCH_GAS_ML = 1000.0
 _GAS_SPREAD_HU = 25.0
 """Difference between the lower quartile and the median of gas; walls hardly change these."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
-_CUT_SHARE = 0.15
-_WIDE = 0.5
 _CUT_BODY = 0.02
 _LEAST_ML = 50.0
 """Of a lung whose ends and wall are looked at."""
-_TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
-_SHARE_LEFT = (0.38, 0.54)
-"""Fractions of the left lung in both, in health; the heart takes space from the left lung.  Unevenness is measured
-about this patient's own, or the nearest of these.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,14 @@ class Seen:
     def bone(self) -> Flags:
         """Voxels of bone, by ``bone_in``."""
         return bone_in(self.view.hu, self.smooth, noisy=self.noisy)
+
+    @cached_property
+    def thin_bone(self) -> Flags:
+        """``bone`` in the box around the lungs without its thick parts, and nothing outside that box."""
+        box = box_around(self.sides > 0, (1, self.sides.shape[1], 1))
+        thin = np.zeros_like(self.bone)
+        thin[box] = without_thick_parts(self.bone[box], self.view.spacing_mm, self.view.scale)
+        return thin
 
     @cached_property
     def noisy(self) -> bool:
@@ -104,18 +115,19 @@ class Signs:
     """Signs that a lung segmentation may be wrong.  Unless stated otherwise they are shares 0..1 of the lungs'
     volume.
 
-    Density: ``empty`` is as dark and even as air; ``pocket`` is the largest place that is nearer to air than to the
-    lungs' median; ``dense`` is denser than lung; ``leaked`` is as dark as air, and open to the image's side; ``haze``
-    are blocks anywhere in the body that are denser than lung and lighter than flesh; ``open`` is of any density, and
-    open to the image's side; ``gas`` is air inside the body that was not segmented as lung (may be above 1).
+    Density: ``empty`` is as dark and even as air; ``pocket`` is the largest place that is nearly as dark as air,
+    measured by the lungs' median; ``dense`` is denser than lung; ``leaked`` is as dark as air, and open to the image's
+    side; ``haze`` are blocks anywhere in the body that are denser than lung and lighter than flesh; ``open`` is of any
+    density, and open to the image's side; ``gas`` is air inside the body that was not segmented as lung (may be above
+    1).
 
     Shape, along the body's axes (``Seen.upright``): ``uneven`` is how differently the sections of left and right
     change from slice to slice, at the best tilt; None unless there are both.  ``left`` is the left lung's part of
-    both; None also where the view cuts them at the side.  ``behind``, ``before`` and ``beside`` are tissue between
+    both; None also if ``cut_at_side`` or ``heart_in_view``.  ``behind``, ``before`` and ``beside`` are tissue between
     the lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and ``slanted`` are how
     flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill`` is the volume divided by the cube of
-    the width.  ``cut_at_side``: in many slices the view cuts lung at its left or right.  ``bases_alone``: the view
-    cuts the lungs at the head where they are wide.
+    the width.  ``cut_at_side``, ``bases_alone`` and ``heart_in_view`` say where the view cuts the lungs, by
+    ``is_cut_at_side``, ``are_bases_alone`` and ``is_heart_most_of_view``.
     """
 
     empty: float = 0.0
@@ -135,6 +147,7 @@ class Signs:
     fill: float = 0.3
     cut_at_side: bool = False
     bases_alone: bool = False
+    heart_in_view: bool = False
 
 
 def signs_of(seen: Seen, gas_ml: float) -> Signs:
@@ -145,7 +158,8 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
     count = float(found.sum())
     core = ndi.binary_erosion(found, border_value=1)
     dark = seen.smooth < seen.clear_hu + 2 * _EMPTY_ABOVE_AIR_HU
-    cut = _is_cut_at_side(found)
+    cut = is_cut_at_side(found)
+    heart = is_heart_most_of_view(found, ~found & (seen.view.hu <= PADDING_HU))
     body = seen.upright(whole=not seen.is_cut)
     both = bool((seen.sides == LEFT).any() and (seen.sides == RIGHT).any())
     lungs = [(side, body.sides == side) for side in (LEFT, RIGHT, UNSIDED)]
@@ -162,8 +176,8 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
         haze=float(hazy(seen.smooth, seen.to_side).sum()) / count,
         open=float((found & seen.to_side).sum()) / count,
         gas=gas_ml / (count * seen.view.voxel_ml),
-        uneven=_uneven(body) if both else None,
-        left=float((seen.sides == LEFT).sum()) / count if both and not cut else None,
+        uneven=unevenness(body.sides, body.view.spacing_mm) if both else None,
+        left=float((seen.sides == LEFT).sum()) / count if both and not (cut or heart) else None,
         behind=_outside(body, [(lung, Way.BACK) for _, lung in lungs]),
         before=_outside(body, [(lung, Way.FRONT) for _, lung in lungs]),
         beside=_outside(body, [(lung, _side_way(body, side)) for side, lung in lungs]),
@@ -176,7 +190,8 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
         ),
         fill=_fill(seen),
         cut_at_side=cut,
-        bases_alone=_are_bases_alone(found[shown]),
+        bases_alone=are_bases_alone(found[shown]),
+        heart_in_view=heart,
     )
 
 
@@ -186,9 +201,17 @@ def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
     """
     air = seen.to_side & (seen.view.hu < TISSUE_HU)
     spacing_mm = seen.view.spacing_mm
-    cut_at_head = _are_bases_alone(seen.sides[(seen.view.hu > TISSUE_HU).any(axis=(1, 2))] > 0)
+    cut_at_head = are_bases_alone(seen.sides[(seen.view.hu > TISSUE_HU).any(axis=(1, 2))] > 0)
     found_ml = [
-        outside_ml(lung, seen.bone, air, spacing_mm, way, cut_at_head=cut_at_head, noisy=seen.noisy)
+        outside_ml(
+            lung,
+            seen.thin_bone if way == Way.FRONT else seen.bone,
+            air,
+            spacing_mm,
+            way,
+            cut_at_head=cut_at_head,
+            noisy=seen.noisy,
+        )
         for lung, way in ways
     ]
     return sum(found_ml) / (float((seen.sides > 0).sum()) * seen.view.voxel_ml)
@@ -242,8 +265,8 @@ def _empty(seen: Seen) -> Flags:
 
 
 def _pocket(seen: Seen, core: Flags) -> float:
-    """Number of voxels of the largest place whose mean HU is nearer to air than to the median of the lungs.  It is 0
-    if the lungs themselves are nearly as dark as air.
+    """Number of voxels of the largest place whose mean HU lies at most a fifth of the way from air to the median of
+    the lungs.  It is 0 if the lungs themselves are nearly as dark as air.
 
     Means over some 2 cm are compared, so that noise has less influence than on evenness.
     """
@@ -253,38 +276,6 @@ def _pocket(seen: Seen, core: Flags) -> float:
         return 0.0
     label, _ = ndi.label(core & (above_air < _NEARER_AIR * median))
     return float(np.bincount(label.ravel())[1:].max(initial=0))
-
-
-def _is_cut_at_side(found: Flags) -> bool:
-    cut = found[:, :, [0, -1]].any(axis=(1, 2))
-    return bool(cut.sum() > _CUT_SHARE * found.any(axis=(1, 2)).sum())
-
-
-def _are_bases_alone(found: Flags) -> bool:
-    """True if the view cuts the lungs at the head where they are wide, so that it shows only their bases.  ``found``
-    must not contain blank slices.
-    """
-    areas = found.sum(axis=(1, 2))
-    return bool(areas.size and areas[-1] > _WIDE * areas.max())
-
-
-def _uneven(seen: Seen) -> float:
-    """How differently left and right change from slice to slice: the minimum over tilts of the patient to the left or
-    right.
-    """
-    z, _, x = np.nonzero(seen.sides)
-    is_left = seen.sides[seen.sides > 0] == LEFT
-    dz, _, dx = seen.view.spacing_mm
-    return min(_uneven_along(z + tilt * x * dx / dz, is_left) for tilt in _TILTS)
-
-
-def _uneven_along(height: npt.NDArray[np.float64], is_left: Flags) -> float:
-    rows = np.rint(height - height.min()).astype(np.int64)
-    both = np.bincount(rows)
-    left = np.bincount(rows[is_left], minlength=both.size)
-    share = np.clip(is_left.mean(), *_SHARE_LEFT)
-    away = np.abs(left - share * both)
-    return float(away.sum()) / float(both.sum())
 
 
 def _fill(seen: Seen) -> float:

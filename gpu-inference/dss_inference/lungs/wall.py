@@ -33,6 +33,8 @@ _FEW = 0.2
 """A lung that reaches the ribs in a smaller fraction of its columns may lie behind any amount of lost lung."""
 _LONG_MM = 200.0
 """Length of a lung for which the other lengths hold; they shrink with a shorter one, such as an infant's."""
+_THICK_MM = 16.0
+"""Ribs and the breastbone are thinner than this; a heart whose blood holds contrast agent is thicker."""
 _SAMPLES = 50_000
 """Voxels from which the noise is estimated."""
 
@@ -57,6 +59,16 @@ def is_noisy(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> bool
 def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32], *, noisy: bool) -> Flags:
     """Voxels of bone, and of other tissue as dense.  ``smooth`` and ``noisy`` are as in ``is_noisy``."""
     return np.asarray(smooth > _NOISY_BONE_HU if noisy else hu > _BONE_HU, bool)
+
+
+def without_thick_parts(bone: Flags, spacing_mm: Triple, scale: float) -> Flags:
+    """``bone`` without what is thicker than ribs, such as blood with contrast agent, which hides what lies behind it.
+
+    ``scale`` is the patient's size relative to an adult, as in ``View``.
+    """
+    z, y, x = (max(1, round(_THICK_MM * scale / s)) for s in spacing_mm)
+    thick = ndi.grey_opening(bone.view(np.uint8), (z, y, x))
+    return np.asarray(bone & (ndi.maximum_filter(thick, 3) == 0), bool) if thick.any() else bone
 
 
 def outside_ml(
@@ -97,13 +109,13 @@ def outside_ml(
     ]
     ribs = ndi.minimum_filter(hit, window)
     known = np.asarray(there & (ribs < none), bool)
-    gap_mm = np.where(known, (ribs - last - 1) * along_mm, 0.0)
     if way == Way.FRONT:
         heights = np.flatnonzero(there.any(axis=1))
         upper = _UPPER_CUT if cut_at_head else _UPPER
-        gap_mm[: round(heights[-1] - upper * (heights[-1] - heights[0]))] = 0
+        known[: round(heights[-1] - upper * (heights[-1] - heights[0]))] = False
         if not cut_at_head:
-            gap_mm[heights[-1] + 1 - round(_APEX_MM * scale / dz) :] = 0
+            known[heights[-1] + 1 - round(_APEX_MM * scale / dz) :] = False
+    gap_mm = np.where(known, (ribs - last - 1) * along_mm, 0.0)
     return _counted(gap_mm, known, there, scale, way) * dz * across_mm / 1000
 
 

@@ -63,6 +63,7 @@ def test_each_oddity_has_its_flag(found: Sides, hu: int, code: str) -> None:
         (Signs(uneven=0.3), "uneven"),
         (Signs(uneven=0.07, cut_at_side=True), "uneven"),
         (Signs(uneven=0.05, behind=0.04), "uneven"),
+        (Signs(uneven=0.15, heart_in_view=True), "uneven"),
         (Signs(behind=0.04), "tissue_at_wall"),
         (Signs(uneven=0.01, behind=0.05), "tissue_at_wall"),
         (Signs(before=0.04), "tissue_at_wall"),
@@ -92,6 +93,7 @@ def test_a_pocket_is_not_said_to_be_without_vessels() -> None:
     [
         Signs(uneven=0.06),
         Signs(uneven=0.09, bases_alone=True),
+        Signs(uneven=0.13, heart_in_view=True),
         Signs(uneven=0.01, behind=0.04),
         Signs(behind=0.02, before=0.01, beside=0.05),
         Signs(blunt=0.6),

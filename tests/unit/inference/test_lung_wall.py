@@ -67,6 +67,13 @@ def test_a_whole_layer_that_is_lost_lies_outside() -> None:
     assert ml(part, Way.BACK) > 500
 
 
+def test_the_whole_front_that_is_lost_lies_outside_however_thick_it_is() -> None:
+    part = lung()
+    part[:, :33] = False
+
+    assert ml(part, Way.FRONT) > 500
+
+
 def test_what_lies_behind_lung_at_the_front_is_not_counted() -> None:
     """Liver: the lung reaches the ribs behind it higher up."""
     part = lung()

@@ -1,0 +1,55 @@
+"""Where the view cuts lungs, on a pair of round lungs drawn by hand."""
+
+import numpy as np
+import pytest
+
+from dss_inference.lungs.cuts import are_bases_alone, is_cut_at_side, is_heart_most_of_view
+from dss_inference.lungs.view import Flags
+
+
+def lungs() -> Flags:
+    """Two balls of radius 12 in a view of 40 x 40 x 70."""
+    z, y, x = np.indices((40, 40, 70))
+    right, left = ((z - 20) ** 2 + (y - 20) ** 2 + (x - middle) ** 2 < 144 for middle in (20, 49))
+    return np.asarray(right | left, bool)
+
+
+def nothing_hidden(found: Flags) -> Flags:
+    return np.zeros(found.shape, bool)
+
+
+@pytest.mark.parametrize(
+    ("view", "mostly_heart"),
+    [
+        (np.s_[:, :, :], False),
+        (np.s_[:, :, 12:58], False),
+        (np.s_[:, :, 20:50], True),
+        (np.s_[:, :20, :], True),
+        (np.s_[:, 20:, :], False),
+    ],
+    ids=["whole", "cut a little", "middle", "front", "back"],
+)
+def test_a_view_of_the_middle_or_the_front_shows_the_heart_mostly(
+    view: tuple[slice, ...], *, mostly_heart: bool
+) -> None:
+    found = lungs()[view]
+
+    assert is_heart_most_of_view(found, nothing_hidden(found)) == mostly_heart
+
+
+def test_padding_cuts_as_the_border_does() -> None:
+    found = lungs()
+    hidden = nothing_hidden(found)
+    hidden[:, :, 50:] = True
+
+    assert is_heart_most_of_view(found & ~hidden, hidden)
+
+
+def test_a_view_that_ends_in_a_lung_cuts_it_at_the_side() -> None:
+    assert is_cut_at_side(lungs()[:, :, 20:])
+    assert not is_cut_at_side(lungs())
+
+
+def test_a_view_that_ends_where_lungs_are_widest_shows_bases_alone() -> None:
+    assert are_bases_alone(lungs()[:20])
+    assert not are_bases_alone(lungs())
