@@ -1,6 +1,13 @@
 """Sentences for operators about a refusal by RabbitMQ: with the setting to change, without the password."""
 
-from pika.exceptions import (  # no py.typed
+import re
+import ssl
+
+from pika.adapters.utils.connection_workflow import (  # no py.typed
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorTransportSetupError,
+)
+from pika.exceptions import (
     AuthenticationError,
     ChannelClosedByBroker,
     ProbableAccessDeniedError,
@@ -38,7 +45,19 @@ def refusal(error: BaseException, parameters: object) -> str:
                 f"RabbitMQ refuses the user '{user}' of DSS_AMQP_URL a right that the program needs: "
                 f"{error.reply_text}. 'python -m dss_broker' prints the rights."
             )
+        case AMQPConnectionWorkflowFailed(
+            exceptions=(*_, AMQPConnectorTransportSetupError(exception=ssl.SSLError() as failure))
+        ):
+            return _not_encrypted(failure)
     return ""
+
+
+def _not_encrypted(failure: ssl.SSLError) -> str:
+    found = re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)$", "", str(failure.args[-1])).rstrip(".")
+    hint = ""
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        hint = " SSL_CERT_FILE can name a file with the certificate of the server's authority."
+    return f"No encrypted connection to RabbitMQ comes about with DSS_AMQP_URL: {found}.{hint}"
 
 
 def _is_about_retries(error: ChannelClosedByBroker) -> bool:
