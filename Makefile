@@ -14,12 +14,19 @@ BROKER_RELEASES ?= trixie forky
 BROKER_TESTS := tests/contract tests/e2e/test_rollouts.py $(addprefix tests/integration/test_,orderly_stops.py deaths.py \
   crash_windows.py rabbit_faults.py rabbit_recovery.py rabbit_rights.py long_work.py dead_letters_programs.py)
 
+DEPLOY_TESTS := $(addprefix tests/deploy/,composed_site.py refusing_containers.py provider_containers.py bucket_site.py played_chart.py)
+DEPLOY_TESTS_FULL := $(addprefix tests/deploy/,disconnected_site.py server_site.py upgrade_drill.py chaos_on_s3.py)
+
 # Images and what is made of them: docker and "docker compose" do as well.
 ENGINE ?= podman
 COMPOSE ?= podman-compose
 COMPOSE_FILE := infra/compose.yaml
-IMAGES ?= portal dispatch inference client
+IMAGES ?= inference portal dispatch client
+BUILDS ?= 2
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILD = BUILDAH_FORMAT=docker $(ENGINE) build $(BUILD_OPTIONS) $${BASE:+--build-arg BASE="$$BASE"} --build-arg TORCH_CPU="$$TORCH_CPU" $(IMAGE_LABELS) \
+  --file infra/docker/Containerfile
+TAG = "$${DSS_REGISTRY}dss-$(1):$${DSS_VERSION:-latest}"
 IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-parse HEAD 2> /dev/null)" \
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
@@ -175,14 +182,16 @@ lock: ## write requirements.lock anew, with the newest versions that pyproject.t
 	  > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 
-images: ## build the images, with a bill of materials for each in dist/sbom; BASE, TORCH_CPU, BUILD_OPTIONS and IMAGES as infra/README.md says
+images: ## build the images, with a bill of materials for each in dist/sbom; BASE, TORCH_CPU, BUILD_OPTIONS, IMAGES and BUILDS as infra/README.md says
 	@mkdir -p dist/sbom
-	@for image in $(IMAGES); do \
-	  BUILDAH_FORMAT=docker $(ENGINE) build $(BUILD_OPTIONS) $${BASE:+--build-arg BASE="$$BASE"} --build-arg TORCH_CPU="$$TORCH_CPU" $(IMAGE_LABELS) \
-	    --file infra/docker/Containerfile --target $$image --tag "$${DSS_REGISTRY}dss-$$image:$${DSS_VERSION:-latest}" . || exit 1; \
-	  $(ENGINE) run --rm --interactive --network none --entrypoint python "$${DSS_REGISTRY}dss-$$image:$${DSS_VERSION:-latest}" - "dss-$$image" "$(VERSION)" \
-	    < infra/dss_stack/images/bill.py > dist/sbom/dss-$$image.cdx.json || exit 1; \
-	done
+	@$(BUILD) --target wheels .
+	@$(if $(filter-out portal,$(IMAGES)),$(BUILD) --target imaging .)
+	@$(MAKE) --no-print-directory --jobs $(BUILDS) --output-sync=target $(addprefix image-,$(IMAGES))
+
+image-%:
+	@$(BUILD) --target $* --tag $(call TAG,$*) .
+	@$(ENGINE) run --rm --interactive --network none --entrypoint python $(call TAG,$*) - "dss-$*" "$(VERSION)" \
+	  < infra/dss_stack/images/bill.py > dist/sbom/dss-$*.cdx.json
 
 client: ## the wheel of the client alone, into dist
 	@rm -rf $(DIST)/client
@@ -201,11 +210,12 @@ bundle: ## one file for a site without a network: images, chart, wheels, checksu
 	@DSS_VERSION=$(VERSION) $(MAKE) --no-print-directory images
 	@TORCH_CPU="$$TORCH_CPU" ENGINE=$(ENGINE) PYTHON=$(PYTHON) sh infra/bundle/make.sh $(VERSION)
 
-test-deploy: ## build the images and run them as a site of containers (as root, with podman and debootstrap)
+test-deploy: ## build the images and run them as a site of containers (as root; installs podman where it is lacking)
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/bucket_site.py tests/deploy/played_chart.py
+	@sh tests/deploy/prepare.sh
+	$(BIN)/pytest --durations 10 --log-cli-level INFO $(DEPLOY_TESTS)
 
 test-deploy-full: ## as test-deploy, the bundle and the systemd units are installed, an upgrade under traffic, chaos over failing links to S3
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --durations 10 --log-cli-level INFO tests/deploy/composed_site.py tests/deploy/refusing_containers.py tests/deploy/provider_containers.py tests/deploy/bucket_site.py tests/deploy/played_chart.py \
-	  tests/deploy/disconnected_site.py tests/deploy/server_site.py tests/deploy/upgrade_drill.py tests/deploy/chaos_on_s3.py
+	@sh tests/deploy/prepare.sh
+	$(BIN)/pytest --durations 10 --log-cli-level INFO $(DEPLOY_TESTS) $(DEPLOY_TESTS_FULL)

@@ -17,6 +17,7 @@ FORBIDDEN = {
     "inference": TOOLS - {"setuptools"}
     | {"quart", "tortoise-orm", "asyncpg"},  # torch needs setuptools
     "client": TOOLS | {"torch", "monai", "scipy", "quart", "tortoise-orm", "pika"},
+    "imaging": TOOLS,
     "torch": frozenset[str](),
 }
 
