@@ -12,6 +12,13 @@ until $compose exec -T portal dss-portal services list 2> /dev/null | grep -q "^
   sleep 2
 done
 $compose --profile try run --rm phantom
-token=$($compose exec -T portal dss-portal users add "$email" --sysadmin | tail -n 1 | awk '{print $NF}' | tr -d '\r')
+# Old engines lose what a command prints now and then; each call makes another token.
+token=
+tries=0
+until [ -n "$token" ]; do
+  tries=$((tries + 1))
+  [ $tries -le 3 ] || { echo "No token came from the portal: look at its log."; exit 1; }
+  token=$($compose exec -T portal dss-portal users add "$email" --sysadmin | tail -n 1 | awk '{print $NF}' | tr -d '\r')
+done
 $compose --profile try run --rm -e DSS_TOKEN="$token" client send /sample/ct.nii.gz --service lung-segmentation \
   --jar /tmp/session --output /sample/results
