@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.engines import Engine
+from deploy.s3_container import CREDENTIALS, S3, S3Container
 from support.stacks import free_port
 from support.waiting import wait_until
 
@@ -22,15 +23,6 @@ log = logging.getLogger(__name__)
 
 FILES = "infra/compose.yaml --file infra/compose.s3.yaml"
 NEAR, FAR = "dss_default", "far_default"
-S3 = "dss-s3"
-CREDENTIALS = "[default]\naws_access_key_id = site\naws_secret_access_key = secret\n"
-BUCKET = """
-import boto3, json, sys
-s3 = boto3.client("s3", endpoint_url="http://127.0.0.1:9000", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-if sys.argv[1] == "create":
-    s3.create_bucket(Bucket="dss")
-print(json.dumps([found["Key"] for found in s3.list_objects_v2(Bucket="dss").get("Contents", [])]))
-"""
 
 
 @dataclass(frozen=True)
@@ -41,12 +33,6 @@ class TwoMachines:
     def compose(self, words: str, project: str = "dss") -> str:
         command = f"podman-compose --project-name {project} --file {FILES} {words}"
         return self.engine.run(command, self.checkout)
-
-    def stored(self, word: str = "list") -> list[str]:
-        """Those of the bucket."""
-        done = self.engine.podman("exec", S3, "python", "-c", BUCKET, word)
-        found: list[str] = json.loads(done.stdout)
-        return found
 
     def files_in(self, volume: str) -> set[str]:
         place = self.engine.podman("volume", "inspect", volume, "--format", "{{.Mountpoint}}")
@@ -74,22 +60,17 @@ class TwoMachines:
         for network in (NEAR, FAR):
             self.engine.podman("network", "create", network)
         in_both = ["--network", f"{NEAR}:alias=s3", "--network", f"{FAR}:alias=s3"]
-        self.engine.podman("run", "--detach", "--name", S3, *in_both, "s3:1")
-        wait_until(self.makes_the_bucket, 60)
+        S3Container(self.engine).start(*in_both)
         self.compose("up --detach rabbitmq postgres migrate portal")
         self.engine.podman("network", "connect", "--alias", "rabbitmq", FAR, "dss_rabbitmq_1")
         self.compose("up --detach dispatch-lungs inference", project="far")
-
-    def makes_the_bucket(self) -> bool:
-        done = self.engine.podman("exec", S3, "python", "-c", BUCKET, "create", check=False)
-        return done.returncode == 0
 
     def end(self) -> None:
         last = f"podman-compose --file {FILES} logs 2>&1 | tail -n 60"
         log.info("the site's last words\n%s", self.engine.run(last, self.checkout))
         self.compose("down --volumes", project="far")
         self.compose("--profile try down --volumes")
-        self.engine.podman("rm", "--force", "--time", "0", S3, check=False)
+        S3Container(self.engine).stop()
         self.engine.podman("network", "rm", "--force", NEAR, FAR, check=False)
 
 
@@ -110,7 +91,11 @@ def test_a_ticket_goes_through_a_bucket_between_machines_without_a_shared_folder
 
     assert "left lung" in said
     assert "right lung" in said
-    results = [key for key in machines.stored() if key.startswith("site/tickets/00000001/results/")]
+    results = [
+        key
+        for key in S3Container(machines.engine).stored()
+        if key.startswith("site/tickets/00000001/results/")
+    ]
     assert results
     assert machines.networks_of("dss_portal_1") == {NEAR}
     for program in ("dispatch-lungs", "inference"):

@@ -16,12 +16,14 @@ from support.charts import EVERYTHING, SITES, Chart, Manifest
 def engine() -> Iterator[Engine]:
     """An engine with an empty store, in which the base is built."""
     if sentence := lacking():
-        missing(sentence)
+        pytest.fail(sentence)
     engine = Engine(STATE / "deploy" / "engine")
     engine.remove_everything()
     engine.prepare()
     try:
         engine.import_base(STATE / "deploy" / "base")
+        if sentence := engine.refusal():
+            pytest.fail(sentence)
         yield engine
     finally:
         engine.remove_everything()

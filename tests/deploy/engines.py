@@ -58,10 +58,12 @@ class Engine:
             **os.environ,
             "CONTAINERS_CONF": str(self.folder / "containers.conf"),
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+            "TMPDIR": str(self.folder / "tmp"),
         }
 
     def prepare(self) -> None:
-        (self.folder / "bin").mkdir(parents=True, exist_ok=True)
+        for name in ("bin", "tmp"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "containers.conf").write_text(
             _CONFIGURATION.format(folder=self.folder), encoding="utf-8"
         )
@@ -93,11 +95,14 @@ class Engine:
 
     def make_stand_ins(self, checkout: Path) -> None:
         for target, tag in STAND_INS.items():
-            # Not where Debian's ssl-cert writes a certificate of its own.
-            authorities = f"--volume {CERTIFICATES}:/authorities:ro"
-            options = f"{ISOLATION} {authorities} --build-arg MOTO={moto(checkout)}"
-            folder = "tests/deploy/stand_ins"
-            self.run(f"podman build {options} --target {target} --tag {tag} {folder}", checkout)
+            self.make_stand_in(checkout, target, tag)
+
+    def make_stand_in(self, checkout: Path, target: str, tag: str) -> None:
+        # Not where Debian's ssl-cert writes a certificate of its own.
+        authorities = f"--volume {CERTIFICATES}:/authorities:ro"
+        options = f"{ISOLATION} {authorities} --build-arg MOTO={moto(checkout)}"
+        folder = "tests/deploy/stand_ins"
+        self.run(f"podman build {options} --target {target} --tag {tag} {folder}", checkout)
 
     def has_image(self, name: str) -> bool:
         return self.podman("image", "exists", name, check=False).returncode == 0
@@ -124,6 +129,11 @@ class Engine:
                 check=True,
             )
 
+    def refusal(self) -> str:
+        """A sentence if this machine lets no container run; "" if one does."""
+        done = self.podman("run", "--rm", "--network", "none", BASE, "true", check=False)
+        return f"Containers do not run on this machine: {done.stderr}" if done.returncode else ""
+
     def size_bytes(self, image: str) -> int:
         return int(self.podman("image", "inspect", image, "--format", "{{.Size}}").stdout)
 
@@ -132,9 +142,15 @@ class Engine:
         return int(self.podman("inspect", container, "--format", "{{.State.Pid}}").stdout)
 
     def remove_everything(self) -> None:
+        """Of this store; without our ``podman`` in the folder the machine's own store would be emptied."""
+        if (self.folder / "bin/podman").exists():
+            self._empty_store()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _empty_store(self) -> None:
+        (self.folder / "tmp").mkdir(exist_ok=True)
         self.podman("rm", "--all", "--force", "--time", "0", check=False)
         self.podman("system", "reset", "--force", check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def lacking() -> str:

@@ -179,3 +179,47 @@ def test_a_pod_runs_under_the_namespace_s_user_without_rights(played: Played, pr
     assert played.exec(program, "touch", "/opt/dss/x").returncode != 0
     assert played.exec(program, "touch", "/tmp/x").returncode == 0
     assert played.exec(program, "python", "-m", "dss_observability.health").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ("portal", "DSS_DATABASE_URL"),
+        ("dispatch", "No encrypted connection to RabbitMQ comes about with DSS_AMQP_URL"),
+        ("inference", "No encrypted connection to RabbitMQ comes about with DSS_AMQP_URL"),
+    ],
+)
+def test_a_program_without_the_servers_authority_says_whom_it_does_not_trust(
+    played: Played, program: str, sentence: str
+) -> None:
+    """The image of the pod, without the certificates of the pod."""
+    engine, name = played.servers.engine, "dss-distrusting"
+    settings = [
+        f"DSS_AMQP_URL={played.servers.amqp_url(program)}",
+        f"DSS_DATABASE_URL={played.servers.database_url}",
+        f"DSS_SECRET_KEY={'k' * 40}",
+    ]
+    words = [word for setting in settings for word in ("--env", setting)]
+    run = [
+        "run",
+        "--detach",
+        "--name",
+        name,
+        "--user",
+        f"{UID}:0",
+        "--read-only",
+        "--tmpfs",
+        "/tmp",
+    ]
+    engine.podman(*run, "--network", NETWORK, *words, f"dss-{program}")
+    try:
+        ready = ("exec", name, "python", "-m", "dss_observability.health")
+
+        def told() -> str:
+            logged = engine.podman("logs", name, check=False)
+            return engine.podman(*ready, check=False).stderr + logged.stdout + logged.stderr
+
+        wait_until(lambda: sentence in told(), 60, told)
+        assert "Traceback" not in told()
+    finally:
+        engine.podman("rm", "--force", "--time", "0", "--volumes", name, check=False)

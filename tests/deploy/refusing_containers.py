@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.engines import Engine
+from support.bundle_folders import write_bundle
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1800)  # builds the images where it runs alone
@@ -111,6 +112,16 @@ def test_a_portal_waits_for_its_servers_and_says_for_which(images: Engine) -> No
 
         logged = images.podman("logs", NAME)
         assert "Traceback" not in logged.stdout + logged.stderr
+
+
+def test_a_user_without_a_name_loads_a_bundle(images: Engine, tmp_path: Path) -> None:
+    """MONAI asks for the user's name at its import, and an arbitrary user id has none."""
+    write_bundle(tmp_path / "ball")
+    words = [*RESTRICTED, "--tmpfs", "/tmp", "--volume", f"{tmp_path}:/bundles:ro"]
+
+    done = images.podman("run", "--rm", *words, "dss-inference", "bundle", "check", "/bundles/ball")
+
+    assert "Traceback" not in done.stderr
 
 
 def test_a_container_that_is_stopped_at_once_ends(images: Engine) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from conftest import CHECKOUT, missing
-from deploy.engines import CERTIFICATES, ISOLATION, Engine, torch_folder
+from deploy.engines import CERTIFICATES, Engine, torch_folder
 from deploy.printed import commands_below
+from deploy.s3_container import CREDENTIALS, S3Container
 from support.stacks import free_port
 from support.waiting import wait_until
 
@@ -39,6 +40,10 @@ SETTINGS = {
 }
 """What the operator edits in /etc/dss/dss.env; the port is published on loopback."""
 
+BUCKET_LINES = "DSS_SCRATCH|AWS_SHARED_CREDENTIALS_FILE"
+"""Those that are right as they stand in the example, without their comment sign."""
+FILES = "find /var/lib/dss/datastore -type f | sort"
+
 
 @dataclass(frozen=True)
 class Server:
@@ -62,6 +67,11 @@ class Server:
         """The last ones of all units."""
         return self.run("journalctl --no-pager --lines 80")
 
+    def set_line(self, name: str, value: str) -> None:
+        """In the settings; a line that is a comment becomes none."""
+        edit = f"s|^#?{name}=.*|{name}={value}|"
+        self.run(f"sed -i -E {shlex.quote(edit)} /etc/dss/dss.env")
+
     def of(self, unit: str, fact: str) -> str:
         return self.run(f"systemctl show --value --property {fact} {unit}").strip()
 
@@ -70,8 +80,8 @@ class Server:
 def server(engine: Engine, checkout: Path) -> Iterator[Server]:
     if not (wheels := torch_folder()):
         missing("There is no folder with torch's build for CPUs: DSS_TORCH_CPU")
-    build = f"podman build {ISOLATION} --target server --tag server:1 tests/deploy/stand_ins"
-    engine.run(build, CHECKOUT)
+    for target in ("server", "s3"):
+        engine.make_stand_in(CHECKOUT, target, f"{target}:1")
     port = free_port()
     mounts = [f"{checkout}:/checkout", f"{wheels}:{wheels}:ro", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
     volumes = [word for mount in mounts for word in ("--volume", mount)]
@@ -91,27 +101,37 @@ def set_up(server: Server) -> Server:
     install, start = commands_below(HEADING), commands_below(HEADING, block=1)
     server.run("\n".join(install))
     for name, value in SETTINGS.items():
-        server.run(f"sed -i {shlex.quote(f's|^{name}=.*|{name}={value}|')} /etc/dss/dss.env")
+        server.set_line(name, value)
     server.run("\n".join(start[:-1]))
-    for port in (9101, 9103):
-        wait_until(lambda p=port: server.is_ready(p), 180, server.words)  # type: ignore[misc]  # bound now
+    wait_until_ready(server)
     return server
 
 
-def test_a_ticket_is_done_by_the_units_as_documented(server: Server, tmp_path: Path) -> None:
+def wait_until_ready(server: Server) -> None:
+    for port in (9101, 9103):
+        wait_until(lambda p=port: server.is_ready(p), 180, server.words)  # type: ignore[misc]  # bound now
+
+
+def send_the_sample(server: Server, folder: Path) -> None:
+    """By the user of the last printed command, who gets a new token."""
     *_, first_user = commands_below(HEADING, block=1)
     said = server.engine.podman("exec", "--tty", NAME, "bash", "-euc", first_user).stdout
     ours = Path(sys.executable).parent
 
     sent = server.engine.run(
         f"{ours}/dss-phantom sample; {ours}/dss send sample/ct.nii.gz --service {LUNGS} --output results",
-        tmp_path,
+        folder,
         DSS_SERVER=server.url,
         DSS_TOKEN=said.split()[-1],
     )
 
     assert "left lung" in sent
     assert "right lung" in sent
+
+
+def test_a_ticket_is_done_by_the_units_as_documented(server: Server, tmp_path: Path) -> None:
+    send_the_sample(server, tmp_path)
+
     for unit in UNITS:
         assert server.of(unit, "User") == "dss"
         assert server.of(unit, "ActiveState") == "active"
@@ -135,3 +155,42 @@ def test_all_end_with_the_target_within_their_time(server: Server) -> None:
     assert done.returncode == 0, done.stderr
     assert {server.of(unit, "ActiveState") for unit in UNITS} == {"inactive"}
     assert {server.of(unit, "Result") for unit in UNITS} == {"success"}
+
+
+@pytest.fixture
+def s3(server: Server) -> Iterator[S3Container]:
+    found = S3Container(server.engine)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+def test_a_ticket_is_done_by_the_units_with_its_files_in_a_bucket(
+    server: Server, s3: S3Container, tmp_path: Path
+) -> None:
+    """With the lines of the example, and keys that only the group of the programs can read."""
+    server.run("systemctl stop dss.target")
+    wanted = {
+        "DSS_DATASTORE": "",
+        "DSS_DATASTORE_URL": "s3://dss/site",
+        "DSS_S3_ENDPOINT": s3.address(),
+    }
+    for name, value in wanted.items():
+        server.set_line(name, value)
+    server.run(f"sed -i -E 's/^#({BUCKET_LINES})=/\\1=/' /etc/dss/dss.env")
+    server.run("install --mode 640 --group dss /dev/null /etc/dss/s3_credentials")
+    server.run(f"printf %s {shlex.quote(CREDENTIALS)} > /etc/dss/s3_credentials")
+    before = server.run(FILES)
+
+    server.run("systemctl start dss.target")
+    wait_until_ready(server)
+    send_the_sample(server, tmp_path)
+
+    assert [key for key in s3.stored() if key.startswith("site/tickets/00000002/results/")]
+    assert server.run(FILES) == before
+    for unit in UNITS:
+        assert server.of(unit, "ActiveState") == "active"
+        assert server.of(unit, "NRestarts") == "0", unit
+    assert server.run("find /var/lib/dss/scratch -type f ! -name .lock") == ""
