@@ -23,4 +23,6 @@ def test_make_test_deploy_names_each_module_that_needs_an_engine() -> None:
     ]
 
     assert len(modules) > 3
-    assert [path.name for path in modules if f" {path.name}" not in makefile.replace(",", " ")] == []
+    assert [
+        path.name for path in modules if f" {path.name}" not in makefile.replace(",", " ")
+    ] == []
