@@ -1,6 +1,7 @@
 """The feed of changes: every commit is told, once, whoever made it and however late it came."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
@@ -9,8 +10,11 @@ import pytest
 
 from dss_portal import database
 from dss_portal.accounts import store as accounts
-from dss_portal.changes.feed import CURRENT_S, Feed
+from dss_portal.changes import feed as feed_module
+from dss_portal.changes import watcher
+from dss_portal.changes.feed import Feed
 from dss_portal.changes.reading import Change, ChangeReader, Subject, forget
+from dss_portal.changes.watcher import CURRENT_S
 from dss_portal.models import Service, Status, Ticket
 from support.portals import eventually
 
@@ -160,6 +164,28 @@ async def test_a_feed_tells_its_followers_and_says_when_it_cannot(
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+async def test_a_feed_stays_current_while_the_event_loop_stands_still(
+    known: Known, connection: asyncpg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each request would ask the database just when the portal is overloaded."""
+    for module in (feed_module, watcher):
+        monkeypatch.setattr(module, "CURRENT_S", 0.4)
+    monkeypatch.setattr(watcher, "PERIOD_S", 0.02)
+    feed, told = Feed(database_url), list[Change]()
+    running = asyncio.create_task(feed.run())
+    assert await feed.caught_up(10)
+    feed.follow(lambda changes: told.extend(changes or ()))
+    await connection.execute(_LINE, known["ticket"])
+
+    time.sleep(0.8)  # noqa: ASYNC251 - the loop is to be late
+
+    assert feed.is_current()
+    assert [change.number for change in told] == [known["ticket"]]
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 async def test_a_feed_that_stands_still_is_not_current(database_url: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dss_portal.changes.feed import CURRENT_S
+from dss_portal.changes.watcher import CURRENT_S
 from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.stacks import Stack, free_port, two_free_ports

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import httpx
 
 from dss_portal.app import served
-from dss_portal.changes.feed import CURRENT_S, Feed
+from dss_portal.changes.feed import Feed
+from dss_portal.changes.watcher import CURRENT_S
 from dss_portal.web.context import components_of
 from support.portals import Portal
 

@@ -1,0 +1,147 @@
+"""Reads the table of changes again and again, in a thread and on an event loop of its own."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import asyncpg
+
+from dss_portal import database
+from dss_portal.changes import reading
+from dss_portal.changes.reading import Change, ChangeReader
+from dss_portal.database.address import parse
+from dss_portal.database.engine import arguments
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 0.3
+CURRENT_S = 1.0
+"""Followers know every change that is older than this; otherwise they are told that anything may have changed."""
+FORGET_S = 60.0
+"""Interval at which rows that every portal has read are deleted, and of the polls of a resting feed."""
+ANSWER_S = 5.0
+RETRY_S = 1.0
+
+Asked = Sequence["asyncio.Future[bool]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One look at the table.  ``began_s`` is by ``time.monotonic``.  ``changes`` is None if anything may have changed.
+
+    ``asked`` are the futures of those who wait for its end.  If it failed, it is not complete, and began long ago.
+    """
+
+    began_s: float
+    changes: Sequence[Change] | None
+    asked: Asked = ()
+    is_complete: bool = True
+
+
+class Watcher:
+    """Looks at the table every PERIOD_S, or every FORGET_S while ``rests`` returns True, and reports each look.
+
+    ``waiting`` is shared: each look takes the futures that are there when it begins.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        rests: Callable[[], bool],
+        waiting: "deque[asyncio.Future[bool]]",
+    ) -> None:
+        self._database_url = database_url
+        self._rests = rests
+        self._waiting = waiting
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+        self._looked_s = -CURRENT_S
+        self._forgot_s = time.monotonic()
+
+    def look_now(self) -> None:
+        """Any thread: look at once."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it has just been closed
+                loop.call_soon_threadsafe(self._wake.set)
+
+    async def run(self, report: Callable[[Look], None]) -> None:
+        """Look at the table until cancelled.  ``report`` is called in the watcher's thread."""
+        here, theirs = asyncio.get_running_loop(), asyncio.new_event_loop()
+        ended: asyncio.Future[None] = here.create_future()
+        watching = theirs.create_task(self._watch(report))
+        self._loop = theirs
+
+        def work() -> None:
+            try:
+                with suppress(asyncio.CancelledError):
+                    theirs.run_until_complete(watching)
+                theirs.run_until_complete(theirs.shutdown_default_executor())
+            finally:
+                theirs.close()
+                with suppress(RuntimeError):  # the portal's loop is closed
+                    here.call_soon_threadsafe(_end, ended)
+
+        threading.Thread(target=work, name="changes", daemon=True).start()
+        try:
+            await asyncio.shield(ended)
+        finally:
+            with suppress(RuntimeError):  # it has ended by itself
+                theirs.call_soon_threadsafe(watching.cancel)
+            await asyncio.shield(ended)
+
+    async def _watch(self, report: Callable[[Look], None]) -> None:
+        while True:
+            try:
+                await self._connected(report)
+            except Exception as error:
+                facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
+                log.warning("feed of changes is down", extra=facts, exc_info=trace)
+            self._looked_s = -CURRENT_S
+            report(Look(began_s=-CURRENT_S, changes=None))
+            await asyncio.sleep(RETRY_S)
+
+    async def _connected(self, report: Callable[[Look], None]) -> None:
+        connection = await asyncpg.connect(**await arguments(parse(self._database_url)))
+        try:
+            reader = ChangeReader()
+            while True:
+                await self._look(connection, reader, report)
+                await self._pause()
+        finally:
+            connection.terminate()
+
+    async def _look(
+        self,
+        connection: asyncpg.Connection,
+        reader: ChangeReader,
+        report: Callable[[Look], None],
+    ) -> None:
+        self._wake.clear()
+        asked = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        began_s = time.monotonic()
+        try:
+            found = await asyncio.wait_for(reader.look(connection), ANSWER_S)
+        except BaseException:
+            report(Look(began_s=-CURRENT_S, changes=(), asked=asked, is_complete=False))
+            raise
+        missed = began_s - self._looked_s >= CURRENT_S
+        self._looked_s = began_s
+        report(Look(began_s=began_s, changes=None if missed else found, asked=asked))
+        if began_s - self._forgot_s > FORGET_S:
+            self._forgot_s = began_s
+            await asyncio.wait_for(reading.forget(connection), ANSWER_S)
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), FORGET_S if self._rests() else PERIOD_S)
+
+
+def _end(ended: "asyncio.Future[None]") -> None:
+    if not ended.done():
+        ended.set_result(None)
