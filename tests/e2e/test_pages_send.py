@@ -115,6 +115,32 @@ def test_a_folder_of_dicom_files_becomes_a_ticket(
     assert [each.GetSize() for each in found] == [(16, 16, 8)] * 2
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_the_times_are_those_of_the_largest_image_that_is_chosen(
+    page: Page, tmp_path: Path, ending: str
+) -> None:
+    small, large = image((4, 5, 6)), image((7, 8, 9))
+    files = [write_image(tmp_path / f"{n}{ending}", each) for n, each in enumerate((large, small))]
+
+    with page.expect_response(re.compile(r"/send\?voxels=504$")) as answer:
+        page.set_input_files("#files", [str(file) for file in files])
+
+    assert answer.value.ok
+    expect(page.locator("#estimate-size")).to_have_text(
+        "Times are for the largest image that is chosen."
+    )
+    expect(page.locator(f"#estimate-{SERVICE}")).to_contain_text("Nobody serves this at present")
+
+
+def test_the_times_are_those_of_the_series_that_is_chosen(page: Page, tmp_path: Path) -> None:
+    study = write_two_series(tmp_path / "STUDY")
+
+    with page.expect_response(re.compile(r"/send\?voxels=\d{4}$")) as answer:
+        page.set_input_files("#folder", str(study))
+
+    assert answer.value.ok
+
+
 def test_files_can_be_dropped(page: Page) -> None:
     page.evaluate(DROP, [["dropped.nii", "abcd"]])
 

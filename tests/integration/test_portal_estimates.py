@@ -52,7 +52,9 @@ async def served(portal: Portal) -> Portal:
 
 
 async def rows(client: Client, path: str) -> list[dict[str, object]]:
-    return list(json.loads(await text(client, f"{path}?format=json"))["result"])
+    return list(
+        json.loads(await text(client, f"{path}{'&' if '?' in path else '?'}format=json"))["result"]
+    )
 
 
 async def log_of(client: Client, ticket_id: int) -> list[str]:
@@ -76,6 +78,57 @@ async def test_before_submitting_a_user_reads_how_long_it_takes_and_how_many_com
     assert others["sentence"] == "Takes about 80 s, 1 before you."  # users take turns
     assert (others["begins_s"], others["ends_s"]) == (40.0, 80.0)
     assert "Takes about 80 s, 1 before you." in await text(ben, "/services")
+
+
+async def test_the_page_to_send_images_tells_the_time_of_an_image_of_the_size_that_is_chosen(
+    served: Portal,
+) -> None:
+    for voxels, seconds in ((1_000_000, 20.0), (2_000_000, 40.0), (3_000_000, 60.0)) * 2:
+        await Run.create(
+            service=LUNGS,
+            device="cpu",
+            voxels=voxels,
+            size_bytes=11,
+            seconds=seconds,
+            ended_at=clock.now(),
+        )
+    await Run.filter(voxels=None).delete()
+    ann = await served.user()
+
+    assert "Takes about 40 s, none before you." in await text(ann, "/send")
+    assert "Takes about 2 min, none before you." in await text(ann, "/send?voxels=6000000")
+    for odd in ("many", "-1", "0", "9" * 30, "%00", "%D9%A3"):
+        assert "Takes about 40 s, none before you." in await text(ann, f"/send?voxels={odd}")
+
+
+async def test_voxels_tell_nothing_if_past_runs_state_only_bytes(served: Portal) -> None:
+    ann = await served.user()
+
+    (found,) = await rows(ann, "/api/services/estimates?voxels=9000000")
+
+    assert found["ends_s"] == 40.0
+
+
+async def test_the_page_to_send_images_has_services_without_a_program_last_and_says_so(
+    served: Portal,
+) -> None:
+    idle = {**DESCRIPTOR, "name": "a-service-that-nobody-serves"}
+    await served.tell(
+        ServiceAnnounced(
+            service="a-service-that-nobody-serves",
+            provider="dss",
+            instance="d2",
+            descriptor=idle,
+            bundle="none",
+        )
+    )
+    await eventually(lambda: Service.filter(name=idle["name"]).exists(), bool)
+    ann = await served.user()
+
+    page = await text(ann, "/send")
+
+    assert page.index(f'value="{LUNGS}"') < page.index('value="a-service-that-nobody-serves"')
+    assert SENTENCES[Missed.WORKER] in page
 
 
 async def test_a_queue_too_long_to_count_is_said_to_be_at_least_that_long(

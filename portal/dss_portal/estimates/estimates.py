@@ -144,7 +144,7 @@ def _offer(
     known: Known, paces: Paces, service: str, before: int, size: TicketSize | None
 ) -> NewTicketEstimate:
     missed = known.standings[service].missed
-    size = size or usual([run for run in known.site.runs if run.service == service])
+    size = _complete(size, usual([run for run in known.site.runs if run.service == service]))
     if size is None or missed is not Missed.NOBODY or before >= reading.MOST:
         return NewTicketEstimate(missed=missed, before=before, forecast=None)
     queue = list(known.site.waiting.get(service, ()))
@@ -152,6 +152,13 @@ def _offer(
     queue.insert(before, new)
     site = replace(known.site, waiting={**known.site.waiting, service: queue})
     return NewTicketEstimate(missed=missed, before=before, forecast=forecasts(site, paces).get(NEW))
+
+
+def _complete(size: TicketSize | None, usual_size: TicketSize | None) -> TicketSize | None:
+    """``size`` with the usual number of bytes if it states none, because past runs may state nothing else."""
+    if size is None or usual_size is None or size.size_bytes:
+        return size or usual_size
+    return replace(size, size_bytes=usual_size.size_bytes)
 
 
 def usual(runs: Sequence[Run]) -> TicketSize | None:

@@ -1,20 +1,26 @@
 """``/send``: sends images and workspaces from a browser; several at once with its script, one image without."""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from quart import Blueprint, Response, g, request
 
 from dss_portal.accounts.sessions import Identity, current_user
+from dss_portal.estimates.estimates import NewTicketEstimate
+from dss_portal.estimates.pace import TicketSize
+from dss_portal.estimates.runs import MOST_VOXELS
 from dss_portal.incoming import Incoming
 from dss_portal.intake import store as intakes
 from dss_portal.intake.requests import ExpectedFile, Request, further_tags, unfit
-from dss_portal.models import Status, Ticket, TicketFile, User
+from dss_portal.models import Service, Status, Ticket, TicketFile, User
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in, person
 from dss_portal.pages.rendering import page, see_other
 from dss_portal.refusals import Refused
 from dss_portal.sending.endings import ending
 from dss_portal.services import store as services
+from dss_portal.services.liveness import Missed
 from dss_portal.tickets import submission
 from dss_portal.tickets.reservation import Reservation
 from dss_portal.web import uploads
@@ -22,6 +28,18 @@ from dss_portal.web.context import components
 
 blueprint = Blueprint("sending", __name__, url_prefix=addresses.SEND)
 blueprint.before_request(only_signed_in)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A service that may be chosen.  ``further`` are the tags that further images may get; ``unfit`` says why images
+    alone are not enough, if so.  ``estimate`` is None if the service has never had a sign of life.
+    """
+
+    service: Service
+    further: list[dict[str, object]]
+    unfit: str
+    estimate: NewTicketEstimate | None
 
 
 @blueprint.get("")
@@ -43,17 +61,43 @@ async def send() -> Response:
 
 
 async def _shown(problem: str = "", status: int = 200) -> Response:
-    """The page.  With ``?ticket=N`` it replaces the files of that ticket."""
+    """The page.  With ``?ticket=N`` it replaces the files of that ticket; with ``?voxels=N`` its estimates are for an
+    image of that size.
+    """
     replaced = await _replaced(request.args.get("ticket", ""))
     offered = [await replaced.service] if replaced else await services.listed()
     return await page(
         "send.html",
         status,
-        services=[(each, further_tags(each), unfit(each)) for each in offered],
+        choices=await _choices(offered),
         replaced=replaced,
         is_read=await intakes.is_read_now(),
         problem=problem,
     )
+
+
+async def _choices(offered: Sequence[Service]) -> list[Choice]:
+    """Those that no program serves at present come last."""
+    estimates = await components().estimates.offers(current_user(), _size())
+    choices = [
+        Choice(
+            service=each,
+            further=further_tags(each),
+            unfit=unfit(each),
+            estimate=estimates.get(each.name),
+        )
+        for each in offered
+    ]
+    return sorted(
+        choices, key=lambda c: c.estimate is None or c.estimate.missed is not Missed.NOBODY
+    )
+
+
+def _size() -> TicketSize | None:
+    """The size that ``?voxels=N`` states; None for the usual size of each service."""
+    text = request.args.get("voxels", "")
+    voxels = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    return TicketSize(voxels=voxels, size_bytes=0) if 0 < voxels < MOST_VOXELS else None
 
 
 async def _replaced(number: str) -> Ticket | None:

@@ -22,6 +22,30 @@ async function headOf(file) {
   }
 }
 
+// The number of voxels that a header states, or 0.
+function product(numbers) {
+  const voxels = numbers.reduce((all, number) => all * Math.max(number, 1), 1);
+  return numbers.length && Number.isSafeInteger(voxels) ? voxels : 0;
+}
+
+const listed = (text, pattern) => product(((text.match(pattern) || ["", ""])[1].match(/\d+/g) || []).map(Number));
+
+// NIfTI: dim[0] is the number of axes (nifti1.h at byte 40, nifti2.h at byte 16).
+function niftiVoxels(view) {
+  if (view.byteLength < 80) return 0;
+  const small = [348, 540].includes(view.getInt32(0, true)), isFirst = [view.getInt32(0, true), view.getInt32(0, false)].includes(348);
+  const at = (axis) => (isFirst ? view.getInt16(40 + 2 * axis, small) : Number(view.getBigInt64(16 + 8 * axis, small)));
+  const axes = at(0);
+  return axes > 0 && axes < 8 ? product(Array.from({ length: axes }, (_, axis) => at(axis + 1))) : 0;
+}
+
+async function unpacked(head) {
+  const reader = new Blob([head]).stream().pipeThrough(new DecompressionStream("gzip")).getReader();
+  const { value } = await reader.read();
+  reader.cancel().catch(() => {}); // the rest of the file is missing
+  return new DataView(value.buffer, value.byteOffset, value.byteLength);
+}
+
 // { kind, data, wrong }: `data` names the file with the voxels of an image of two files.
 async function lookAt(file) {
   const head = await headOf(file);
@@ -47,6 +71,25 @@ async function lookAt(file) {
   if ((isNifti && ending === ".nii") || (ending === ".nii.gz" && head[0] === 0x1f && head[1] === 0x8b)) return { kind: "image" };
   if (/\.nii(\.gz)?$/i.test(file.name)) return { wrong: "This is not a NIfTI file, whatever its name says." };
   return { wrong: `This is no image that can be sent: ${KINDS} is needed.` };
+}
+
+// The number of voxels of the largest image among the files; 0 if it is not known.  The voxels of a DICOM series are
+// taken to have two bytes each.
+export async function largestOf(files) {
+  const series = new Map();
+  let largest = 0;
+  for (const file of files) {
+    const head = await headOf(file).catch(() => new Uint8Array());
+    const text = new TextDecoder("latin1").decode(head), ending = endingOf(file.name);
+    if (text.slice(128, 132) === "DICM") series.set(folderOf(file), (series.get(folderOf(file)) || 0) + file.size / 2);
+    else if (text.startsWith("NRRD0")) largest = Math.max(largest, listed(text, /^sizes:\s*(.+?)\s*$/m));
+    else if (ending === ".mhd" || ending === ".mha") largest = Math.max(largest, listed(text, /^DimSize\s*=\s*(.+?)\s*$/m));
+    else if (/\.(nii(\.gz)?|hdr)$/i.test(file.name) && head.length >= 80) {
+      const view = ending === ".nii.gz" ? await unpacked(head).catch(() => null) : new DataView(head.buffer);
+      largest = Math.max(largest, view ? niftiVoxels(view) : 0);
+    }
+  }
+  return Math.round(Math.max(largest, ...series.values()));
 }
 
 // What a drop holds: files, and those in its folders, each with its `path`.

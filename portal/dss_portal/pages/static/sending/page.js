@@ -2,6 +2,7 @@
 //
 // Each case and service has a row.  The server knows the rows and their states (/api/batch); this page knows the files,
 // and uploads them.  When the last byte has come, the server goes on by itself.
+import { estimateFor } from "./estimates.js";
 import { Wrong, dropped, grouped, partsOf } from "./files.js";
 import { Again, forget, keyOf, recall, remember, tagsOf } from "./memory.js";
 import { Changed, Cut, Refused, good, passes, patiently, pause, post, upload, usePrefix } from "./transfer.js";
@@ -393,6 +394,7 @@ function start() {
     button.required = false;
   }
   form.addEventListener("change", showTags);
+  for (const input of [$("files"), $("folder")]) input.addEventListener("change", () => estimateFor([...$("files").files, ...$("folder").files]));
   showTags();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -457,6 +459,7 @@ export async function begin(files) {
   refuse(wrong);
   kept = cases.flatMap((each) => each.files);
   if (!kept.length) return notify(`${wrong.length} not sent.`);
+  estimateFor(kept);
   notify(`${kept.length === 1 ? "1 file waits" : `${kept.length} files wait`} to be sent. Choose a service, then Send.`);
 }
 
