@@ -119,6 +119,7 @@ bench: ## how fast it is, beside the reference server; QUICK=1: in four minutes,
 ifndef QUICK
 	$(BIN)/python tests/bench/bench_claims.py
 	$(BIN)/python tests/bench/bench_large_site.py
+	$(BIN)/python tests/bench/bench_pages.py
 	$(BIN)/python tests/bench/bench_live.py
 	$(BIN)/python tests/bench/bench_lungs.py
 	$(BIN)/python tests/bench/bench_nodules.py --full

@@ -11,7 +11,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +99,7 @@ async def _measured(stack: Stack, shown: list[Page], rate: float, last_s: float)
         opened.push_async_callback(connection.close)
         for page in shown:
             await opened.enter_async_context(_following(stack.url, page))
-        await asyncio.sleep(WARM_S)
+        await _all_open(shown)
         idle = await _share(pid, asyncio.sleep(last_s / 2))
         loads_before = sum(page.loads for page in shown)
         committed: dict[int, tuple[Page, float]] = {}
@@ -115,13 +115,24 @@ async def _measured(stack: Stack, shown: list[Page], rate: float, last_s: float)
     hundredths = quantiles(late_s, n=100)
     typer.echo(
         f"from commit to visible: median {median(late_s):.2f} s, 99 of 100 {hundredths[98]:.2f} s, "
-        f"worst {max(late_s):.2f} s"
+        f"worst {max(late_s):.2f} s; goal: 99 of 100 within 2 s"
     )
     typer.echo(
         f"the portal's share of a core: {none:.1%} without pages, {idle:.1%} with all of them open, "
-        f"{busy:.1%} with the changes"
+        f"{busy:.1%} with the changes; goal: at most 5 %"
     )
     typer.echo(f"of that, as many page requests without changes take {alone - idle:.1%}")
+
+
+async def _all_open(shown: list[Page]) -> None:
+    """Until each page has been read, and WARM_S more."""
+    await _until(lambda: all(page.loads for page in shown))
+    await asyncio.sleep(WARM_S)
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110 - a list of pages has no event
+        await asyncio.sleep(0.1)
 
 
 async def _all_seen(committed: dict[int, tuple[Page, float]]) -> None:

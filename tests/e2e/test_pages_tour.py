@@ -22,22 +22,18 @@ from playwright.sync_api import (
     expect,
 )
 
-from conftest import CHECKOUT
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import showcase, sites
 from support.accessibility import violations
 from support.brokers import fresh_vhost
 from support.browsers import chromium
+from support.routes import NOWHERE, page_visits
 from support.showcase import Showcase
 from support.sites import browse, said, unfold
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
-TABLE = CHECKOUT / "tests" / "data" / "route_rights.txt"
-NO_PAGES = re.compile(
-    r"/(api|blobs|static|open|live|healthz|readyz|signin|service\.schema\.json)\b|download|\.csv|\.json"
-)
 FIRST_LOAD_BYTES = 150_000
 PICTURES = os.environ.get("DSS_SCREENSHOTS")
 BARS_PX = 60
@@ -48,7 +44,6 @@ CONTRAST = ["color-contrast"]
 COVERED = """[...document.querySelectorAll(".stack [data-label]")].some((cell) =>
     cell.textContent.trim() && parseFloat(getComputedStyle(cell).paddingLeft) < 80)"""
 """Whether a table that is shown as a list has a cell without room for its label."""
-NOWHERE = "/nothing-here"
 
 
 @dataclass
@@ -88,51 +83,6 @@ def root(shown: Showcase) -> Iterator[httpx.Client]:
 def browser(shown: Showcase) -> Iterator[Browser]:
     with chromium() as launched:
         yield launched
-
-
-def routes(column: int, *, but: int | None = None) -> list[str]:
-    """Addresses of pages that the ``column``-th kind of visitor may see, and the ``but``-th may not."""
-    found = []
-    for line in TABLE.read_text("utf-8").splitlines():
-        if not line.startswith("GET ") or NO_PAGES.search(line):
-            continue
-        _, address, *rights = line.split()
-        if rights[column - 1] == "+" and (but is None or rights[but - 1] == "."):
-            found.append(address)
-    assert found
-    return found
-
-
-def filled(address: str, ticket: int, shown: Showcase) -> str:
-    """Numbers are those of the ticket, of the first provider, of the user."""
-    (number, githash), *_ = shown.site.sql(
-        "SELECT provider_id, githash FROM provider_service p JOIN service s ON s.id = p.service_id "
-        "WHERE s.name = $1 AND s.current",
-        showcase.OFFLINE,
-    )
-    ((user_id,),) = shown.site.sql("SELECT id FROM user_account WHERE email = $1", showcase.CLAIMER)
-    values = {"ticket_id": ticket, "user_id": user_id, "githash": githash, "number": number}
-    if "/users/<" in address and "providers" not in address:
-        values["number"] = user_id
-    if "/tokens/" in address:
-        ((values["number"],),) = shown.site.sql("SELECT min(id) FROM api_token")
-    for name, value in values.items():
-        address = re.sub(rf"<[^<>]*?(\([^)]*\))?:{name}>", str(value), address)
-    assert "<" not in address, f"{address}: how to fill this in?"
-    return address
-
-
-def visits(shown: Showcase) -> dict[str, list[str]]:
-    """Addresses by visitor: ``user``, ``root``, ``nobody``."""
-    states = [shown.good, shown.warned, shown.failed, shown.at_work, shown.waiting]
-    states += [shown.unsubmitted, shown.going]
-    of_user = [filled(address, shown.good, shown) for address in routes(3)]
-    of_root = [filled(address, shown.at_work, shown) for address in routes(6, but=3)]
-    return {
-        "user": [*dict.fromkeys([*of_user, *(f"/tickets/{n}" for n in states), NOWHERE])],
-        "root": [*of_root, f"/admin/users?edit={showcase.USER}", "/admintickets?status=timeout"],
-        "nobody": ["/", "/token", "/about", NOWHERE],
-    }
 
 
 def opened(browser: Browser, client: httpx.Client | None, shown: Showcase) -> Page:
@@ -205,7 +155,7 @@ def test_every_page_is_fit_to_be_seen(
 ) -> None:
     seen = Seen()
 
-    for who, paths in visits(shown).items():
+    for who, paths in page_visits(shown).items():
         page = opened(browser, {"user": shown.user, "root": root}.get(who), shown)
         listen(page, seen)
         for path in paths:

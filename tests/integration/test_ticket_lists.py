@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import zipfile
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_datastore import layout
 from dss_portal.models import Status, Ticket
+from dss_portal.tickets import admin_pages, pages
 from support.portals import Portal, eventually, new_ticket, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -70,3 +72,44 @@ async def test_checksums_are_those_of_the_files(ann: Client, done: int) -> None:
     assert {row["name"]: row["sha256"] for row in rows} == {
         name: hashlib.sha256(content).hexdigest() for name, content in CONTENTS.items()
     }
+
+
+def _numbers(page: str) -> list[int]:
+    return [int(number) for number in re.findall(r'<tr id="(?:ticket|row)-(\d+)"', page)]
+
+
+async def test_a_user_turns_over_to_older_tickets(
+    ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SHOWN", 2)
+    numbers = [await submitted_ticket(ann) for _ in range(4)]
+
+    first = await text(ann, "/tickets")
+    (address,) = re.findall(r'href="(/tickets\?before=\d+)" rel="next"', first)
+    second = await text(ann, address)
+    end = await text(ann, f"/tickets?before={numbers[0]}")
+
+    assert _numbers(first) + _numbers(second) == numbers[::-1]
+    assert 'href="/tickets">Newest tickets' in second
+    assert "You have no older tickets." in end
+    for odd in ("x", "-1", "9" * 10, "%00", ""):
+        assert _numbers(await text(ann, f"/tickets?before={odd}")) == numbers[:1:-1]
+
+
+async def test_an_admin_finds_the_tickets_of_a_user_and_turns_over(
+    portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_pages, "SHOWN", 2)
+    numbers = [await submitted_ticket(ann) for _ in range(3)]
+    other = await submitted_ticket(await portal.user("bob%@example.com"))
+    root = await portal.user("root@example.com", sysadmin=True)
+
+    found = await text(root, "/admintickets?user=ANN@")
+    (address,) = re.findall(r'href="(/admintickets\?[^"]*before=\d+)" rel="next"', found)
+
+    assert _numbers(found) == numbers[:0:-1]
+    assert _numbers(await text(root, address.replace("&amp;", "&"))) == numbers[:1]
+    assert _numbers(await text(root, "/admintickets?user=b%25")) == [other]
+    nobody = await text(root, "/admintickets?user=%3Cb%3Enobody")
+    assert "There is no ticket of a user with “&lt;b&gt;nobody” in the e-mail." in nobody
+    assert _numbers(await text(root, "/admintickets?user=%00")) == [other, numbers[-1]]

@@ -194,7 +194,7 @@ def portal_alone(
     return stack
 
 
-def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
+def start(amqp_url: str, postgres: PostgresCluster, folder: Path, **settings: str) -> Site:
     """A portal that answers, with a database and a checker of its own; stop its stack in the end."""
     name = f"site_{uuid.uuid4().hex}"
     asyncio.run(create_database(postgres.database_url, name))
@@ -202,7 +202,7 @@ def start(amqp_url: str, postgres: PostgresCluster, folder: Path) -> Site:
         folder=folder,
         amqp_url=amqp_url,
         database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
-        settings={"DSS_TRUSTED_PROXIES": "127.0.0.1"},
+        settings={"DSS_TRUSTED_PROXIES": "127.0.0.1", **settings},
     )
     stack.start("portal")
     stack.start_one("check", "dss_dispatch", "check-results")

@@ -1,6 +1,6 @@
 """Read-only queries for the admin pages."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -96,16 +96,32 @@ async def offers() -> list[tuple[Provider, list[Service]]]:
     return [(provider, found.get(provider.id, [])) for provider in current]
 
 
+MOST_USERS = 100
+"""Most users whose tickets are searched for at a time."""
+
+
 async def newest_tickets(
-    limit: int, *, status: Status | None = None, user_id: int | None = None
+    limit: int,
+    *,
+    status: Status | None = None,
+    user_ids: Collection[int] | None = None,
+    before: int | None = None,
 ) -> list[TicketRow]:
-    """The newest tickets, newest first: in all states except deleted, or in ``status``; of all users, or of the user
-    ``user_id``.
+    """The newest tickets, newest first: in all states except deleted, or in ``status``; of all users, or of
+    ``user_ids``.  With ``before``, only tickets with smaller numbers.
     """
     wanted = Ticket.filter(status=status) if status else Ticket.exclude(status=Status.DELETED)
-    if user_id is not None:
-        wanted = wanted.filter(user_id=user_id)
+    if user_ids is not None:
+        wanted = wanted.filter(user_id__in=user_ids)
+    if before is not None:
+        wanted = wanted.filter(id__lt=before)
     return await _rows(await wanted.order_by("-id").limit(limit).select_related("user", "service"))
+
+
+async def users_like(text: str) -> list[int]:
+    """The numbers of at most MOST_USERS users whose e-mail addresses contain ``text``, in any case of letters."""
+    found = User.filter(email__icontains=text).order_by("id").limit(MOST_USERS)
+    return [int(str(number)) for number in await found.values_list("id", flat=True)]
 
 
 async def unsubmitted(user_id: int, before: int, limit: int) -> list[TicketRow]:

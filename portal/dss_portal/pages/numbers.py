@@ -8,6 +8,15 @@ NUMBER = "int(max=2147483647)"
 """URL converter for the number of a ticket, user, provider or token, limited to the database's integers."""
 
 
+LARGEST = 2**31 - 1
+
+
+def ticket_number(text: str) -> int | None:
+    """``text`` of a link as the number of a ticket; None for any other text."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 11
+    return int(text) if is_number and int(text) <= LARGEST else None
+
+
 def days(text: str) -> timedelta:
     """``text`` as a number of days from 0 to 36500.  Raises Refused for any other text."""
     try:

@@ -5,7 +5,7 @@ from quart import Blueprint, Response, request
 from dss_portal.admin import overview
 from dss_portal.models import Status
 from dss_portal.pages import addresses
-from dss_portal.pages.numbers import NUMBER
+from dss_portal.pages.numbers import NUMBER, ticket_number
 from dss_portal.pages.rendering import page
 from dss_portal.tickets import page_actions as ticket_actions
 
@@ -16,15 +16,23 @@ SHOWN = 100
 
 @blueprint.get(addresses.ADMIN_TICKETS)
 async def listing() -> Response:
-    """Show the newest tickets.  An unknown state is ignored as a filter."""
-    wanted = request.args.get("status", "")
+    """Show the newest tickets, or with ``?before=N`` those with smaller numbers.  ``?user=`` is part of an e-mail
+    address.  An unknown state is ignored as a filter.
+    """
+    wanted, part = request.args.get("status", ""), request.args.get("user", "").strip()
     status = Status(wanted) if wanted in set(Status) else None
+    before = ticket_number(request.args.get("before", ""))
+    owners = await overview.users_like(part) if part and "\0" not in part else None
+    tickets = await overview.newest_tickets(SHOWN, status=status, user_ids=owners, before=before)
     return await page(
         "admin_tickets.html",
-        tickets=await overview.newest_tickets(SHOWN, status=status),
+        tickets=tickets,
         chosen=status,
+        part=part,
         states=list(Status),
         limit=SHOWN,
+        before=before,
+        older=tickets[-1].id if len(tickets) == SHOWN else None,
     )
 
 

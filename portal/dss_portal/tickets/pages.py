@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 from tortoise.functions import Count
 
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin.overview import TicketRow, newest_tickets, unsubmitted
 from dss_portal.intake import store as intakes
-from dss_portal.models import Status, Ticket, TicketFile
+from dss_portal.models import TicketFile
 from dss_portal.openings import store as openings
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in
-from dss_portal.pages.numbers import NUMBER
+from dss_portal.pages.numbers import NUMBER, ticket_number
 from dss_portal.pages.rendering import page, see_other
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, Missed
@@ -30,15 +30,21 @@ SHOWN = 200
 
 @blueprint.get("")
 async def listing() -> Response:
-    """The page of the user's newest tickets.  It includes older ones that were never submitted, because they may
-    count towards the quota.
+    """The page of the user's newest tickets, or with ``?before=N`` of those with smaller numbers.  The first page
+    includes older ones that were never submitted, because they may count towards the quota.
     """
-    user_id = current_user().id
-    tickets = await newest_tickets(SHOWN, user_id=user_id)
-    if len(tickets) == SHOWN:
-        tickets += await unsubmitted(user_id, before=tickets[-1].id, limit=SHOWN)
+    user_id, before = current_user().id, ticket_number(request.args.get("before", ""))
+    tickets = await newest_tickets(SHOWN, user_ids=[user_id], before=before)
+    older = tickets[-1].id if len(tickets) == SHOWN else None
+    if older is not None and before is None:
+        tickets += await unsubmitted(user_id, before=older, limit=SHOWN)
     return await page(
-        "own_tickets.html", tickets=tickets, limit=SHOWN, around=await around(user_id, tickets)
+        "own_tickets.html",
+        tickets=tickets,
+        limit=SHOWN,
+        before=before,
+        older=older,
+        around=await around(user_id, tickets),
     )
 
 
@@ -128,7 +134,7 @@ class Around:
 async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
     standings = await liveness.standings()
     return Around(
-        places=await _places(user_id),
+        places=await queue.places(user_id, SHOWN),
         results=await _result_counts([ticket.id for ticket in tickets]),
         reasons=await reasons.reasons(t.id for t in tickets if t.status in FAILED),
         missed={
@@ -137,12 +143,6 @@ async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
             if standing.missed is not Missed.NOBODY
         },
     )
-
-
-async def _places(user_id: int) -> dict[int, int]:
-    """The queue position of each of the user's waiting tickets, by ticket number."""
-    waiting = Ticket.filter(user_id=user_id, status=Status.READY).order_by("-id")
-    return {t.id: await queue.position(t) for t in await waiting.limit(SHOWN)}
 
 
 async def _result_counts(ticket_ids: list[int]) -> dict[int, int]:

@@ -105,6 +105,14 @@ WHERE mine.id = $2 GROUP BY mine.id
 """  # noqa: S608 - likewise
 
 
+_PLACES = f"""{ORDERED}, placed AS (
+    SELECT id, user_id, row_number() OVER (PARTITION BY service ORDER BY number, since, id) AS place
+    FROM numbered
+)
+SELECT id, place FROM placed WHERE user_id = $2 ORDER BY id DESC LIMIT $3
+"""  # noqa: S608 - likewise
+
+
 async def serialise(services: Sequence[str]) -> None:
     """Make this transaction the only one that grants tickets of these services, until it ends."""
     await get_connection("default").execute_query(_SERIALISE, [GRANT_LOCK, list(services)])
@@ -152,6 +160,17 @@ async def place_of(service: str, ticket_id: int) -> QueuePlace | None:
     """Place of a ticket in the queue of ``service``, a name; None if it does not wait."""
     rows = await get_connection("default").execute_query_dict(_PLACE, [[service], ticket_id])
     return QueuePlace(**rows[0]) if rows else None
+
+
+async def places(user_id: int, most: int) -> dict[int, int]:
+    """The places of the user's waiting tickets in their queues, by ticket number: of the ``most`` newest ones."""
+    own = Ticket.filter(user_id=user_id, status=Status.READY)
+    services = list(await own.distinct().values_list("service__name", flat=True))
+    if not services:
+        return {}
+    values = [services, user_id, most]
+    rows = await get_connection("default").execute_query_dict(_PLACES, values)
+    return {int(row["id"]): int(row["place"]) for row in rows}
 
 
 async def users_waiting() -> set[int]:

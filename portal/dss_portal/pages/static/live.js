@@ -104,6 +104,7 @@
   function told(changed) {
     const mine = topics();
     const all = changed.includes("everything");
+    if (document.hidden) return; // it is fetched when the tab is looked at
     if (all) setTimeout(refresh, Math.random() * 1000);
     else if (changed.some((topic) => mine.has(topic))) refresh();
   }
