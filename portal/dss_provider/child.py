@@ -69,7 +69,8 @@ def _outcome(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
         )
     except MemoryError:
         traceback.print_exc()
-        return AlgorithmOutcome(error="The algorithm needed more memory than it may have.")
+        limit = f" ({task.memory_bytes / 2**30:g} GB)" if task.memory_bytes else ""
+        return AlgorithmOutcome(error=f"The algorithm needed more memory than it may have{limit}.")
     except BaseException as error:
         traceback.print_exc()
         if is_disk_full(error):

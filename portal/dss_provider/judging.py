@@ -16,6 +16,8 @@ from dss_provider.outcome import Point, Rgb
 
 LARGEST_LABEL = 65535
 LONGEST_NAME = 200
+MOST_FILES = 200
+"""Most files that are attached to the log of one ticket."""
 
 
 def plain_name(name: object, what: str) -> str:
@@ -54,6 +56,15 @@ def point(given: object, what: str) -> Point:
             f"{what} is at {ascii(given)[:80]}; three finite numbers are needed (x, y, z in LPS, mm)."
         )
     return (numbers[0], numbers[1], numbers[2])
+
+
+def require_few(count: int) -> None:
+    """Raises AlgorithmFailed for more files than a user would read."""
+    if count > MOST_FILES:
+        raise AlgorithmFailed(
+            f"There are {count} files to attach to the ticket's log; at most {MOST_FILES} are possible. Pack them into one "
+            "archive."
+        )
 
 
 def file_name(name: object, others: Iterable[str]) -> str:
@@ -103,10 +114,13 @@ def as_labels(given: object, shape: tuple[int, ...]) -> Array:
     array = _numbers(given, "The segmentation", shape)
     if array.dtype == bool:
         return array.astype(np.uint8)
-    if array.dtype.kind == "f" and (
-        not np.isfinite(array).all() or (array != np.rint(array)).any()
-    ):
-        raise AlgorithmFailed("The segmentation has values that are no whole numbers.")
+    if array.dtype.kind == "f":
+        odd = ~np.isfinite(array) | (array != np.rint(array))
+        if odd.any():
+            raise AlgorithmFailed(
+                f"The segmentation has values that are no whole numbers, such as {array[odd][0]:g}; labels are 0 to "
+                f"{LARGEST_LABEL}."
+            )
     lowest, highest = int(array.min()), int(array.max())
     if lowest < 0 or highest > LARGEST_LABEL:
         raise AlgorithmFailed(

@@ -37,6 +37,11 @@ class Named:
     rgb: Rgb | None = None
 
 
+def default_name(value: int) -> str:
+    """The name of a label to which the algorithm gives none."""
+    return f"Label {value}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Map:
     """A label map; ``file`` is a NumPy array (z, y, x)."""

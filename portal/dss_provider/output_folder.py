@@ -25,8 +25,16 @@ from dss_broker.dispatch_section import LabelStyle
 from dss_images.mesh.reading import is_mesh_name
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import grid_of, read_in_grid
-from dss_provider.judging import as_image, as_labels, file_name, plain_name, point
-from dss_provider.outcome import FILES, AlgorithmOutcome, Map, MeshFile, Named, Point
+from dss_provider.judging import as_image, as_labels, file_name, plain_name, point, require_few
+from dss_provider.outcome import (
+    FILES,
+    AlgorithmOutcome,
+    Map,
+    MeshFile,
+    Named,
+    Point,
+    default_name,
+)
 from dss_provider.returned import formulas
 from dss_provider.spoken import LONGEST_TEXT, one_line
 
@@ -51,6 +59,7 @@ def read_output(
         kind = _KINDS.fullmatch(name)
         found[kind[1].lower() if kind else "file"].append(name)
     others = [name for name in found["file"] if name not in {LANDMARKS, REMARKS}]
+    require_few(len(others))
     outcome = AlgorithmOutcome(
         segmentations=tuple(
             _map(folder / name, i, image, work, styles)
@@ -65,7 +74,8 @@ def read_output(
         remarks=_remarks(folder / REMARKS) if REMARKS in names else (),
     )
     if outcome.is_empty:
-        raise AlgorithmFailed("The program ended without writing its segmentation.")
+        needed = "the file {labels}" if only else "a file in the folder {output}"
+        raise AlgorithmFailed(f"The program ended without a result; {needed} is needed.")
     return replace(outcome, remarks=(*outcome.remarks, *formulas(outcome.files, work)))
 
 
@@ -79,7 +89,7 @@ def _require_plain(path: Path) -> None:
     """Raises AlgorithmFailed for a link, because a container's link could lead to any file of this machine."""
     if path.is_symlink() or not path.is_file():
         raise AlgorithmFailed(
-            f"The program wrote {ascii(path.name)[:80]}, which is a link or a device; a file is needed."
+            f"The program wrote {ascii(path.name)[:80]}, which is a folder, a link or a device; a file is needed."
         )
 
 
@@ -94,7 +104,7 @@ def _map(path: Path, index: int, image: Path, work: Path, styles: Collection[Lab
     np.save(work / f"labels_{index}.npy", array)
     known = {s.value: Named(value=s.value, name=s.name, rgb=s.rgb) for s in styles}
     values = [int(v) for v in np.unique(array) if v]
-    labels = tuple(known.get(v, Named(value=v, name=f"Label {v}")) for v in values)
+    labels = tuple(known.get(v, Named(value=v, name=default_name(v))) for v in values)
     return Map(file=f"labels_{index}.npy", called=_called(path), labels=labels)
 
 

@@ -20,8 +20,9 @@ from dss_provider.judging import (
     mesh_arrays,
     plain_name,
     point,
+    require_few,
 )
-from dss_provider.outcome import FILES, AlgorithmOutcome, Map, MeshFile, Named
+from dss_provider.outcome import FILES, AlgorithmOutcome, Map, MeshFile, Named, default_name
 from dss_provider.spoken import LONGEST_TEXT, one_line
 
 MOST_REMARKS = 20
@@ -36,6 +37,7 @@ def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
     shape = image.array.shape[:3]
     images, meshes = _mapping(result.images, "images"), _mapping(result.meshes, "meshes")
     files = _mapping(result.files, "files")
+    require_few(len(files))
     outcome = AlgorithmOutcome(
         segmentations=tuple(
             _map(s, i, shape, work) for i, s in enumerate(_segmentations(result.segmentations))
@@ -52,7 +54,10 @@ def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
         ],
     )
     if outcome.is_empty:
-        raise AlgorithmFailed("The function returned a Result without anything in it.")
+        raise AlgorithmFailed(
+            "The function returned a Result without anything in it; segmentations, images, meshes, landmarks or files are "
+            "needed."
+        )
     return replace(outcome, remarks=(*outcome.remarks, *formulas(outcome.files, work)))
 
 
@@ -109,7 +114,7 @@ def _listed(given: object) -> Iterable[object]:
 
 def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) -> Map:
     array = as_labels(found.array, shape)
-    labels = _mapping(found.labels, "labels")
+    labels = _names(found.labels)
     np.save(work / f"labels_{index}.npy", array)
     return Map(
         file=f"labels_{index}.npy",
@@ -118,8 +123,20 @@ def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) ->
     )
 
 
+def _names(given: object) -> Mapping[int, str | Label]:
+    """The names of labels by value.  Raises AlgorithmFailed for another key, such as "1", which would name nothing."""
+    wrong = [type(given).__name__]
+    if isinstance(given, Mapping):
+        wrong = [ascii(key)[:40] for key in given if not isinstance(key, int | np.integer)]
+    if wrong:
+        raise AlgorithmFailed(
+            f"The labels of a segmentation are named by {wrong[0]}; a dictionary by value is needed, such as {{1: 'Liver'}}."
+        )
+    return given  # type: ignore[return-value]  # checked above
+
+
 def _named(value: int, labels: Mapping[int, str | Label]) -> Named:
-    label = labels.get(value, f"Label {value}")
+    label = labels.get(value, default_name(value))
     what = f"The label {value}"
     if isinstance(label, Label):
         return Named(value=value, name=plain_name(label.name, what), rgb=colour(label.rgb, what))

@@ -2,7 +2,8 @@
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,10 +36,35 @@ def run(
 
     Raises AlgorithmFailed, with a sentence for the user, and Withdrawn if ``ended`` is set meanwhile.
     """
-    if service.dispatch.provider is ProviderKind.PYTHON:
-        return _python(service, work, told, ended)
-    given = Given(images=work.inputs, landmarks=work.landmarks, work=work.folder)
-    return run_program(service, given, told, ended)
+    with _unchanged(work.inputs):
+        if service.dispatch.provider is ProviderKind.PYTHON:
+            return _python(service, work, told, ended)
+        given = Given(images=work.inputs, landmarks=work.landmarks, work=work.folder)
+        return run_program(service, given, told, ended)
+
+
+@contextmanager
+def _unchanged(inputs: Mapping[str, Path]) -> Iterator[None]:
+    """Raises AlgorithmFailed after the block if a file was changed or removed in it."""
+    before, detail = _stamps(inputs), ""
+    try:
+        yield
+    except (AlgorithmFailed, OSError) as error:
+        if _stamps(inputs) == before:
+            raise
+        detail = error.detail if isinstance(error, AlgorithmFailed) else ""
+    if _stamps(inputs) != before:
+        raise AlgorithmFailed(CHANGED, detail)
+
+
+def _stamps(inputs: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
+    """Facts about each file that change with its content; none for a file that is gone."""
+    found: dict[str, tuple[int, ...]] = {}
+    for tag, path in inputs.items():
+        with suppress(OSError):
+            stat = path.stat()
+            found[tag] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return found
 
 
 def _python(
@@ -76,6 +102,10 @@ def _python(
 
 
 _NOTHING = "The algorithm ended without a result."
+CHANGED = (
+    "The algorithm has changed or removed the image that it was given, which is sent back with the result; it may only "
+    "read it."
+)
 
 
 def _styled(found: Map, styles: Mapping[int, LabelStyle]) -> Map:

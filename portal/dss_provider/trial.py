@@ -12,7 +12,7 @@ from dss_images.picture.making import of_files
 from dss_provider import results, running
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
-from dss_provider.outcome import FILES, AlgorithmOutcome, Point
+from dss_provider.outcome import FILES, AlgorithmOutcome, Point, default_name
 from dss_provider.processes import ProgressListener
 from dss_provider.sizes import label_sizes
 from dss_workspace import layers as ws
@@ -45,7 +45,8 @@ def tried(
     sent.mkdir()
     made.mkdir()
     ticket = _ticket(service, inputs, sent)
-    given = running.RunInput(folder=made, inputs=inputs, landmarks=landmarks)
+    copies = {tag: ticket.tagged(tag) for tag in inputs}
+    given = running.RunInput(folder=made, inputs=copies, landmarks=landmarks)
     outcome = running.run(service, given, told, threading.Event())
     built = results.build(NUMBER, ticket, service, outcome, made)
     image = inputs[service.dispatch.tag]
@@ -53,6 +54,7 @@ def tried(
         f"{label.value:5d}  {label.name:30}  {label.volume_ml:12.1f} ml"
         for label in label_sizes(outcome, made, image)
     ]
+    lines += _unnamed(outcome)
     lines += [f"Mesh: {mesh.called}" for mesh in outcome.meshes]
     lines += [f"Landmark: {text}" for text in outcome.landmarks]
     lines += [f"Image: {extra.called}" for extra in outcome.images]
@@ -62,6 +64,20 @@ def tried(
         lines=tuple(lines or ["No label was found."]),
         files=(*files, *_picture(outcome, built.files, image, made)),
     )
+
+
+def _unnamed(outcome: AlgorithmOutcome) -> list[str]:
+    """A warning about labels to which the algorithm gives no name; [] if it names all."""
+    labels = (label for found in outcome.segmentations for label in found.labels)
+    values = sorted({n.value for n in labels if n.name == default_name(n.value)})
+    if not values:
+        return []
+    told = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+    text = (
+        f"Warning: no name is given for the value {told}; users read '{default_name(values[0])}'. Names stand beside the "
+        "array, or in dispatch.labels of service.json."
+    )
+    return [text]
 
 
 def _ticket(service: ServiceFolder, inputs: Mapping[str, Path], folder: Path) -> results.Input:

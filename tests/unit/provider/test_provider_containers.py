@@ -71,9 +71,9 @@ def test_a_container_ends_with_its_ticket(boxed: Boxed) -> None:
         ("exit 127", "has no such command, or cannot run it .status 127."),
         ("exit 137", "ended by the signal SIGKILL. It may use 8 GB"),
         ("exit 3", "ended with status 3"),
-        ("ln -s /etc/hostname $2", "'segmentation.nii.gz', which is a link"),
-        ("mkfifo $2", "'segmentation.nii.gz', which is a link or a device"),
-        ("mkdir $2", "'segmentation.nii.gz', which is a link or a device"),
+        ("ln -s /etc/hostname $2", "'segmentation.nii.gz', which is a folder, a link"),
+        ("mkfifo $2", "'segmentation.nii.gz', which is a folder, a link or a device"),
+        ("mkdir $2", "'segmentation.nii.gz', which is a folder, a link or a device"),
     ],
 )
 def test_what_goes_wrong_in_a_container_is_a_sentence(
@@ -89,7 +89,7 @@ def test_files_of_the_folder_are_read_and_links_are_not(boxed: Boxed) -> None:
     found = boxed.run("cp $1 $2/segmentation_Dot.nii.gz; echo a > $2/t.csv", word="{output}")
     assert (found.files, found.segmentations[0].called) == (("t.csv",), "Dot")
     for name in ("landmarks.csv", "remarks.txt", "mesh_a.vtk", "image_b.nii.gz", "table.csv"):
-        with pytest.raises(AlgorithmFailed, match=f"{name}.*is a link"):
+        with pytest.raises(AlgorithmFailed, match=f"{name}.*a link or a device"):
             boxed.run(f"ln -s {boxed.state}/secret.csv $2/{name}", word="{output}")
 
 

@@ -52,7 +52,19 @@ def test_any_program_that_reads_an_image_and_writes_labels_will_do(
     assert "no licence" in caught.value.detail
 
     program(trial, "")
-    with pytest.raises(AlgorithmFailed, match="without writing its segmentation"):
+    with pytest.raises(AlgorithmFailed, match="ended without a result; the file"):
+        trial.run()
+
+
+@pytest.mark.parametrize("code", ["open(sys.argv[1], 'ab').write(b'x')", "os.remove(sys.argv[1])"])
+def test_a_program_that_changes_its_input_is_told(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """The images go back to the user with the result."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    program(trial, f"import os\nsitk.WriteImage(image > 500, sys.argv[2])\n{code}")
+
+    with pytest.raises(AlgorithmFailed, match="has changed or removed the image"):
         trial.run()
 
 
@@ -112,5 +124,7 @@ def test_a_program_may_write_several_results_into_a_folder(
 
     program(trial, "import os; os.symlink('/etc/passwd', sys.argv[2] + '/passwd.txt')")
     trial.dispatch(command=["python3", "prog.py", "{image}", "{output}"])
-    with pytest.raises(AlgorithmFailed, match=r"'passwd.txt', which is a link or a device"):
+    with pytest.raises(
+        AlgorithmFailed, match=r"'passwd.txt', which is a folder, a link or a device"
+    ):
         trial.run()

@@ -41,12 +41,13 @@ def with_image(values: Any) -> Result:
         (labelled("Lung", (0.5, 0, 0)), "The label 1 has the colour"),
         (labelled("Lung", "red"), "The label 1 has the colour 'red'"),
         (labelled("Lung", (1, 2)), "The label 1 has the colour"),
-        (Segmentation(MAP, ["Lung"]), "labels are list; a dictionary"),  # type: ignore[arg-type]  # a mistake of an algorithm
+        (Segmentation(MAP, ["Lung"]), "named by list; a dictionary by value is needed"),  # type: ignore[arg-type]  # a mistake of an algorithm
         (Segmentation(MAP, called="a\tb"), r"A segmentation is called 'a\\tb'"),
         (Segmentation(MAP - 2), "values from -1 to -1; labels are 0 to 65535"),
         (Segmentation(MAP * 65536), "values from 65536 to 65536"),
-        (Segmentation(MAP * 0.5), "values that are no whole numbers"),
-        (Segmentation(MAP * np.nan), "values that are no whole numbers"),
+        (Segmentation(MAP * 0.5), r"no whole numbers, such as 0\.5; labels are 0 to 65535"),
+        (Segmentation(MAP * np.nan), "values that are no whole numbers, such as nan"),
+        (Segmentation(MAP, {"1": "X"}), r"named by '1'; a dictionary by value is needed"),  # type: ignore[dict-item]  # a mistake of an algorithm
         (Segmentation(MAP * np.inf), "values that are no whole numbers"),
         (Segmentation(MAP * 1j), "values of type complex128; numbers are needed"),
         (Segmentation(MAP.astype(object)), "values of type object; numbers are needed"),
@@ -82,6 +83,7 @@ def with_image(values: Any) -> Result:
             ),
             "triangles of the points 0 to 3; 0 to 2 are needed",
         ),
+        (Result(files={f"{n}.txt": "x" for n in range(201)}), "201 files to attach .* at most 200"),
         (Result(), "without anything in it"),
         (None, "returned NoneType; a Segmentation"),
     ],

@@ -113,3 +113,28 @@ def test_a_portal_that_does_not_answer_is_told_at_once(folder: Path) -> None:
 
     assert done.exit_code == 2
     assert "127.0.0.1:9" in done.output
+
+
+def test_a_trial_leaves_the_image_as_it_is(tmp_path: Path) -> None:
+    new = ["new", str(tmp_path / "greedy"), "--run", "sh -c 'cat {image} > {labels}; : > {image}'"]
+    assert CliRunner().invoke(main, new).exit_code == 0
+    image = write_image(tmp_path / "scan.nii.gz", ramp())
+    before = image.read_bytes()
+
+    done = CliRunner().invoke(main, ["test", str(tmp_path / "greedy"), str(image)])
+
+    assert done.exit_code == 1
+    assert "has changed or removed the image" in done.output
+    assert image.read_bytes() == before
+
+
+def test_a_trial_tells_which_values_have_no_name(folder: Path, tmp_path: Path) -> None:
+    (folder / "algorithm.py").write_text(
+        "from dss_provider import *\ndef segment(image): return Segmentation(image.array, {3: 'Three'})\n",
+        encoding="utf-8",
+    )
+    image = write_image(tmp_path / "scan.nii.gz", ramp())
+
+    done = CliRunner().invoke(main, ["test", str(folder), str(image)])
+
+    assert "Warning: no name is given for the value 6, 9; users read 'Label 6'." in done.output
