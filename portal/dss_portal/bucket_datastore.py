@@ -10,7 +10,7 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -32,6 +32,7 @@ from dss_portal.datastore import (
     StoredFile,
     UploadFolder,
     no_room,
+    require_inside,
     room_needed,
     upload_dir,
 )
@@ -224,9 +225,9 @@ class BucketDatastore(Datastore):
         self._sent.add(target)
         return target, found.size_bytes
 
-    async def remove_inputs(self, ticket_id: int, names: Iterable[str]) -> None:
-        for name in names:
-            key = f"{layout.area_dir(ticket_id, 'input')}/{name}"
+    async def remove_files(self, ticket_id: int, area: Area, places: Iterable[str]) -> None:
+        for place in places:
+            key = f"{layout.area_dir(ticket_id, area)}/{place}"
             await self._on_bucket(self._remove_quietly, key)
 
     async def remove_read(self, folder: str) -> None:
@@ -243,9 +244,16 @@ class BucketDatastore(Datastore):
         with room_needed():
             await to_its_end(self._on_bucket(put))
 
-    async def keep(self, temporary: Path, name: str, *, is_flushed: bool = False) -> None:  # noqa: ARG002 - the server flushes
+    async def keep(
+        self,
+        temporary: Path,
+        name: str,
+        folder: str = "",
+        *,
+        is_flushed: bool = False,  # noqa: ARG002 - the server flushes
+    ) -> None:
         """Let the server copy the sent file to ``name``.  A file that was not sent yet is sent first."""
-        target = self._key(temporary.with_name(name))
+        target = self._key(temporary.parent / folder / name)
         if temporary not in self._sent:
             await self.send(temporary)
         await to_its_end(self._on_bucket(self._bucket.copy, self._key(temporary), target))
@@ -300,38 +308,39 @@ class BucketDatastore(Datastore):
         claim_id: str,
         names_and_sizes: Iterable[tuple[str, int]],
         staged_dir: str = "",
-    ) -> None:
-        """Let the server copy the staged files to the ticket's results, which then has no others.  Idempotent.
-
-        Raises FileNotFoundError if a file is neither staged nor published, or has another size.
-        """
+    ) -> str:
+        """As in Datastore.  The server copies the files."""
         own = layout.staging_dir(ticket_id, claim_id)
         staged = PurePosixPath(staged_dir) if staged_dir else own
         if not staged.is_relative_to(own) or ".." in staged.parts:
             raise FileNotFoundError("The results are not in the folder of their claim")
-        results = layout.area_dir(ticket_id, "results")
-        expected = dict(names_and_sizes)
-        await to_its_end(self._on_bucket(self._publish, str(staged), f"{results}/", expected))
+        return await self._gathered(ticket_id, staged, dict(names_and_sizes))
 
-    def _publish(self, staged: str, results: str, expected: dict[str, int]) -> None:
-        for name, size_bytes in expected.items():
-            found = self._bucket.find(f"{staged}/{name}")
-            if found is not None and found.size_bytes == size_bytes:
-                self._bucket.copy(found.key, results + name)
-                continue
-            published = self._bucket.find(results + name)
-            if found is not None or published is None or published.size_bytes != size_bytes:
-                raise FileNotFoundError(f"{name} has not the {size_bytes} bytes announced")
-        for other in list(self._bucket.list(results)):
-            if other.key.removeprefix(results) not in expected and not _is_received(other.key):
-                self._bucket.remove(other.key)
+    async def _gathered(
+        self, ticket_id: int, source: PurePosixPath, places_and_sizes: Mapping[str, int]
+    ) -> str:
+        folder = uuid4().hex
+        target = layout.area_dir(ticket_id, "results") / folder
+        await to_its_end(self._on_bucket(self._gather, source, target, places_and_sizes))
+        return folder
+
+    def _gather(
+        self, source: PurePosixPath, target: PurePosixPath, places_and_sizes: Mapping[str, int]
+    ) -> None:
+        try:
+            for place, size_bytes in places_and_sizes.items():
+                path = source / require_inside(place)
+                copied = self._bucket.copy(str(path), str(target / path.name))
+                if copied.size_bytes != size_bytes:
+                    raise FileNotFoundError(f"{path.name} has not the {size_bytes} bytes announced")
+        except BaseException:
+            with suppress(OSError):  # ``remove_scraps`` removes them later
+                self._bucket.remove_below(f"{target}/")
+            raise
 
     async def remove_ticket(self, ticket_id: int) -> None:
         for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
             await self._removed_below(f"{folder}/")
-
-    async def remove_results(self, ticket_id: int) -> None:
-        await self._removed_below(f"{layout.area_dir(ticket_id, 'results')}/")
 
     async def _removed_below(self, below: str) -> None:
         """Remove all files below the key ``below``.  As for a folder, files that cannot be removed now are left for

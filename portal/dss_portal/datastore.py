@@ -9,8 +9,8 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Literal, ParamSpec, TypeAlias, TypeVar
@@ -103,7 +103,9 @@ class Datastore:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
     async def file(self, ticket_id: int, area: Area, name: str) -> StoredFile:
-        """The file ``name`` of an area.  ``name`` must be a result of ``flat_name``."""
+        """The file of an area.  Here and below, ``name`` is its path below the area: a result of ``flat_name``,
+        perhaps in a folder that the portal named.
+        """
         await asyncio.to_thread(self._require)
         return self._root / layout.area_dir(ticket_id, area) / name
 
@@ -259,11 +261,12 @@ class Datastore:
 
         return target, await to_its_end(self._on_disk(take))
 
-    async def remove_inputs(self, ticket_id: int, names: Iterable[str]) -> None:
-        """Delete files of the ticket's input that are no longer registered."""
-        folder = self._root / layout.area_dir(ticket_id, "input")
-        for name in names:
-            await asyncio.to_thread((folder / name).unlink, missing_ok=True)
+    async def remove_files(self, ticket_id: int, area: Area, places: Iterable[str]) -> None:
+        """Delete files of the area that are no longer registered, after the transaction that forgot them.  What
+        cannot be deleted now is left for the next cleaning.
+        """
+        folder = self._root / layout.area_dir(ticket_id, area)
+        await asyncio.to_thread(_remove_files, [folder / place for place in places], [folder])
 
     async def remove_read(self, folder: str) -> None:
         """Delete the files that an upload reader wrote to ``folder``."""
@@ -282,14 +285,19 @@ class Datastore:
         transactions, because it may take long.
         """
 
-    async def keep(self, temporary: Path, name: str, *, is_flushed: bool = False) -> None:
-        """Rename a received file to ``name``, replacing a file of that name.
+    async def keep(
+        self, temporary: Path, name: str, folder: str = "", *, is_flushed: bool = False
+    ) -> None:
+        """Rename a received file to ``name`` in ``folder`` below its area, replacing a file of that name.
 
         ``is_flushed``: it has not changed since ``receive`` flushed it to disk.
         """
+        target = temporary.parent / folder / name
 
         def rename() -> None:
-            put_in_place(temporary, temporary.with_name(name), is_flushed=is_flushed)
+            if folder:
+                _make_folder(target.parent)
+            put_in_place(temporary, target, is_flushed=is_flushed)
 
         await self._on_disk(rename)
 
@@ -310,22 +318,36 @@ class Datastore:
         claim_id: str,
         names_and_sizes: Iterable[tuple[str, int]],
         staged_dir: str = "",  # noqa: ARG002 - on a folder, the attempts of a claim share one
-    ) -> None:
-        """Move the staged files of a claim from ``staged_dir`` to the ticket's results.  Idempotent.
+    ) -> str:
+        """Bring the staged files of a claim into a new folder of the ticket's results, and return the folder's name.
 
-        Raises FileNotFoundError if a file is neither staged nor published, or has another size.
+        The folder is seen when a committed row of TicketFile names it.  So a portal that has lost its transaction
+        changes nothing that users see, however late its files arrive.  The staged files stay until the ticket is
+        cleaned, so the next attempt can publish them.  Raises FileNotFoundError if a file is missing or has another
+        size.
         """
-        staged = self._root / layout.staging_dir(ticket_id, claim_id)
-        results = self._root / layout.area_dir(ticket_id, "results")
-        await self._on_disk(_publish, staged, results, list(names_and_sizes))
+        staged = layout.staging_dir(ticket_id, claim_id)
+        return await self._gathered(ticket_id, staged, dict(names_and_sizes))
+
+    async def freeze_results(self, ticket_id: int, places_and_sizes: Mapping[str, int]) -> str:
+        """Bring uploaded results into a new folder of the ticket's results, in which they do not change any more, and
+        return the folder's name, as ``publish_results`` does.
+        """
+        results = layout.area_dir(ticket_id, "results")
+        return await self._gathered(ticket_id, results, places_and_sizes)
+
+    async def _gathered(
+        self, ticket_id: int, source: PurePosixPath, places_and_sizes: Mapping[str, int]
+    ) -> str:
+        """Bring the files, given by their paths below ``source``, into a new folder of the ticket's results."""
+        folder = uuid.uuid4().hex
+        target = self._root / layout.area_dir(ticket_id, "results") / folder
+        await to_its_end(self._on_disk(_gather, self._root / source, target, places_and_sizes))
+        return folder
 
     async def remove_ticket(self, ticket_id: int) -> None:
         for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
             await asyncio.to_thread(shutil.rmtree, self._root / folder, ignore_errors=True)
-
-    async def remove_results(self, ticket_id: int) -> None:
-        folder = self._root / layout.area_dir(ticket_id, "results")
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def remove_abandoned(self) -> None:
         """Remove incomplete files of killed programs that no listing of files shows."""
@@ -349,13 +371,17 @@ class Datastore:
         folders = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
         return any((self._root / folder).exists() for folder in folders)
 
-    def _scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> list[Path]:
+    def _areas(self, ticket_id: int) -> list[Path]:
         folders = (
             layout.area_dir(ticket_id, "input"),
             layout.area_dir(ticket_id, "results"),
             layout.attachments_dir(ticket_id),
         )
-        files = [p for folder in folders for p in (self._root / folder).glob("*")]
+        return [self._root / folder for folder in folders]
+
+    def _scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> list[Path]:
+        found = [p for area in self._areas(ticket_id) for p in area.rglob("*")]
+        files = [p for p in found if not p.is_dir() or p.is_symlink()]
         if shown is None:
             found = [p for p in files if p.name.startswith(".") and p.suffix == ".part"]
         else:
@@ -368,7 +394,7 @@ class Datastore:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                _remove_files([path], self._areas(ticket_id))
 
 
 def flat_name(sent: str) -> str:
@@ -379,6 +405,14 @@ def flat_name(sent: str) -> str:
     if len(name.encode()) > 255 or not name.isprintable():
         raise Refused("A file's name may have 255 bytes at most and no control characters.")
     return name
+
+
+def require_inside(place: str) -> PurePosixPath:
+    """``place`` as a path that stays below its folder.  Raises FileNotFoundError."""
+    path = PurePosixPath(place)
+    if not path.name or path.is_absolute() or ".." in path.parts:
+        raise FileNotFoundError(f"'{place}' is not the path of a file")
+    return path
 
 
 def content_of(file: StoredFile) -> bytes:
@@ -529,11 +563,26 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _publish(staged: Path, results: Path, expected: list[tuple[str, int]]) -> None:
-    if staged.is_dir():
-        if results.is_dir():  # left by an earlier attempt
-            shutil.rmtree(results)
-        put_in_place(staged, results)
-    for name, size_bytes in expected:
-        if (results / name).stat().st_size != size_bytes:
-            raise FileNotFoundError(f"{name} has not the {size_bytes} bytes announced")
+def _gather(source: Path, target: Path, places_and_sizes: Mapping[str, int]) -> None:
+    """Link files below ``source`` into the new folder ``target``, with fsync.  Leaves nothing after an error."""
+    _make_folder(target)
+    try:
+        for place, size_bytes in places_and_sizes.items():
+            path = source / require_inside(place)
+            if path.is_symlink() or path.stat().st_size != size_bytes:
+                raise FileNotFoundError(f"{path.name} has not the {size_bytes} bytes announced")
+            link(path, target / path.name)
+        sync(target)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def _remove_files(paths: Iterable[Path], areas: Container[Path]) -> None:
+    """Remove files, and their folders if these become empty and are not in ``areas``."""
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
+        if path.parent not in areas:
+            with suppress(OSError):
+                path.parent.rmdir()

@@ -349,7 +349,10 @@ class Claim(Model):
 
 
 class TicketFile(Model):
-    """A file that a client may fetch.  ``index`` is its place in the order of first uploads, and never changes."""
+    """A file that a client may fetch.  ``index`` is its place in the order of first uploads, and never changes.
+
+    ``folder`` is the folder below its area in which the datastore has the file; "" if it is in the area itself.
+    """
 
     id = fields.BigIntField(primary_key=True)
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
@@ -357,7 +360,13 @@ class TicketFile(Model):
     index = fields.IntField()
     name = fields.CharField(max_length=255)
     size_bytes = fields.BigIntField()
+    folder = fields.CharField(max_length=64, db_default="")
     ticket_id: int
+
+    @property
+    def place(self) -> str:
+        """The file's path below its area in the datastore."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
 
     class Meta(Model.Meta):
         table = "ticket_file"

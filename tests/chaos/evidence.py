@@ -119,9 +119,9 @@ async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:
             tickets[r["ticket_id"]].log.append(r["message"])
         for r in await connection.fetch("SELECT * FROM ticket_file"):
             folder = layout.area_dir(r["ticket_id"], r["area"])
-            tickets[r["ticket_id"]].files.add(str(folder / r["name"]))
+            tickets[r["ticket_id"]].files.add(str(folder / r["folder"] / r["name"]))
             if r["area"] == "results":
-                tickets[r["ticket_id"]].published.append(r["name"])
+                tickets[r["ticket_id"]].published.append(str(folder / r["folder"] / r["name"]))
         for r in await connection.fetch("SELECT * FROM attachment"):
             folder = layout.attachments_dir(r["ticket_id"])
             tickets[r["ticket_id"]].files.add(str(folder / r["file_name"]))
@@ -131,10 +131,9 @@ async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:
 
 
 def _labels(site: Site, ticket: Ticket) -> Voxels:
-    (name,) = (name for name in ticket.published if name.startswith("seg_"))
-    place = layout.area_dir(ticket.number, "results") / name
+    (place,) = (p for p in map(PurePosixPath, ticket.published) if p.name.startswith("seg_"))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, name)
+        path = Path(folder, place.name)
         path.write_bytes(site.store.content(str(place)))
         found: Voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     return found

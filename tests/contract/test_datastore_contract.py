@@ -126,40 +126,57 @@ async def test_what_is_read_of_a_ticket_that_is_deleted_is_its_content_or_an_err
 async def test_results_are_published_together(site: Site) -> None:
     staged = site.staged("c1", seg=b"voxels", workspace=b"names")
 
-    await site.portal.publish_results(7, "c1", [("seg", 6), ("workspace", 5)], staged)
+    folder = await site.portal.publish_results(7, "c1", [("seg", 6), ("workspace", 5)], staged)
 
-    assert await site.content("seg", "results") == b"voxels"
-    assert await site.content("workspace", "results") == b"names"
+    assert await site.content(f"{folder}/seg", "results") == b"voxels"
+    assert await site.content(f"{folder}/workspace", "results") == b"names"
 
 
 async def test_publishing_twice_is_the_same_as_once(site: Site) -> None:
     staged = site.staged("c1", seg=b"voxels")
 
-    await site.portal.publish_results(7, "c1", [("seg", 6)], staged)
-    await site.portal.publish_results(7, "c1", [("seg", 6)], staged)
+    first = await site.portal.publish_results(7, "c1", [("seg", 6)], staged)
+    second = await site.portal.publish_results(7, "c1", [("seg", 6)], staged)
 
-    assert await site.content("seg", "results") == b"voxels"
+    assert first != second
+    assert await site.content(f"{first}/seg", "results") == b"voxels"
+    assert await site.content(f"{second}/seg", "results") == b"voxels"
 
 
-@pytest.mark.parametrize("announced", [("seg", 7), ("other", 6)])
+@pytest.mark.parametrize("announced", [("seg", 7), ("other", 6), ("../results/seg", 6)])
 async def test_incomplete_results_are_not_published(site: Site, announced: tuple[str, int]) -> None:
     staged = site.staged("c1", seg=b"voxels")
 
     with pytest.raises(FileNotFoundError):
-        await site.portal.publish_results(7, "c1", [announced], staged)
+        await site.portal.publish_results(7, "c1", [("seg", 6), announced], staged)
+
+    assert not any(name.startswith(f"{RESULTS}/") for name in site.names())
 
 
 async def test_the_files_of_two_claims_are_never_mixed(site: Site) -> None:
-    first = site.staged("c1", seg_1=b"first", workspace=b"names seg_1")
-    await site.portal.publish_results(7, "c1", [("seg_1", 5), ("workspace", 11)], first)
-    second = site.staged("c2", seg_2=b"second", workspace=b"names seg_2")
+    first = site.staged("c1", seg=b"first!", workspace=b"names 1")
+    second = site.staged("c2", seg=b"second", workspace=b"names 2")
+    expected = [("seg", 6), ("workspace", 7)]
 
-    await site.portal.publish_results(7, "c2", [("seg_2", 6), ("workspace", 11)], second)
-    site.staged("c1", seg_1=b"late!", workspace=b"late  seg_1")
+    shown = await site.portal.publish_results(7, "c2", expected, second)
+    late = await site.portal.publish_results(7, "c1", expected, first)
+    await site.portal.remove_files(7, "results", [f"{late}/seg"])
 
-    names = {name for name in site.names() if name.startswith(f"{RESULTS}/")}
-    assert names == {f"{RESULTS}/seg_2", f"{RESULTS}/workspace"}
-    assert await site.content("workspace", "results") == b"names seg_2"
+    assert await site.content(f"{shown}/seg", "results") == b"second"
+    assert await site.content(f"{shown}/workspace", "results") == b"names 2"
+
+
+async def test_results_that_are_frozen_stay_when_an_upload_replaces_one(site: Site) -> None:
+    for content in (b"first", b"later"):
+        path, _ = await site.portal.receive(7, "results", sent(content))
+        await site.portal.send(path)
+        await site.portal.keep(path, "seg", "claim")
+        site.portal.discard(path)
+        if content == b"first":
+            frozen = await site.portal.freeze_results(7, {"claim/seg": 5})
+
+    assert await site.content(f"{frozen}/seg", "results") == b"first"
+    assert await site.content("claim/seg", "results") == b"later"
 
 
 async def test_leftovers_are_found_and_removed_and_nothing_else(site: Site) -> None:

@@ -195,7 +195,8 @@ def test_what_cannot_be_shown_is_said_and_the_picture_is_there_without_script(
     ruled.context.close()
 
     results = site.stack.datastore / layout.area_dir(number, "results")
-    (results / "image.nii.gz").write_bytes(b"neither of them " * 40)
+    (image,) = results.rglob("image.nii.gz")
+    image.write_bytes(b"neither of them " * 40)
     page = browse(browser, mary)
     assert looked_at(page, number) == "failed"
     expect(page.get_by_role("alert")).to_have_text("image.nii.gz is no NIfTI, NRRD or MetaImage.")

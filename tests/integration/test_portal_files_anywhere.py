@@ -11,7 +11,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_broker.messages import AttachedFile, ClaimLogged, ClaimSucceeded, ResultFile
 from dss_datastore import layout
 from dss_portal.models import Attachment, Status, Ticket
-from dss_portal.tickets import cleanup
+from dss_portal.tickets import cleanup, store
 from support.portals import (
     DATASTORES,
     Portal,
@@ -118,7 +118,8 @@ async def test_working_files_are_removed_when_a_ticket_has_ended(
 
     folder = str(layout.ticket_dir(number))
     kept = {name.removeprefix(folder) for name in portal.files if name.startswith(folder)}
-    assert kept == {"/input/a.itksnap", "/results/seg.nii.gz"}
+    (result,) = await store.files(number, "results")
+    assert kept == {"/input/a.itksnap", f"/results/{result.place}"}
 
 
 async def test_a_deleted_ticket_leaves_no_file(portal: Portal, ann: Client) -> None:

@@ -111,6 +111,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0022_silences",
             "0023_uploads_read",
             "0024_publishers",
+            "0025_places_of_files",
         ]
 
         async with database.connected(f"{base}/{name}"):

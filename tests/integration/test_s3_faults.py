@@ -147,16 +147,15 @@ def test_results_whose_copying_was_cut_are_published_by_the_next_attempt(
     staged = layout.staging_dir(7, "c1") / "x"
     for name in ("a", "b", "c"):
         linked.bucket.put_bytes(f"{staged}/{name}", name.encode())
-    results = str(layout.area_dir(7, "results"))
+    results = layout.area_dir(7, "results") / "folder"
     expected = {"a": 1, "b": 1, "c": 1}
     portal = BucketDatastore(linked.over_link, Scratch(tmp_path, MB), MB)
-    linked.bucket.copy(f"{staged}/a", f"{results}/a")  # by the attempt before
     linked.link.fail()
     with pytest.raises(OSError, match="not there"):
-        portal._publish(str(staged), f"{results}/", expected)
+        portal._gather(staged, results, expected)
 
     linked.link.refuses = 0
-    portal._publish(str(staged), f"{results}/", expected)
+    portal._gather(staged, results, expected)
 
     found = {f.key.rpartition("/")[2]: f.size_bytes for f in linked.bucket.list(f"{results}/")}
     assert found == expected

@@ -81,7 +81,9 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
     finally:
         for temporary, _ in linked.values():
             datastore.discard(temporary)
-    await datastore.remove_inputs(ticket_id, [name for name in raw if name not in names.values()])
+    await datastore.remove_files(
+        ticket_id, "input", [name for name in raw if name not in names.values()]
+    )
     await _clear(datastore, image.folder)
 
 

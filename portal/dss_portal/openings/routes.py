@@ -19,10 +19,11 @@ async def file(token: str, name: str) -> Response:
     exist.
     """
     ticket = await store.ticket_of(token)
-    names = [] if ticket is None else [f.name for f in await tickets.files(ticket.id, "results")]
-    if ticket is None or name not in names:
+    files = [] if ticket is None else await tickets.files(ticket.id, "results")
+    places = {file.name: file.place for file in files}
+    if ticket is None or name not in places:
         raise Refused(GONE, 404)
-    path = await components().datastore.file(ticket.id, "results", name)
+    path = await components().datastore.file(ticket.id, "results", places[name])
     answer = await as_download(path, name)
     answer.headers["Cache-Control"] = "private, no-cache"  # cached, and validated each time
     answer.headers["Referrer-Policy"] = "no-referrer"

@@ -15,7 +15,7 @@ from dss_portal.formats import attachment
 from dss_portal.polls.callers import Caller
 
 _FILE = """
-SELECT ticket_file.name FROM ticket JOIN ticket_file ON ticket_file.ticket_id = ticket.id
+SELECT ticket_file.name, ticket_file.folder FROM ticket JOIN ticket_file ON ticket_file.ticket_id = ticket.id
 WHERE ticket.id = $1 AND ticket_file.area = $2 AND ticket_file.index = $3 AND ticket_file.size_bytes <= $4
     AND (ticket.user_id = $5 OR $6)
 """
@@ -41,8 +41,9 @@ async def small_file(
     rows = await get_connection("default").execute_query_dict(_FILE, values)
     if not rows:
         return None
-    name = str(rows[0]["name"])
-    found = await datastore.small_content(ticket, area, name, SMALL_BYTES)
+    name, folder = str(rows[0]["name"]), str(rows[0]["folder"])
+    place = f"{folder}/{name}" if folder else name
+    found = await datastore.small_content(ticket, area, place, SMALL_BYTES)
     if found is None:
         return None
     path, content, stat = found

@@ -1,6 +1,7 @@
 """Ends the claim of a provider over HTTP.  Before a ticket succeeds, its results are checked."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tortoise.transactions import in_transaction
@@ -12,7 +13,7 @@ from dss_portal.components import Components
 from dss_portal.database import clock
 from dss_portal.datastore import Datastore, Stamps
 from dss_portal.estimates import runs
-from dss_portal.models import Claim, Status, Ticket, TicketLog, User
+from dss_portal.models import Claim, Status, Ticket, TicketFile, TicketLog, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
@@ -49,43 +50,78 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
         return
     held = await store.claim_held(ticket, user)
     await claims.renew(held.id)
-    judged = await _check_results(parts, held) if parts.settings.check_results else None
-    async with in_transaction():
-        latest = await tickets.locked(ticket_id)
-        if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
-            return  # another request has ended the ticket meanwhile
-        ticket, current = await store.held_and_locked(ticket_id, user)
-        if current.id != held.id:
-            raise Refused(LOST)
-        if judged is not None and await _results(parts.datastore, ticket_id) != judged.stamps:
-            raise Refused(CHANGED)
-        if judged is not None:
-            await _store_presentation(parts.datastore, ticket, held, judged.accepted)
-            await _warn(ticket.id, judged.accepted.remarks)
-        await report.attach(parts.datastore, ticket)
-        await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
-        await tickets.advance(ticket, Succeeded(claim_id=held.id))
+    async with _frozen(parts, ticket_id) as frozen:
+        accepted = await _check(parts, held, frozen) if parts.settings.check_results else None
+        async with in_transaction():
+            latest = await tickets.locked(ticket_id)
+            if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
+                return  # another request has ended the ticket meanwhile
+            ticket, current = await store.held_and_locked(ticket_id, user)
+            if current.id != held.id:
+                raise Refused(LOST)
+            await _take(parts.datastore, ticket_id, frozen)
+            if accepted is not None:
+                await _store_presentation(parts.datastore, ticket, held, accepted)
+                await _warn(ticket.id, accepted.remarks)
+            await report.attach(parts.datastore, ticket)
+            await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
+            await tickets.advance(ticket, Succeeded(claim_id=held.id))
+        frozen.left = list(frozen.stamps)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _CheckedResults:
-    """The result files that were checked, and the checker's answer."""
+@dataclass
+class _Frozen:
+    """Copies of the uploaded results in ``folder``, which no later upload changes.
 
+    ``files`` and ``stamps`` are those of the uploads.  ``left`` are the places of files to remove: those of the
+    copies, and after the success those of the uploads.
+    """
+
+    folder: str
+    files: Sequence[TicketFile]
     stamps: Stamps
-    accepted: ResultsAccepted
+    left: list[str]
 
 
-async def _check_results(parts: Components, held: Claim) -> _CheckedResults:
+@asynccontextmanager
+async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
+    """A context with copies of the results.  Raises Refused if there are none."""
+    uploaded = await tickets.files(ticket_id, "results")
+    if not uploaded and parts.settings.check_results:
+        raise Refused(NOTHING)
+    stamps = await _stamps(parts.datastore, uploaded)
+    sizes = {place: size_bytes for place, (_, size_bytes, _) in stamps.items()}
+    try:
+        folder = await parts.datastore.freeze_results(ticket_id, sizes)
+    except FileNotFoundError as error:  # an upload has replaced one
+        raise Refused(CHANGED) from error
+    left = [f"{folder}/{file.name}" for file in uploaded]
+    frozen = _Frozen(folder=folder, files=uploaded, stamps=stamps, left=left)
+    try:
+        yield frozen
+    finally:
+        await parts.datastore.remove_files(ticket_id, "results", frozen.left)
+
+
+async def _take(datastore: Datastore, ticket_id: int, frozen: _Frozen) -> None:
+    """Make the copies the results of the locked ticket.  Raises Refused if the uploads have changed."""
+    uploaded = await tickets.files(ticket_id, "results")
+    if await _stamps(datastore, uploaded) != frozen.stamps:
+        raise Refused(CHANGED)
+    for file in frozen.files:
+        size_bytes = frozen.stamps[file.place][1]
+        await tickets.register_file(ticket_id, "results", file.name, size_bytes, frozen.folder)
+
+
+async def _check(parts: Components, held: Claim, frozen: _Frozen) -> ResultsAccepted:
     """Let a dispatcher check the results; no database connection is held meanwhile.  Raises Refused if they are not
     accepted.
     """
-    stamps = await _results(parts.datastore, held.ticket_id)
     try:
-        question = _question(held, stamps, parts.settings)
-        accepted = await result_checks.require_accepted(parts.broker, question)
+        question = _question(held, frozen, parts.settings)
+        return await result_checks.require_accepted(parts.broker, question)
     finally:
         await claims.renew(held.id)
-    return _CheckedResults(stamps=stamps, accepted=accepted)
 
 
 async def _store_presentation(
@@ -110,21 +146,20 @@ async def _warn(ticket_id: int, remarks: Sequence[str]) -> None:
             await tickets.add_log(ticket_id, "warning", remark)
 
 
-async def _results(datastore: Datastore, ticket_id: int) -> Stamps:
-    """Stamps of the result files.  Raises Refused if there are none."""
-    names = [file.name for file in await tickets.files(ticket_id, "results")]
-    if not names:
-        raise Refused(NOTHING)
-    return await datastore.stamps(ticket_id, "results", names)
+async def _stamps(datastore: Datastore, files: Sequence[TicketFile]) -> Stamps:
+    """Stamps of the result files, by their places."""
+    if not files:
+        return {}
+    return await datastore.stamps(files[0].ticket_id, "results", [file.place for file in files])
 
 
-def _question(held: Claim, stamps: Stamps, settings: Settings) -> CheckResults:
+def _question(held: Claim, frozen: _Frozen, settings: Settings) -> CheckResults:
     return CheckResults(
         ticket_id=held.ticket_id,
         claim_id=held.id,
-        results_dir=str(layout.area_dir(held.ticket_id, "results")),
+        results_dir=str(layout.area_dir(held.ticket_id, "results") / frozen.folder),
         input_dir=str(layout.area_dir(held.ticket_id, "input")),
-        names=tuple(stamps),
+        names=tuple(file.name for file in frozen.files),
         patience_s=settings.check_results_s,
     )
 

@@ -14,7 +14,7 @@ from dss_portal.formats import csv_text
 from dss_portal.models import Ticket
 from dss_portal.providers import announcements, claiming, completion, keys, store, writing
 from dss_portal.refusals import Refused
-from dss_portal.tickets import claims, files, progress
+from dss_portal.tickets import claims, files, progress, submission
 from dss_portal.tickets import store as tickets
 from dss_portal.web import parameters, uploads
 from dss_portal.web.answers import plain, table
@@ -127,7 +127,7 @@ async def download(ticket_id: int, area: Area, index: int) -> Response:
     ticket = await store.claimed_once(ticket_id, current_user())
     await _sign_of_life(ticket.claim_id)
     file = await tickets.file(ticket_id, area, index)
-    path = await components().datastore.file(ticket_id, area, file.name)
+    path = await components().datastore.file(ticket_id, area, file.place)
     return await uploads.as_download(path, file.name)
 
 
@@ -145,8 +145,15 @@ async def upload(ticket_id: int, area: Area) -> Response:
             async with in_transaction():
                 _, held = await store.held_and_locked(ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
-                await datastore.keep(temporary, sent.name)
-                await tickets.register_file(ticket_id, area, sent.name, size_bytes)
+                await submission.store_file(
+                    datastore,
+                    ticket_id,
+                    area,
+                    temporary,
+                    name=sent.name,
+                    size_bytes=size_bytes,
+                    folder=store.folder_of(held, area),
+                )
                 await claims.renew(held.id)
         finally:
             datastore.discard(temporary)

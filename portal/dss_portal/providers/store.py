@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from tortoise.functions import Count, Min
 
+from dss_datastore.layout import Area
 from dss_portal.database import clock
 from dss_portal.models import Claim, ProviderAccess, ProviderService, Service, Status, Ticket, User
 from dss_portal.refusals import Refused
@@ -105,6 +106,13 @@ async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
     if ticket is None:
         raise not_claimed(ticket_id, user)
     return ticket, await claim_held(ticket, user)
+
+
+def folder_of(held: Claim, area: Area) -> str:
+    """The folder below the area for files of this claim.  Claims do not share one, so what an earlier claim stores
+    late replaces no file of a newer one.
+    """
+    return held.id if area == "results" else ""
 
 
 async def _provider_ids(user: User) -> list[int]:

@@ -86,5 +86,11 @@ class Provided:
         ticket_id, name = upload.ticket_id, upload.name
         await files.check_twin(ticket_id, "results", name)
         await submission.store_file(
-            self.datastore, ticket_id, "results", temporary, name=name, size_bytes=size_bytes
+            self.datastore,
+            ticket_id,
+            "results",
+            temporary,
+            name=name,
+            size_bytes=size_bytes,
+            folder=upload.claim_id,
         )

@@ -18,7 +18,7 @@ async def of_results(datastore: Datastore, ticket_id: int) -> list[tuple[int, st
     """The values of COLUMNS for each result.  Reads every file.  Raises Refused if a file no longer exists."""
     rows, loop = [], asyncio.get_running_loop()
     for file in await store.files(ticket_id, "results"):
-        stored = await datastore.file(ticket_id, "results", file.name)
+        stored = await datastore.file(ticket_id, "results", file.place)
         rows.append((file.index, file.name, await loop.run_in_executor(_THREADS, _sha256, stored)))
     return rows
 

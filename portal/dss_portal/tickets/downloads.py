@@ -38,16 +38,16 @@ async def _members(datastore: Datastore, ticket_id: int) -> list[ArchiveMember]:
     """The files of the archive.  Their folder is named after the ticket, so that several archives can be unpacked in
     one place.
     """
-    names = [file.name for file in await store.files(ticket_id, "results")]
-    stamps = await datastore.stamps(ticket_id, "results", names)
+    files = await store.files(ticket_id, "results")
+    stamps = await datastore.stamps(ticket_id, "results", [file.place for file in files])
     return [
         ArchiveMember(
-            name=f"ticket_{ticket_id:08d}/{name}",
-            file=await datastore.file(ticket_id, "results", name),
-            size_bytes=size_bytes,
-            changed_at=datetime.fromtimestamp(changed_ns / 1e9, UTC),
+            name=f"ticket_{ticket_id:08d}/{file.name}",
+            file=await datastore.file(ticket_id, "results", file.place),
+            size_bytes=stamps[file.place][1],
+            changed_at=datetime.fromtimestamp(stamps[file.place][2] / 1e9, UTC),
         )
-        for name, (_, size_bytes, changed_ns) in stamps.items()
+        for file in files
     ]
 
 

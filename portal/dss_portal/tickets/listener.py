@@ -162,12 +162,12 @@ class Listener:
 
     async def _succeed(self, ticket: Ticket, event: ClaimSucceeded) -> None:
         published = [(file.name, file.size_bytes) for file in event.files]
-        await self._datastore.publish_results(
+        folder = await self._datastore.publish_results(
             ticket.id, event.claim_id, published, event.staged_dir
         )
         await store.forget_files(ticket.id, "results")
         for name, size_bytes in published:
-            await store.register_file(ticket.id, "results", name, size_bytes)
+            await store.register_file(ticket.id, "results", name, size_bytes, folder)
         await segmentation_facts.keep(ticket, event.labels, event.verdict)
         await runs.keep(ticket, event.device, event.work_s)
         await report.attach(self._datastore, ticket)

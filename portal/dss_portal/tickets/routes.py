@@ -107,7 +107,7 @@ async def upload(ticket_id: int, area: Area) -> Response:
 async def download(ticket_id: int, area: Area, index: int) -> Response:
     await _readable(ticket_id)
     file = await store.file(ticket_id, area, index)
-    path = await components().datastore.file(ticket_id, area, file.name)
+    path = await components().datastore.file(ticket_id, area, file.place)
     return await uploads.as_download(path, file.name)
 
 

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 PAGE_LINES = 100
 
-_REGISTER_FILE = "SELECT register_file($1, $2, $3, $4)"
+_REGISTER_FILE = "SELECT register_file($1, $2, $3, $4, $5)"
 
 _SAVE_STATE = """
 WITH changed AS (
@@ -234,7 +234,7 @@ async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]
     for part in in_parts(shown):
         for file in await TicketFile.filter(ticket_id__in=part):
             shown[file.ticket_id].add(
-                layout.area_dir(file.ticket_id, cast("Area", file.area)) / file.name
+                layout.area_dir(file.ticket_id, cast("Area", file.area)) / file.place
             )
         for attached in await Attachment.filter(ticket_id__in=part):
             folder = layout.attachments_dir(attached.ticket_id)
@@ -256,9 +256,13 @@ async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
     return found
 
 
-async def register_file(ticket_id: int, area: Area, name: str, size_bytes: int) -> None:
-    """Add a file to a locked ticket.  If there is a file of that name, the new one gets its index."""
-    values = [ticket_id, area, name, size_bytes]
+async def register_file(
+    ticket_id: int, area: Area, name: str, size_bytes: int, folder: str = ""
+) -> None:
+    """Add a file, which is in ``folder`` below its area, to a locked ticket.  If there is a file of that name, the new
+    one gets its index.
+    """
+    values = [ticket_id, area, name, size_bytes, folder]
     await get_connection("default").execute_query(_REGISTER_FILE, values)
 
 

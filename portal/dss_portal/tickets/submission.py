@@ -129,11 +129,20 @@ async def receive_file(
 
 
 async def store_file(
-    datastore: Datastore, ticket_id: int, area: Area, temporary: Path, *, name: str, size_bytes: int
+    datastore: Datastore,
+    ticket_id: int,
+    area: Area,
+    temporary: Path,
+    *,
+    name: str,
+    size_bytes: int,
+    folder: str = "",
 ) -> None:
-    """Make a received file one of the locked ticket's files, within the caller's transaction."""
-    await datastore.keep(temporary, name)
-    await store.register_file(ticket_id, area, name, size_bytes)
+    """Make a received file one of the locked ticket's files, in ``folder`` below its area, within the caller's
+    transaction.
+    """
+    await datastore.keep(temporary, name, folder)
+    await store.register_file(ticket_id, area, name, size_bytes, folder)
 
 
 def require_open(ticket: Ticket | None, ticket_id: int, user: Person) -> None:
@@ -177,7 +186,8 @@ async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: flo
             await store.advance(ticket, Requeued() if user.sysadmin else Retried())
         except IllegalAction as error:
             raise _not_retriable(ticket, user) from error
-        await _begin_anew(datastore, ticket, "Retrying ticket")
+        left = await _begin_anew(ticket, "Retrying ticket")
+    await datastore.remove_files(ticket_id, "results", left)
 
 
 async def put_back(datastore: Datastore, ticket_id: int) -> None:
@@ -193,18 +203,23 @@ async def put_back(datastore: Datastore, ticket_id: int) -> None:
                 f"Ticket {ticket_id} is in state {ticket.status}, so its message is of no use any "
                 "more and can only be discarded."
             ) from error
-        await _begin_anew(datastore, ticket, "The operator has put the ticket back; retrying it")
+        left = await _begin_anew(ticket, "The operator has put the ticket back; retrying it")
+    await datastore.remove_files(ticket_id, "results", left)
 
 
-async def _begin_anew(datastore: Datastore, ticket: Ticket, line: str) -> None:
-    """Remove the files and the progress of earlier attempts, and announce the ticket, whose state is ``ready`` again."""
+async def _begin_anew(ticket: Ticket, line: str) -> list[str]:
+    """Forget the files and the progress of earlier attempts, and announce the ticket, whose state is ``ready`` again.
+
+    Returns the places of the files, which are to be removed after the transaction: it may be rolled back.
+    """
+    left = [file.place for file in await store.files(ticket.id, "results")]
     await store.clear_progress(ticket.id)
     await store.forget_files(ticket.id, "results")
     await segmentation_facts.forget(ticket)
-    await datastore.remove_results(ticket.id)
     await store.add_log(ticket.id, "info", line)
     await store.begin_waiting(ticket)
     await announce(ticket)
+    return left
 
 
 async def delete(datastore: Datastore, ticket_id: int, user: Person) -> None:

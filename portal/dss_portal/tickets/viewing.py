@@ -71,7 +71,7 @@ async def scene(datastore: Datastore, ticket: Ticket) -> Scene:
     workspaces = _workspaces(files[area])
     if len(workspaces) > 1:
         return Scene(problem=SEVERAL)
-    file = await datastore.file(ticket.id, area, workspaces[0].name)
+    file = await datastore.file(ticket.id, area, workspaces[0].place)
     try:
         return await asyncio.to_thread(lambda: _scene(workspace_in(file), area, files[area]))
     except WorkspaceInvalid as error:

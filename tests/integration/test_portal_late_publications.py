@@ -1,0 +1,183 @@
+"""A portal that lost its transaction goes on with the disk; what it does late changes no file that a user sees."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+from tortoise.connection import get_connection
+
+from dss_broker.messages import ClaimSucceeded, ResultFile
+from dss_datastore import layout
+from dss_portal.admin import store as admin
+from dss_portal.models import Claim, Status, Ticket
+from dss_portal.tickets import claims, cleanup, leases
+from dss_portal.tickets.listener import Listener
+from support.deliveries import Heard
+from support.portals import (
+    DATASTORES,
+    LONG_AGO,
+    Portal,
+    post,
+    send_file,
+    submitted_ticket,
+    text,
+)
+
+pytestmark = [pytest.mark.stack, DATASTORES]
+
+_END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction'
+"""
+
+
+@dataclass
+class Held:
+    """The first call of a method of the datastore, which waits as a slow disk does."""
+
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def hold_first(portal: Portal, monkeypatch: pytest.MonkeyPatch, method: str) -> Held:
+    datastore: Any = portal.components.datastore
+    act: Callable[..., Awaitable[Any]] = getattr(datastore, method)
+    held = Held()
+
+    async def once(*args: Any, **kwargs: Any) -> Any:
+        if held.arrived.is_set():
+            return await act(*args, **kwargs)
+        held.arrived.set()
+        await asyncio.wait_for(held.go_on.wait(), 60)
+        try:
+            return await act(*args, **kwargs)
+        finally:
+            held.done.set()
+
+    monkeypatch.setattr(datastore, method, once)
+    return held
+
+
+async def lose_transactions() -> None:
+    """The database ends the session of each open transaction, as it does when it fails over."""
+    assert await get_connection("default").execute_query_dict(_END_OTHERS)
+
+
+async def lapse(number: int) -> None:
+    await Claim.filter(ticket_id=number).update(expires_at=LONG_AGO)
+    ((_, claim),) = await claims.lapsed()
+    assert await leases.lapse(number, claim, 3)
+
+
+def success(portal: Portal, number: int, claim: str, content: bytes) -> ClaimSucceeded:
+    """The message about results that a dispatcher has staged."""
+    folder = layout.staging_dir(number, claim)
+    place = folder / "attempt" if portal.settings.is_s3 else folder
+    portal.write(place / "seg.nii.gz", content)
+    file = ResultFile(name="seg.nii.gz", size_bytes=len(content), sha256="")
+    return ClaimSucceeded(ticket_id=number, claim_id=claim, files=(file,), staged_dir=str(place))
+
+
+async def test_results_of_a_lost_claim_replace_none_of_a_newer_one(
+    portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = await submitted_ticket(ann)
+    held = hold_first(portal, monkeypatch, "publish_results")
+    first = (await portal.granted(number, "d1")).claim_id
+    await portal.tell(success(portal, number, first, b"first "))
+    await held.arrived.wait()
+    await lose_transactions()
+    await lapse(number)
+    second = (await portal.granted(number, "d2")).claim_id
+    another = Listener(portal.components.datastore, portal.settings)
+    await another.on_event(Heard(message=success(portal, number, second, b"second")))
+    assert (await Ticket.get(id=number)).status is Status.SUCCESS
+
+    held.go_on.set()
+    await held.done.wait()
+
+    assert await text(ann, f"/api/tickets/{number}/files/results/0") == "second"
+    await cleanup.clean_all(portal.components.datastore, portal.settings)
+    assert sum("/results/" in name for name in portal.files) == 1
+
+
+@pytest.fixture
+async def provider(portal: Portal, ann: Client) -> Client:
+    client = await portal.user("pro@example.com")
+    await admin.add_provider_user("dss", "pro@example.com", admin=False)
+    return client
+
+
+async def claimed_over_http(provider: Client, number: int) -> None:
+    githash = (await text(provider, "/api/pro/services")).split(",")[2]
+    path = f"/api/pro/services/{githash}/claims"
+    assert await post(provider, path, provider="dss", code="g") == (200, str(number))
+
+
+async def test_an_upload_of_a_lost_claim_replaces_none_of_a_newer_one(
+    portal: Portal, ann: Client, provider: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(portal.settings.__dict__, "check_results", False)
+    number = await submitted_ticket(ann)
+    await claimed_over_http(provider, number)
+    held = hold_first(portal, monkeypatch, "keep")
+    results = f"/api/pro/tickets/{number}/files/results"
+    late = asyncio.create_task(send_file(provider, results, "seg.nii.gz", b"first "))
+    await held.arrived.wait()
+    await lose_transactions()
+    await lapse(number)
+    await claimed_over_http(provider, number)
+    assert await send_file(provider, results, "seg.nii.gz", b"second") == (200, "success")
+
+    held.go_on.set()
+    assert (await late)[0] >= 500
+    path = f"/api/pro/tickets/{number}/status"
+    assert await post(provider, path, status="success") == (200, "success")
+
+    assert await text(ann, f"/api/tickets/{number}/files/results/0") == "second"
+
+
+async def test_an_upload_that_arrives_after_the_success_changes_no_result(
+    portal: Portal, ann: Client, provider: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(portal.settings.__dict__, "check_results", False)
+    number = await submitted_ticket(ann)
+    await claimed_over_http(provider, number)
+    held = hold_first(portal, monkeypatch, "keep")
+    results = f"/api/pro/tickets/{number}/files/results"
+    late = asyncio.create_task(send_file(provider, results, "seg.nii.gz", b"first "))
+    await held.arrived.wait()
+    await lose_transactions()
+    assert await send_file(provider, results, "seg.nii.gz", b"second") == (200, "success")
+    path = f"/api/pro/tickets/{number}/status"
+    assert await post(provider, path, status="success") == (200, "success")
+
+    held.go_on.set()
+    assert (await late)[0] >= 500
+
+    assert await text(ann, f"/api/tickets/{number}/files/results/0") == "second"
+
+
+async def test_a_retry_that_is_rolled_back_keeps_the_files_of_the_ticket(
+    portal: Portal, ann: Client, provider: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = await submitted_ticket(ann)
+    await claimed_over_http(provider, number)
+    results = f"/api/pro/tickets/{number}/files/results"
+    assert await send_file(provider, results, "seg.nii.gz", b"a part") == (200, "success")
+    assert (await post(provider, f"/api/pro/tickets/{number}/status", status="failed"))[0] == 200
+
+    async def broken(*_: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dss_portal.tickets.submission.announce", broken)
+        assert (await ann.get(f"/api/tickets/{number}/retry")).status_code >= 500
+
+    assert await text(ann, f"/api/tickets/{number}/files/results/0") == "a part"
+    assert await text(ann, f"/api/tickets/{number}/retry") == "ready"
+    assert not any("/results/" in name for name in portal.files)
