@@ -31,7 +31,7 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: client docs help up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos upgrade-drill failover bench bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-viewer bench-inference bench-startup bench-site migration dashboards lock \
+.PHONY: client docs help up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos upgrade-drill failover bench bench-many-tickets bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-viewer bench-inference bench-startup bench-site migration dashboards lock \
   images site-secrets first-ticket bundle test-deploy test-deploy-full
 
 help: ## this list
@@ -113,18 +113,21 @@ failover: ## kill the leader of three RabbitMQ nodes while tickets are published
 	$(BOOTSTRAP) dev
 	@PYTHONPATH=tests $(BIN)/python -m chaos.failover $(ARGS)
 
-bench: ## how fast it is, beside the reference server; QUICK=1: in four minutes, over HTTP alone
+BENCH_PARTS = http claims large_site pages live lungs nodules dicom
+BENCH_ARGS_http = $${QUICK:+--quick} $${RESUME:+--resume} $(ARGS)
+BENCH_ARGS_nodules = --full
+
+bench: ## how fast it is, beside the reference server, in more than an hour; QUICK=1: in four minutes; RESUME=1 goes on with an interrupted one; PARTS="http claims", ARGS="--only detail"
 	$(BOOTSTRAP) dev
-	$(BIN)/python tests/bench/bench_http.py $${QUICK:+--quick}
-ifndef QUICK
-	$(BIN)/python tests/bench/bench_claims.py
-	$(BIN)/python tests/bench/bench_large_site.py
-	$(BIN)/python tests/bench/bench_pages.py
-	$(BIN)/python tests/bench/bench_live.py
-	$(BIN)/python tests/bench/bench_lungs.py
-	$(BIN)/python tests/bench/bench_nodules.py --full
-	$(BIN)/python tests/bench/bench_dicom.py
-endif
+	@for part in $(or $(PARTS),$(if $(QUICK)$(ARGS),http,$(BENCH_PARTS))); do \
+	  case $$part in http) set -- $(BENCH_ARGS_http);; nodules) set -- $(BENCH_ARGS_nodules);; *) set --;; esac; \
+	  echo "$(BIN)/python tests/bench/bench_$$part.py $$*"; \
+	  $(BIN)/python tests/bench/bench_$$part.py "$$@" || exit 1; \
+	done
+
+bench-many-tickets: ## polls with 100 and with 100,000 tickets in the database, in turns, in four minutes
+	$(BOOTSTRAP) dev
+	$(BIN)/python tests/bench/bench_many_tickets.py $(ARGS)
 
 bench-dialogs: ## how many open ITK-SNAP dialogs a portal holds; ARGS="--processes 2"
 	$(BOOTSTRAP) dev

@@ -1,11 +1,11 @@
 """What benchmarks say at their end: each goal with its result, and the reason of an early end."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 from bench.side_by_side import table
+from bench.side_by_side.done import Done, Step
 from bench.side_by_side.loads import Measured
 
 TESTS = Path(__file__).parents[1]
@@ -59,15 +59,29 @@ def test_many_tickets_are_compared_with_few() -> None:
     assert "at 100000 tickets 0.85 of those at 100; goal at least 0.8: reached" in said
 
 
-def test_what_was_measured_is_written_though_a_side_is_missing(tmp_path: Path) -> None:
+def test_a_row_without_the_reference_has_no_goal() -> None:
     results = {"claims/s, 8 claimers": {"ours": [Measured(value=260, generator=0.1)]}}
 
-    said = "\n".join(table.lines(100, results))
-    table.write(tmp_path / "found.json", {100: results})
+    assert "goal" not in "\n".join(table.lines(100, results))
 
-    assert "goal" not in said
-    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert found["tickets"]["100"]["claims/s, 8 claimers"]["ours"][0]["value"] == 260
+
+def test_a_benchmark_goes_on_with_what_it_has_measured(tmp_path: Path) -> None:
+    done = Done(by_tickets={}, steps=set())
+    step = Step(tickets=100, repetition=1, row="writes", side="ours")
+    done.add(step, [("claims/s, 8 claimers", Measured(value=260, generator=0.1))])
+
+    done.write(tmp_path / "found.json")
+
+    assert Done.read(tmp_path / "found.json") == done
+
+
+def test_what_another_commit_has_measured_does_not_count(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    Done(by_tickets={100: {}}, steps=set()).write(found)
+    found.write_text(found.read_text("utf-8").replace(table.commit(), "another"), "utf-8")
+
+    assert Done.read(found).by_tickets == {}
+    assert Done.read(tmp_path / "none.json").by_tickets == {}
 
 
 def test_a_benchmark_that_loses_its_connection_says_so() -> None:

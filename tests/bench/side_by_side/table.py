@@ -1,15 +1,13 @@
-"""What was measured of several sides, as a table with ratios and goals, and as JSON."""
+"""What was measured of several sides, as a table with ratios and goals."""
 
-import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
 from bench.side_by_side.loads import Measured
 
-OURS, REFERENCE = "ours", "reference"
+OURS, REFERENCE, UWSGI = "ours", "reference", "reference, uWSGI 4x4"
 MOST_GENERATOR = 0.5
 
 Results = dict[str, dict[str, list[Measured]]]
@@ -57,17 +55,6 @@ def of_many(by_tickets: dict[int, Results]) -> Iterator[str]:
         ratio = found[many] / (found[few] or 1)
         goal = _goal("at least", LEAST_OF_FEW_TICKETS, is_reached=ratio >= LEAST_OF_FEW_TICKETS)
         yield f"\n{DETAIL_OF_32}: at {many} tickets {ratio:.2f} of those at {few}; {goal}"
-
-
-def write(out: Path, by_tickets: dict[int, Results]) -> None:
-    written = {
-        tickets: {
-            row: {side: [asdict(m) for m in ms] for side, ms in by.items()}
-            for row, by in results.items()
-        }
-        for tickets, results in by_tickets.items()
-    }
-    out.write_text(json.dumps({"commit": commit(), "tickets": written}, indent=1), encoding="utf-8")
 
 
 def commit() -> str:
