@@ -31,6 +31,7 @@ _RECALLED = {
 _ERRORS = "surrogateescape"
 """Names of files need not be UTF-8; such bytes stand in the table as they are."""
 _COLUMNS = ("name", "source", "series", "service", "ticket", "status", "reason", "uid")
+_VOLUME_COLUMNS = ("name", "value", "label", "ml", "segmentation")
 _NEWER = {"service", "uid"}
 """Columns that tables of earlier versions lack."""
 
@@ -87,12 +88,12 @@ class Journal:
     def write_volumes(self, items: Sequence[Item]) -> None:
         """Write the volumes that this run has measured.  Volumes from earlier runs stay in the table."""
         rows = [
-            (item.name, label.value, label.name, label.volume_ml)
+            (item.name, label.value, label.name, label.volume_ml, label.segmentation)
             for item in items
             for label in item.labels
         ]
         kept = self._volumes_but_of({item.name for item in items if item.labels})
-        self._replace(VOLUMES, [("name", "value", "label", "ml"), *kept, *rows])
+        self._replace(VOLUMES, [_VOLUME_COLUMNS, *kept, *rows])
 
     def _rows(self) -> list[dict[str, str]]:
         try:
@@ -113,9 +114,9 @@ class Journal:
             with (self._folder / VOLUMES).open(
                 newline="", encoding="utf-8", errors=_ERRORS
             ) as file:
-                return [
-                    tuple(row) for row in list(csv.reader(file))[1:] if row and row[0] not in names
-                ]
+                read = [row for row in list(csv.reader(file))[1:] if row and row[0] not in names]
+                lacking = [""] * len(_VOLUME_COLUMNS)
+                return [tuple((row + lacking)[: len(_VOLUME_COLUMNS)]) for row in read]
         except FileNotFoundError:
             return []
 

@@ -102,6 +102,6 @@ class ItemWatcher:
 
 def _told(item: Item) -> str:
     if item.status == SUCCESS:
-        volumes = ", ".join(f"{label.name} {label.volume_ml:.1f} ml" for label in item.labels)
+        volumes = ", ".join(f"{label.called} {label.volume_ml:.1f} ml" for label in item.labels)
         return f": {volumes}" if volumes else ""
     return f": {item.reason}" if item.reason else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from dss_client.records import LogLine
 from dss_client.sending import Results, Sent
+from dss_client.volumes import LabelVolume
 
 
 def write_report(sent: Sent, path: Path) -> None:
@@ -27,8 +28,14 @@ def _files(results: Results | None) -> dict[str, Any]:
     return {
         "workspace": str(results.workspace.resolve()),
         "files": [str(path.resolve()) for path in results.files],
-        "labels": [asdict(label) for label in results.labels],
+        "labels": [_label(label) for label in results.labels],
     }
+
+
+def _label(label: LabelVolume) -> dict[str, Any]:
+    """``segmentation`` is there only if several segmentations have the label."""
+    found = asdict(label)
+    return found if label.segmentation else {k: v for k, v in found.items() if k != "segmentation"}
 
 
 def _tail(sent: Sent) -> dict[str, Any]:
@@ -46,8 +53,8 @@ def _log_line(line: LogLine) -> dict[str, Any]:
 
 def summary(results: Results) -> list[str]:
     """Lines for the user: the volume of each label, and the path of the workspace."""
-    width = max((len(label.name) for label in results.labels), default=0)
-    volumes = [f"{label.name:<{width}}  {label.volume_ml:10.1f} ml" for label in results.labels]
+    width = max((len(label.called) for label in results.labels), default=0)
+    volumes = [f"{label.called:<{width}}  {label.volume_ml:10.1f} ml" for label in results.labels]
     empty = ["The segmentation is empty."] if results.measured else []
     return [
         *(volumes or empty),

@@ -1,5 +1,6 @@
 """Measures the labels of a result."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,23 +10,36 @@ from dss_client.workspace import DownloadedResults
 
 @dataclass(frozen=True, kw_only=True)
 class LabelVolume:
+    """The volume of a label.  ``segmentation`` is the name of the layer if several have voxels of the label."""
+
     value: int
     name: str
     volume_ml: float
+    segmentation: str = ""
+
+    @property
+    def called(self) -> str:
+        """The label's name, with the layer's if it is needed."""
+        return f"{self.name} (in {self.segmentation})" if self.segmentation else self.name
 
 
 def measure(outcome: DownloadedResults) -> list[LabelVolume]:
-    """The volumes of the labels that have voxels, summed over all segmentations and sorted by value.  Raises
-    NotUnderstood.
+    """The volumes of the labels that have voxels, sorted by value.  A label in several segmentations, such as the
+    user's own and the result, has a volume for each.  Raises NotUnderstood.
     """
-    volumes_ml: dict[int, float] = {}
-    for path in outcome.segmentations:
-        for value, ml in _volumes_ml(path).items():
-            volumes_ml[value] = volumes_ml.get(value, 0.0) + ml
-    return [
-        LabelVolume(value=v, name=outcome.labels.get(v, f"Label {v}"), volume_ml=round(ml, 3))
-        for v, ml in sorted(volumes_ml.items())
+    found = [_volumes_ml(path) for path in outcome.segmentations]
+    times = Counter(value for volumes_ml in found for value in volumes_ml)
+    measured = [
+        LabelVolume(
+            value=v,
+            name=outcome.labels.get(v, f"Label {v}"),
+            volume_ml=round(ml, 3),
+            segmentation=outcome.called(i) if times[v] > 1 else "",
+        )
+        for i, volumes_ml in enumerate(found)
+        for v, ml in volumes_ml.items()
     ]
+    return sorted(measured, key=lambda label: label.value)
 
 
 def _volumes_ml(path: Path) -> dict[int, float]:

@@ -12,12 +12,18 @@ from dss_workspace.registry import Folder, read
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadedResults:
-    """The contents of a result workspace.  ``segmentations`` are in layer order; ``labels`` are the label table's
-    names by value.
+    """The contents of a result workspace.  ``segmentations`` are in layer order, ``names`` their names in ITK-SNAP;
+    ``labels`` are the label table's names by value.
     """
 
     segmentations: tuple[Path, ...]
     labels: dict[int, str]
+    names: tuple[str, ...] = ()
+
+    def called(self, index: int) -> str:
+        """The name of a segmentation, which no other one has."""
+        name = self.names[index] if index < len(self.names) else ""
+        return name if name and self.names.count(name) == 1 else f"segmentation {index + 1}"
 
 
 def read_outcome(workspace: Path) -> DownloadedResults:
@@ -29,19 +35,20 @@ def read_outcome(workspace: Path) -> DownloadedResults:
         root = read(workspace)
     except WorkspaceInvalid as error:
         raise NotUnderstood(f"The result workspace cannot be read. {error}") from error
-    paths = [workspace.parent / name for name in _segmentations(root)]
+    folders = [f for f in layer_folders(root).values() if f.get("Role") == Role.SEGMENTATION]
+    paths = [workspace.parent / name for name in _file_names(folders)]
     if any(not path.is_file() for path in paths):
         raise NotUnderstood("The result workspace names a segmentation that was not downloaded.")
     table = label_table(root)
     return DownloadedResults(
         segmentations=tuple(paths),
+        names=tuple(" ".join(f.get("LayerMetaData.CustomNickName").split()) for f in folders),
         labels={value: element.get("Label") for value, element in table.items()},
     )
 
 
-def _segmentations(root: Folder) -> list[str]:
-    """File names of the segmentations, without the folders of the machine that wrote the workspace."""
-    folders = [f for f in layer_folders(root).values() if f.get("Role") == Role.SEGMENTATION]
+def _file_names(folders: list[Folder]) -> list[str]:
+    """File names of layers, without the folders of the machine that wrote the workspace."""
     try:
         return [flat_name(folder.get("AbsolutePath")) for folder in folders]
     except WorkspaceInvalid as error:

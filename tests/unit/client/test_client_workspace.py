@@ -100,6 +100,33 @@ def test_labels_are_measured_in_millilitres_and_named_by_the_table(workspace: Pa
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("Mine", "Theirs"), ("Mine", "Theirs")),
+        (("Lungs", "Lungs"), ("segmentation 1", "segmentation 2")),
+        ((), ("segmentation 1", "segmentation 2")),
+    ],
+)
+def test_a_label_in_two_segmentations_is_not_added_up(
+    tmp_path: Path, names: tuple[str, ...], told: tuple[str, ...]
+) -> None:
+    """A user who sends a result again has the label of old and the one of now."""
+    paths = [tmp_path / "one.nii.gz", tmp_path / "two.nii.gz"]
+    for path, values in zip(paths, ((1, 1, 1), (1, 2)), strict=True):
+        write_image(path, segmentation(values))
+    voxel_ml = 0.75 * 0.75 * 2.5 / 1000
+    labels = {1: "left lung", 2: "right lung"}
+
+    found = measure(DownloadedResults(segmentations=tuple(paths), labels=labels, names=names))
+
+    assert [(n.called, n.volume_ml) for n in found] == [
+        (f"left lung (in {told[0]})", round(3 * voxel_ml, 3)),
+        (f"left lung (in {told[1]})", round(voxel_ml, 3)),
+        ("right lung", round(voxel_ml, 3)),
+    ]
+
+
 def test_an_empty_segmentation_has_no_labels(tmp_path: Path) -> None:
     path = write_image(tmp_path / "empty.nii.gz", segmentation(()))
 
