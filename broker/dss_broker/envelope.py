@@ -145,7 +145,9 @@ def returned(envelope: Envelope) -> Envelope:
 
 
 def parked_reason(envelope: Envelope) -> str | None:
-    """Why a parked message was parked: by a handler's failure, or by the broker's delivery limit."""
+    """Why a message was parked: the reason of a handler's failure, or the broker's delivery limit; None if its headers
+    say neither.
+    """
     reason = envelope.headers.get(PARKED_REASON)
     if isinstance(reason, str):
         return reason

@@ -35,7 +35,10 @@ def regular_space(half_mm: tuple[float, float, float], step_mm: float) -> Space:
 def ellipsoid(
     space: Space, centre: tuple[float, float, float], radii: tuple[float, float, float]
 ) -> Depth:
-    """Depth in an ellipsoid; ``centre`` and ``radii`` are along x, y, z."""
+    """Depth of each point of ``space`` below the surface of an ellipsoid, in mm, negative outside.
+
+    ``centre`` and ``radii`` are in mm along x, y, z.
+    """
     scaled = [
         (p - c) / r for p, c, r in zip((space.x, space.y, space.z), centre, radii, strict=True)
     ]
@@ -44,7 +47,10 @@ def ellipsoid(
 
 
 def pillar(space: Space, half_x: Depth | float, half_y: Depth | float, power: float = 2.5) -> Depth:
-    """Depth in a pillar along z whose cross-section is a superellipse.  Its half axes may change with z."""
+    """Depth of each point of ``space`` below the surface of a pillar along z, in mm, negative outside.
+
+    The cross-section is a superellipse; its half axes, in mm, may change with z.
+    """
     radius = np.hypot(space.x, space.y)
     ratio = (np.abs(space.x / half_x) ** power + np.abs(space.y / half_y) ** power) ** (1 / power)
     return np.asarray(
@@ -53,13 +59,13 @@ def pillar(space: Space, half_x: Depth | float, half_y: Depth | float, power: fl
 
 
 def all_of(*depths: Depth) -> Depth:
-    """Depth in the intersection of the shapes."""
+    """Depth in the intersection of shapes, from the depth in each."""
     depth: Depth = np.minimum.reduce(depths)
     return depth
 
 
 def any_of(*depths: Depth) -> Depth:
-    """Depth in the union of the shapes."""
+    """Depth in the union of shapes, from the depth in each."""
     depth: Depth = np.maximum.reduce(depths)
     return depth
 
@@ -74,7 +80,7 @@ class Tube:
 
 
 def tubes(space: Space, parts: list[Tube]) -> Depth:
-    """Depth in the nearest one of ``parts``; -FAR_MM if none is near."""
+    """Depth of each point of ``space`` in the nearest one of ``parts``, in mm; -FAR_MM if none is near."""
     depth = np.full(space.x.shape, -FAR_MM, np.float32)
     for part in parts:
         box = _box(space, part)

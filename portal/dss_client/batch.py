@@ -64,7 +64,9 @@ class SendOptions:
 
 
 def title_of(name: str | None, image: str) -> str:
-    """The name of an image's ticket in the user's list.  ``name`` is the batch's name, ``image`` that of the image."""
+    """The name of an image's ticket in the user's list: that of the batch and that of the image.  ``name`` is the
+    batch's name: None means the image's name alone, "" no name.
+    """
     if name is None:
         return image
     return f"{name} {image}" if name else ""

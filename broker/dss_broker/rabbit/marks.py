@@ -34,7 +34,10 @@ class CannotCount(Exception):
 
 
 class Marks:
-    """The marks of one program, on a channel of their own.  Every method runs on the link's thread."""
+    """Publishes and counts the marks that one program leaves when it begins and ends the handling of a message.
+
+    It has a channel of its own.  Every method runs on the link's thread.
+    """
 
     def __init__(self, link: Link, publisher: Publisher) -> None:
         self._link, self._publisher = link, publisher

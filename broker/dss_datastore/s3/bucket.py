@@ -110,7 +110,7 @@ class Bucket:
         return f"The S3 server at {self._server.endpoint or 'AWS'} does not answer."
 
     def make(self) -> None:
-        """Make the datastore of a new site."""
+        """Mark the prefix of this bucket, which must exist, as the datastore of a new site."""
         self.put_bytes(MARK, b"The files of a Distributed Segmentation Service.\n")
 
     def put(self, key: str, source: BinaryIO, has_ended: Callable[[], bool] = never) -> int:

@@ -22,7 +22,9 @@ class ReportEntry(msgspec.Struct, kw_only=True):
 
 
 class ResultReport(msgspec.Struct, kw_only=True):
-    """Our own server's report on a result; the original server has none."""
+    """What our own inference server reports about a result beside its files: labels, notes, times, memory.  The original
+    server has no such report.
+    """
 
     labels: tuple[Label, ...]
     notes: tuple[Note, ...] = ()

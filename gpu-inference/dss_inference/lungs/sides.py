@@ -43,7 +43,10 @@ class Body:
 
 
 def body_of(view: View, enclosed: Flags) -> Body:
-    """The body, by its outline in the axial slices: everything except outside air and table."""
+    """The middle of the body, and whether the view cuts it, from the voxels that are neither outside air nor table.
+
+    ``enclosed`` are the voxels of air inside the body.
+    """
     inside = (view.hu >= AIR_HU) | enclosed
     thick = ndi.binary_erosion(inside, iterations=2)
     across = thick.sum(axis=(0, 1))

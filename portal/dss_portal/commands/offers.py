@@ -16,13 +16,13 @@ services = typer.Typer(help="What is offered.", no_args_is_help=True)
 
 @providers.command("add")
 def add_provider(name: str) -> None:
-    """A new provider, or a removed one again."""
+    """Add a provider, or a removed one again."""
     or_exit(lambda: admin.add_provider(name))
 
 
 @providers.command("list")
 def list_providers() -> None:
-    """One line for each that is not removed."""
+    """Print a line for each provider that is not removed."""
     for provider in with_database(admin.providers):
         if provider.current:
             typer.echo(provider.name)
@@ -30,7 +30,7 @@ def list_providers() -> None:
 
 @providers.command("remove")
 def remove_provider(name: str) -> None:
-    """The provider takes no more tickets; services that only it offers are removed too."""
+    """Stop a provider from taking tickets; services that only it offers are removed too."""
     or_exit(lambda: admin.remove_provider(name))
 
 
@@ -59,12 +59,12 @@ def add_service(provider: str, file: Path) -> None:
 
 @services.command("list")
 def list_services() -> None:
-    """One line for each that takes tickets: name, version, hash, what it does."""
+    """Print a line for each service that takes tickets: name, version, hash, what it does."""
     for service in with_database(catalogue.listed):
         typer.echo(f"{service.name}\t{service.version}\t{service.githash}\t{service.shortdesc}")
 
 
 @services.command("remove")
 def remove_service(provider: str, githash: str) -> None:
-    """The provider does not offer the service any more."""
+    """Remove a service from those that a provider offers."""
     or_exit(lambda: admin.remove_service(provider, githash))

@@ -32,7 +32,7 @@ def add_user(
 
 @users.command("list")
 def list_users() -> None:
-    """One line for each: e-mail, tier, rights."""
+    """Print a line for each user: e-mail, tier, rights."""
     for user in with_database(_all_users):
         rights = "sysadmin" if user.sysadmin else "user"
         typer.echo(f"{user.email}\t{user.tier_id}\t{'disabled' if user.disabled else rights}")
@@ -40,13 +40,13 @@ def list_users() -> None:
 
 @users.command("disable")
 def disable_user(email: str) -> None:
-    """Nothing of the user's works any more; ``users add`` enables the user again."""
+    """Disable a user: sessions and tokens are refused; ``users add`` enables the user again."""
     or_exit(lambda: accounts.disable_user(email))
 
 
 @tiers.command("list")
 def list_tiers() -> None:
-    """One line for each: name, open tickets, stored bytes, minutes of priority, stored files."""
+    """Print a line for each tier: name, open tickets, stored bytes, minutes of priority, stored files."""
     for tier in with_database(accounts.tiers):
         limits = f"{tier.max_tickets}\t{tier.max_stored_bytes}\t{tier.priority_minutes}\t{tier.max_files}"
         typer.echo(f"{tier.name}\t{limits}")
@@ -56,7 +56,7 @@ def list_tiers() -> None:
 def set_priority(
     tier: str, minutes: Annotated[int, typer.Argument(min=0, max=MAX_PRIORITY_MINUTES)]
 ) -> None:
-    """From now on the tier's tickets count as if they had come so many minutes earlier."""
+    """Queue the tickets of a tier as if they had come so many minutes earlier."""
     or_exit(lambda: accounts.set_priority(tier, minutes))
 
 
@@ -70,7 +70,7 @@ def create_token(
         float | None, typer.Option(help="its life; without this it never expires")
     ] = None,
 ) -> None:
-    """A long-lived token for programs, alone on the last line.  It is shown this once."""
+    """Create a long-lived token for programs, and print it alone on the last line.  It is not shown again."""
 
     async def create() -> str:
         life = timedelta(days=days) if days is not None else None
@@ -81,14 +81,14 @@ def create_token(
 
 @tokens.command("list")
 def list_tokens() -> None:
-    """One line for each that is valid: number, user, scopes, what it is for."""
+    """Print a line for each valid token: number, user, scopes, what it is for."""
     for token in with_database(api_tokens.listed):
         typer.echo(f"{token.id}\t{token.user.email}\t{token.scopes}\t{token.name}")
 
 
 @tokens.command("revoke")
 def revoke_token(number: int) -> None:
-    """The token is worth nothing from the next request on."""
+    """Revoke a token: it is refused from the next request on."""
     or_exit(lambda: api_tokens.revoke(number))
 
 

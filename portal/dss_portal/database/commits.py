@@ -7,7 +7,7 @@ Act = Callable[[], None]
 
 
 class Commit:
-    """Collects the functions to call after one outermost transaction."""
+    """Collects the functions to call after one outermost transaction has been committed."""
 
     def __init__(self) -> None:
         self._acts: dict[Act, None] = {}  # an ordered set

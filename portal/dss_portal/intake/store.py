@@ -101,7 +101,8 @@ def series_of(intake: Intake) -> list[FoundSeries]:
 
 
 async def ask_if_complete(ticket: Ticket, intake: Intake, *, finished: str = "") -> bool:
-    """Request the reading if all files of the locked ticket are uploaded; True if they are.
+    """Request that the upload is read, if all files of the locked ticket are uploaded; True if they are.  An upload
+    that is taken as it is needs no reading, and waits to be queued.
 
     ``finished`` is the resumable upload that has just been stored; "" if none was.
     """

@@ -77,7 +77,9 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
 
 
 async def clean_ended(datastore: Datastore) -> int:
-    """Remove leftovers of the tickets that ended within LATE, and return the number of tickets that had some."""
+    """Delete those files of tickets that ended within LATE which no client is shown, and return the number of tickets
+    that had some.
+    """
     cleaned = 0
     async for ends in _ends():
         left = await _left_of(datastore, ends)

@@ -33,7 +33,10 @@ class OverdueClaims:
         self._asked: dict[str, float] = {}
 
     async def ask(self) -> int:
-        """Publish a question for each such claim, and return the number of questions."""
+        """Publish a question about each claim whose lease seems to have expired, and return their number.
+
+        Publishes nothing until the broker has been connected for ``grace_s``, and no question again within ASK_AGAIN_S.
+        """
         now_s = time.monotonic()
         if not self._broker.connected:
             self._away_s = now_s

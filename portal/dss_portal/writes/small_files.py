@@ -32,10 +32,11 @@ async def takes_files(ticket_id: int, person: Person, quiet_s: float) -> bool:
 async def receive(
     datastore: Datastore, settings: Settings, ticket_id: int, file: LoneFile, person: Person
 ) -> bool:
-    """Make ``file`` an input file of the ticket; it is on disk before the commit.  False if it is refused, or if the
-    framework must handle it.  Raises Refused.
+    """Make ``file`` an input file of the ticket; it is on disk before the commit.
 
-    In both cases nothing has changed.
+    False if the general upload route must handle the request, and answer it if need be: the file is empty or too
+    large, or the user's quota has no room.  Raises Refused if the ticket takes no file with that name from ``person``.
+    After either, nothing has changed.
     """
     name, size_bytes = flat_name(file.name), file.size_bytes
     files.check_name("input", name)
