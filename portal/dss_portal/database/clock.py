@@ -18,11 +18,21 @@ LOOK_S = 10.0
 TOLERATED = timedelta(seconds=0.5)
 """Smaller differences are ignored: they may be the duration of the query."""
 
+_began, _began_s = datetime.now(UTC), time.monotonic()
 _ahead = timedelta()
 
 
 def now() -> datetime:
-    return datetime.now(UTC) + _ahead
+    return _here() + _ahead
+
+
+def _here() -> datetime:
+    """The time by this machine's clock at the start, and by a monotonic clock since then.
+
+    A step of the machine's clock (NTP, an operator) changes nothing; otherwise a portal would for some seconds delete
+    and give up what is not due.
+    """
+    return _began + timedelta(seconds=time.monotonic() - _began_s)
 
 
 async def keep() -> None:
@@ -41,9 +51,9 @@ async def look() -> None:
     Differences up to TOLERATED are ignored, and so is a measurement that takes longer than that.
     """
     global _ahead  # noqa: PLW0603 - a process has one clock
-    began, began_s = datetime.now(UTC), time.monotonic()
+    began = _here()
     rows = await get_connection("default").execute_query_dict("SELECT clock_timestamp() AS now")
-    took = timedelta(seconds=time.monotonic() - began_s)
+    took = _here() - began
     if took > TOLERATED:
         return
     difference: timedelta = rows[0]["now"] - (began + took / 2)
