@@ -12,6 +12,7 @@ from quart.typing import TestClientProtocol as Client
 from dss_datastore import layout
 from dss_portal.database.hidden_values import HiddenValues
 from dss_portal.models import OutboxMessage, Status, Ticket
+from dss_portal.tickets import deletions, submission
 from support.portals import Portal, eventually, new_ticket, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -79,6 +80,42 @@ async def test_a_submission_asks_the_database_seldom(
     assert await OutboxMessage.filter(ticket_id=ticket_id).exists() or await Ticket.exists(
         id=ticket_id, announced_at__isnull=False
     )
+
+
+async def test_a_planned_deletion_that_is_not_committed_leaves_the_files_to_its_undoing(
+    portal: Portal, ann: Client, other: "asyncpg.Connection"
+) -> None:
+    ticket_id = await submitted_ticket(ann)
+    user = (await Ticket.get(id=ticket_id).select_related("user")).user
+    await deletions.plan(ticket_id, user, after_s=-1)
+    await other.execute(REFUSE_TO_COMMIT)
+
+    assert await deletions.delete_due(portal.components.datastore) == 0
+
+    await other.execute("DROP TRIGGER refuse ON ticket")
+    await deletions.undo(ticket_id, user)
+    assert await text(ann, f"/api/tickets/{ticket_id}/files/input/0") == "<registry/>"
+
+
+async def test_a_ticket_that_cannot_be_deleted_stops_no_other_planned_deletion(
+    portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets = [await submitted_ticket(ann) for _ in range(2)]
+    forget = submission.forget
+
+    async def broken(ticket: Ticket) -> None:
+        if ticket.id == tickets[0]:
+            raise ValueError("a row that nobody foresaw")
+        await forget(ticket)
+
+    monkeypatch.setattr(submission, "forget", broken)
+    for number in tickets:
+        user = (await Ticket.get(id=number).select_related("user")).user
+        await deletions.plan(number, user, after_s=-1)
+
+    assert await deletions.delete_due(portal.components.datastore) == 1
+
+    assert (await Ticket.get(id=tickets[1])).status is Status.DELETED
 
 
 async def test_a_deletion_that_is_not_committed_leaves_the_files(

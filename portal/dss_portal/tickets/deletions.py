@@ -3,15 +3,17 @@
 import asyncio
 import logging
 from datetime import timedelta
+from functools import partial
 
 from tortoise.transactions import in_transaction
 
 from dss_portal import database
+from dss_portal.batches import each
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, User
 from dss_portal.refusals import Refused
-from dss_portal.tickets import store, submission
+from dss_portal.tickets import removal, store, submission
 
 log = logging.getLogger(__name__)
 
@@ -55,24 +57,26 @@ async def run(datastore: Datastore) -> None:
 
 
 async def delete_due(datastore: Datastore) -> int:
-    """Delete the tickets whose planned time has come, and return their number.  Several portals may do so concurrently."""
+    """Delete the tickets whose planned time has come, and return their number.  Several portals may do so concurrently.
+    A ticket that cannot be deleted now does not stop the others.
+    """
     due = Ticket.filter(delete_at__lte=store.now()).order_by("delete_at").limit(_BATCH)
     numbers = [int(str(number)) for number in await due.values_list("id", flat=True)]
-    for number in numbers:
-        await _delete(datastore, number)
-    return len(numbers)
+    return await each("deleting a ticket", numbers, partial(_delete, datastore))
 
 
-async def _delete(datastore: Datastore, ticket_id: int) -> None:
-    """Delete a ticket, unless the user has undone its deletion.  The plan is removed last, so that another portal can
-    continue after a crash.
+async def _delete(datastore: Datastore, ticket_id: int) -> bool:
+    """Delete a ticket, unless the user has undone its deletion.  Its files go after the commit, because the user may
+    undo a deletion that was rolled back; after a crash in between, ``cleanup`` removes them.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or ticket.delete_at is None or ticket.delete_at > store.now():
-            return
-        await submission.withdraw(datastore, ticket_id)
+            return False
+        await submission.forget(ticket)
         await Ticket.filter(id=ticket_id).update(delete_at=None)
+    await removal.remove_files(datastore, ticket_id)
+    return True
 
 
 async def _locked(ticket_id: int, user: User) -> Ticket:

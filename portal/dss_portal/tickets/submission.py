@@ -234,14 +234,19 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
         ticket = await store.locked(ticket_id)
         if ticket is None:
             return
-        await store.advance(ticket, Deleted())
-        await store.forget_files(ticket_id)
-        await segmentation_facts.forget(ticket)
-        ticket.title = ""
-        await ticket.save(update_fields=["title"])
-        service = await ticket.service
-        await outbox.put(TicketWithdrawn(ticket_id=ticket_id, service=service.name))
+        await forget(ticket)
     await removal.remove_files(datastore, ticket_id)
+
+
+async def forget(ticket: Ticket) -> None:
+    """Delete the locked ticket, except for its files, which the caller removes after the commit."""
+    await store.advance(ticket, Deleted())
+    await store.forget_files(ticket.id)
+    await segmentation_facts.forget(ticket)
+    ticket.title = ""
+    await ticket.save(update_fields=["title"])
+    service = await ticket.service
+    await outbox.put(TicketWithdrawn(ticket_id=ticket.id, service=service.name))
 
 
 async def announce(ticket: Ticket) -> None:
