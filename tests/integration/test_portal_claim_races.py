@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
+from dss_portal.accounts import store as accounts
 from dss_portal.app import served
 from dss_portal.models import ProviderAccess, Status, Ticket
+from dss_portal.providers import claiming
 from support.layered import Both, claimed, scope_of
 from support.portals import Portal, eventually, submitted_ticket
 
 pytestmark = pytest.mark.stack
+
+T = TypeVar("T")
 
 _WAITING_FOR_LOCKS = """
 SELECT count(*) AS count FROM pg_stat_activity
@@ -21,7 +25,7 @@ WHERE wait_event_type = 'Lock' AND datname = current_database()
 """
 
 
-async def begun_and_blocked(claim: Awaitable[int]) -> "asyncio.Future[int]":
+async def begun_and_blocked(claim: Awaitable[T]) -> "asyncio.Future[T]":
     """The claim, as soon as it waits for a lock."""
     running = asyncio.ensure_future(claim)
 
@@ -115,6 +119,52 @@ async def test_a_right_that_is_taken_away_while_it_is_used_gives_no_ticket(
     assert await claim == 401
     await removing
     assert await Ticket.filter(status=Status.CLAIMED).count() == 0
+
+
+async def test_a_provider_who_is_disabled_while_claiming_gets_no_ticket(
+    portal: Portal, both: Both
+) -> None:
+    await submitted_ticket(await portal.user("ann@example.com"))
+    began, ends = asyncio.Event(), asyncio.Event()
+
+    async def disable() -> None:
+        async with in_transaction():
+            await accounts.disable_user("pro@example.com")
+            began.set()
+            await ends.wait()
+
+    disabling = asyncio.create_task(disable())
+    await began.wait()
+    claim = await begun_and_blocked(status_of(both, f"/api/pro/services/{both.githash}/claims"))
+    ends.set()
+
+    assert await claim == 401
+    await disabling
+    assert await Ticket.filter(status=Status.CLAIMED).count() == 0
+
+
+async def test_a_claim_that_is_granted_while_its_provider_is_disabled_ends_with_the_account(
+    portal: Portal, both: Both
+) -> None:
+    ticket = await submitted_ticket(await portal.user("ann@example.com"))
+    granted, ends = asyncio.Event(), asyncio.Event()
+
+    async def claim() -> None:
+        user = await accounts.user_named("pro@example.com")
+        ask = claiming.asked_by(user.id, [both.githash], {"provider": "dss"}, 60)
+        async with in_transaction():
+            await claiming.grant([ask])
+            granted.set()
+            await ends.wait()
+
+    claiming_now = asyncio.create_task(claim())
+    await granted.wait()
+    disabling = await begun_and_blocked(accounts.disable_user("pro@example.com"))
+    ends.set()
+
+    await disabling
+    await claiming_now
+    assert (await Ticket.get(id=ticket)).status is Status.READY
 
 
 async def status_of(both: Both, path: str) -> int:

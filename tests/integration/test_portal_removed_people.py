@@ -135,12 +135,16 @@ async def test_another_provider_s_name_in_the_claim_keeps_nothing(
     assert (await Ticket.get(id=ticket_id)).status is Status.READY
 
 
-async def test_nobody_claims_while_being_removed(portal: Portal, pro: Client, githash: str) -> None:
+@pytest.mark.parametrize("goes", [_leaves, _is_disabled])
+async def test_nobody_claims_while_being_removed(
+    portal: Portal, pro: Client, githash: str, goes: Callable[[], Awaitable[None]]
+) -> None:
     ann = await portal.user()
     for _ in range(5):
+        await accounts.save_user("pro@example.com")
         await admin.add_provider_user("dss", "pro@example.com", admin=False)
         await submitted_ticket(ann)
 
-        await asyncio.gather(_claim(pro, githash), _leaves(), _claim(pro, githash))
+        await asyncio.gather(_claim(pro, githash), goes(), _claim(pro, githash))
 
         assert not await Ticket.filter(status=Status.CLAIMED).exists()

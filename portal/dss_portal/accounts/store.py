@@ -9,7 +9,7 @@ from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
 from dss_portal.database import clock
-from dss_portal.models import LoginToken, Session, Tier, User
+from dss_portal.models import LoginToken, ProviderAccess, Session, Tier, User
 from dss_portal.refusals import Refused
 
 TEST_USER = "test@example.com"
@@ -158,9 +158,13 @@ async def disable_user(email: str) -> None:
     """Disable a user.  Sessions and tokens are refused, within a second by portals that cache them; the user's
     claimed tickets return to the queue.
 
-    Raises LookupError if there is no such user.
+    The user's rights with providers are locked first: a claim that is being granted ends with the others, and a later
+    one is refused.  Raises LookupError if there is no such user.
     """
     async with in_transaction():
+        rights = ProviderAccess.filter(user__email=address(email)).values_list("id", flat=True)
+        numbers = [int(str(number)) for number in await rights]
+        await ProviderAccess.filter(id__in=numbers).order_by("id").select_for_update()
         if not await User.filter(email=address(email)).update(disabled=True):
             raise LookupError(f"There is no user '{email}'.")
         from dss_portal.tickets import revocation  # noqa: PLC0415 - all of tickets, for this one command

@@ -28,6 +28,7 @@ _RIGHTS = """
 SELECT access.user_id, provider.name AS provider, service.id, service.githash, service.name, service.descriptor,
     service.polled_at
 FROM provider_access access JOIN provider ON provider.id = access.provider_id AND provider.current
+    JOIN user_account ON user_account.id = access.user_id AND NOT user_account.disabled
     LEFT JOIN provider_service offer ON offer.provider_id = provider.id AND offer.current
     LEFT JOIN service ON service.id = offer.service_id AND service.current
 WHERE access.user_id = ANY($1)
