@@ -41,7 +41,9 @@ async def watch(datastore: Datastore) -> None:
 
 
 async def look() -> int:
-    """Set all gauges once.  A query that fails leaves the other gauges unaffected."""
+    """Set all gauges that are read from the database; returns 0.  A query that fails leaves the other gauges
+    unaffected.
+    """
     return await each(
         "gauges", (_look_at_tickets, _look_at_outbox, _look_at_notifications), uncounted
     )

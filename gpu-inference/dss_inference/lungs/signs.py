@@ -76,7 +76,7 @@ class Seen:
 
     @cached_property
     def noisy(self) -> bool:
-        """Thin ribs may not show, by ``is_noisy``."""
+        """True if the image is so noisy that thin ribs may not show, by ``is_noisy``."""
         return is_noisy(self.view.hu, self.smooth)
 
     @property

@@ -126,7 +126,7 @@ async def open_session(user: User) -> str:
 
 
 async def find_session(session_id: str) -> Session | None:
-    """The session with its user, unless it was revoked or the user disabled."""
+    """The session with its user; None if there is none, if it was revoked, or if the user is disabled."""
     found = await Session.get_or_none(
         sha256=digest(session_id), revoked_at__isnull=True
     ).select_related("user")

@@ -150,7 +150,9 @@ async def _ask(ticket: Ticket, intake: Intake) -> None:
 
 
 async def ask_again(ticket_id: int) -> bool:
-    """Repeat the request, in case it was lost.  An answer to either of the two is accepted."""
+    """Repeat the request to read an upload, in case it was lost; False if the ticket has no unanswered one.  An answer
+    to either of the two requests is accepted.
+    """
     async with in_transaction():
         ticket, intake = await store.locked(ticket_id), await find(ticket_id)
         if ticket is None or intake is None or intake.state != State.READING:

@@ -20,7 +20,7 @@ UNKNOWN = "This code is unknown, has been answered, or has expired. Codes live f
 
 @blueprint.before_request
 async def only_signed_in() -> Response | None:
-    """Redirect a user without a session to the sign-in, which leads back here."""
+    """Redirect a user without a session to the sign-in, which leads back here; None lets the request pass."""
     if await person() and not terms_are_due():
         session.pop(AFTER_SIGN_IN, None)
         return None

@@ -101,8 +101,8 @@ async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticke
 
 
 async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket | None:
-    """The ticket whose current claim was granted to the message ``delivery_id``, locked.  If ``services`` are given,
-    only a ticket of one of them.
+    """The claimed ticket whose current claim was granted to the message ``delivery_id``, locked; None if there is none.
+    If ``services`` are given, only a ticket of one of them.
     """
     granted = await Claim.filter(delivery_id=delivery_id).values_list("id", flat=True)
     held = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)

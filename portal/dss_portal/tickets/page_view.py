@@ -122,7 +122,7 @@ async def picture_of(ticket: Ticket) -> Attachment | None:
 
 
 def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
-    """The last picture of ``attached``, which are in the order of the log."""
+    """The last picture of ``attached``, which are in the order of the log; None if none is a picture."""
     return next(filter(inline.is_picture, reversed(attached)), None)
 
 

@@ -66,7 +66,7 @@ def now() -> datetime:
 
 
 async def locked(ticket_id: int) -> Ticket | None:
-    """The ticket, locked until the caller's transaction ends."""
+    """The ticket, locked until the caller's transaction ends; None if there is no such ticket."""
     return await Ticket.select_for_update().get_or_none(id=ticket_id)
 
 
