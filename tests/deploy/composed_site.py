@@ -44,10 +44,12 @@ SERVERS = ("rabbitmq", "postgres", "prometheus")
 @pytest.fixture(scope="module")
 def site(engine: Engine, stand_ins: Future[None], checkout: Path) -> Iterator[Site]:
     """A ticket has been through it."""
+    published = f"127.0.0.1:{free_port()}"
     settings = {
         "DSS_UID": UID,
         "DSS_AUTHORITIES": "./git/authority.pem",
-        "DSS_PUBLISH": f"127.0.0.1:{free_port()}",
+        "DSS_PUBLISH": published,
+        "DSS_PUBLIC_URL": f"http://{published}",  # where pages lead after a form
         "PROMETHEUS_PUBLISH": f"127.0.0.1:{free_port()}",
         "ALERTMANAGER_PUBLISH": f"127.0.0.1:{free_port()}",
     }

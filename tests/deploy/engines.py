@@ -35,6 +35,7 @@ runtime = "runc"
 [containers]
 default_ulimits = ["nofile=16384:16384", "nproc=4000:4000"]
 [network]
+network_backend = "netavark"
 network_config_dir = "{folder}/networks"
 """
 """crun refuses the control groups of our machines, and they refuse higher limits."""
@@ -73,8 +74,9 @@ class Engine:
         )
         podman.chmod(0o755)
         venv = self.folder / "compose"
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([venv / "bin/pip", "install", "--quiet", COMPOSE, VALIDATOR], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin/python")]
+        subprocess.run([*pip, "install", "--quiet", COMPOSE, VALIDATOR], check=True)
         link = self.folder / "bin/podman-compose"
         link.unlink(missing_ok=True)
         link.symlink_to(venv / "bin/podman-compose")

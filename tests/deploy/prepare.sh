@@ -1,12 +1,13 @@
 #!/bin/sh
 # What the tests in containers need of a Debian or Ubuntu machine, installed where it is lacking; takes root.
 set -eu
-packages="podman runc netavark aardvark-dns iptables catatonit debootstrap git npm"
+packages="podman runc netavark aardvark-dns iptables catatonit debootstrap git npm iproute2"
 [ "$(id -u)" = 0 ] || { echo "The tests in containers take root: images are built from Debian's packages, with no registry."; exit 1; }
 lacking=
 for package in $packages; do
   case "$package" in
     netavark | aardvark-dns) [ -x "/usr/lib/podman/$package" ] || command -v "$package" > /dev/null ;;
+    iproute2) command -v ip > /dev/null ;;
     *) PATH=$PATH:/usr/sbin command -v "$package" > /dev/null ;;
   esac || lacking="$lacking $package"
 done

@@ -54,6 +54,12 @@ def options(*settings: str) -> list[str]:
         ),
         (
             "portal",
+            [*PORTAL, "ITK_SNAP_SERVER_NOAUTH=1", "DSS_PUBLISHED=0.0.0.0:8080"],
+            [],
+            "test mode makes everybody an admin, so it listens on loopback only, not on 0.0.0.0",
+        ),
+        (
+            "portal",
             [*PORTAL, "DSS_SMTP_HOST=mail", "DSS_SMTP_FROM=dss@site.example", "DSS_SMTP_USER=dss"],
             [],
             "DSS_SMTP_USER and DSS_SMTP_PASSWORD_FILE must be set together",
@@ -112,6 +118,13 @@ def test_a_portal_waits_for_its_servers_and_says_for_which(images: Engine) -> No
 
         logged = images.podman("logs", NAME)
         assert "Traceback" not in logged.stdout + logged.stderr
+
+
+def test_a_portal_that_is_published_on_loopback_has_test_mode(images: Engine) -> None:
+    """By its old name; it begins, and waits for its servers."""
+    settings = [*PORTAL, "ITK_SNAP_SERVER_NOAUTH=1", "DSS_PUBLISHED=127.0.0.1:8080"]
+    with running(images, "portal", *options(*settings), "--tmpfs", "/tmp"):
+        wait_until(lambda: "The database does not answer." in readiness(images).stderr, 60)
 
 
 def test_a_user_without_a_name_loads_a_bundle(images: Engine, tmp_path: Path) -> None:
