@@ -58,6 +58,7 @@ async def test_what_cannot_be_read_is_told_and_can_be_replaced(
     assert reason.endswith(".")
     page = await text(ann, f"/tickets/{ticket}")
     assert reason in page
+    assert reason in await text(ann, "/tickets")
     assert f"/send?ticket={ticket}" in page
 
     assert await declare(ann, ticket, scan) == (200, "success")

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from dss_portal.estimates.words import UNKNOWN
 from dss_portal.models import Dispatcher, Service
 from dss_portal.services.pages import SHOWN_VERSIONS
 from dss_process.version import installed_version
@@ -197,3 +198,32 @@ async def test_a_person_does_not_read_the_number_of_an_account(portal: Portal) -
     sentence = await shown.get_data(as_text=True)
     assert "There is no ticket 7 of yours" in sentence
     assert "for user" not in sentence
+
+
+PEOPLE = {"Accept": "text/html,application/xhtml+xml"}
+
+
+async def test_people_get_a_page_where_programs_get_old_words(portal: Portal) -> None:
+    ann = await portal.user()
+    gone = f"/blobs/{'0' * 32}"
+    for path, status, sentence in (
+        ("/blobs/xyz", 404, "There is no such page here."),
+        (gone, 404, "This file is not here, or no longer"),
+        ("/admin", 403, "Only administrators of this site may see this page."),
+    ):
+        answer = await ann.get(path, headers=PEOPLE)
+        shown = await answer.get_data(as_text=True)
+        assert (answer.status_code, "<h1>" in shown, sentence in shown) == (status, True, True)
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+    plain = [await ann.get(path) for path in ("/blobs/xyz", gone, "/admin")]
+    assert [each.status_code for each in plain] == [404, 400, 401]
+    assert "<h1>" not in await plain[1].get_data(as_text=True)
+
+
+async def test_a_ticket_without_a_known_end_says_so(portal: Portal) -> None:
+    await portal.announce_service()
+    ann = await portal.user()
+    number = await submitted_ticket(ann)
+
+    assert UNKNOWN in await text(ann, f"/tickets/{number}")

@@ -97,7 +97,11 @@ async def by_public_id(public_id: str) -> Attachment:
     """The attachment.  Raises Refused if there is none, or if its ticket was deleted."""
     found = await Attachment.get_or_none(public_id=public_id).select_related("ticket")
     if found is None or found.ticket.status is Status.DELETED:
-        raise Refused(f"Resource {public_id} not found")
+        raise Refused(
+            f"Resource {public_id} not found",
+            for_people="This file is not here, or no longer: its ticket may have been deleted.",
+            page_status=404,
+        )
     return found
 
 

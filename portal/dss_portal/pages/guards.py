@@ -13,6 +13,7 @@ from dss_portal.web.context import components
 
 _LONGEST_PATH = 1000
 """Characters of a path that is kept in the browser's session cookie."""
+ADMINS_ONLY = "Only administrators of this site may see this page."
 _WITHOUT_TOKEN = {
     "pages.sign_in",  # there is no session yet; requests from other sites were refused before
     "pages.sending.send",  # checks the token itself, because a large file follows it in the form
@@ -72,7 +73,7 @@ async def only_sysadmins() -> Response | None:
     if found is None or terms_are_due():
         return await sign_in_first()
     if not found.user.sysadmin:
-        raise Refused("Unauthorized access", 401)
+        raise Refused("Unauthorized access", 401, for_people=ADMINS_ONLY, page_status=403)
     return None
 
 

@@ -55,11 +55,24 @@ async def _no_such_page(error: NotFound) -> Response:
     """The response for an unknown address: a page for browsers; for programs the text of the reference server, which
     they may compare.
     """
-    is_api = request.path.startswith(("/api/", "/blobs/", "/static/"))
-    if is_api or "text/html" not in request.headers.get("Accept", ""):
+    if request.path.startswith(("/api/", "/static/")) or not _is_for_people():
         return reference_answer(error)
     sentence = "There is no such page here. It may have moved, or the address has a mistake."
     return _secured(await page("refused.html", 404, sentence=sentence, title="No such page"))
+
+
+@blueprint.app_errorhandler(Refused)
+async def _refused_outside(error: Refused) -> Response:
+    """The refusal of a request that is not for a page.  People open attachments from a ticket's log, so they get a
+    page.
+    """
+    if request.path.startswith("/blobs/") and _is_for_people():
+        return _secured(await _refusal(error))
+    return plain(error.text, error.status)
+
+
+def _is_for_people() -> bool:
+    return "text/html" in request.headers.get("Accept", "")
 
 
 @blueprint.after_request
@@ -83,9 +96,13 @@ def _secured(response: Response) -> Response:
 
 @blueprint.errorhandler(Refused)
 async def _refused(error: Refused) -> Response:
-    """A page with the refusal's sentence; for status 401, only the text that old clients know."""
-    if error.status == 401:
+    """A page with the refusal's sentence.  For status 401, programs get only the text that old clients know."""
+    if error.status == 401 and not _is_for_people():
         return plain(error.text, 401)
+    return await _refusal(error)
+
+
+async def _refusal(error: Refused) -> Response:
     return await page("refused.html", error.page_status, sentence=error.for_people)
 
 

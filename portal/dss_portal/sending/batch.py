@@ -14,7 +14,7 @@ from dss_portal.intake import store as intakes
 from dss_portal.intake.states import State
 from dss_portal.models import BatchItem, Intake, Status, Ticket, User
 from dss_portal.refusals import Refused
-from dss_portal.tickets import reasons
+from dss_portal.tickets import reasons, titles
 from dss_portal.tickets.lifecycle import FINISHED
 
 MOST_ITEMS = 1000
@@ -70,7 +70,10 @@ async def put(user: User, text: str) -> None:
 
 
 def _item(user: User, case: Case) -> BatchItem:
-    values = asdict(case) | {"name": case.name[:MOST_CHARACTERS], "ticket_id": case.ticket or None}
+    values = asdict(case) | {
+        "name": titles.printable(case.name)[:MOST_CHARACTERS],
+        "ticket_id": case.ticket or None,
+    }
     values.pop("ticket")
     return BatchItem(user_id=user.id, **values)
 

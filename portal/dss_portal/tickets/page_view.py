@@ -8,7 +8,6 @@ from dss_portal.admin import overview
 from dss_portal.attachments import inline
 from dss_portal.attachments.inline import Shown
 from dss_portal.datastore import Datastore
-from dss_portal.estimates import words
 from dss_portal.estimates.estimates import Estimates
 from dss_portal.intake import store as intakes
 from dss_portal.intake.states import State
@@ -127,10 +126,13 @@ def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
 
 
 async def _expected(estimates: Estimates, ticket: Ticket) -> str:
+    """When the ticket will be done, or that this is not known; "" if it neither waits nor is claimed, or if its
+    service lacks a program, which ``_missed`` says.
+    """
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ""
-    found = (await estimates.of_tickets([ticket.id])).get(ticket.id)
-    return words.left(found) if found else ""
+    found = (await estimates.expected({ticket.id: ticket.service.name}))[ticket.id]
+    return found.sentence if found.forecast or found.missed is Missed.NOBODY else ""
 
 
 async def _missed(ticket: Ticket) -> str:

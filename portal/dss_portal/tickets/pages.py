@@ -9,7 +9,8 @@ from tortoise.functions import Count
 from dss_portal.accounts.sessions import current_user
 from dss_portal.admin.overview import TicketRow, newest_tickets, unsubmitted
 from dss_portal.intake import store as intakes
-from dss_portal.models import TicketFile
+from dss_portal.intake.states import State
+from dss_portal.models import Intake, Status, TicketFile
 from dss_portal.openings import store as openings
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in
@@ -136,13 +137,21 @@ async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
     return Around(
         places=await queue.places(user_id, SHOWN),
         results=await _result_counts([ticket.id for ticket in tickets]),
-        reasons=await reasons.reasons(t.id for t in tickets if t.status in FAILED),
+        reasons=await _reasons(tickets),
         missed={
             name: SENTENCES[standing.missed]
             for name, standing in standings.items()
             if standing.missed is not Missed.NOBODY
         },
     )
+
+
+async def _reasons(tickets: Sequence[TicketRow]) -> dict[int, str]:
+    """Why tickets failed, and why the uploads of others were refused."""
+    init = [ticket.id for ticket in tickets if ticket.status is Status.INIT]
+    refused = Intake.filter(ticket_id__in=init, state=State.REFUSED)
+    found = {int(i): str(why) for i, why in await refused.values_list("ticket_id", "reason")}
+    return found | await reasons.reasons(t.id for t in tickets if t.status in FAILED)
 
 
 async def _result_counts(ticket_ids: list[int]) -> dict[int, int]:

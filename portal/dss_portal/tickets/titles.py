@@ -35,10 +35,14 @@ async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
         await put(ticket, main.nickname)
 
 
+def printable(text: str) -> str:
+    """``text`` as one line without control characters, such as those that reverse the direction of writing."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+
+
 async def put(ticket: Ticket, title: str) -> None:
-    """Set the title: one line without control characters, truncated if it is too long."""
-    words = " ".join(title.split())
-    ticket.title = "".join(letter for letter in words if letter.isprintable())[:MOST_CHARACTERS]
+    """Set the title, which is truncated if it is too long."""
+    ticket.title = printable(title)[:MOST_CHARACTERS]
     await ticket.save(update_fields=["title"])
 
 
