@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dss_client import options
+from dss_client.attachments import download_attachments
 from dss_client.command_group import FAILED
 from dss_client.console import session
 from dss_client.expectations import Expectation
@@ -89,12 +90,27 @@ def _end(detail: Detail) -> None:
     type=options.NamedPath(),
     help="folder for the files, or a name that ends with .zip for one archive of them",
 )
+@click.option(
+    "--attachments",
+    is_flag=True,
+    help="the files attached to the log (tables, reports, pictures), too, into TARGET/attachments",
+)
 @options.connection
-def download(ticket: int, target: Path, server: str, token: str | None, jar: Path | None) -> None:
+def download(
+    *,
+    ticket: int,
+    target: Path,
+    attachments: bool,
+    server: str,
+    token: str | None,
+    jar: Path | None,
+) -> None:
     """Download a finished ticket's results: files into a folder, whose labels are measured, or one archive.
 
     What has come is compared with the server's checksums.
     """
+    if attachments and target.suffix.lower() == ".zip":
+        raise click.UsageError("--attachments needs a folder; the archive has the results alone.")
     with session(server, token, jar) as client, Screen() as screen:
         if target.suffix.lower() == ".zip":
             check_file(target)
@@ -102,9 +118,19 @@ def download(ticket: int, target: Path, server: str, token: str | None, jar: Pat
             return
         check_folder(target)
         results = fetch(client, ticket, target, screen)
+        attached = _attached(client, ticket, target, screen) if attachments else []
     from dss_client.report import summary  # noqa: PLC0415  (beside its only use)
 
-    say("\n".join(summary(results)))
+    say("\n".join([*summary(results), *attached]))
+
+
+def _attached(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> list[str]:
+    """Download the attachments and return a line about them."""
+    folder = target / "attachments"
+    found = client.run(download_attachments(ticket, folder, screen.moved))
+    if not found:
+        return ["No file is attached to the log."]
+    return [f"Attachments: {', '.join(path.name for path in found)} in {folder.resolve()}"]
 
 
 def _archive(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> None:

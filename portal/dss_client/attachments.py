@@ -1,0 +1,59 @@
+"""Downloads the files that are attached to the lines of a ticket's log: tables, reports, pictures."""
+
+import mimetypes
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from dss_client import protocol
+from dss_client.multipart import Progress
+from dss_client.records import LogLine
+from dss_client.steps import Download, Steps, good
+from dss_datastore import file_names
+
+_ADDRESS = re.compile(r"/(blobs/[0-9A-Za-z]{8,64})$")
+"""The end of an attachment's address.  What precedes it may be another name of the server, as behind a proxy."""
+_LONGEST = 100
+
+
+def download_attachments(
+    ticket: int, folder: Path, moved: Progress | None = None
+) -> Steps[list[Path]]:
+    """Download the attachments of a ticket to ``folder``, which is made if there are any, and return their paths."""
+    detail = yield from protocol.detail(ticket)
+    paths = []
+    for address, name in named(detail.log):
+        folder.mkdir(parents=True, exist_ok=True)
+        good((yield Download(path=address, target=folder / name, progress=moved)))
+        paths.append(folder / name)
+    return paths
+
+
+def named(log: Iterable[LogLine]) -> list[tuple[str, str]]:
+    """The address on the server, and a file name, of each attachment.  Names are made from the provider's
+    descriptions, and differ.
+    """
+    found: dict[str, str] = {}
+    for line in log:
+        for attachment in line.attachments:
+            if match := _ADDRESS.search(attachment.url):
+                name = _plain(attachment.description or "", attachment.mime_type or "")
+                found[_unique(name, found)] = match[1]
+    return [(address, name) for name, address in found.items()]
+
+
+def _plain(description: str, mime_type: str) -> str:
+    """``description`` as a file name that every system can store, with a suffix."""
+    kept = "".join(c if c.isprintable() and c not in '/\\:<>"|?*' else "_" for c in description)
+    kept = kept.strip(" .")[:_LONGEST].strip(" .")
+    if not Path(kept).suffix:
+        kept += mimetypes.guess_extension(mime_type.partition(";")[0].strip()) or ""
+    return f"attachment_{kept}" if file_names.problem(kept) else kept
+
+
+def _unique(name: str, others: Iterable[str]) -> str:
+    path, number = Path(name), 1
+    while name in others or file_names.same_file(name, others):
+        number += 1
+        name = f"{path.stem} ({number}){path.suffix}"
+    return name
