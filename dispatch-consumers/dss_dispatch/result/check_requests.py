@@ -26,7 +26,9 @@ GONE = "A file went away while the results were checked; set the status again."
 
 
 def serve_checks(broker: Broker, datastore: Path | SharedDatastore) -> None:
-    """Answer requests from now on, one at a time.  A path is the folder of the datastore."""
+    """Answer requests to check results from now on, one at a time.  If ``datastore`` is a path, it is the datastore's
+    folder.
+    """
     broker.consume(RESULT_CHECKS, CheckRequestHandler(shared(datastore)).handle)
 
 

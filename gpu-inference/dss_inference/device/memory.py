@@ -17,13 +17,13 @@ class Memory(Protocol):
         """Reset the peak that ``peak_bytes`` returns."""
 
     def peak_bytes(self) -> int:
-        """Highest use since ``begin``, in bytes."""
+        """Most memory that this process has used since ``begin``, in bytes."""
 
     def held_bytes(self) -> int:
-        """Current use, in bytes."""
+        """Memory that this process uses now, in bytes."""
 
     def free_bytes(self) -> int:
-        """Memory that could be allocated now."""
+        """Memory of the device that this process could allocate now, in bytes."""
 
 
 class ProcessMemory:

@@ -81,7 +81,7 @@ def valid_trainable_layers(
 
 
 def replace_torchvision() -> None:
-    """Provide the two helpers to MONAI's detection networks, unless torchvision is installed."""
+    """Replace the two functions of torchvision that MONAI's RetinaNet uses, unless torchvision is installed."""
     if find_spec("torchvision") is not None:
         return
     helpers = SimpleNamespace(IntermediateLayerGetter=LayerOutputs)

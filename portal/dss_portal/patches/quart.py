@@ -11,7 +11,7 @@ BUFFER_BYTES = 256 * 1024
 
 
 def install() -> None:
-    """Set the size of the pieces, and replace the function that reads ranges.  Idempotent."""
+    """Make Quart send files in pieces of BUFFER_BYTES, and accept ranges of the last bytes of a file.  Idempotent."""
     FileBody.buffer_size = BUFFER_BYTES
     FileBody.make_conditional = _make_conditional  # type: ignore[method-assign,assignment] # on purpose
 

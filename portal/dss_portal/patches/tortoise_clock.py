@@ -7,5 +7,5 @@ from tortoise import timezone
 
 
 def install(now: Callable[[], datetime]) -> None:
-    """Use ``now`` as the clock.  Idempotent."""
+    """Make Tortoise take the times of ``auto_now`` and ``auto_now_add`` from ``now``.  Idempotent."""
     timezone.now = now

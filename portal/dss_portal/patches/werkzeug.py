@@ -26,5 +26,5 @@ class LateRule(QuartRule):
 
 
 def install(app: Quart) -> None:
-    """Make rules that are added to ``app`` from now on of the class LateRule."""
+    """Make ``app`` compile the URL builders of the rules that are added from now on at their first use."""
     app.url_rule_class = LateRule
