@@ -8,9 +8,14 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_datastore import layout
+from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
-from dss_portal.models import Status, Ticket
-from dss_portal.tickets import cleanup
+from dss_portal.models import Status, Ticket, TicketFile
+from dss_portal.refusals import NotSignedIn
+from dss_portal.resumable.inputs import InputRules
+from dss_portal.tickets import cleanup, submission, submitting
+from dss_portal.writes import small_files
+from dss_portal.writes.multipart import LoneFile
 from support.portals import Portal, eventually, new_ticket, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -78,6 +83,44 @@ async def test_what_a_provider_sends_for_a_ticket_that_was_deleted_meanwhile(
 
     assert answer == (400, f"Ticket {number} has been deleted ")
     assert left(portal, number) == []
+
+
+async def disable() -> None:
+    await accounts.disable_user("ann@example.com")
+
+
+async def test_a_file_of_a_user_who_was_disabled_meanwhile(portal: Portal, ann: Client) -> None:
+    number = await new_ticket(ann)
+
+    answer = await send_slowly(ann, f"/api/tickets/{number}/files/input", disable)
+
+    assert answer == (401, "You are not logged in!")
+    assert await TicketFile.all().count() == 0
+    assert not any("input" in name for name in portal.files)
+
+
+@pytest.mark.usefixtures("ann")
+async def test_a_portal_that_still_knows_a_disabled_user_writes_nothing_for_the_user(
+    portal: Portal,
+) -> None:
+    user = await accounts.user_named("ann@example.com")
+    number = await submission.create(user, None, "lung-segmentation", 60)
+    small = LoneFile(name="a.nii", pieces=[memoryview(b"x")])
+    datastore, settings = portal.components.datastore, portal.settings
+    await disable()
+
+    with pytest.raises(NotSignedIn):
+        await submission.create(user, None, "lung-segmentation", 60)
+    with pytest.raises(NotSignedIn):
+        await submitting.submit(datastore, number, user, scrubs=True, quiet_s=60)
+    with pytest.raises(NotSignedIn):
+        await submission.retry(datastore, number, user, 60)
+    with pytest.raises(NotSignedIn):
+        await InputRules(datastore, settings, user).lock(number)
+    assert not await small_files.receive(datastore, settings, number, small, user)
+
+    assert await Ticket.filter(status=Status.INIT).count() == await Ticket.all().count() == 1
+    assert await TicketFile.all().count() == 0
 
 
 async def test_a_file_for_a_ticket_that_was_given_up_meanwhile(portal: Portal, ann: Client) -> None:

@@ -112,6 +112,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0023_uploads_read",
             "0024_publishers",
             "0025_places_of_files",
+            "0026_disabled_users",
         ]
 
         async with database.connected(f"{base}/{name}"):

@@ -10,7 +10,7 @@ from tortoise.transactions import in_transaction
 
 from dss_portal.database import clock
 from dss_portal.models import LoginToken, ProviderAccess, Session, Tier, User
-from dss_portal.refusals import Refused
+from dss_portal.refusals import NotSignedIn, Refused
 
 TEST_USER = "test@example.com"
 SESSION_LIFE_S = 365 * 24 * 3600  # a year
@@ -170,6 +170,14 @@ async def disable_user(email: str) -> None:
         from dss_portal.tickets import revocation  # noqa: PLC0415 - all of tickets, for this one command
 
         await revocation.give_back()
+
+
+async def require_enabled(user_id: int) -> None:
+    """Raises NotSignedIn if the user is disabled.  Call it in the transaction of a write: the request may have begun
+    before, and its portal may know the user from a cache.
+    """
+    if not await User.exists(id=user_id, disabled=False):
+        raise NotSignedIn
 
 
 async def user_named(email: str) -> User:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tortoise.transactions import in_transaction
 
+from dss_portal.accounts import store as accounts
 from dss_portal.datastore import Datastore
 from dss_portal.intake import store as intakes
 from dss_portal.models import ResumableUpload, Status, Ticket, User
@@ -26,6 +27,7 @@ class InputRules:
         return not upload.claim_id
 
     async def lock(self, ticket_id: int) -> str:
+        await accounts.require_enabled(self.user.id)
         ticket = await store.locked(ticket_id)
         if ticket is None or ticket.status is not Status.INIT:
             raise submission.not_found(ticket_id, self.user)

@@ -8,6 +8,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.messages import TicketReady, TicketWithdrawn
 from dss_datastore.layout import Area
 from dss_observability import tracing
+from dss_portal.accounts import store as accounts
 from dss_portal.accounts.person import Person
 from dss_portal.attachments import store as attachments
 from dss_portal.datastore import Datastore
@@ -91,6 +92,7 @@ async def create(user: Person, githash: str | None, name: str | None, quiet_s: f
     if number := await creation.create_at_once(user.id, service, since):
         return number
     async with in_transaction():
+        await accounts.require_enabled(user.id)
         await quota.check_tickets(user.id, quiet_s)
         return await creation.create(user.id, service)
 
@@ -119,6 +121,7 @@ async def receive_file(
             async with in_transaction():
                 if area == "results" or not await reservation.register(size_bytes, takes(user)):
                     require_open(await store.locked(ticket_id), ticket_id, user)
+                    await accounts.require_enabled(user.id)
                     await files.check_twin(ticket_id, area, sent.name)
                     await reservation.convert(size_bytes)
                     await store.register_file(ticket_id, area, sent.name, size_bytes)
@@ -266,6 +269,7 @@ async def announce(ticket: Ticket) -> None:
 
 
 async def _own(ticket_id: int, user: Person) -> Ticket:
+    await accounts.require_enabled(user.id)
     ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
         raise not_found(ticket_id, user)

@@ -41,6 +41,7 @@ WITH changed AS (
     UPDATE ticket SET status = $6, attempt = $7, claim_id = $8, queued_at = $9, traceparent = $10, voxels = $11,
         announced_at = $9, announcements = 1, expected_at = NULL
     WHERE id = $1 AND user_id = $2 AND status = $3 AND attempt = $4 AND claim_id IS NOT DISTINCT FROM $5
+        AND NOT (SELECT disabled FROM user_account WHERE id = $2)
     RETURNING id
 ), noted AS (
     INSERT INTO ticket_history (ticket_id, status, at) SELECT id, $6, $9 FROM changed
