@@ -8,7 +8,7 @@ import pytest
 from dss_inference.device.runner import Runner, runner_for
 from dss_inference.lungs.segment import lungs_in
 from support.lung_cases import HEALTHY, combined, dice, phantom, random_of, real
-from support.lung_changes import clamped
+from support.lung_changes import clamped, cut
 from support.lung_disease import DISEASES, LEFT, RIGHT, Chest, deepest
 from support.lung_judging import judged
 
@@ -109,6 +109,26 @@ def test_consolidation_that_nothing_can_be_compared_with_is_never_good(
 
     assert result.dice < 0.9
     assert result.verdict == "look at it"
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(
+    ("share", "front", "right"),
+    [(0.69, 0.5, 0.0), (0.69, 0.0, 1.0), (0.625, 0.5, 1.0), (0.44, 1.0, 0.0), (0.375, 0.5, 1.0)],
+)
+def test_a_view_that_cuts_one_lung_more_than_the_other_is_good(
+    chest: Chest, runner: Runner, share: float, front: float, right: float
+) -> None:
+    """``front`` and ``right``: where the view begins, from 0 (front, right) to 1 (ends at the back, the left)."""
+    first = [0.0, *((1 - share) * begin for begin in (front, right))]
+    end = [1.0, *(begin + share for begin in first[1:])]
+    shown = clamped(cut((0.0, first[1], first[2]), (1.0, end[1], end[2]))(chest, random_of(8, "")))
+
+    result = judged(shown, runner)
+
+    assert result.dice >= 0.95
+    assert result.verdict == "good"
+    assert result.wrong_side < 0.02
 
 
 @pytest.mark.parametrize("seed", [1, 11])

@@ -30,7 +30,16 @@ _GRID_MM = 4.0
 _CORNER_ABOVE_AIR_HU = 30
 _POCKET_ABOVE_AIR_HU = 15
 _LARGE_ML = 300.0
+_DOUBTFUL_ML = 50.0
 _MOSTLY = 0.6
+_ACROSS, _ACROSS_ABOVE_AIR_HU = 0.25, 80
+"""A chain with more of the first is outside air up to the second, unless it is convex: a thin layer of air behind the
+body, whose edges are blurred.
+"""
+_CUT_LUNG_SOLIDITY, _CUT_LUNG_SAMENESS, _CUT_LUNG_SPREAD_HU = 0.85, 0.3, 16.0
+"""A chain above the first and below the second whose quartile and median differ by more than the third is lung that
+the view cuts: air around the body is alike from slice to slice and, without vessels, even.
+"""
 _SMALLEST_ML = 3.0
 _CLEAR_ML = 300.0
 _CLEAR_SHARE = 0.25
@@ -49,13 +58,15 @@ class Enclosed:
 
     ``air``: voxels of air and lung in the body.  ``air_hu``: HU of the air around the body; None if none is in view.
     ``clear_hu``: HU of air far from all tissue; a usual value if none is in view.  ``noise_hu``: standard deviation
-    of the noise in that air; 0 if unknown.
+    of the noise in that air; 0 if unknown.  ``doubtful_ml``: volume of what was taken for outside air, though its
+    shape and texture are those of lung that the view cuts.
     """
 
     air: Flags
     air_hu: float | None
     clear_hu: float
     noise_hu: float
+    doubtful_ml: float
 
 
 def enclosed_air(view: View) -> Enclosed:
@@ -80,16 +91,25 @@ def enclosed_air(view: View) -> Enclosed:
     length = int((~padding).any(axis=(1, 2)).sum())
     opened = np.bincount(label.ravel(), open_to_side(view).ravel(), count + 1)
     outside = np.zeros(count + 1, bool)
+    doubtful_ml = 0.0
     for chain, hu, surrounds in zip(chains, values, sure, strict=True):
         is_open = float(opened[list(chain.parts)].sum()) > _MOSTLY * chain.area
-        outside[list(chain.parts)] = surrounds or _is_outside(
-            chain, hu, air_hu, view, length, is_open=is_open
-        )
+        is_outside = surrounds or _is_outside(chain, hu, air_hu, view, length, is_open=is_open)
+        outside[list(chain.parts)] = is_outside
+        volume_ml = chain.area * view.voxel_ml
+        if is_outside and volume_ml > _DOUBTFUL_ML and _is_cut_lung(chain, hu):
+            doubtful_ml += volume_ml
     around = outside[label]
     noise_hu = _noise(view.hu[around], smooth[around]) if air_hu is not None else 0.0
     clear_hu = _clear_hu(view, smooth, around, padding)
     around &= ~_cut_lung(view, smooth, around, clear_hu)
-    return Enclosed(air=air & ~around, air_hu=air_hu, clear_hu=clear_hu, noise_hu=noise_hu)
+    return Enclosed(
+        air=air & ~around,
+        air_hu=air_hu,
+        clear_hu=clear_hu,
+        noise_hu=noise_hu,
+        doubtful_ml=doubtful_ml,
+    )
 
 
 def _cut_lung(view: View, smooth: npt.NDArray[np.int16], around: Flags, clear_hu: float) -> Flags:
@@ -186,8 +206,19 @@ def _is_outside(
         if any(length_mm > least_mm and chain.sameness > same for least_mm, same in _FOAM):
             return True
     above = float(np.percentile(hu, 25)) - (USUAL_AIR_HU if air_hu is None else air_hu)
+    if chain.across > _ACROSS and chain.solidity < _CUT_LUNG_SOLIDITY:
+        return above < _ACROSS_ABOVE_AIR_HU
     if chain.solidity < _LUNG_SOLIDITY or volume_ml < _SMALLEST_ML:
         return above < ABOVE_AIR_HU
+    if volume_ml > _LARGE_ML and _is_cut_lung(chain, hu):
+        return False
     if chain.corner > 0.5 or is_open:
         return above < _CORNER_ABOVE_AIR_HU
     return above < _POCKET_ABOVE_AIR_HU and volume_ml < _LARGE_ML
+
+
+def _is_cut_lung(chain: Chain, hu: npt.NDArray[np.int16]) -> bool:
+    low, middle = np.percentile(hu, [25, 50])
+    spread = float(middle - low)
+    is_convex = chain.solidity > _CUT_LUNG_SOLIDITY
+    return is_convex and chain.sameness < _CUT_LUNG_SAMENESS and spread > _CUT_LUNG_SPREAD_HU

@@ -52,8 +52,8 @@ class _Most:
 _COMPARED = _Most(behind=0.045, before=0.0145, uneven=0.065, uneven_and_behind=0.086)
 _CUT = _Most(behind=0.03, before=0.02, uneven=0.06, uneven_and_behind=0.075)
 """Where the view cuts lung at its side, or shows one lung."""
-_MOST_UNEVEN_AT_HEART = 0.14
-"""Where the heart is much of what the view shows: up to 0.13 in health."""
+_MOST_UNEVEN_AT_HEART = 0.125
+"""Where the heart is much of what the view shows: up to 0.12 in health."""
 
 
 class Verdict(StrEnum):

@@ -83,7 +83,7 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     seen = _seen(view, found, air & ~tubes, enclosed.clear_hu, runner)
     gas_ml, suspect_ml = other_air_ml(seen)
     if not labels.any():
-        suspect_ml += left_out_ml(seen)
+        suspect_ml += left_out_ml(seen) + enclosed.doubtful_ml
     return Lungs(
         sides=labels,
         air_hu=air_hu,

@@ -122,7 +122,7 @@ class Signs:
     1).
 
     Shape, along the body's axes (``Seen.upright``): ``uneven`` is how differently the sections of left and right
-    change from slice to slice, at the best tilt; None unless there are both.  ``left`` is the left lung's part of
+    change from slice to slice, by ``unevenness``; None unless there are both.  ``left`` is the left lung's part of
     both; None also if ``cut_at_side`` or ``heart_in_view``.  ``behind``, ``before`` and ``beside`` are tissue between
     the lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and ``slanted`` are how
     flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill`` is the volume divided by the cube of
@@ -176,7 +176,7 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
         haze=float(hazy(seen.smooth, seen.to_side).sum()) / count,
         open=float((found & seen.to_side).sum()) / count,
         gas=gas_ml / (count * seen.view.voxel_ml),
-        uneven=unevenness(body.sides, body.view.spacing_mm) if both else None,
+        uneven=unevenness(body.sides, body.view.spacing_mm, cut_at_side=cut) if both else None,
         left=float((seen.sides == LEFT).sum()) / count if both and not (cut or heart) else None,
         behind=_outside(body, [(lung, Way.BACK) for _, lung in lungs]),
         before=_outside(body, [(lung, Way.FRONT) for _, lung in lungs]),
@@ -219,7 +219,7 @@ def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
 
 def _side_way(seen: Seen, side: int) -> Way:
     known = {LEFT: Way.LEFT, RIGHT: Way.RIGHT}
-    return known[side] if side in known else outward(seen.view.hu)
+    return known[side] if side in known else outward(seen.view.hu, seen.sides > 0)
 
 
 def other_air_ml(seen: Seen) -> tuple[float, float]:

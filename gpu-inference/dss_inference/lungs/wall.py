@@ -152,9 +152,10 @@ def _counted(
     return float(min(gap_mm[before > _MIDDLE].sum(), gap_mm[before <= 1 - _MIDDLE].sum()))
 
 
-def outward(hu: npt.NDArray[np.int16]) -> Way:
-    """LEFT or RIGHT: the side of the image with more air or padding."""
-    right, left = (float((hu[:, :, x] < TISSUE_HU).mean()) for x in (0, -1))
+def outward(hu: npt.NDArray[np.int16], lungs: Flags) -> Way:
+    """LEFT or RIGHT: the side of the image with more air or padding, apart from the ``lungs`` that the view cuts."""
+    around = (hu < TISSUE_HU) & ~lungs
+    right, left = (float(around[:, :, x].mean()) for x in (0, -1))
     return Way.LEFT if left > right else Way.RIGHT
 
 

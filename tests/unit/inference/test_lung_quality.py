@@ -93,7 +93,7 @@ def test_a_pocket_is_not_said_to_be_without_vessels() -> None:
     [
         Signs(uneven=0.06),
         Signs(uneven=0.09, bases_alone=True),
-        Signs(uneven=0.13, heart_in_view=True),
+        Signs(uneven=0.12, heart_in_view=True),
         Signs(uneven=0.01, behind=0.04),
         Signs(behind=0.02, before=0.01, beside=0.05),
         Signs(blunt=0.6),

@@ -148,8 +148,11 @@ def test_bone_is_found_in_noise(noise_hu: float, rib_hu: int) -> None:
 
 
 @pytest.mark.parametrize(("column", "way"), [(-1, Way.LEFT), (0, Way.RIGHT)])
-def test_the_side_with_air_is_outward(column: int, way: Way) -> None:
+def test_the_side_with_air_is_outward_and_that_with_cut_lung_is_not(column: int, way: Way) -> None:
     hu = np.full((4, 10, 10), 40, np.int16)
-    hu[:, :, column] = -1000
+    hu[:, :5, column] = -1000
+    hu[:, :, -1 - column] = -850
+    lungs = np.zeros(hu.shape, bool)
+    lungs[:, :, -1 - column] = True
 
-    assert outward(hu) == way
+    assert outward(hu, lungs) == way
