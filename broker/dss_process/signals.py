@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from _thread import start_new_thread
 from typing import NoReturn
 
 from dss_process.startup import exit_on_signal
@@ -29,7 +30,9 @@ def stop_signal() -> threading.Event:
     def first(*_: object) -> None:
         for number in SIGNALS:
             exit_on_signal(number)
-        stop.set()
+        start_new_thread(
+            stop.set, ()
+        )  # the main thread, which runs this, may hold the lock of the event
 
     for number in SIGNALS:
         signal.signal(number, first)

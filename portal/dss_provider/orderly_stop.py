@@ -2,6 +2,7 @@
 
 import os
 import signal
+from _thread import start_new_thread
 from collections.abc import Callable
 
 from dss_client.command_group import INTERRUPTED
@@ -37,4 +38,4 @@ class OrderlyStop:
         self._say(
             "No more tickets are claimed; the current ones are finished.  A second Ctrl-C ends at once; a restart continues them."
         )
-        self._stop()
+        start_new_thread(self._stop, ())  # the main thread, which runs this, may hold a lock of it

@@ -41,6 +41,21 @@ asyncio.run(main())
 """
 
 
+BUSY = """
+import signal, threading
+from dss_process.signals import stop_signal
+
+main = threading.main_thread().ident
+print("waiting", flush=True)
+for _ in range(30):
+    stop = stop_signal()
+    threading.Timer(0.002, signal.pthread_kill, (main, signal.SIGTERM)).start()
+    while not stop.wait(0):  # nearly always within the lock of the event
+        pass
+print("stopped")
+"""
+
+
 class Program(subprocess.Popen[str]):
     def __init__(self, *arguments: str, code: str = PROGRAM) -> None:
         super().__init__(
@@ -76,6 +91,14 @@ def test_a_signal_that_another_thread_gets_stops_the_program_too(code: str) -> N
             program.kill()
 
     assert program.returncode == 0
+
+
+def test_a_signal_that_meets_the_program_within_the_lock_of_its_event_stops_it_too() -> None:
+    with Program(code=BUSY) as program:
+        try:
+            assert program.communicate(timeout=20) == ("stopped\n", "")
+        finally:
+            program.kill()
 
 
 def test_a_program_says_what_its_threads_do_and_goes_on(program: Program) -> None:
