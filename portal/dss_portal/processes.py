@@ -18,7 +18,8 @@ from collections.abc import Callable
 import typer
 
 from dss_portal.settings import Settings
-from dss_process.signals import stop_signal
+from dss_process.signals import SIGNALS, stop_signal
+from dss_process.startup import exit_on_signal
 from dss_process.supervision import Health
 
 log = logging.getLogger(__name__)
@@ -56,9 +57,9 @@ def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_
     A process that does not end within ``within_s`` after SIGTERM is killed.
     """
     children = [_Child(of_process(settings, n), serve) for n in range(settings.portal_processes)]
+    stop = stop_signal()
     for child in children:
         child.start()
-    stop = stop_signal()
     status = _watch(children, stop)
     _end(children, within_s)
     return status
@@ -76,12 +77,17 @@ class _Child:
         self.pid = 0
 
     def start(self) -> None:
+        """Fork.  A signal for the new process waits until that process has its own handlers: the handlers of this one
+        would swallow it there.
+        """
         self._starts += 1
         self._health.started()
         parent = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.pid = os.fork()
         if self.pid == 0:
             _serve_in_child(parent, lambda: self._serve(self._settings))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def cannot_start(self) -> int | None:
         """Restart the process if it has ended.  If it ended at its first start with a reason, it is not restarted,
@@ -119,8 +125,9 @@ def _serve_in_child(parent: int, serve: Callable[[], None]) -> None:
     """
     status = UNFORESEEN
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        for number in SIGNALS:
+            exit_on_signal(number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         os.setsid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # the parent has died already

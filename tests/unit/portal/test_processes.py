@@ -24,12 +24,45 @@ def serve(own):
 sys.exit(serve_in_many(settings, serve, 10))
 """
 
+SIGNALLED = """
+import os, signal, sys, time
+from dss_portal.processes import serve_in_many
+from dss_portal.settings import Settings
+settings = Settings(database_url="postgres://u@h/d", amqp_url="amqp://h", datastore="/d", secret_key="k",
+    instance="p", portal_processes=1)
+fork, forks = os.fork, []
+
+def fork_and_signal():
+    pid = fork()
+    forks.append(pid)
+    if len(forks) == 2 and pid:
+        os.kill(os.getpid(), signal.SIGTERM)
+    elif len(forks) == 2:  # the process that was begun again is told to end in its first moment
+        time.sleep(1)
+    return pid
+
+def serve(own):
+    if len(forks) == 1:
+        raise RuntimeError("it must be begun again")
+    time.sleep(60)
+
+os.fork = fork_and_signal
+sys.exit(serve_in_many(settings, serve, 50))
+"""
+
+
+def ended(program: str) -> int:
+    return subprocess.run([sys.executable, "-c", program], check=False, timeout=40).returncode
+
 
 @pytest.mark.timeout(60)
 def test_a_process_that_cannot_start_ends_the_portal_with_its_status() -> None:
-    ended = subprocess.run([sys.executable, "-c", PROGRAM], check=False, timeout=50)
+    assert ended(PROGRAM) == 3
 
-    assert ended.returncode == 3
+
+@pytest.mark.timeout(60)
+def test_a_process_that_is_told_to_end_in_its_first_moment_ends() -> None:
+    assert ended(SIGNALLED) == 0
 
 
 def settings(metrics_bind: str) -> Settings:
