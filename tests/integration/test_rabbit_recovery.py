@@ -3,14 +3,18 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 
 import pytest
 
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
+from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit import link as rabbit_link
+from dss_broker.rabbit.consumer import Consumer
 from support.brokers import Node, RabbitBench, fresh_vhost
 from support.waiting import wait_until
 from support.wire import Wire
@@ -154,6 +158,37 @@ def test_a_program_may_start_before_its_broker(near: RabbitBench, wire: Wire) ->
     waiting.join(SOON_S)
     broker.publish(ticket()).result(SOON_S)
     wait_until(lambda: got)
+
+
+class SlowList(list[Consumer]):
+    """Waits at its first item, until that may go on."""
+
+    def __init__(self) -> None:
+        self.has_begun, self.may_end = threading.Event(), threading.Event()
+
+    def append(self, item: Consumer) -> None:
+        self.has_begun.set()
+        self.may_end.wait(SOON_S)
+        super().append(item)
+
+
+def test_a_subscription_that_begins_while_consuming_stops_is_refused(
+    near: RabbitBench, wire: Wire
+) -> None:
+    wire.cut()
+    broker = near.program("dispatch")
+    broker._consumers = slow = SlowList()
+    with ThreadPoolExecutor(2) as threads, closing(broker):
+        begun = threads.submit(broker.consume, LUNG, lambda _: None)
+        slow.has_begun.wait(SOON_S)
+
+        stopped = threads.submit(broker.stop_consuming, SOON_S)
+        wait([stopped], 0.5)  # without the defence it has overlooked the subscription by then
+        slow.may_end.set()
+
+        with pytest.raises(BrokerClosed):
+            begun.result(SOON_S)
+        assert stopped.result(SOON_S)
 
 
 def test_a_reply_waits_for_a_requester_that_has_lost_its_connection(

@@ -135,10 +135,14 @@ class RabbitBroker:
 
     def stop_consuming(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
-        self._stopping = True
-        consumers = list(self._consumers)
-        stopped = [self._link.call(consumer.stop) for consumer in consumers]
-        return all(stopped) and all(
+        stopped: Future[list[Consumer]] = Future()
+        if not self._link.call(partial(self._stop, stopped)):
+            return not self._consumers
+        try:
+            consumers = stopped.result(timeout_s)
+        except TimeoutError:
+            return False
+        return all(
             consumer.wait_until_idle(max(0.0, deadline - time.monotonic()))
             for consumer in consumers
         )
@@ -214,6 +218,13 @@ class RabbitBroker:
         consumer.start()
         if self._connection is not None:
             self._instance_lock.acquire(self._connection, self._consume)
+
+    def _stop(self, stopped: "Future[list[Consumer]]") -> None:
+        """Runs on the link's thread, like ``_add``, so that no subscription can begin unnoticed beside it."""
+        self._stopping = True
+        for consumer in self._consumers:
+            consumer.stop()
+        stopped.set_result(list(self._consumers))
 
     def _consume(self) -> None:
         """Start every subscription that is not served yet.  Called when the instance lock is held."""
