@@ -67,11 +67,11 @@ check: ## format, lint, types, who may import whom, and nothing written twice
 
 test: ## all tests, against servers of their own; LANES=1 for one file after another
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --numprocesses $${LANES:-4} --dist loadfile --durations 30 --ignore tests/deploy/test_chart_policies.py
+	$(BIN)/pytest --numprocesses $${LANES:-4} --dist loadfile --no-loadscope-reorder --durations 30 --ignore tests/deploy/test_chart_policies.py
 
 test-quick: ## units, and the broker's contract in memory, in less than a minute; slow computations are left out
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --numprocesses $${LANES:-2} --dist loadfile -m "not slow and not stack" tests/unit tests/contract
+	$(BIN)/pytest --numprocesses $${LANES:-2} --dist loadfile --no-loadscope-reorder -m "not slow and not stack" tests/unit tests/contract
 
 test-brokers: ## what we ask of RabbitMQ, asked of that of Debian 13 and of the next (as root, with debootstrap)
 	$(BOOTSTRAP) dev

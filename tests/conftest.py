@@ -14,6 +14,7 @@ import pytest
 from dss_stack.errors import ServerMissing
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support.lanes import longest_first
 from support.s3_servers import KEYS, S3Server, s3_server
 
 _LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
@@ -30,6 +31,11 @@ os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell gives it so to what runs behind it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test get Ctrl-C
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A lane takes the next file when it is through with one, so the longest must not be the last."""
+    items[:] = longest_first(items)
 
 
 def pytest_collection_finish() -> None:

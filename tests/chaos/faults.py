@@ -12,7 +12,7 @@ import asyncpg
 
 from chaos.bucket import OF_THE_LINK, BucketStore
 from chaos.disk import OF_THE_DISK, Disk
-from chaos.site import LEASE_S, Program, Site
+from chaos.site import Program, Site
 
 ONE_LINK = 0.5
 """Share of the faults of links that strike one program only."""
@@ -89,7 +89,7 @@ def freeze(program: str) -> Harm:
     def harm(site: Site, rng: random.Random) -> str:
         victim = _one(site, program, rng)
         victim.send(signal.SIGSTOP)
-        time.sleep(LEASE_S + rng.uniform(3, 7))
+        time.sleep(site.lease_s + rng.uniform(3, 7))
         victim.send(signal.SIGCONT)
         return victim.name
 

@@ -28,15 +28,16 @@ WHERE status = 'claimed' AND NOT id = ANY($2) AND NOT EXISTS (
   SELECT FROM ticket_history WHERE ticket_id = ticket.id AND at > $1)"""
 
 
-def wait_for(site: Site, fault: Fault, but: Sequence[int]) -> float:
+def wait_for(site: Site, fault: Fault, but: Sequence[int], *, fully: bool = True) -> float:
     """Seconds that it took, whatever becomes of the tickets ``but``; infinite if PATIENCE_S is over.
 
-    Returns when its aftermath is over, too, so that the next fault finds nothing left of this one.
+    Returns when its aftermath is over, too, so that the next fault finds nothing left of this one.  If not ``fully``,
+    only something new must be done: a site without one of its defences may never move what was in hand.
     """
-    return asyncio.run(_wait_for(site.postgres.database_url, fault, list(but)))
+    return asyncio.run(_wait_for(site.postgres.database_url, fault, list(but), fully=fully))
 
 
-async def _wait_for(url: str, fault: Fault, but: list[int]) -> float:
+async def _wait_for(url: str, fault: Fault, but: list[int], *, fully: bool) -> float:
     connection = await asyncpg.connect(url)
 
     async def goes_on() -> bool:
@@ -44,8 +45,9 @@ async def _wait_for(url: str, fault: Fault, but: list[int]) -> float:
         return bool(done) and await has_moved(fault.began_s)
 
     async def has_moved(until_s: float) -> bool:
-        in_hand = await connection.fetchval(_STILL_IN_HAND, _moment(until_s), but)
-        return time.time() > until_s and not in_hand
+        if time.time() <= until_s:
+            return False
+        return not fully or not await connection.fetchval(_STILL_IN_HAND, _moment(until_s), but)
 
     try:
         seconds = await _seconds_until(goes_on, fault)

@@ -39,6 +39,9 @@ class Plan:
 
     ``pause_s`` is the mean time from recovery to the next fault; a few do not wait for recovery.
     If ``outage_s`` is not 0, the run begins with an outage of that length of each of OUTAGES.
+
+    With ``recovers_fully`` False, a fault is over when something new is done.  The run ends early when one of the
+    rules ``ends_at`` is seen to be broken; these must be rules that stay broken.
     """
 
     seed: int = 1
@@ -50,6 +53,8 @@ class Plan:
     pause_s: float = 3.0
     outage_s: float = 0.0
     ends_with_faults: bool = False
+    recovers_fully: bool = True
+    ends_at: tuple[str, ...] = ()
     kinds: tuple[str, ...] = tuple(KINDS)
     sabotage: str = ""
     in_bucket: bool = False
@@ -82,20 +87,34 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
         tell("The site is up; users begin.")
         enough = threading.Event()
         users = _users(plan, site, folder, enough)
-        for user in users:
-            user.start()
-        time.sleep(_YOUNG_S)
-        outcome.faults = _strike(plan, site, users, tell)
-        if plan.ends_with_faults:
-            enough.set()
-        tell("No more faults; waiting for the last tickets.")
-        settle(site, users, plan.settle_s)
-        evidence = judged(outcome, site, users)
+        with _at_work(users):
+            time.sleep(_YOUNG_S)
+            outcome.faults = _strike(plan, site, users, tell)
+            if plan.ends_with_faults:
+                enough.set()
+            if not _broken(plan, site, users):
+                tell("No more faults; waiting for the last tickets.")
+                settle(site, users, plan.settle_s)
+            evidence = judged(outcome, site, users)
         outcome.violations += notices.violations(
             evidence.tickets.values(), evidence.deliveries, outcome.faults
         )
     outcome.seconds = time.monotonic() - began_s
     return outcome
+
+
+@contextmanager
+def _at_work(users: list[User]) -> Iterator[None]:
+    """They have left before their site is stopped, and ask nothing of what takes its ports next."""
+    for user in users:
+        user.start()
+    try:
+        yield
+    finally:
+        for user in users:
+            user.leave()
+        for user in users:
+            user.join()
 
 
 def judged(outcome: Outcome, site: Site, users: list[User]) -> Evidence:
@@ -157,18 +176,30 @@ def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault
             break
         alone = not struck or struck[-1].recovered
         fault = replace(inject(site, kind, rng), alone=alone)
-        struck.append(_seen_through(site, fault, users, rng))
+        struck.append(_seen_through(plan, site, fault, users, rng))
         tell(f"{len(struck):4} {_line(struck[-1])}")
+        if _broken(plan, site, users):
+            break
         time.sleep(rng.uniform(0.5, 1.5) * plan.pause_s)
     return struck
 
 
-def _seen_through(site: Site, fault: Fault, users: list[User], rng: random.Random) -> Fault:
+def _broken(plan: Plan, site: Site, users: list[User]) -> bool:
+    """Whether a rule that ends the run is broken by now."""
+    if not plan.ends_at:
+        return False
+    found = violations([sent for user in users for sent in user.sent], gather(site))
+    return any(sentence.startswith(plan.ends_at) for sentence in found)
+
+
+def _seen_through(
+    plan: Plan, site: Site, fault: Fault, users: list[User], rng: random.Random
+) -> Fault:
     """With its recovery, unless the next one is to strike before that or nothing is left to be done."""
     if rng.random() < AT_ONCE:
         return fault
     deadly = [s.ticket for user in users for s in user.sent if s.case.kind is Kind.DEADLY]
-    recovery_s = recovery.wait_for(site, fault, deadly)
+    recovery_s = recovery.wait_for(site, fault, deadly, fully=plan.recovers_fully)
     if math.isinf(recovery_s) and not any(user.has_more for user in users):
         return fault  # nothing new could come
     return replace(fault, recovery_s=recovery_s)

@@ -43,7 +43,8 @@ class Sent:
 class User(threading.Thread):
     """Sends ``cases`` until there are ``enough`` and waits for the end of each.
 
-    ``pace_s`` is the mean time between two of its tickets.  ``complaint`` says why it gave up, or "".
+    ``pace_s`` is the mean time between two of its tickets.  ``complaint`` says why it gave up, or "".  A user who was
+    told to ``leave`` begins nothing more, and ends at the first answer that does not come.
     """
 
     def __init__(
@@ -66,19 +67,24 @@ class User(threading.Thread):
         self._folder = folder
         self._rng = random.Random(cases[0].number)
         self._waiting: list[Sent] = []
+        self._leaves = threading.Event()
 
     @property
     def has_more(self) -> bool:
         """Whether there is a case that it has not begun with."""
         return self.is_alive() and not self.sent[-1].ticket
 
+    def leave(self) -> None:
+        """Any thread: the site is about to be stopped."""
+        self._leaves.set()
+
     def run(self) -> None:
         try:
             for sent in self.sent:
-                if self._enough.is_set():
+                if self._enough.is_set() or self._leaves.is_set():
                     break
                 self._send(sent)
-                time.sleep(self._rng.uniform(0.5, 1.5) * self._pace_s)
+                self._leaves.wait(self._rng.uniform(0.5, 1.5) * self._pace_s)
                 self._wait_for_at_most(self._open_each - 1)
             self._wait_for_at_most(0)
         except ClientError as error:
@@ -104,12 +110,12 @@ class User(threading.Thread):
             sent.withdrawn = True
 
     def _wait_for_at_most(self, count: int) -> None:
-        while len(self._waiting) > count:
+        while len(self._waiting) > count and not self._leaves.is_set():
             rows = self._insist(lambda portal: portal.tickets())
             open_ones = {row.id for row in rows if row.status not in FINISHED}
             self._waiting = [sent for sent in self._waiting if sent.ticket in open_ones]
             if len(self._waiting) > count:
-                time.sleep(_LOOK_S)
+                self._leaves.wait(_LOOK_S)
 
     def _insist(self, step: Callable[[ItkSnap], T]) -> T:
         """Until it works, now at one portal, now at the other.  Raises ClientError when patience ends."""
@@ -118,7 +124,7 @@ class User(threading.Thread):
             try:
                 return step(self._portals[0])
             except ClientError as error:
-                if _is_final(error) or time.monotonic() > ends_s:
+                if _is_final(error) or time.monotonic() > ends_s or self._leaves.is_set():
                     raise
                 self._portals.append(self._portals.pop(0))
             time.sleep(_RETRY_S)
