@@ -30,8 +30,7 @@ def phantom(
     version: Annotated[bool, version_option("dss-phantom")] = False,  # noqa: ARG001 - it has acted
 ) -> None:
     """Make a synthetic chest CT, with the truth about its lungs."""
-    # Not above, because they take two seconds of CPU time, also for --help.
-    from dss_inference.device.runner import runner_for  # noqa: PLC0415
+    from dss_inference.device.runner import runner_for  # noqa: PLC0415 - two seconds of CPU time, also for --help
     from dss_inference.errors import InferenceError  # noqa: PLC0415
     from dss_inference.settings import DeviceSettings, read_settings  # noqa: PLC0415
     from dss_phantom.chest import PhantomSpec, make_phantom  # noqa: PLC0415

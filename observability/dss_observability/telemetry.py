@@ -55,9 +55,7 @@ def start_tracing(
 
 
 def _provider(program: str, instance: str) -> "TracerProvider":
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter,
-    )
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415 - slow to load
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
@@ -69,7 +67,7 @@ def _provider(program: str, instance: str) -> "TracerProvider":
         "service.version": version("itksnap-dss-middleware"),
     }
     provider = TracerProvider(resource=Resource.create(who), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
     return provider
 
 

@@ -43,7 +43,7 @@ def measure(outcome: DownloadedResults) -> list[LabelVolume]:
 
 
 def _volumes_ml(path: Path) -> dict[int, float]:
-    from dss_images.errors import ImageRefused  # noqa: PLC0415
+    from dss_images.errors import ImageRefused  # noqa: PLC0415 - needs the extra ``images``
     from dss_images.labels import label_volumes  # noqa: PLC0415
 
     try:

@@ -163,7 +163,7 @@ def _to_choose(found: tuple[FoundSeries, ...]) -> Answer:
 
 def _choices(main: Path) -> tuple[FoundSeries, ...]:
     """The usable series of a DICOM source; none for another image, or if there is no more than one."""
-    from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415
+    from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415 - pydicom is slow to load
     from dss_images.errors import ImageRefused  # noqa: PLC0415
 
     if not is_dicom(main):

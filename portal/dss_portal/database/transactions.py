@@ -44,15 +44,15 @@ class CarefulTransaction(TransactionContextPooled):
             self._commit.end(committed=committed)
 
     async def _give_back(self) -> None:
-        parent, connection = self.client._parent, self.client._connection  # noqa: SLF001
+        parent, connection = self.client._parent, self.client._connection  # noqa: SLF001 - Tortoise has no public name for it
         try:
-            await parent._pool.release(connection)  # noqa: SLF001
+            await parent._pool.release(connection)  # noqa: SLF001 - the same
         finally:
             self._forget()
 
     def _in_context(self) -> bool:
         token = getattr(self, "token", None)
-        return token is not None and not token._used  # noqa: SLF001
+        return token is not None and not token._used  # noqa: SLF001 - Tortoise has no public name for it
 
     def _forget(self) -> None:
         if self._in_context():
