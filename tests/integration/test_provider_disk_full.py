@@ -7,7 +7,7 @@ import pytest
 
 from dss_provider.child import DISK_FULL
 from support.disks import fill, make_room, small_disk
-from support.provider_desk import Works
+from support.one_ticket_portal import Works
 
 
 @pytest.mark.parametrize("but_bytes", [0, 4096, 8192, 16384, 32768])
@@ -20,7 +20,7 @@ def test_a_full_disk_fails_the_ticket_and_the_next_one_succeeds(
         monkeypatch.setattr(tempfile, "tempdir", str(disk))
         fill(disk, but_bytes=but_bytes)
         assert works(large) == "failed"
-        assert works.desk.lines[-1] == DISK_FULL
+        assert works.portal.lines[-1] == DISK_FULL
 
         make_room(disk)
         assert works() == "success"

@@ -30,13 +30,13 @@ from dss_workspace.registry import read
 from support import dicom_series
 from support.builders import image, write_image
 from support.dicom_uploads import write_two_series
-from support.upload_desks import TAGS, Desk
+from support.upload_sites import TAGS, UploadSite
 from support.waiting import wait_until
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path / "datastore")
+def site(tmp_path: Path) -> Iterator[UploadSite]:
+    made = UploadSite(tmp_path / "datastore")
     yield made
     made.close()
 
@@ -65,16 +65,16 @@ def expected(source: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
 def test_an_image_becomes_what_dss_send_would_upload(
-    desk: Desk, tmp_path: Path, ending: str
+    site: UploadSite, tmp_path: Path, ending: str
 ) -> None:
     built = image()
     built[3, 4, 5] = 77
-    write_image(desk.upload / f"main{ending}", built)
+    write_image(site.upload / f"main{ending}", built)
 
-    told = desk.answer(f"main{ending}")
+    told = site.answer(f"main{ending}")
 
-    like = expected(desk.upload / f"main{ending}", tmp_path)
-    folder = desk.folder(told)
+    like = expected(site.upload / f"main{ending}", tmp_path)
+    folder = site.folder(told)
     assert {path.name for path in folder.iterdir()} == {like.name, "ticket_00000007.itksnap"}
     assert np.array_equal(
         sitk.GetArrayFromImage(sitk.ReadImage(str(folder / like.name))),
@@ -90,36 +90,38 @@ def test_an_image_becomes_what_dss_send_would_upload(
 
 @pytest.mark.parametrize("packed", ["tar", "zip"])
 def test_a_folder_or_an_archive_of_dicom_files_becomes_one_image(
-    desk: Desk, tmp_path: Path, packed: str
+    site: UploadSite, tmp_path: Path, packed: str
 ) -> None:
     folder = dicom_series.write(tmp_path / "series", dicom_series.stack(8))
     if packed == "tar":
-        tar(desk.upload / "main.tar", {f"study/a/{n}": d for n, d in contents(folder).items()})
+        tar(site.upload / "main.tar", {f"study/a/{n}": d for n, d in contents(folder).items()})
     else:
-        with zipfile.ZipFile(desk.upload / "main.zip", "w") as archive:
+        with zipfile.ZipFile(site.upload / "main.zip", "w") as archive:
             for name, data in contents(folder).items():
                 archive.writestr(name, data)
 
-    told = desk.answer(f"main.{packed}")
+    told = site.answer(f"main.{packed}")
 
-    assert expected(folder, tmp_path).name in {path.name for path in desk.folder(told).iterdir()}
+    assert expected(folder, tmp_path).name in {path.name for path in site.folder(told).iterdir()}
 
 
-def test_an_image_of_several_files_is_read_from_its_header(desk: Desk, tmp_path: Path) -> None:
+def test_an_image_of_several_files_is_read_from_its_header(
+    site: UploadSite, tmp_path: Path
+) -> None:
     write_image(tmp_path / "scan.mhd", image())
     tar(
-        desk.upload / "main.tar", {n: (tmp_path / n).read_bytes() for n in ("scan.raw", "scan.mhd")}
+        site.upload / "main.tar", {n: (tmp_path / n).read_bytes() for n in ("scan.raw", "scan.mhd")}
     )
 
-    told = desk.answer("main.tar")
+    told = site.answer("main.tar")
 
-    assert len(list(desk.folder(told).iterdir())) == 2
+    assert len(list(site.folder(told).iterdir())) == 2
 
 
-def test_each_series_gets_files_of_its_own(desk: Desk, tmp_path: Path) -> None:
-    tar(desk.upload / "main.tar", contents(write_two_series(tmp_path / "study")))
+def test_each_series_gets_files_of_its_own(site: UploadSite, tmp_path: Path) -> None:
+    tar(site.upload / "main.tar", contents(write_two_series(tmp_path / "study")))
 
-    told = desk.answer("main.tar", series="each")
+    told = site.answer("main.tar", series="each")
 
     assert isinstance(told, UploadRead)
     assert [one.series for one in told.images] == ["3", "9"]
@@ -128,56 +130,56 @@ def test_each_series_gets_files_of_its_own(desk: Desk, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wanted", ["", "ask"])
 def test_series_that_no_rule_tells_apart_are_listed_for_the_user(
-    desk: Desk, tmp_path: Path, wanted: str
+    site: UploadSite, tmp_path: Path, wanted: str
 ) -> None:
-    tar(desk.upload / "main.tar", contents(write_two_series(tmp_path / "study")))
+    tar(site.upload / "main.tar", contents(write_two_series(tmp_path / "study")))
 
-    told = desk.answer("main.tar", series=wanted)
+    told = site.answer("main.tar", series=wanted)
 
     assert isinstance(told, UploadRefused)
     assert [one.word for one in told.series] == ["3", "9"]
-    chosen = desk.answer("main.tar", series="9", intake_id="two")
+    chosen = site.answer("main.tar", series="9", intake_id="two")
     assert isinstance(chosen, UploadRead)
 
 
-def test_other_images_get_their_tags(desk: Desk) -> None:
-    write_image(desk.upload / "main.nii", image())
-    write_image(desk.upload / "other.nrrd", image())
+def test_other_images_get_their_tags(site: UploadSite) -> None:
+    write_image(site.upload / "main.nii", image())
+    write_image(site.upload / "other.nrrd", image())
     tags = (*TAGS, NeededTag(name="PET", type="OverlayImage", required=True))
     images = (UploadedImage(name="main.nii"), UploadedImage(name="other.nrrd", tag="PET"))
 
-    told = desk.answer_to(desk.request(*images, tags=tags))
+    told = site.answer_to(site.request(*images, tags=tags))
 
-    found = layers(read(desk.folder(told) / "ticket_00000007.itksnap"))
+    found = layers(read(site.folder(told) / "ticket_00000007.itksnap"))
     assert [layer.tags for layer in found] == [("CT",), ("PET",)]
 
 
-def test_a_repeated_request_gets_the_same_answer_without_reading_again(desk: Desk) -> None:
-    write_image(desk.upload / "main.nii", image())
-    first = desk.answer("main.nii")
-    (desk.upload / "main.nii").unlink()
+def test_a_repeated_request_gets_the_same_answer_without_reading_again(site: UploadSite) -> None:
+    write_image(site.upload / "main.nii", image())
+    first = site.answer("main.nii")
+    (site.upload / "main.nii").unlink()
 
-    again = desk.answer("main.nii")
+    again = site.answer("main.nii")
 
     assert again == first
 
 
-def test_an_upload_that_has_gone_gets_a_sentence_and_leaves_nothing(desk: Desk) -> None:
-    told = desk.answer("gone.nii")
+def test_an_upload_that_has_gone_gets_a_sentence_and_leaves_nothing(site: UploadSite) -> None:
+    told = site.answer("gone.nii")
 
     assert isinstance(told, UploadRefused)
     assert told.reason == "The files of the upload have gone; send them again."
-    assert {p.name for p in desk.root.rglob("*") if p.is_file()} == set()
+    assert {p.name for p in site.root.rglob("*") if p.is_file()} == set()
 
 
-def test_while_the_datastore_is_away_no_upload_is_said_to_have_gone(desk: Desk) -> None:
-    write_image(desk.upload / "main.nii", image())
-    away, tickets = desk.root / "away", desk.root / "tickets"
+def test_while_the_datastore_is_away_no_upload_is_said_to_have_gone(site: UploadSite) -> None:
+    write_image(site.upload / "main.nii", image())
+    away, tickets = site.root / "away", site.root / "tickets"
 
-    with desk.reader._datastore.access() as files:
+    with site.reader._datastore.access() as files:
         tickets.rename(away)
         with pytest.raises(TryAgainLater):
-            desk.reader._answer(desk.request(UploadedImage(name="main.nii")), files)
+            site.reader._answer(site.request(UploadedImage(name="main.nii")), files)
 
 
 PARENT = """

@@ -18,14 +18,14 @@ from dss_dispatch.uploads.reading import LONGEST_SENTENCE, plain
 from support import dicom_series
 from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
 from support.dicom_uploads import tarred
-from support.upload_desks import Desk
+from support.upload_sites import UploadSite
 
 GB = 2**30
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path / "datastore")
+def site(tmp_path: Path) -> Iterator[UploadSite]:
+    made = UploadSite(tmp_path / "datastore")
     yield made
     made.close()
 
@@ -78,60 +78,60 @@ def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "main.tar", tmp_path / "folder")
 
 
-def test_of_a_refused_upload_nothing_stays_but_the_answer(desk: Desk) -> None:
-    (desk.upload / "main.tar").write_bytes(hostile_tar(_member("pipe", type=tarfile.FIFOTYPE)))
+def test_of_a_refused_upload_nothing_stays_but_the_answer(site: UploadSite) -> None:
+    (site.upload / "main.tar").write_bytes(hostile_tar(_member("pipe", type=tarfile.FIFOTYPE)))
 
-    told = desk.answer("main.tar")
+    told = site.answer("main.tar")
 
     assert isinstance(told, UploadRefused)
-    assert {p.name for p in desk.root.rglob("*") if p.is_file()} == {"main.tar", "outcome.json"}
+    assert {p.name for p in site.root.rglob("*") if p.is_file()} == {"main.tar", "outcome.json"}
 
 
-def test_a_header_cannot_name_another_file_of_the_machine(desk: Desk, tmp_path: Path) -> None:
+def test_a_header_cannot_name_another_file_of_the_machine(site: UploadSite, tmp_path: Path) -> None:
     write_image(tmp_path / "secret.mhd", image())
     text = (tmp_path / "secret.mhd").read_text().replace("secret.raw", str(tmp_path / "secret.raw"))
-    (desk.upload / "main.mhd").write_text(text)
+    (site.upload / "main.mhd").write_text(text)
 
-    told = desk.answer("main.mhd")
+    told = site.answer("main.mhd")
 
     assert isinstance(told, UploadRefused)
     assert str(tmp_path) not in told.reason
 
 
-def test_what_no_image_can_be_read_from_gets_a_sentence(desk: Desk) -> None:
-    (desk.upload / "letter.nii").write_text("Dear colleague")
+def test_what_no_image_can_be_read_from_gets_a_sentence(site: UploadSite) -> None:
+    (site.upload / "letter.nii").write_text("Dear colleague")
 
-    told = desk.answer("letter.nii")
+    told = site.answer("letter.nii")
 
     assert isinstance(told, UploadRefused)
     assert told.reason.endswith(".")
 
 
 def test_reading_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, Limits(time_s=0.0, memory_bytes=8 * GB))
-    write_image(desk.upload / "main.nii", image())
+    site = UploadSite(tmp_path, Limits(time_s=0.0, memory_bytes=8 * GB))
+    write_image(site.upload / "main.nii", image())
     try:
-        told = desk.answer("main.nii")
+        told = site.answer("main.nii")
     finally:
-        desk.close()
+        site.close()
 
     assert isinstance(told, UploadRefused)
     assert "longer than 0 seconds" in told.reason
 
 
 def test_an_image_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, Limits(time_s=120, memory_bytes=2 * GB))
+    site = UploadSite(tmp_path, Limits(time_s=120, memory_bytes=2 * GB))
     header = sitk.Image([1, 1, 1], sitk.sitkFloat64)
-    sitk.WriteImage(header, str(desk.upload / "main.mha"))
-    with (desk.upload / "main.mha").open("r+b") as file:
+    sitk.WriteImage(header, str(site.upload / "main.mha"))
+    with (site.upload / "main.mha").open("r+b") as file:
         begun = file.read().replace(b"DimSize = 1 1 1", b"DimSize = 1024 1024 512")
         file.seek(0)
         file.write(begun)
         file.truncate(len(begun) - 8 + 4 * GB)  # a sparse file
     try:
-        told = desk.answer("main.mha")
+        told = site.answer("main.mha")
     finally:
-        desk.close()
+        site.close()
 
     assert isinstance(told, UploadRefused)
     assert "more memory" in told.reason
@@ -139,37 +139,37 @@ def test_an_image_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["main.itksnap", "main.ITKSNAP", "main.tar"])
 def test_a_workspace_cannot_name_files_of_the_machine(
-    desk: Desk, tmp_path: Path, name: str
+    site: UploadSite, tmp_path: Path, name: str
 ) -> None:
     secret = write_image(tmp_path / "secret.nii.gz", image())
     layer = LayerSpec(file_name=secret.name, folder=str(secret.parent))
     workspace = workspace_xml(WorkspaceSpec(layers=(layer,)))
     packed = hostile_tar(_member("case.itksnap", size=len(workspace)), workspace)
-    (desk.upload / name).write_bytes(packed if name.endswith(".tar") else workspace)
+    (site.upload / name).write_bytes(packed if name.endswith(".tar") else workspace)
 
-    told = desk.answer(name)
+    told = site.answer(name)
 
     assert isinstance(told, UploadRefused)
     assert str(tmp_path) not in told.reason
     assert "workspace" in told.reason
 
 
-def test_a_name_that_is_not_text_gets_a_sentence(desk: Desk) -> None:
+def test_a_name_that_is_not_text_gets_a_sentence(site: UploadSite) -> None:
     packed = hostile_tar(_member("\udcff.dcm", size=9000), b"x" * 9000)
-    (desk.upload / "main.tar").write_bytes(packed)
+    (site.upload / "main.tar").write_bytes(packed)
 
-    told = desk.answer("main.tar")
+    told = site.answer("main.tar")
 
     assert isinstance(told, UploadRefused)
     assert "unexpected error" not in told.reason
 
 
-def test_a_workspace_of_a_tag_cannot_name_files_of_the_machine(desk: Desk) -> None:
-    write_image(desk.upload / "main.nii", image())
-    (desk.upload / "pet.itksnap").write_bytes(workspace_xml())
+def test_a_workspace_of_a_tag_cannot_name_files_of_the_machine(site: UploadSite) -> None:
+    write_image(site.upload / "main.nii", image())
+    (site.upload / "pet.itksnap").write_bytes(workspace_xml())
     images = UploadedImage(name="main.nii"), UploadedImage(name="pet.itksnap", tag="PET")
 
-    told = desk.answer_to(desk.request(*images, tags=(NeededTag(name="PET", type="OverlayImage"),)))
+    told = site.answer_to(site.request(*images, tags=(NeededTag(name="PET", type="OverlayImage"),)))
 
     assert isinstance(told, UploadRefused)
     assert "workspace" in told.reason
@@ -199,11 +199,11 @@ def many_series(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     ],
 )
 def test_more_series_than_one_answer_can_name_get_a_sentence(
-    desk: Desk, many_series: bytes, series: str, sentence: str
+    site: UploadSite, many_series: bytes, series: str, sentence: str
 ) -> None:
-    (desk.upload / "main.tar").write_bytes(many_series)
+    (site.upload / "main.tar").write_bytes(many_series)
 
-    told = desk.answer("main.tar", series=series)
+    told = site.answer("main.tar", series=series)
 
     assert isinstance(told, UploadRefused)
     assert told.reason.startswith(sentence)
@@ -212,12 +212,12 @@ def test_more_series_than_one_answer_can_name_get_a_sentence(
 
 @pytest.mark.filterwarnings("ignore:.*exceeds the maximum length:UserWarning")
 def test_a_text_in_a_file_that_no_page_can_hold_is_shown_without_that(
-    desk: Desk, tmp_path: Path
+    site: UploadSite, tmp_path: Path
 ) -> None:
     hostile = "THO\0RAX\x1b[31m <b>" + "x" * 50_000
-    (desk.upload / "main.tar").write_bytes(_series(tmp_path / "study", 2, hostile))
+    (site.upload / "main.tar").write_bytes(_series(tmp_path / "study", 2, hostile))
 
-    told = desk.answer("main.tar", series="ask")
+    told = site.answer("main.tar", series="ask")
 
     assert isinstance(told, UploadRefused)
     assert [len(found.line) <= 120 for found in told.series] == [True, True]
@@ -231,13 +231,15 @@ def test_a_long_name_in_a_sentence_is_cut() -> None:
     assert plain("a\udcff\0b\nc", 10) == "a? b\nc"
 
 
-def test_a_folder_without_an_image_gets_a_sentence_when_each_series_is_wanted(desk: Desk) -> None:
-    (desk.upload / "main.tar").write_bytes(
+def test_a_folder_without_an_image_gets_a_sentence_when_each_series_is_wanted(
+    site: UploadSite,
+) -> None:
+    (site.upload / "main.tar").write_bytes(
         hostile_tar(_member("a/letter.txt", size=4), b"Dear")[:1024]
         + hostile_tar(_member("a/other.txt", size=4), b"Dear")
     )
 
-    told = desk.answer("main.tar", series="each")
+    told = site.answer("main.tar", series="each")
 
     assert isinstance(told, UploadRefused)
     assert "DICOM" in told.reason

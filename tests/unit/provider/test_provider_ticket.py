@@ -18,7 +18,7 @@ from dss_provider.portal import Announced, Portal
 from dss_provider.serving import Offer, ServicePublisher
 from dss_provider.ticket import MOST_VOLUMES, UNEXPECTED
 from dss_provider.ticket_folders import remove_orphans, ticket_folder
-from support.provider_desk import Works
+from support.one_ticket_portal import Works
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def works(tmp_path: Path) -> Works:
 def test_a_sound_result_is_sent_with_its_workspace_last(works: Works) -> None:
     assert works() == "success"
 
-    assert works.desk.sent[-1].endswith(".itksnap")
-    assert works.desk.ended == "success"
+    assert works.portal.sent[-1].endswith(".itksnap")
+    assert works.portal.ended == "success"
 
 
 def raising(error: BaseException) -> Callable[..., object]:
@@ -56,7 +56,7 @@ def test_a_surprise_fails_the_ticket_and_is_told_to_the_provider(
 
     assert works() == "failed"
 
-    assert works.desk.lines[-1] == sentence
+    assert works.portal.lines[-1] == sentence
     assert type(error).__name__ in works.said[-1]
 
 
@@ -64,25 +64,25 @@ def test_what_the_function_printed_is_for_its_provider_alone(works: Works) -> No
     assert works("def segment(image):\n    print('my secret')\n    return 1 / 0") == "failed"
 
     assert "my secret" in works.said[-1]
-    assert "my secret" not in " ".join(works.desk.lines)
-    assert "ZeroDivisionError: division by zero (algorithm.py, line 5)" in works.desk.lines[-1]
+    assert "my secret" not in " ".join(works.portal.lines)
+    assert "ZeroDivisionError: division by zero (algorithm.py, line 5)" in works.portal.lines[-1]
 
 
 def test_results_that_the_portal_refuses_fail_the_ticket_with_its_sentence(works: Works) -> None:
-    works.desk.refusal = "The results cannot be accepted. It is no good."
+    works.portal.refusal = "The results cannot be accepted. It is no good."
 
     assert works() == "failed"
 
-    assert works.desk.lines[-1] == works.desk.refusal
+    assert works.portal.lines[-1] == works.portal.refusal
 
 
 @pytest.mark.parametrize("page", ["<html><body>413 Too large</body></html>", "", '{"error": 413}'])
 def test_a_page_of_a_proxy_is_not_written_into_the_log(works: Works, page: str) -> None:
-    works.desk.refuses, works.desk.refusal = True, page
+    works.portal.refuses, works.portal.refusal = True, page
 
     assert works() == "failed"
 
-    assert works.desk.lines[-1] == (
+    assert works.portal.lines[-1] == (
         "The portal, or a proxy in front of it, refused the results (status 400). "
         "Please tell the provider the ticket's number."
     )
@@ -144,9 +144,9 @@ def test_a_machine_that_tells_nothing_of_processes_loses_no_folder(
 def test_of_many_labels_some_volumes_are_told(works: Works) -> None:
     assert works("def segment(image): return image.array + 1") == "success"
 
-    told = [line for line in works.desk.lines if line.endswith(" ml")]
+    told = [line for line in works.portal.lines if line.endswith(" ml")]
     assert len(told) == MOST_VOLUMES
-    assert works.desk.lines[-1] == "Volumes of 10 more labels are not listed."
+    assert works.portal.lines[-1] == "Volumes of 10 more labels are not listed."
 
 
 @pytest.fixture

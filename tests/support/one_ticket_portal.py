@@ -16,7 +16,7 @@ from dss_provider.ticket import work_on
 from support.builders import LayerSpec, WorkspaceSpec, workspace_xml
 
 
-class Desk(Portal):
+class OneTicketPortal(Portal):
     """A portal with one ticket, in memory."""
 
     def __init__(self, image: Path) -> None:
@@ -51,17 +51,17 @@ class Desk(Portal):
 
 
 class Works:
-    """A service of one function, and the desk."""
+    """A service of one function, and its portal."""
 
     def __init__(self, folder: Path) -> None:
         image = sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
         sitk.WriteImage(image, str(folder / "scan.nii.gz"))
         make(folder / "own", Modality.ANY)
         self.folder = folder / "own"
-        self.desk = Desk(folder / "scan.nii.gz")
+        self.portal = OneTicketPortal(folder / "scan.nii.gz")
         self.said: list[str] = []
 
     def __call__(self, code: str = "def segment(image): return image.array > 30") -> str:
         text = f"from dss_provider import *\nimport numpy as np\n{code}\n"
         (self.folder / "algorithm.py").write_text(text, encoding="utf-8")
-        return work_on(1, load(self.folder), lambda: self.desk, 60, self.said.append)
+        return work_on(1, load(self.folder), lambda: self.portal, 60, self.said.append)

@@ -24,7 +24,7 @@ from support.waiting import wait_until
 TAGS = (NeededTag(name="CT", type="MainImage", required=True),)
 
 
-class Desk:
+class UploadSite:
     """A portal and a program that reads uploads, with a datastore."""
 
     def __init__(self, root: Path, limits: Limits = READS) -> None:
