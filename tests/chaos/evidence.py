@@ -104,8 +104,10 @@ def open_tickets(site: Site) -> int:
 
 
 async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:
+    """As of one moment: the portals may be at work."""
     connection = await asyncpg.connect(url)
     try:
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         rows = await connection.fetch("SELECT id, status, claim_id FROM ticket")
         tickets = {
             r["id"]: Ticket(number=r["id"], status=r["status"], claim_id=r["claim_id"])

@@ -185,10 +185,14 @@ def _strike(plan: Plan, site: Site, users: list[User], tell: Tell) -> list[Fault
 
 
 def _broken(plan: Plan, site: Site, users: list[User]) -> bool:
-    """Whether a rule that ends the run is broken by now."""
+    """Whether a rule that ends the run is seen to be broken by now."""
     if not plan.ends_at:
         return False
-    found = violations([sent for user in users for sent in user.sent], gather(site))
+    try:
+        evidence = gather(site)
+    except FileNotFoundError:  # a result whose user has just deleted the ticket
+        return False
+    found = violations([sent for user in users for sent in user.sent], evidence)
     return any(sentence.startswith(plan.ends_at) for sentence in found)
 
 
