@@ -2,7 +2,7 @@
 
 import logging
 import os
-import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,18 +12,17 @@ import typer
 from pydantic import ValidationError
 
 from dss_broker.errors import BrokerClosed
-from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.settings import cannot_listen, problems
 from dss_datastore.access import SharedDatastore
+from dss_dispatch.checks import Checks
 from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
-from dss_dispatch.result.check_requests import serve_checks
 from dss_dispatch.service import Service, builtin_services, load_service
 from dss_dispatch.settings import ProgramSettings, ServiceSettings, Settings, service_url
-from dss_dispatch.uploads.handling import Limits, UploadReader
+from dss_dispatch.uploads.handling import Limits
 from dss_observability.logs import configure_logging
-from dss_observability.serving import missing, serve_health
+from dss_observability.serving import Missing, missing, serve_health
 from dss_observability.telemetry import start_tracing
 from dss_process.commands import add_version
 from dss_process.signals import exit_immediately, stop_signal, wait_for_stop
@@ -162,19 +161,9 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         reads=_limits(settings),
     )
     supervisor = Supervisor(stop)
-    try:
-        end_health = serve_health(
-            settings.metrics_bind,
-            lambda: [
-                *missing(broker=broker.problem, datastore=datastore.problem()),
-                *consumer.problems(),
-                *supervisor.problems(),
-            ],
-        )
-    except OSError as error:
-        broker.close()
-        typer.echo(cannot_listen("DSS_METRICS_BIND", settings.metrics_bind, error), err=True)
-        raise typer.Exit(2) from error
+    end_health = _serve_health(
+        settings, broker, datastore, lambda: [*consumer.problems(), *supervisor.problems()]
+    )
     starting = supervisor.start("serving", partial(_start, consumer, settings.parallel_tickets))
     try:
         wait_for_stop(stop)
@@ -190,36 +179,45 @@ def _serve_checks(settings: ProgramSettings) -> None:
     stop = stop_signal()
     datastore = _datastore(settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "dispatch", settings.instance)
+    checks = Checks(broker, datastore, instance=settings.instance, reads=_limits(settings))
     supervisor = Supervisor(stop)
-    end_health = serve_health(
-        settings.metrics_bind,
-        lambda: [
-            *missing(broker=broker.problem, datastore=datastore.problem()),
-            *supervisor.problems(),
-        ],
+    end_health = _serve_health(
+        settings, broker, datastore, lambda: [*checks.problems(), *supervisor.problems()]
     )
-    reader = UploadReader(broker, datastore, _limits(settings), settings.instance, stop)
-    starting = supervisor.start("checking", partial(_start_checks, broker, datastore, reader, stop))
+    starting = supervisor.start("checking", partial(_start_checks, checks))
     try:
         wait_for_stop(stop)
-        reader.announce(ends=True)
-        log.info("stopped", extra={"all_finished": broker.stop_consuming(settings.stop_s)})
+        log.info("stopped", extra={"all_finished": checks.stop(settings.stop_s)})
     finally:
         end_health()
         broker.close()
         starting.join()
 
 
-def _start_checks(
-    broker: RabbitBroker, datastore: SharedDatastore, reader: UploadReader, stop: threading.Event
-) -> None:
+def _serve_health(
+    settings: ProgramSettings, broker: RabbitBroker, datastore: SharedDatastore, problems: Missing
+) -> Callable[[], None]:
+    """Serve the port for operators; returns a function that ends it.  Exits with a sentence if the port is in use."""
+    try:
+        return serve_health(
+            settings.metrics_bind,
+            lambda: [
+                *missing(broker=broker.problem, datastore=datastore.problem()),
+                *problems(),
+            ],
+        )
+    except OSError as error:
+        broker.close()
+        typer.echo(cannot_listen("DSS_METRICS_BIND", settings.metrics_bind, error), err=True)
+        raise typer.Exit(2) from error
+
+
+def _start_checks(checks: Checks) -> None:
     """Wait for the broker, then check results and read uploads.  Returns when the program is stopped."""
     with suppress(BrokerClosed):
-        serve_checks(broker, datastore)
-        reader.start()
+        checks.start()
         log.info("checking results")
-        while not stop.wait(ANNOUNCE_S):
-            reader.announce()
+        checks.keep_announcing()
 
 
 def _limits(settings: ProgramSettings) -> Limits:

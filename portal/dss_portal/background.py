@@ -23,6 +23,8 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
         self._supervised: list[Health] = []
         self._ending = False
+        self.done: set[str] = set()
+        """The names of the tasks that have returned, as they should."""
 
     def begin(self, name: str, work: Work, *, returns: bool = False) -> asyncio.Task[None]:
         """Start and supervise a task.  With ``returns``, the task is done when ``work`` returns; otherwise ``work``
@@ -56,6 +58,7 @@ class Background:
             error = await self._run(work, returns=returns)
             if error is None:
                 health.ended()
+                self.done.add(health.name)
                 return
             metrics.TASK_FAILURES.labels(health.name).inc()
             await asyncio.sleep(health.failed(error))

@@ -84,7 +84,7 @@ class Lifespan:
         listener = Listener(parts.datastore, parts.settings)
         preparations: dict[str, Work] = {
             "datastore": lambda: prepare(parts.datastore),
-            "listener": lambda: consuming.listen(parts.broker, listener),
+            readiness.LISTENER: lambda: consuming.listen(parts.broker, listener),
         }
         if parts.settings.test_mode != "off":
             preparations["test user"] = _make_test_user

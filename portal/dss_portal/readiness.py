@@ -14,6 +14,9 @@ _WHO = {
     Missed.SILENT: "No provider that is heard of",
 }
 
+LISTENER = "listener"
+"""The name of the background task that subscribes to the dispatchers' messages, and then returns."""
+NOT_LISTENING = "The portal does not take the messages of dispatchers yet."
 NOT_MIGRATED = "The database's schema is not up to date: run dss-portal migrate."
 
 
@@ -27,12 +30,18 @@ async def missing(components: Components) -> list[str]:
         found.append(NOT_MIGRATED)
     if problem := components.broker.problem:
         found.append(problem)
-    elif answers and migrated and (sentence := await _outbox_problem(components.relay)):
-        found.append(sentence)
+    elif answers and migrated:
+        found += await _queue_problems(components)
     # A new datastore is only made if the database shows that the site is new; for that it needs its schema.
     if migrated and (away := await components.datastore.problem()):
         found.append(away)
     return found + (components.background.problems() if migrated else [])
+
+
+async def _queue_problems(components: Components) -> list[str]:
+    """What keeps tickets from the dispatchers, or the dispatchers' messages from this portal."""
+    found = [sentence] if (sentence := await _outbox_problem(components.relay)) else []
+    return found if LISTENER in components.background.done else [*found, NOT_LISTENING]
 
 
 async def _outbox_problem(relay: Relay) -> str:

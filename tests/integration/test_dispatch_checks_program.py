@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from dss_broker.memory import MemoryBroker
 from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
 from dss_broker.rabbit import RabbitBroker
+from dss_datastore.folder import shared
+from dss_dispatch.checks import NOT_SUBSCRIBED, Checks
+from dss_dispatch.uploads.handling import READS
 from dss_stack.rabbitmq import RabbitNode
 from support.brokers import fresh_vhost
 from support.builders import result_files
@@ -53,6 +57,18 @@ def test_it_judges_until_it_is_told_to_stop(rabbit: RabbitNode, tmp_path: Path) 
             program.send_signal(signal.SIGTERM)
             assert program.wait(30) == 0
         portal.close()
+
+
+def test_it_is_not_ready_before_it_takes_requests(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    checks = Checks(broker, shared(tmp_path), instance="1", reads=READS)
+    assert checks.problems() == [NOT_SUBSCRIBED]
+
+    checks.start()
+
+    assert checks.problems() == []
+    assert checks.stop(10)
+    broker.close()
 
 
 def test_without_its_settings_it_says_which_are_missing() -> None:

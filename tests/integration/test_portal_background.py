@@ -11,13 +11,15 @@ import pytest
 from prometheus_client import REGISTRY
 from quart import Quart
 
+from dss_broker.broker import Broker
 from dss_broker.memory import MemoryBroker
-from dss_portal import database
+from dss_portal import consuming, database
 from dss_portal.app import create_app
 from dss_portal.datastore import Datastore
-from dss_portal.readiness import NOT_MIGRATED
+from dss_portal.readiness import NOT_LISTENING, NOT_MIGRATED
 from dss_portal.settings import Settings
 from dss_portal.tickets import cleanup
+from dss_portal.tickets.listener import Listener
 from dss_portal.web.context import components_of
 from dss_process import supervision
 from dss_stack.postgres import PostgresCluster
@@ -126,6 +128,29 @@ async def test_a_task_that_dies_is_logged_with_its_cause_and_begun_again_later_e
     assert failures("cleanup") - before == 2
     first_s, second_s = (later - earlier for earlier, later in itertools.pairwise(begun_s))
     assert 0.1 <= first_s < second_s
+
+
+async def test_a_portal_is_not_ready_before_it_takes_the_messages_of_dispatchers(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribes = asyncio.Event()
+    listen = consuming.listen
+
+    async def late(broker: Broker, listener: Listener) -> None:
+        await subscribes.wait()
+        await listen(broker, listener)
+
+    monkeypatch.setattr(consuming, "listen", late)
+    broker = MemoryBroker()
+    app = create_app(settings, broker)
+    async with app.test_app():
+        client = app.test_client()
+        await eventually(lambda: text(client, "/readyz"), lambda said: said == NOT_LISTENING)
+
+        subscribes.set()
+
+        await eventually(lambda: text(client, "/readyz"), lambda said: said == "ok")
+    broker.close()
 
 
 def failures(task: str) -> float:

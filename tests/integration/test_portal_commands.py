@@ -155,14 +155,15 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path, empty_database: st
     assert f"DSS_BIND: {bind} cannot be listened on (Address already in use)" in told
 
 
-@pytest.mark.parametrize("program", ["dss_dispatch", "dss_inference"])
+@pytest.mark.parametrize("program", ["dss_dispatch", "dss_inference", "check-results"])
 def test_the_other_programs_tell_a_taken_port_the_same_way(tmp_path: Path, program: str) -> None:
     words = {
-        "dss_dispatch": ["serve", "lung-segmentation"],
-        "dss_inference": ["serve", "--bundle", "lung-segmentation"],
+        "dss_dispatch": ["dss_dispatch", "serve", "lung-segmentation"],
+        "dss_inference": ["dss_inference", "serve", "--bundle", "lung-segmentation"],
+        "check-results": ["dss_dispatch", "check-results"],
     }
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
-        told = said(program, *words[program], DSS_DATASTORE=str(tmp_path), DSS_METRICS_BIND=bind)
+        told = said(*words[program], DSS_DATASTORE=str(tmp_path), DSS_METRICS_BIND=bind)
 
     assert f"DSS_METRICS_BIND: {bind} cannot be listened on (Address already in use)" in told

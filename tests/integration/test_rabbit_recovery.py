@@ -2,11 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
+from functools import partial
 
 import pytest
+from pika import SelectConnection  # no py.typed
 
 from dss_broker import messages as m
 from dss_broker import topology
@@ -14,6 +16,7 @@ from dss_broker.broker import Delivery
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit import link as rabbit_link
+from dss_broker.rabbit.broker import NOT_SUBSCRIBED
 from dss_broker.rabbit.consumer import Consumer
 from support.brokers import Node, RabbitBench, fresh_vhost
 from support.waiting import wait_until
@@ -189,6 +192,28 @@ def test_a_subscription_that_begins_while_consuming_stops_is_refused(
         with pytest.raises(BrokerClosed):
             begun.result(SOON_S)
         assert stopped.result(SOON_S)
+
+
+def test_a_program_whose_subscription_has_not_begun_says_so(
+    near: RabbitBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = Consumer.up
+    late: list[Callable[[], None]] = []
+
+    def up(consumer: Consumer, connection: SelectConnection) -> None:
+        late.append(partial(began, consumer, connection))
+
+    monkeypatch.setattr(Consumer, "up", up)
+    broker = near.program("dispatch")
+    waiting = threading.Thread(target=broker.consume, args=(LUNG, lambda _: None))
+    waiting.start()
+    wait_until(lambda: bool(late) and broker.connected)
+    assert broker.problem == NOT_SUBSCRIBED
+
+    broker._link.call(late.pop())
+
+    waiting.join(SOON_S)
+    assert broker.problem == ""
 
 
 def test_a_reply_waits_for_a_requester_that_has_lost_its_connection(

@@ -41,6 +41,7 @@ from dss_observability.serving import BROKER_AWAY
 from dss_observability.tracing import end_with
 
 CHECK_S = 1.0
+NOT_SUBSCRIBED = "RabbitMQ does not deliver messages to this program yet."
 BIND_S = 20.0
 """Time after which exchanges and bindings that an operator has removed exist again, in seconds."""
 
@@ -89,6 +90,7 @@ class RabbitBroker:
         told = [self._link.refusal, self._publisher.refusal]
         told += [consumer.refusal for consumer in self._consumers]
         told += [self._instance_lock.problem, "" if self.connected else BROKER_AWAY]
+        told += ["" if consumer.is_subscribed else NOT_SUBSCRIBED for consumer in self._consumers]
         return next((sentence for sentence in told if sentence), "")
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":

@@ -60,6 +60,7 @@ class Consumer:
         self._unacked = UnackedMessages()
         self._stopped = False
         self.refusal = ""
+        self.is_subscribed = False
         self._idle = threading.Event()
         self.ready: Future[None] = Future()
 
@@ -78,7 +79,7 @@ class Consumer:
         """Link's thread: the connection is lost.  RabbitMQ will redeliver unacknowledged messages, so those that no
         handler has started are dropped here.
         """
-        self._channel = None
+        self._channel, self.is_subscribed = None, False
         for unacked in self._inbox.take_back():
             self._unacked.remove(unacked)
         for unacked in self._unacked:
@@ -172,7 +173,7 @@ class Consumer:
         return f"{own_queue(queue, self._program, self._instance)}.{uuid4().hex[:6]}"
 
     def _subscribed(self, _: object) -> None:
-        self.refusal = ""
+        self.refusal, self.is_subscribed = "", True
         self._backoff.reset()
         if not self.ready.done():
             self.ready.set_result(None)

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 ABANDON_S = 5.0
 """Abandoned work ends within this time, unless one of its stages takes longer."""
 
+NOT_SUBSCRIBED = "The worker does not take requests yet."
+
 
 class QueueServer:
     """The subscriptions of one process with one device.  It holds up to ``ahead`` requests of each bundle: while one
@@ -53,7 +55,7 @@ class QueueServer:
         self._instance = instance
         self._ahead = ahead
         self._withdrawals = WithdrawalLog()
-        self._stopping = threading.Event()
+        self._stopping, self._subscribed = threading.Event(), False
         self._announcements = Announcements(broker, by_name.values(), instance, self._stopping)
         self._supervisor = Supervisor(self._stopping)
         self._handler = RequestHandler(
@@ -73,11 +75,15 @@ class QueueServer:
         ]
         for thread in begun:
             thread.join()
+        self._subscribed = True
         log.info("serving", extra={"bundles": sorted(self._names), "instance": self._instance})
 
     def problems(self) -> list[str]:
-        """A sentence for each background thread that has failed."""
-        return self._supervisor.problems()
+        """A sentence for each background thread that has failed, and one if some requests do not reach this worker
+        yet.
+        """
+        early = self._broker.connected and not self._subscribed
+        return [*([NOT_SUBSCRIBED] if early else []), *self._supervisor.problems()]
 
     def stop(self, timeout_s: float) -> bool:
         """Announce the end, take no new requests, and finish those in progress.

@@ -16,7 +16,7 @@ from dss_broker.messages import (
 from dss_datastore import access
 from dss_inference.errors import InferenceError
 from dss_inference.worker.request_handler import EXHAUSTED, UNEXPECTED
-from dss_inference.worker.server import QueueServer
+from dss_inference.worker.server import NOT_SUBSCRIBED, QueueServer
 from support.copy_worker import (
     LABEL,
     PATIENCE_S,
@@ -49,6 +49,18 @@ def test_a_request_ends_with_where_the_segmentation_lies(
     assert finished.segmentation_path == f"{REQUEST.output_dir}/segmentation.nii.gz"
     assert (datastore / finished.segmentation_path).read_bytes() == b"voxels"
     assert set(finished.stage_seconds) == {"copying", "finishing"}
+
+
+def test_a_worker_is_not_ready_before_it_takes_requests(
+    broker: MemoryBroker, bundle: CopyBundle, datastore: Path
+) -> None:
+    server = QueueServer(broker=broker, bundles=[bundle], datastore=datastore, instance="node1")
+    assert server.problems() == [NOT_SUBSCRIBED]
+
+    server.start()
+
+    assert server.problems() == []
+    assert server.stop(PATIENCE_S)
 
 
 @pytest.mark.usefixtures("server")
