@@ -92,9 +92,13 @@ class Settings(DatabaseSettings, DatastoreSettings):
         "such as 10.0.0.7,fd00::/8; blank is none",
     )
     failed_logins_per_minute: int = Field(
-        150, ge=0, description="by client address; typing a token into ITK-SNAP makes 48"
+        150,
+        ge=0,
+        description="by client address, in each process of each portal; typing a token into ITK-SNAP makes 48",
     )
-    requests_per_minute: int = Field(6000, ge=0, description="by user; 0 is no limit")
+    requests_per_minute: int = Field(
+        6000, ge=0, description="by user, in each process of each portal; 0 is no limit"
+    )
 
     lease_s: float = Field(
         60, gt=0, description="a claim lapses so long after its last sign of life"

@@ -41,13 +41,17 @@ end
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """``value`` is a rate, except in a row of times; ``generator`` is the share of a core."""
+    """``value`` is a rate, except in a row of times; ``generator`` is the share of a core.
+
+    ``units`` is how many of what the rate counts were done.
+    """
 
     value: float
     generator: float
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     errors: int = 0
+    units: float = 1.0
 
 
 def poll(side: Side, what: str, clients: int, seconds: float) -> Measured:
@@ -74,6 +78,7 @@ def poll(side: Side, what: str, clients: int, seconds: float) -> Measured:
         p50_ms=found["p50"] / 1e3,
         p99_ms=found["p99"] / 1e3,
         errors=found["errors"],
+        units=found["requests"],
     )
 
 
@@ -125,6 +130,7 @@ def work(
         p50_ms=percentile(tally.seconds, 50) * 1e3,
         p99_ms=percentile(tally.seconds, 99) * 1e3,
         errors=tally.errors,
+        units=len(tally.seconds),
     )
 
 
@@ -211,7 +217,7 @@ def upload(side: Side, size_bytes: int) -> tuple[Measured, Measured]:
     thread.join()
     generator = cpu_s / took_s
     return (
-        Measured(value=size_bytes / MB / took_s, generator=generator),
+        Measured(value=size_bytes / MB / took_s, generator=generator, units=size_bytes / MB),
         Measured(value=percentile(waited, 95) * 1e3, generator=generator),
     )
 
@@ -231,7 +237,8 @@ def download(side: Side, size_bytes: int, at_once: int) -> Measured:
         thread.join()
     took_s = time.monotonic() - began_s
     generator = (time.process_time() - began_cpu_s) / took_s
-    return Measured(value=at_once * size_bytes / MB / took_s, generator=generator)
+    units = at_once * size_bytes / MB
+    return Measured(value=units / took_s, generator=generator, units=units)
 
 
 def one_ticket(side: Side, rounds: int) -> Measured:

@@ -109,7 +109,7 @@ def reference(folder: Path, tickets: int, *, uwsgi: bool = False) -> Iterator[Si
             url=url,
             users=_signed_in(url, tokens, seeded),
             githash=githash,
-            pids=[pid, *_children(pid)],
+            pids=[pid, *children(pid)],
             promises="rows are fsynced, files are not",
             keeps_connections=not uwsgi,
         )
@@ -145,6 +145,15 @@ def ours(
     folder: Path, rabbit: RabbitNode, postgres: PostgresCluster, tickets: int, processes: int = 1
 ) -> Iterator[Side]:
     """A portal as it is shipped, without limits for each user, in so many processes."""
+    with our_site(folder, rabbit, postgres, tickets, processes) as (_, side):
+        yield side
+
+
+@contextmanager
+def our_site(
+    folder: Path, rabbit: RabbitNode, postgres: PostgresCluster, tickets: int, processes: int = 1
+) -> Iterator[tuple[Stack, Side]]:
+    """The portal of ``ours`` and its site, which may start other programs."""
     folder.mkdir()
     name = f"bench_{uuid.uuid4().hex[:8]}"
     asyncio.run(_execute(postgres.database_url, f"CREATE DATABASE {name}"))
@@ -166,14 +175,15 @@ def ours(
         stack.command("services", "add", PROVIDER, str(folder / "service.json"))
         tokens = {f"user{i}@example.com": uuid.uuid4().hex for i in range(USERS)}
         seeded = asyncio.run(seeds.fill_postgres(stack.database_url, tokens, PROVIDER, tickets))
-        yield Side(
+        side = Side(
             name="ours",
             url=stack.url,
             users=_signed_in(stack.url, tokens, seeded.tickets),
             githash=seeded.githash,
-            pids=[stack.running["portal"].pid, *_children(stack.running["portal"].pid)],
+            pids=[stack.running["portal"].pid, *children(stack.running["portal"].pid)],
             promises="rows and files are fsynced",
         )
+        yield stack, side
     finally:
         stack.stop()
 
@@ -195,7 +205,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that this one has started."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
     return [int(child) for child in text.split()]
 
