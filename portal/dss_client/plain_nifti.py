@@ -10,10 +10,10 @@ import zlib
 from pathlib import Path
 
 from dss_client.errors import ImageUnreadable
+from dss_client.extras import command_for
 from dss_datastore.writing import link
 from dss_submission.layer import Layer
 
-IMAGES_EXTRA = "pip install 'itksnap-dss-middleware[images]'"
 _HEADS = {348: ("h", 40, 344, b"n+1\0"), 540: ("q", 16, 4, b"n+2\0")}
 """By sizeof_hdr: the type and position of ``dim``, position and text of ``magic`` in a file with header and voxels."""
 _HEADER_BYTES = 540
@@ -26,6 +26,11 @@ def as_it_is(source: Path, folder: Path) -> Layer:
 
     Only the NIfTI header is checked; the service checks everything else.  Raises ImageUnreadable.
     """
+    if source.is_dir():
+        raise ImageUnreadable(
+            f"{source.name} is a folder, and only a NIfTI file is sent as it is. For a folder of DICOM files: "
+            f"{command_for('images')}"
+        )
     try:
         size = nifti_size(source)
         digest = _digest(source)
@@ -56,7 +61,7 @@ def nifti_size(source: Path) -> tuple[int, ...]:
         raise ImageUnreadable(f"{source.name} is not a NIfTI file, whatever its name says.")
     raise ImageUnreadable(
         f"{source.name} is not a NIfTI file (.nii, .nii.gz), the only kind that is sent as it is. "
-        f"For other images: {IMAGES_EXTRA}"
+        f"For other images: {command_for('images')}"
     )
 
 

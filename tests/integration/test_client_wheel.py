@@ -48,6 +48,7 @@ def recorder() -> Iterator[Recorder]:
     answers = {
         "GET /api/services?": ok(b'{"result": [' + row + b"]}"),
         "GET /api/services/estimates": ok(b'{"result": []}'),
+        "GET /api/services/a/detail": ok(b'{"name": "lungs", "tags": []}'),
     }
     with recording(answers) as recorder:
         yield recorder
@@ -74,6 +75,14 @@ def test_it_works_alone(installed: Path, recorder: Recorder, tmp_path: Path) -> 
     assert run(dss, "--help").startswith("Usage: dss ")
     assert run(dss, "login", "--help").startswith("Usage: dss login")
     assert run(dss, "services", settings=own) == "lungs  1.0.0  Lungs\n"
+    lacking = subprocess.run(
+        [dss, "send", str(tmp_path), "--service", "lungs"],
+        env={**os.environ, **own},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert "pip install 'itksnap-dss-client[images]'" in lacking.stderr
     inside = run(str(installed / "bin/python"), "-c", "import dss_client; print(dss_client.Client)")
     assert inside == "<class 'dss_client.client.Client'>\n"
 

@@ -157,6 +157,7 @@ def test_login_is_kept_for_the_owner_alone_and_serves_the_other_commands(
         (["send", "scan.nrrd", "--dry-run"], "images"),
         (["send", "scan.nrrd", "--service", "lungs"], "images"),
         (["send", ".", "--each", "--service", "lungs"], "images"),
+        (["send", ".", "--service", "lungs"], "images"),
         (["service", "new", "own"], "provider"),
     ],
 )
