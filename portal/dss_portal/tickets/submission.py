@@ -83,7 +83,8 @@ async def readable_attachments(log_id: int, user: Person) -> list[Attachment]:
 async def create(user: Person, githash: str | None, name: str | None, quiet_s: float) -> int:
     """Create a ticket for the service with that hash or, without it, that name; return its number.  Raises Refused.
 
-    Here and below, ``quiet_s`` is as for ``quota.is_quiet``.
+    In this module, ``quiet_s`` is the time in seconds after which an unfinished ticket without uploads no longer
+    counts towards its user's quota.
     """
     since = quota.quiet_since(quiet_s)
     if githash is not None and (number := await creation.create_by_hash(user.id, githash, since)):
