@@ -124,7 +124,7 @@ def grid_difference(found: ImageHeader, needed: ImageHeader) -> str:
 
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:
     """Write the segmentation ``source`` to ``target`` in the same grid, its values replaced by ``places``."""
-    wide = max(places.values(), default=0) > 255
+    wide = max([*places, *places.values()], default=0) > 255
     image = sitk.ReadImage(str(source), sitk.sitkUInt16 if wide else sitk.sitkUInt8)
     changed = sitk.ChangeLabel(image, {a: b for a, b in places.items() if a != b})
     sitk.WriteImage(changed, str(target), True)

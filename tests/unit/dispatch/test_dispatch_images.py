@@ -85,6 +85,16 @@ def test_values_are_found_in_any_dimension(tmp_path: Path) -> None:
     assert label_values(flat) | label_values(moving) == {1, 7, 300}
 
 
+def test_values_above_255_stay_apart_from_their_rest_if_all_places_are_below(
+    tmp_path: Path,
+) -> None:
+    source = write_image(tmp_path / "seg.nii.gz", segmentation((44, 300)))  # 300 - 256 = 44
+
+    renumber(source, tmp_path / "new.nii.gz", {44: 44, 300: 5})
+
+    assert label_values(tmp_path / "new.nii.gz") == {5, 44}
+
+
 def test_renumbering_can_exchange_values_and_keeps_the_grid(tmp_path: Path) -> None:
     source = write_image(tmp_path / "seg.nii.gz", segmentation((1, 2)))
 
