@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from dss_datastore.writing import write
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import ServiceFolder
 
@@ -88,10 +89,9 @@ class HeldTickets:
         os.close(self._file)
 
     def _keep(self) -> None:
-        draft = self._path.with_suffix(".new")
+        """Store numbers and keys so that they survive a crash of the machine."""
         stored = _Stored(tickets=sorted(self._numbers), keys=sorted(self._asked))
-        draft.write_bytes(msgspec.json.encode(stored))
-        draft.replace(self._path)
+        write(self._path, msgspec.json.encode(stored), mode=0o600)
 
 
 class _Stored(msgspec.Struct):

@@ -1,5 +1,6 @@
 """A publisher that is killed forgets none of its tickets, and two publishers never work on the same one."""
 
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -38,6 +39,27 @@ def test_tickets_of_an_earlier_run_stay_until_they_have_ended(paths: list[Path])
     third.remove(1)
     killed(third)
     assert held_in(paths).before() == [2]
+
+
+def test_what_is_held_is_on_the_disk_before_it_has_its_name(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        done.append("flushed")
+        fsync(descriptor)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        done.append("renamed")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    held_in(paths).add(1)
+
+    assert done[:2] == ["flushed", "renamed"]
 
 
 def test_a_second_publisher_leaves_the_tickets_of_the_first_alone(paths: list[Path]) -> None:
