@@ -126,7 +126,8 @@ class Watcher:
         asked = [self._waiting.popleft() for _ in range(len(self._waiting))]
         began_s = time.monotonic()
         try:
-            found = await asyncio.wait_for(reader.look(connection), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):  # wait_for may lose a cancellation
+                found = await reader.look(connection)
         except BaseException:
             report(Look(began_s=-CURRENT_S, changes=(), asked=asked, is_complete=False))
             raise
@@ -135,11 +136,13 @@ class Watcher:
         report(Look(began_s=began_s, changes=None if missed else found, asked=asked))
         if began_s - self._forgot_s > FORGET_S:
             self._forgot_s = began_s
-            await asyncio.wait_for(reading.forget(connection), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                await reading.forget(connection)
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), FORGET_S if self._rests() else PERIOD_S)
+            async with asyncio.timeout(FORGET_S if self._rests() else PERIOD_S):
+                await self._wake.wait()
 
 
 def _end(ended: "asyncio.Future[None]") -> None:

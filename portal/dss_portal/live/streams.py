@@ -60,7 +60,10 @@ class Stream:
         yield b"retry: 2000\nevent: beat\ndata: hello\n\n"
         while not self.ended:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), BEAT_S)
+                async with asyncio.timeout(
+                    BEAT_S
+                ):  # wait_for loses a cancellation that comes with the news
+                    await self._news.wait()
             if self._topics:
                 topics, self._topics = sorted(self._topics), set()
                 self._news.clear()

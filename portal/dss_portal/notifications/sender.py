@@ -51,7 +51,8 @@ class Sender:
                 self._news.clear()
                 if not await self._begin_due(receivers):
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._news.wait(), IDLE_S)
+                        async with asyncio.timeout(IDLE_S):
+                            await self._news.wait()
         finally:
             outbox.senders.discard(self._news)
             for task in self._sending:
@@ -105,7 +106,8 @@ class Sender:
         try:
             if taken.tries > outbox.MAX_TRIES:
                 raise NotTaken("Its last try was not finished.", for_ever=True)
-            await asyncio.wait_for(receivers.send(taken), SEND_S)
+            async with asyncio.timeout(SEND_S):
+                await receivers.send(taken)
         except NotTaken as error:
             await self._failed(taken, taker, error)
         except TimeoutError:

@@ -240,7 +240,8 @@ class Relay:
         try:
             with _sending_span(stored):
                 confirmed = asyncio.wrap_future(self._published(stored, message))
-                await asyncio.wait_for(confirmed, CONFIRM_TIMEOUT_S)
+                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                    await confirmed
         except Unroutable:
             facts = {"type": stored.type_name, "ticket": stored.ticket_id}
             log.warning("nobody listens", extra=facts)
@@ -275,7 +276,8 @@ async def _due(connection: BaseDBAsyncClient) -> list[_Stored]:
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
 
 
 @contextmanager
