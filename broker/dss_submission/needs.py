@@ -22,36 +22,11 @@ class Tag:
     hint: str = ""
 
 
-ONE_VOLUME = frozenset({"rules", "bundle", "server", "python"})
-"""Kinds of providers (``dispatch.provider``) that refuse a series of time points.  Programs and containers may take
-one.
-"""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ServiceDetail:
-    """The description of a service.  ``dispatch`` is how its provider is called, whatever JSON the descriptor has
-    there; None if it does not say.
-    """
-
     longdesc: str = ""
     url: str = ""
     tags: tuple[Tag, ...] = ()
-    dispatch: object = None
-
-    @property
-    def takes_one_volume(self) -> bool:
-        """True if the descriptor says that a series of time points is refused, unless one of them is chosen."""
-        return isinstance(self.dispatch, dict) and (
-            str(self.dispatch.get("provider", "bundle")) in ONE_VOLUME
-        )
-
-    @property
-    def time_tag(self) -> str:
-        """The tag that chooses one of several time points; "" if there is none."""
-        named = self.dispatch.get("time_point") if isinstance(self.dispatch, dict) else None
-        found = [tag.name for tag in self.tags if tag.type == TIME_POINT]
-        return named if isinstance(named, str) and named in found else ""
 
 
 def main_image_tags(detail: ServiceDetail) -> list[str]:

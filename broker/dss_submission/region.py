@@ -62,32 +62,29 @@ def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, 
 
 
 def require_time_point(root: Folder, service: ServiceDetail, size: tuple[int, ...]) -> str:
-    """Raises ImageUnreadable if an image of ``size`` voxels has several time points, the service takes one volume, and
+    """Raises ImageUnreadable if an image of ``size`` voxels has several time points, the service has a tag for one, and
     the workspace ``root`` chooses none.
 
-    Otherwise it returns a warning, because a service that does not say what it takes may refuse the series; "" if
-    there is nothing to warn of.
+    Otherwise it returns a warning, because a service without that tag does not say what it takes; "" if there is
+    nothing to warn of.
     """
     count = size[3] if len(size) > 3 else 1
-    if count == 1 or _is_chosen(root, service):
+    tags = {tag.name for tag in service.tags if tag.type == TIME_POINT}
+    if count == 1 or _is_chosen(root, tags):
         return ""
-    if service.takes_one_volume:
-        choose = (
-            f"the service works on one of them. Choose it: dss send with --time-point N (1 to {count}), or in ITK-SNAP by "
-            f"the tag '{service.time_tag}'."
-            if service.time_tag
-            else "the service takes one volume. Send one time point as an image of its own."
+    if tags:
+        raise ImageUnreadable(
+            f"The image has {count} time points; the service works on one of them. Choose it: dss send with "
+            f"--time-point N (1 to {count}), or in ITK-SNAP by the tag '{min(tags)}'."
         )
-        raise ImageUnreadable(f"The image has {count} time points; {choose}")
     return (
         f"The image has {count} time points. A service that takes one volume refuses it; then send one time point "
         "as an image of its own."
     )
 
 
-def _is_chosen(root: Folder, service: ServiceDetail) -> bool:
+def _is_chosen(root: Folder, tags: set[str]) -> bool:
     points = root.find(_TIME_POINTS) or Folder()
-    tags = {tag.name for tag in service.tags if tag.type == TIME_POINT}
     return any(tags & names(point, "Nickname") for point in points.folders.values())
 
 

@@ -95,65 +95,49 @@ def test_a_mark_outside_the_image_is_told(
         mark(Folder(), region, MARKED, size)
 
 
-SERIES = (Tag(name="CT", type="MainImage", required=True), Tag(name="Phase", type="TimePoint"))
-ONE_OF = {"provider": "rules", "tag": "CT", "time_point": "Phase"}
-WARNING = "A service that takes one volume refuses it"
+CT = Tag(name="CT", type="MainImage", required=True)
+ONE_OF = ServiceDetail(tags=(CT, Tag(name="Phase", type="TimePoint")))
 
 
 @pytest.mark.parametrize("way", [None, as_it_is])
-@pytest.mark.parametrize(
-    ("dispatch", "sentence"),
-    [
-        (ONE_OF, r"works on one of them\. Choose it: .* --time-point N \(1 to 3\), .* tag 'Phase'"),
-        ({"tag": "CT", "bundle": "lungs"}, "takes one volume. Send one time point as an image"),
-        ({"provider": "python"}, "takes one volume. Send one time point as an image"),
-    ],
-)
-def test_a_series_in_time_is_refused_before_the_upload_by_what_the_service_says_of_itself(
-    tmp_path: Path, dispatch: object, sentence: str, way: AsItIs | None
+def test_a_series_in_time_without_a_chosen_time_point_is_refused_before_the_upload(
+    tmp_path: Path, way: AsItIs | None
 ) -> None:
     path, out = write_image(tmp_path / "series.nii", image((6, 5, 4, 3))), tmp_path / "out"
     out.mkdir()
-    service = ServiceDetail(tags=SERIES, dispatch=dispatch)
 
-    with pytest.raises(
-        ImageUnreadable, match=f"The image has 3 time points; the service {sentence}"
-    ):
-        prepare(Source(path=path), service, out, Silent(), way)
+    with pytest.raises(ImageUnreadable, match=r"3 time points; .* N \(1 to 3\), .* tag 'Phase'"):
+        prepare(Source(path=path), ONE_OF, out, Silent(), way)
 
     volume = write_image(tmp_path / "volume.nii", image((6, 5, 4)))
-    assert prepare(Source(path=volume), service, out, Silent(), way)(7).is_file()
+    assert prepare(Source(path=volume), ONE_OF, out, Silent(), way)(7).is_file()
     chosen = Source(path=path, region=Region(time_point=2))
-    assert prepare(chosen, service, out, Silent(), way)(7).is_file()
+    assert prepare(chosen, ONE_OF, out, Silent(), way)(7).is_file()
 
 
-@pytest.mark.parametrize(
-    "dispatch", [None, "by hand", [], {"provider": "program"}, {"provider": ["rules"]}]
-)
 def test_a_series_in_time_is_warned_of_if_the_service_does_not_say_what_it_takes(
-    tmp_path: Path, dispatch: object
+    tmp_path: Path,
 ) -> None:
-    path, told = write_image(tmp_path / "series.nii", image((6, 5, 4, 3))), Noted()
-    service = ServiceDetail(tags=SERIES, dispatch=dispatch)
+    told = Noted()
+    for name, size in (("series.nii", (6, 5, 4, 3)), ("volume.nii", (6, 5, 4))):
+        source = Source(path=write_image(tmp_path / name, image(size)))
+        prepare(source, ServiceDetail(tags=(CT,)), tmp_path, told)
 
-    prepare(Source(path=path), service, tmp_path, told)
-    assert [WARNING in note for note in told.notes] == [True]
-    prepare(Source(path=path, region=Region(time_point=1)), service, tmp_path, told)
-    assert len(told.notes) == 1
+    (warning,) = told.notes
+    assert "A service that takes one volume refuses it" in warning
 
 
 def test_a_time_point_that_a_workspace_chooses_is_seen(tmp_path: Path) -> None:
     path, out = write_image(tmp_path / "series.nii", image((6, 5, 4, 3))), tmp_path / "out"
     out.mkdir()
-    service = ServiceDetail(tags=SERIES, dispatch=ONE_OF)
     chosen = Source(path=path, region=Region(time_point=2))
-    workspace = prepare(chosen, service, out, Silent())(7).rename(tmp_path / "mine.itksnap")
+    workspace = prepare(chosen, ONE_OF, out, Silent())(7).rename(tmp_path / "mine.itksnap")
 
-    assert prepare(Source(path=workspace), service, tmp_path, Silent())(8).is_file()
+    assert prepare(Source(path=workspace), ONE_OF, tmp_path, Silent())(8).is_file()
     text = workspace.read_text(encoding="utf-8")
     workspace.write_text(text.replace('value="Phase"', 'value=""'), encoding="utf-8")
     with pytest.raises(ImageUnreadable, match="works on one of them"):
-        prepare(Source(path=workspace), service, tmp_path, Silent())
+        prepare(Source(path=workspace), ONE_OF, tmp_path, Silent())
 
 
 class Noted(Silent):
