@@ -62,8 +62,8 @@ HOW: dict[str, Callable[[], None]] = {
 WEAKNESSES: dict[str, dict[str, Any]] = {
     "no-fencing": {
         "kinds": ("freeze a dispatcher",),
-        "tickets": 400,
-        "open_each": 12,
+        "tickets": 200,
+        "open_each": 6,
         "faults": 4,
         "recovers_fully": False,
         "ends_at": ("result", "history"),
@@ -78,7 +78,7 @@ WEAKNESSES: dict[str, dict[str, Any]] = {
         "kinds": ("kill portals while RabbitMQ is away",),
         "tickets": 1000,
         "open_each": 50,
-        "pace_s": 8.0,
+        "pace_s": 4.0,
         "recovers_fully": False,
         "ends_with_faults": True,
         "faults": 2,
