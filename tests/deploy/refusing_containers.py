@@ -130,6 +130,7 @@ def test_a_portal_that_is_published_on_loopback_has_test_mode(images: Engine) ->
 def test_a_user_without_a_name_loads_a_bundle(images: Engine, tmp_path: Path) -> None:
     """MONAI asks for the user's name at its import, and an arbitrary user id has none."""
     write_bundle(tmp_path / "ball")
+    tmp_path.chmod(0o755)
     words = [*RESTRICTED, "--tmpfs", "/tmp", "--volume", f"{tmp_path}:/bundles:ro"]
 
     done = images.podman("run", "--rm", *words, "dss-inference", "bundle", "check", "/bundles/ball")

@@ -153,7 +153,8 @@ def test_all_end_with_the_target_within_their_time(server: Server) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert {server.of(unit, "ActiveState") for unit in UNITS} == {"inactive"}
+    # systemctl waits for the target alone; the units are stopped with it.
+    wait_until(lambda: {server.of(unit, "ActiveState") for unit in UNITS} == {"inactive"}, 60)
     assert {server.of(unit, "Result") for unit in UNITS} == {"success"}
 
 
@@ -170,9 +171,12 @@ def s3(server: Server) -> Iterator[S3Container]:
 def test_a_ticket_is_done_by_the_units_with_its_files_in_a_bucket(
     server: Server, s3: S3Container, tmp_path: Path
 ) -> None:
-    """With the lines of the example, and keys that only the group of the programs can read."""
+    """A new site, with the lines of the example, and keys that only the group of the programs can read."""
     server.run("systemctl stop dss.target")
+    create = 'psql --quiet --command "CREATE DATABASE bucket OWNER dss"'
+    server.run(f"runuser -u postgres -- {create}")
     wanted = {
+        "DSS_DATABASE_URL": f"{SETTINGS['DSS_DATABASE_URL'].removesuffix('/dss')}/bucket",
         "DSS_DATASTORE": "",
         "DSS_DATASTORE_URL": "s3://dss/site",
         "DSS_S3_ENDPOINT": s3.address(),
@@ -188,7 +192,7 @@ def test_a_ticket_is_done_by_the_units_with_its_files_in_a_bucket(
     wait_until_ready(server)
     send_the_sample(server, tmp_path)
 
-    assert [key for key in s3.stored() if key.startswith("site/tickets/00000002/results/")]
+    assert [key for key in s3.stored() if key.startswith("site/tickets/00000001/results/")]
     assert server.run(FILES) == before
     for unit in UNITS:
         assert server.of(unit, "ActiveState") == "active"
