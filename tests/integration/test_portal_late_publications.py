@@ -1,13 +1,15 @@
 """A portal that lost its transaction goes on with the disk; what it does late changes no file that a user sees."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 from tortoise.connection import get_connection
+from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_datastore import layout
@@ -160,6 +162,52 @@ async def test_an_upload_that_arrives_after_the_success_changes_no_result(
     assert (await late)[0] >= 500
 
     assert await text(ann, f"/api/tickets/{number}/files/results/0") == "second"
+
+
+async def test_results_stay_if_the_answer_to_their_commit_is_lost(
+    portal: Portal, ann: Client, provider: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(portal.settings.__dict__, "check_results", False)
+    number = await submitted_ticket(ann)
+    await claimed_over_http(provider, number)
+    results = f"/api/pro/tickets/{number}/files/results"
+    assert await send_file(provider, results, "seg.nii.gz", b"right") == (200, "success")
+
+    @asynccontextmanager
+    async def answer_lost() -> AsyncIterator[None]:
+        async with in_transaction():
+            yield
+        raise ConnectionResetError
+
+    path = f"/api/pro/tickets/{number}/status"
+    with monkeypatch.context() as patched:
+        patched.setattr("dss_portal.providers.completion.in_transaction", answer_lost)
+        assert (await post(provider, path, status="success"))[0] >= 500
+    assert (await Ticket.get(id=number)).status is Status.SUCCESS
+
+    assert await post(provider, path, status="success") == (200, "success")
+    await cleanup.clean_all(portal.components.datastore, portal.settings)
+    assert await text(ann, f"/api/tickets/{number}/files/results/0") == "right"
+
+
+async def test_two_requests_at_once_end_a_ticket_in_success(
+    portal: Portal, ann: Client, provider: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(portal.settings.__dict__, "check_results", False)
+    number = await submitted_ticket(ann)
+    await claimed_over_http(provider, number)
+    results = f"/api/pro/tickets/{number}/files/results"
+    assert await send_file(provider, results, "seg.nii.gz", b"right") == (200, "success")
+    held = hold_first(portal, monkeypatch, "freeze_results")
+    path = f"/api/pro/tickets/{number}/status"
+    late = asyncio.create_task(post(provider, path, status="success"))
+    await held.arrived.wait()
+    assert await post(provider, path, status="success") == (200, "success")
+
+    held.go_on.set()
+
+    assert await late == (200, "success")
+    assert await text(ann, f"/api/tickets/{number}/files/results/0") == "right"
 
 
 async def test_a_retry_that_is_rolled_back_keeps_the_files_of_the_ticket(

@@ -50,12 +50,21 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
         return
     held = await store.claim_held(ticket, user)
     await claims.renew(held.id)
+    try:
+        await _end_with_results(parts, held, user)
+    except Refused:
+        if not await _has_ended(await Ticket.get(id=ticket_id), user, Status.SUCCESS, held.id):
+            raise  # else another request has ended the ticket, and removed the uploads
+
+
+async def _end_with_results(parts: Components, held: Claim, user: User) -> None:
+    ticket_id = held.ticket_id
     async with _frozen(parts, ticket_id) as frozen:
         accepted = await _check(parts, held, frozen) if parts.settings.check_results else None
         async with in_transaction():
             latest = await tickets.locked(ticket_id)
             if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
-                return  # another request has ended the ticket meanwhile
+                return
             ticket, current = await store.held_and_locked(ticket_id, user)
             if current.id != held.id:
                 raise Refused(LOST)
@@ -85,7 +94,11 @@ class _Frozen:
 
 @asynccontextmanager
 async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
-    """A context with copies of the results.  Raises Refused if there are none."""
+    """A context with copies of the results.  Raises Refused if there are none.
+
+    After another error than Refused the copies stay: the commit that makes them the results may have succeeded although
+    its answer was lost.  ``cleanup`` removes those that are not shown once the ticket has ended.
+    """
     uploaded = await tickets.files(ticket_id, "results")
     if not uploaded and parts.settings.check_results:
         raise Refused(NOTHING)
@@ -99,8 +112,10 @@ async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
     frozen = _Frozen(folder=folder, files=uploaded, stamps=stamps, left=left)
     try:
         yield frozen
-    finally:
+    except Refused:
         await parts.datastore.remove_files(ticket_id, "results", frozen.left)
+        raise
+    await parts.datastore.remove_files(ticket_id, "results", frozen.left)
 
 
 async def _take(datastore: Datastore, ticket_id: int, frozen: _Frozen) -> None:
