@@ -22,6 +22,25 @@ def area_dir(ticket_id: int, area: Area) -> PurePosixPath:
     return ticket_dir(ticket_id) / area
 
 
+def attempt_dir(ticket_id: int, folder: str) -> PurePosixPath:
+    """A folder of results of one attempt, which counts if the database names it.
+
+    It is not in the folder ``results``, from which portals of release 0.1.0 remove what they do not know.
+    """
+    return ticket_dir(ticket_id) / "attempts" / folder
+
+
+def file_path(ticket_id: int, area: Area, place: str) -> PurePosixPath:
+    """The path of a file.  ``place`` is its name if it is in the area's folder, else ``FOLDER/NAME`` (``attempt_dir``).
+
+    Raises FileNotFoundError if ``place`` is no such path.
+    """
+    folder, _, name = place.rpartition("/")
+    if not name or {name, folder} & {".", ".."} or "/" in folder or place.startswith("/"):
+        raise FileNotFoundError(f"'{place}' is not the path of a file")
+    return (attempt_dir(ticket_id, folder) if folder else area_dir(ticket_id, area)) / name
+
+
 def attachments_dir(ticket_id: int) -> PurePosixPath:
     """The folder of the attachments of log lines."""
     return PurePosixPath("attachments", f"{ticket_id:08d}")

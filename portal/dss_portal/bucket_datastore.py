@@ -31,8 +31,8 @@ from dss_portal.datastore import (
     Stamps,
     StoredFile,
     UploadFolder,
+    flat,
     no_room,
-    require_inside,
     room_needed,
     upload_dir,
 )
@@ -103,7 +103,7 @@ class BucketDatastore(Datastore):
         await self._on_bucket(self._bucket.make)
 
     async def file(self, ticket_id: int, area: Area, name: str) -> BucketFile:
-        return BucketFile(self._bucket, f"{layout.area_dir(ticket_id, area)}/{name}")
+        return BucketFile(self._bucket, str(layout.file_path(ticket_id, area, name)))
 
     async def examined(
         self,
@@ -227,8 +227,8 @@ class BucketDatastore(Datastore):
 
     async def remove_files(self, ticket_id: int, area: Area, places: Iterable[str]) -> None:
         for place in places:
-            key = f"{layout.area_dir(ticket_id, area)}/{place}"
-            await self._on_bucket(self._remove_quietly, key)
+            key = layout.file_path(ticket_id, area, place)
+            await self._on_bucket(self._remove_quietly, str(key))
 
     async def remove_read(self, folder: str) -> None:
         await self._removed_below(f"{folder}/")
@@ -248,12 +248,12 @@ class BucketDatastore(Datastore):
         self,
         temporary: Path,
         name: str,
-        folder: str = "",
+        folder: PurePosixPath | None = None,
         *,
         is_flushed: bool = False,  # noqa: ARG002 - the server flushes
     ) -> None:
         """Let the server copy the sent file to ``name``.  A file that was not sent yet is sent first."""
-        target = self._key(temporary.parent / folder / name)
+        target = f"{folder}/{name}" if folder else self._key(temporary.with_name(name))
         if temporary not in self._sent:
             await self.send(temporary)
         await to_its_end(self._on_bucket(self._bucket.copy, self._key(temporary), target))
@@ -314,22 +314,22 @@ class BucketDatastore(Datastore):
         staged = PurePosixPath(staged_dir) if staged_dir else own
         if not staged.is_relative_to(own) or ".." in staged.parts:
             raise FileNotFoundError("The results are not in the folder of their claim")
-        return await self._gathered(ticket_id, staged, dict(names_and_sizes))
+        return await self._gathered(
+            ticket_id, {staged / flat(name): size for name, size in names_and_sizes}
+        )
 
-    async def _gathered(
-        self, ticket_id: int, source: PurePosixPath, places_and_sizes: Mapping[str, int]
-    ) -> str:
+    async def _gathered(self, ticket_id: int, sizes: Mapping[PurePosixPath, int]) -> str:
         folder = uuid4().hex
-        target = layout.area_dir(ticket_id, "results") / folder
-        await to_its_end(self._on_bucket(self._gather, source, target, places_and_sizes))
+        target = layout.attempt_dir(ticket_id, folder)
+        await to_its_end(self._on_bucket(self._gather, target, sizes))
         return folder
 
-    def _gather(
-        self, source: PurePosixPath, target: PurePosixPath, places_and_sizes: Mapping[str, int]
-    ) -> None:
+    async def show_earlier_portals(self, ticket_id: int, places: Iterable[str]) -> None:
+        """Do nothing: portals of release 0.1.0 use no bucket."""
+
+    def _gather(self, target: PurePosixPath, sizes: Mapping[PurePosixPath, int]) -> None:
         try:
-            for place, size_bytes in places_and_sizes.items():
-                path = source / require_inside(place)
+            for path, size_bytes in sizes.items():
                 copied = self._bucket.copy(str(path), str(target / path.name))
                 if copied.size_bytes != size_bytes:
                     raise FileNotFoundError(f"{path.name} has not the {size_bytes} bytes announced")

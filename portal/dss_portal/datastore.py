@@ -103,11 +103,11 @@ class Datastore:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
     async def file(self, ticket_id: int, area: Area, name: str) -> StoredFile:
-        """The file of an area.  Here and below, ``name`` is its path below the area: a result of ``flat_name``,
-        perhaps in a folder that the portal named.
+        """The file of an area.  In this class, ``name`` and ``place`` of a file are as ``place`` of
+        ``layout.file_path``.
         """
         await asyncio.to_thread(self._require)
-        return self._root / layout.area_dir(ticket_id, area) / name
+        return self._root / layout.file_path(ticket_id, area, name)
 
     async def examined(
         self,
@@ -117,8 +117,8 @@ class Datastore:
         look: Callable[[Iterable[StoredFile]], T],
     ) -> T:
         """The result of ``look`` at the files ``names`` of an area, in one visit to a thread."""
-        folder = self._root / layout.area_dir(ticket_id, area)
-        return await self._on_disk(look, [folder / name for name in names])
+        paths = [self._root / layout.file_path(ticket_id, area, name) for name in names]
+        return await self._on_disk(look, paths)
 
     async def small_content(
         self, ticket_id: int, area: Area, name: str, most_bytes: int
@@ -128,7 +128,7 @@ class Datastore:
 
         Raises FileNotFoundError.
         """
-        path = self._root / layout.area_dir(ticket_id, area) / name
+        path = self._root / layout.file_path(ticket_id, area, name)
         found = await self._on_disk(_content, path, most_bytes)
         return None if found is None else (path, *found)
 
@@ -265,8 +265,8 @@ class Datastore:
         """Delete files of the area that are no longer registered, after the transaction that forgot them.  What
         cannot be deleted now is left for the next cleaning.
         """
-        folder = self._root / layout.area_dir(ticket_id, area)
-        await asyncio.to_thread(_remove_files, [folder / place for place in places], [folder])
+        paths = [self._root / layout.file_path(ticket_id, area, place) for place in places]
+        await asyncio.to_thread(_remove_files, paths, self._areas(ticket_id))
 
     async def remove_read(self, folder: str) -> None:
         """Delete the files that an upload reader wrote to ``folder``."""
@@ -278,7 +278,7 @@ class Datastore:
         ticket.  Raises FileNotFoundError.
         """
         await asyncio.to_thread(self._require)
-        yield self._root / layout.area_dir(ticket_id, area) / name
+        yield self._root / layout.file_path(ticket_id, area, name)
 
     async def send(self, temporary: Path) -> None:
         """Send a received file to the server, if there is one, so that ``keep`` finds it.  Call it outside
@@ -286,13 +286,19 @@ class Datastore:
         """
 
     async def keep(
-        self, temporary: Path, name: str, folder: str = "", *, is_flushed: bool = False
+        self,
+        temporary: Path,
+        name: str,
+        folder: PurePosixPath | None = None,
+        *,
+        is_flushed: bool = False,
     ) -> None:
-        """Rename a received file to ``name`` in ``folder`` below its area, replacing a file of that name.
+        """Rename a received file to ``name``, replacing a file of that name.  It stays where it was received, or moves
+        to ``folder``, a path below the datastore's root.
 
         ``is_flushed``: it has not changed since ``receive`` flushed it to disk.
         """
-        target = temporary.parent / folder / name
+        target = (self._root / folder if folder else temporary.parent) / name
 
         def rename() -> None:
             if folder:
@@ -306,9 +312,9 @@ class Datastore:
 
     async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
         """Stamps of the files ``names`` of an area, which change with the files.  Raises Refused if one is missing."""
-        folder = self._root / layout.area_dir(ticket_id, area)
+        paths = {name: self._root / layout.file_path(ticket_id, area, name) for name in names}
         try:
-            return await self._on_disk(lambda: {name: _stamp(folder / name) for name in names})
+            return await self._on_disk(lambda: {n: _stamp(path) for n, path in paths.items()})
         except FileNotFoundError as error:
             raise Refused("A file of the ticket has gone; send it again.") from error
 
@@ -319,7 +325,7 @@ class Datastore:
         names_and_sizes: Iterable[tuple[str, int]],
         staged_dir: str = "",  # noqa: ARG002 - on a folder, the attempts of a claim share one
     ) -> str:
-        """Bring the staged files of a claim into a new folder of the ticket's results, and return the folder's name.
+        """Bring the staged files of a claim into a new ``layout.attempt_dir``, and return the folder's name.
 
         The folder is seen when a committed row of TicketFile names it.  So a portal that has lost its transaction
         changes nothing that users see, however late its files arrive.  The staged files stay until the ticket is
@@ -327,23 +333,37 @@ class Datastore:
         size.
         """
         staged = layout.staging_dir(ticket_id, claim_id)
-        return await self._gathered(ticket_id, staged, dict(names_and_sizes))
+        return await self._gathered(
+            ticket_id, {staged / flat(name): size for name, size in names_and_sizes}
+        )
 
     async def freeze_results(self, ticket_id: int, places_and_sizes: Mapping[str, int]) -> str:
-        """Bring uploaded results into a new folder of the ticket's results, in which they do not change any more, and
-        return the folder's name, as ``publish_results`` does.
+        """Bring uploaded results into a new folder, in which they do not change any more, and return the folder's
+        name, as ``publish_results`` does.
         """
-        results = layout.area_dir(ticket_id, "results")
-        return await self._gathered(ticket_id, results, places_and_sizes)
+        return await self._gathered(
+            ticket_id,
+            {layout.file_path(ticket_id, "results", p): n for p, n in places_and_sizes.items()},
+        )
 
-    async def _gathered(
-        self, ticket_id: int, source: PurePosixPath, places_and_sizes: Mapping[str, int]
-    ) -> str:
-        """Bring the files, given by their paths below ``source``, into a new folder of the ticket's results."""
+    async def _gathered(self, ticket_id: int, sizes: Mapping[PurePosixPath, int]) -> str:
+        """Bring the files, with these sizes in bytes, into a new folder."""
         folder = uuid.uuid4().hex
-        target = self._root / layout.area_dir(ticket_id, "results") / folder
-        await to_its_end(self._on_disk(_gather, self._root / source, target, places_and_sizes))
+        target = self._root / layout.attempt_dir(ticket_id, folder)
+        await to_its_end(self._on_disk(_gather, self._root, target, sizes))
         return folder
+
+    async def show_earlier_portals(self, ticket_id: int, places: Iterable[str]) -> None:
+        """Link results to the names under which portals of release 0.1.0 look for them, which work beside this one
+        during an upgrade, or after a rollback.  Call it when the ticket has ended, with the ticket locked.
+        """
+        shown = {
+            layout.file_path(ticket_id, "results", place): layout.area_dir(ticket_id, "results")
+            for place in places
+            if "/" in place
+        }
+        with suppress(OSError):
+            await self._on_disk(_link_again, self._root, shown)
 
     async def remove_ticket(self, ticket_id: int) -> None:
         for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
@@ -380,7 +400,8 @@ class Datastore:
         return [self._root / folder for folder in folders]
 
     def _scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> list[Path]:
-        found = [p for area in self._areas(ticket_id) for p in area.rglob("*")]
+        attempts = self._root / layout.attempt_dir(ticket_id, "")
+        found = [p for area in (*self._areas(ticket_id), attempts) for p in area.rglob("*")]
         files = [p for p in found if not p.is_dir() or p.is_symlink()]
         if shown is None:
             found = [p for p in files if p.name.startswith(".") and p.suffix == ".part"]
@@ -407,12 +428,11 @@ def flat_name(sent: str) -> str:
     return name
 
 
-def require_inside(place: str) -> PurePosixPath:
-    """``place`` as a path that stays below its folder.  Raises FileNotFoundError."""
-    path = PurePosixPath(place)
-    if not path.name or path.is_absolute() or ".." in path.parts:
-        raise FileNotFoundError(f"'{place}' is not the path of a file")
-    return path
+def flat(name: str) -> str:
+    """``name``, which must be that of a file without folders.  Raises FileNotFoundError."""
+    if "/" in name or name in {"", ".", ".."}:
+        raise FileNotFoundError(f"'{name}' is not the name of a file")
+    return name
 
 
 def content_of(file: StoredFile) -> bytes:
@@ -563,12 +583,12 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _gather(source: Path, target: Path, places_and_sizes: Mapping[str, int]) -> None:
-    """Link files below ``source`` into the new folder ``target``, with fsync.  Leaves nothing after an error."""
+def _gather(root: Path, target: Path, sizes: Mapping[PurePosixPath, int]) -> None:
+    """Link files below ``root`` into the new folder ``target``, with fsync.  Leaves nothing after an error."""
     _make_folder(target)
     try:
-        for place, size_bytes in places_and_sizes.items():
-            path = source / require_inside(place)
+        for place, size_bytes in sizes.items():
+            path = root / place
             if path.is_symlink() or path.stat().st_size != size_bytes:
                 raise FileNotFoundError(f"{path.name} has not the {size_bytes} bytes announced")
             link(path, target / path.name)
@@ -576,6 +596,16 @@ def _gather(source: Path, target: Path, places_and_sizes: Mapping[str, int]) -> 
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+def _link_again(root: Path, folders: Mapping[PurePosixPath, PurePosixPath]) -> None:
+    """Link each file into a second folder, replacing a file of its name.  A crash may undo it, so it needs no fsync."""
+    for file, folder in folders.items():
+        target = root / folder / file.name
+        _make_folder(target.parent)
+        temporary = target.with_name(f".{uuid.uuid4().hex}.part")
+        link(root / file, temporary)
+        temporary.replace(target)
 
 
 def _remove_files(paths: Iterable[Path], areas: Container[Path]) -> None:

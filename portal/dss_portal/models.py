@@ -351,7 +351,7 @@ class Claim(Model):
 class TicketFile(Model):
     """A file that a client may fetch.  ``index`` is its place in the order of first uploads, and never changes.
 
-    ``folder`` is the folder below its area in which the datastore has the file; "" if it is in the area itself.
+    ``folder`` is the folder of its attempt (``layout.attempt_dir``); "" if the file is in the folder of its area.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -365,7 +365,7 @@ class TicketFile(Model):
 
     @property
     def place(self) -> str:
-        """The file's path below its area in the datastore."""
+        """The file's place, as for ``layout.file_path``."""
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
     class Meta(Model.Meta):

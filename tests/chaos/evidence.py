@@ -120,10 +120,11 @@ async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:
         for r in await connection.fetch("SELECT * FROM ticket_log ORDER BY id"):
             tickets[r["ticket_id"]].log.append(r["message"])
         for r in await connection.fetch("SELECT * FROM ticket_file"):
-            folder = layout.area_dir(r["ticket_id"], r["area"])
-            tickets[r["ticket_id"]].files.add(str(folder / r["folder"] / r["name"]))
+            place = f"{r['folder']}/{r['name']}".lstrip("/")
+            path = str(layout.file_path(r["ticket_id"], r["area"], place))
+            tickets[r["ticket_id"]].files.add(path)
             if r["area"] == "results":
-                tickets[r["ticket_id"]].published.append(str(folder / r["folder"] / r["name"]))
+                tickets[r["ticket_id"]].published.append(path)
         for r in await connection.fetch("SELECT * FROM attachment"):
             folder = layout.attachments_dir(r["ticket_id"])
             tickets[r["ticket_id"]].files.add(str(folder / r["file_name"]))
@@ -155,7 +156,8 @@ def strays(places: Set[str], tickets: dict[int, Ticket]) -> list[str]:
 def _left(place: str, tickets: dict[int, Ticket]) -> str:
     """The stray that ``place`` is or lies in; "" if it belongs to its ticket.
 
-    Of a ticket that has ended, all that nobody is shown; of others, what broke off.
+    Of a ticket that has ended, all that nobody is shown, but for the links for earlier portals; of others, what broke
+    off.
     """
     parts = PurePosixPath(place).parts
     own = str(PurePosixPath(*parts[:2]))
@@ -166,4 +168,5 @@ def _left(place: str, tickets: dict[int, Ticket]) -> str:
         return place if any(part.endswith(".part") for part in parts) else ""
     if parts[2:3] == ("work",):
         return f"{own}/work"
-    return "" if place.endswith("/") or place in ticket.files else place
+    linked = {f"{own}/results/{PurePosixPath(path).name}" for path in ticket.published}
+    return "" if place.endswith("/") or place in ticket.files | linked else place

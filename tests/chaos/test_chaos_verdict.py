@@ -143,6 +143,12 @@ def test_a_fault_upon_another_is_no_single_kill() -> None:
 @pytest.mark.parametrize(
     ("status", "place", "stray"),
     [
+        ("success", "tickets/00000001/attempts/a/seg.nii.gz", ""),
+        (
+            "success",
+            "tickets/00000001/attempts/b/seg.nii.gz",
+            "tickets/00000001/attempts/b/seg.nii.gz",
+        ),
         ("success", "tickets/00000001/results/seg.nii.gz", ""),
         ("success", "tickets/00000001/results/", ""),
         ("success", "tickets/00000001/results/other", "tickets/00000001/results/other"),
@@ -155,7 +161,8 @@ def test_a_fault_upon_another_is_no_single_kill() -> None:
     ],
 )
 def test_what_belongs_to_nothing_is_a_stray(status: str, place: str, stray: str) -> None:
-    ticket = replace(TICKET, status=status, files={"tickets/00000001/results/seg.nii.gz"})
+    shown = "tickets/00000001/attempts/a/seg.nii.gz"
+    ticket = replace(TICKET, status=status, files={shown}, published=[shown])
 
     assert strays({place}, {1: ticket}) == ([stray] if stray else [])
 

@@ -12,7 +12,7 @@ from dss_portal.refusals import Refused
 from support import datastores
 from support.datastores import MB, Site, sent
 
-RESULTS = layout.area_dir(7, "results")
+ATTEMPTS = layout.attempt_dir(7, "")
 
 site = datastores.site
 
@@ -150,7 +150,7 @@ async def test_incomplete_results_are_not_published(site: Site, announced: tuple
     with pytest.raises(FileNotFoundError):
         await site.portal.publish_results(7, "c1", [("seg", 6), announced], staged)
 
-    assert not any(name.startswith(f"{RESULTS}/") for name in site.names())
+    assert not any(name.startswith(f"{ATTEMPTS}/") for name in site.names())
 
 
 async def test_the_files_of_two_claims_are_never_mixed(site: Site) -> None:
@@ -170,7 +170,7 @@ async def test_results_that_are_frozen_stay_when_an_upload_replaces_one(site: Si
     for content in (b"first", b"later"):
         path, _ = await site.portal.receive(7, "results", sent(content))
         await site.portal.send(path)
-        await site.portal.keep(path, "seg", "claim")
+        await site.portal.keep(path, "seg", layout.attempt_dir(7, "claim"))
         site.portal.discard(path)
         if content == b"first":
             frozen = await site.portal.freeze_results(7, {"claim/seg": 5})

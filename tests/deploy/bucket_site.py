@@ -94,7 +94,7 @@ def test_a_ticket_goes_through_a_bucket_between_machines_without_a_shared_folder
     results = [
         key
         for key in S3Container(machines.engine).stored()
-        if key.startswith("site/tickets/00000001/results/")
+        if key.startswith("site/tickets/00000001/attempts/")
     ]
     assert results
     assert machines.networks_of("dss_portal_1") == {NEAR}

@@ -192,7 +192,7 @@ def test_a_ticket_is_done_by_the_units_with_its_files_in_a_bucket(
     wait_until_ready(server)
     send_the_sample(server, tmp_path)
 
-    assert [key for key in s3.stored() if key.startswith("site/tickets/00000001/results/")]
+    assert [key for key in s3.stored() if key.startswith("site/tickets/00000001/attempts/")]
     assert server.run(FILES) == before
     for unit in UNITS:
         assert server.of(unit, "ActiveState") == "active"

@@ -104,7 +104,7 @@ async def test_results_of_a_lost_claim_replace_none_of_a_newer_one(
 
     assert await text(ann, f"/api/tickets/{number}/files/results/0") == "second"
     await cleanup.clean_all(portal.components.datastore, portal.settings)
-    assert sum("/results/" in name for name in portal.files) == 1
+    assert sum("/attempts/" in name for name in portal.files) == 1
 
 
 @pytest.fixture
@@ -228,4 +228,4 @@ async def test_a_retry_that_is_rolled_back_keeps_the_files_of_the_ticket(
 
     assert await text(ann, f"/api/tickets/{number}/files/results/0") == "a part"
     assert await text(ann, f"/api/tickets/{number}/retry") == "ready"
-    assert not any("/results/" in name for name in portal.files)
+    assert not any("/attempts/" in name or "/results/" in name for name in portal.files)

@@ -147,18 +147,18 @@ def test_results_whose_copying_was_cut_are_published_by_the_next_attempt(
     staged = layout.staging_dir(7, "c1") / "x"
     for name in ("a", "b", "c"):
         linked.bucket.put_bytes(f"{staged}/{name}", name.encode())
-    results = layout.area_dir(7, "results") / "folder"
-    expected = {"a": 1, "b": 1, "c": 1}
+    results = layout.attempt_dir(7, "folder")
+    expected = {staged / name: 1 for name in ("a", "b", "c")}
     portal = BucketDatastore(linked.over_link, Scratch(tmp_path, MB), MB)
     linked.link.fail()
     with pytest.raises(OSError, match="not there"):
-        portal._gather(staged, results, expected)
+        portal._gather(results, expected)
 
     linked.link.refuses = 0
-    portal._gather(staged, results, expected)
+    portal._gather(results, expected)
 
     found = {f.key.rpartition("/")[2]: f.size_bytes for f in linked.bucket.list(f"{results}/")}
-    assert found == expected
+    assert found == {"a": 1, "b": 1, "c": 1}
 
 
 def test_a_ticket_that_is_withdrawn_does_not_wait_for_a_slow_link(

@@ -17,7 +17,7 @@ from dss_portal.models import Claim, Status, Ticket, TicketFile, TicketLog, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, report, result_checks, segmentation_facts
+from dss_portal.tickets import claims, cleanup, report, result_checks, segmentation_facts
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import Failed, Succeeded
 
@@ -75,15 +75,15 @@ async def _end_with_results(parts: Components, held: Claim, user: User) -> None:
             await report.attach(parts.datastore, ticket)
             await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
             await tickets.advance(ticket, Succeeded(claim_id=held.id))
-        frozen.left = list(frozen.stamps)
+        frozen.left = []
+    await cleanup.clean_up(parts.datastore, ticket_id)
 
 
 @dataclass
 class _Frozen:
     """Copies of the uploaded results in ``folder``, which no later upload changes.
 
-    ``files`` and ``stamps`` are those of the uploads.  ``left`` are the places of files to remove: those of the
-    copies, and after the success those of the uploads.
+    ``files`` and ``stamps`` are those of the uploads.  ``left`` are the places of those copies that are to be removed.
     """
 
     folder: str
@@ -172,7 +172,7 @@ def _question(held: Claim, frozen: _Frozen, settings: Settings) -> CheckResults:
     return CheckResults(
         ticket_id=held.ticket_id,
         claim_id=held.id,
-        results_dir=str(layout.area_dir(held.ticket_id, "results") / frozen.folder),
+        results_dir=str(layout.attempt_dir(held.ticket_id, frozen.folder)),
         input_dir=str(layout.area_dir(held.ticket_id, "input")),
         names=tuple(file.name for file in frozen.files),
         patience_s=settings.check_results_s,

@@ -112,6 +112,8 @@ async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
             await datastore.remove_ticket(ticket_id)
         elif ticket.status in FINISHED:
             shown = await store.shown_files([ticket_id])
+            results = await store.files(ticket_id, "results")
+            await datastore.show_earlier_portals(ticket_id, [file.place for file in results])
             await datastore.remove_scraps(ticket_id, shown[ticket_id])
         else:
             return False

@@ -233,9 +233,10 @@ async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]
     shown: dict[int, set[PurePosixPath]] = {ticket_id: set() for ticket_id in ticket_ids}
     for part in in_parts(shown):
         for file in await TicketFile.filter(ticket_id__in=part):
-            shown[file.ticket_id].add(
-                layout.area_dir(file.ticket_id, cast("Area", file.area)) / file.place
-            )
+            shown[file.ticket_id] |= {
+                layout.file_path(file.ticket_id, cast("Area", file.area), place)
+                for place in (file.place, file.name)  # the latter by ``show_earlier_portals``
+            }
         for attached in await Attachment.filter(ticket_id__in=part):
             folder = layout.attachments_dir(attached.ticket_id)
             shown[attached.ticket_id].add(folder / attached.file_name)
@@ -259,8 +260,8 @@ async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
 async def register_file(
     ticket_id: int, area: Area, name: str, size_bytes: int, folder: str = ""
 ) -> None:
-    """Add a file, which is in ``folder`` below its area, to a locked ticket.  If there is a file of that name, the new
-    one gets its index.
+    """Add a file, with ``folder`` as in TicketFile, to a locked ticket.  If there is a file of that name, the new one
+    gets its index.
     """
     values = [ticket_id, area, name, size_bytes, folder]
     await get_connection("default").execute_query(_REGISTER_FILE, values)

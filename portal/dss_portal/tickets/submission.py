@@ -6,6 +6,7 @@ from pathlib import Path
 from tortoise.transactions import in_transaction
 
 from dss_broker.messages import TicketReady, TicketWithdrawn
+from dss_datastore import layout
 from dss_datastore.layout import Area
 from dss_observability import tracing
 from dss_portal.accounts import store as accounts
@@ -142,10 +143,10 @@ async def store_file(
     size_bytes: int,
     folder: str = "",
 ) -> None:
-    """Make a received file one of the locked ticket's files, in ``folder`` below its area, within the caller's
-    transaction.
+    """Make a received file one of the locked ticket's files, within the caller's transaction.  ``folder`` is as in
+    TicketFile.
     """
-    await datastore.keep(temporary, name, folder)
+    await datastore.keep(temporary, name, layout.attempt_dir(ticket_id, folder) if folder else None)
     await store.register_file(ticket_id, area, name, size_bytes, folder)
 
 
@@ -214,9 +215,10 @@ async def put_back(datastore: Datastore, ticket_id: int) -> None:
 async def _begin_anew(ticket: Ticket, line: str) -> list[str]:
     """Forget the files and the progress of earlier attempts, and announce the ticket, whose state is ``ready`` again.
 
-    Returns the places of the files, which are to be removed after the transaction: it may be rolled back.
+    Returns the places of the files and of the links to them, which are to be removed after the transaction: it may be rolled back.
     """
-    left = [file.place for file in await store.files(ticket.id, "results")]
+    results = await store.files(ticket.id, "results")
+    left = [*(file.place for file in results), *(file.name for file in results)]
     await store.clear_progress(ticket.id)
     await store.forget_files(ticket.id, "results")
     await segmentation_facts.forget(ticket)
