@@ -25,8 +25,8 @@ SABOTAGES = (
     Sabotage(
         name="the outbox forgets a message before the broker has it",
         file="portal/dss_portal/outbox/relay.py",
-        line="await asyncio.wait_for(confirmed, CONFIRM_TIMEOUT_S)",
-        instead="del confirmed",
+        line="                    await confirmed\n",
+        instead="                    del confirmed\n",
         tests=("tests/integration/test_portal_outbox_faults.py",),
     ),
     Sabotage(
@@ -98,8 +98,8 @@ SABOTAGES = (
     Sabotage(
         name="files of a ticket are removed before its deletion is committed",
         file="portal/dss_portal/tickets/submission.py",
-        line="        await store.advance(ticket, Deleted())",
-        instead="        await datastore.remove_ticket(ticket_id)\n        await store.advance(ticket, Deleted())",
+        line="        await forget(ticket)\n",
+        instead="        await datastore.remove_ticket(ticket_id)\n        await forget(ticket)\n",
         tests=("tests/integration/test_portal_transactions.py",),
     ),
     Sabotage(

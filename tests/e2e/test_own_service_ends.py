@@ -5,6 +5,7 @@
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,15 @@ def test_two_publishers_of_a_folder_do_each_ticket_once_and_a_third_goes_on_for_
     assert len(list(tmp_path.glob("begun-*"))) == 1, "the run of the killed one"
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Programs that start meanwhile are ended by SIGHUP, although the tests may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGHUP, signal.SIGHUP)])
 def test_the_end_of_a_publisher_is_known_at_once_while_it_finishes_its_ticket(
     site: Site,

@@ -1,5 +1,6 @@
 """Tickets in the database.  Every change of state goes through ``advance``, in one transaction."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
@@ -232,15 +233,23 @@ async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]
     """The paths of the files and attachments that clients can download, by ticket number."""
     shown: dict[int, set[PurePosixPath]] = {ticket_id: set() for ticket_id in ticket_ids}
     for part in in_parts(shown):
-        for file in await TicketFile.filter(ticket_id__in=part):
-            shown[file.ticket_id] |= {
-                layout.file_path(file.ticket_id, cast("Area", file.area), place)
-                for place in (file.place, file.name)  # the latter by ``show_earlier_portals``
-            }
-        for attached in await Attachment.filter(ticket_id__in=part):
-            folder = layout.attachments_dir(attached.ticket_id)
-            shown[attached.ticket_id].add(folder / attached.file_name)
+        files = await TicketFile.filter(ticket_id__in=part)
+        attached = await Attachment.filter(ticket_id__in=part)
+        await asyncio.to_thread(_add_paths, shown, files, attached)
     return shown
+
+
+def _add_paths(
+    shown: dict[int, set[PurePosixPath]], files: list[TicketFile], attached: list[Attachment]
+) -> None:
+    for file in files:
+        shown[file.ticket_id] |= {
+            layout.file_path(file.ticket_id, cast("Area", file.area), place)
+            for place in {file.place, file.name}  # the latter by ``show_earlier_portals``
+        }
+    for attachment in attached:
+        folder = layout.attachments_dir(attachment.ticket_id)
+        shown[attachment.ticket_id].add(folder / attachment.file_name)
 
 
 async def files(ticket_id: int, area: Area) -> list[TicketFile]:
