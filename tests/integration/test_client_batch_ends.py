@@ -266,4 +266,4 @@ def test_the_end_of_the_machine_ends_a_batch_like_ctrl_c(
 
     assert sending.returncode == 130
     last = told.splitlines()[-1]
-    assert last == "SendOptions is submitted goes on; the same command again goes on, too."
+    assert last == "What is submitted goes on; the same command again goes on, too."

@@ -80,9 +80,7 @@ def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) 
         try:
             made(screen).run(items)
         except KeyboardInterrupt:
-            say(
-                "SendOptions is submitted goes on; the same command again goes on, too.", error=True
-            )
+            say("What is submitted goes on; the same command again goes on, too.", error=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
     done = sum(item.status == SUCCESS for item in items)
     under_way = sum(item.status == SUBMITTED for item in items)
