@@ -36,8 +36,8 @@ def problem(name: str, *, everywhere: bool = True) -> str:
 
 
 def same_file(name: str, others: Iterable[str]) -> str:
-    """The first of ``others`` that is the same file as ``name`` on a system that ignores case or Unicode composition;
-    "" if there is none.
+    """The first of ``others`` that is spelled differently from ``name`` but is the same file on a system that ignores
+    case or Unicode composition; "" if there is none.
     """
     return next(
         (other for other in others if other != name and _folded(other) == _folded(name)), ""

@@ -16,7 +16,7 @@ class Cancelled(Exception):
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The first cause of ``error``.  MONAI wraps an error once for each level of a configuration."""
+    """The last error in the chain of ``__cause__``; ``error`` itself if it has no cause.  MONAI wraps an error once for each level of a configuration."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error

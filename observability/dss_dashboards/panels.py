@@ -89,7 +89,9 @@ def mean(metric: str, labels: str = "", by: str = "") -> str:
 
 
 def quantile(q: float, metric: str, labels: str = "", by: str = "") -> str:
-    """PromQL: the quantile ``q`` (0 to 1) of a histogram's recent observations."""
+    """PromQL: the quantile ``q`` (0 to 1) of a histogram's recent observations.  ``labels`` includes its braces; ``by``
+    names labels, separated by commas.
+    """
     groups = f"le, {by}" if by else "le"
     rate = f"rate({metric}_bucket{labels}[$__rate_interval])"
     return f"histogram_quantile({q}, sum by ({groups}) ({rate}))"

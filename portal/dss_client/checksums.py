@@ -1,4 +1,4 @@
-"""Compares downloaded files with the server's checksums."""
+"""Verifies downloaded files by the server's checksums, and an archive by its own.  Damaged files are removed."""
 
 import hashlib
 import zipfile

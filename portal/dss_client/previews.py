@@ -83,7 +83,7 @@ class FoundImage:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundSeries:
-    """A series of a DICOM source, with the size of its image, or with a ``sentence`` that says why it is ``refused``.
+    """A series of a DICOM source.  ``sentence`` describes its image or, if ``refused``, says why there is none.
 
     ``series`` is the value of ``--series`` that selects it.  ``chosen``: it is sent if the user names no series.
     """

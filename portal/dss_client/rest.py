@@ -37,8 +37,8 @@ RESUMABLE_TIMEOUT = httpx.Timeout(120.0, connect=CONNECT_S, write=30.0)
 class RestClient:
     """One session with one server.  Not thread-safe.
 
-    The requests equal ITK-SNAP's byte for byte: HTTP/1.1, no User-Agent, bodies not encoded, redirects not followed;
-    only status 200 is success.  Unlike ITK-SNAP, the client keeps one connection for all requests, and sends
+    Except for ``exchange``, the requests equal ITK-SNAP's byte for byte: HTTP/1.1, no User-Agent, bodies not encoded,
+    redirects not followed; only status 200 is success.  Unlike ITK-SNAP, the client keeps one connection for all requests, and sends
     ``bearer``, a token for programs, instead of the session's cookies.
     """
 
@@ -117,7 +117,7 @@ class RestClient:
             self._jar.replace(response)
 
     def get(self, path: str) -> bytes:
-        """The body of the response.  Raises Refused or Unreachable, as every method here does."""
+        """The body of the response.  Raises Refused or Unreachable, as every method here but ``exchange`` does."""
         return good(self._read(self._request("GET", path)))
 
     def post(self, path: str, body: str) -> bytes:

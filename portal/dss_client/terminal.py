@@ -23,7 +23,7 @@ _PLAIN = "\x1b[0m"
 
 @dataclass
 class Row:
-    """A text, and the fraction that is done, 0 to 1; None shows no bar."""
+    """A text.  ``share`` is the fraction that is done, 0 to 1; None shows no bar.  ``amount`` is shown beside the time."""
 
     text: str
     share: float | None = None

@@ -75,8 +75,8 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
 
 
 def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None) -> App:
-    """The ASGI application that a server runs.  It normalises paths, answers polls and small writes, and passes all
-    other requests to ``app``.
+    """The ASGI application that a server runs.  It normalises paths, answers polls and small writes (not in test
+    mode), and passes all other requests to ``app``.
 
     A test may pass another ASGI application as ``framework`` in place of ``app``, and another ``feed`` than the
     portal's.

@@ -1,4 +1,4 @@
-"""Applies an action to many items, so that an error in one item neither stops the others nor undoes them."""
+"""Applies an action to many items.  An error of one item is logged and skipped; an outage stops the batch."""
 
 import logging
 import time

@@ -128,8 +128,8 @@ def held_in(paths: list[Path]) -> HeldTickets:
     """The first of ``paths`` that no other process has open, with the content of all others that are free.  Raises
     ServiceInvalid if all are in use.
 
-    One process at a time does this: a process that is killed while it takes over a file leaves tickets in two files,
-    which two others must not open.
+    A lock lets only one process do this at a time.  Otherwise, if a process is killed while it takes over a file, two
+    others could open files with the same tickets.
     """
     with _alone(paths[0].with_suffix(".opening")):
         mine: HeldTickets | None = None

@@ -50,7 +50,7 @@ def read_output(
     folder: Path, image: Path, work: Path, styles: Collection[LabelStyle], only: str = ""
 ) -> AlgorithmOutcome:
     """Read the results in ``folder``, or only its file ``only``.  Arrays and files are written to ``work``.  Raises
-    AlgorithmFailed.
+    AlgorithmFailed if there is no result, or one that cannot be used.
     """
     names = [only] if only and (folder / only).exists() else _names(folder) if not only else []
     found: dict[str, list[str]] = {"segmentation": [], "image": [], "mesh": [], "file": []}

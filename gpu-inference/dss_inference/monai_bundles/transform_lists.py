@@ -74,8 +74,8 @@ def is_disabled(step: Step) -> bool:
 
 
 def faults_of(name: str, part: object) -> Iterator[str]:
-    """A sentence for each thing in ``part``, the entry ``name``, for which its transforms are not known before they
-    run.
+    """Sentences about what prevents listing the transforms of ``part``, the entry ``name``, without running the bundle.
+    Empty if nothing does.
     """
     steps = part.get("transforms") if isinstance(part, dict) else None
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):

@@ -25,5 +25,5 @@ class UnusableBundle:
         progress: Progress,  # noqa: ARG002  (a Bundle's)
         cancelled: IsCancelled,  # noqa: ARG002  (a Bundle's)
     ) -> NoReturn:
-        """Raises InferenceError with the sentences."""
+        """Always raises InferenceError with the reason."""
         raise InferenceError(self.reason)

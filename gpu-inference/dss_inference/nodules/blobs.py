@@ -47,7 +47,7 @@ def smoothed(hu: Floats, sigma_mm: float, step_mm: float = 1.0) -> Floats:
 
 
 def blobs_in(space: LungSpace, finest: Floats) -> list[Blob]:
-    """At most 1000 blobs, the best first by blobness and strength.  ``finest`` is the HU of ``space``, smoothed by
+    """At most 1000 blobs, by falling blobness times the square root of strength.  ``finest`` is the HU of ``space``, smoothed by
     FINEST_MM.
     """
     found = list(_all_blobs(space.inside, finest))

@@ -6,7 +6,7 @@ from dss_inference.worker.request import Answers, Request, requester_has_gone
 
 
 class WantedRequests:
-    """Passes a request to the next step only if its requester still waits."""
+    """Passes a request to the next step only if its requester still waits; otherwise raises Cancelled."""
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step

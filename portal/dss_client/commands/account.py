@@ -39,8 +39,11 @@ def login(
     On a site with a sign-in service you sign in on its page, and allow this machine there: nothing is copied. Without
     a browser here, as over ssh, an address and a code are shown for a browser elsewhere. On other sites, and from a
     pipe, a token is read: a one-time token from SERVER/token opens a session, which is kept in a file that only you
-    can read. A token for programs, and that of a browser, is kept in the system's keyring if the extra `keyring` is
-    installed, else in such a file. Then the session of an earlier `dss login` is ended, and the token that it got by a browser is revoked. Exit status 1 if you refuse on the page, or do not answer in time.
+    can read. A token for programs, pasted or got by the browser, is kept in the system's keyring if the extra
+    `keyring` is installed, else in such a file.
+
+    After a successful sign-in, the session of an earlier `dss login` is ended, and the token that it got by the browser
+    is revoked. Exit status 1 if you refuse on the page, or do not answer in time.
     """
     place = jar_of(server, jar)
     earlier = EarlierSignIn(server, place)

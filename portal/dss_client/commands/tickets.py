@@ -176,7 +176,7 @@ def open_ticket(
 ) -> None:
     """Open a ticket's result in ITK-SNAP if that is installed, else its page in the browser.
 
-    ITK-SNAP gets a copy of the results in the folder ticket_NUMBER, compared with the server's checksums.
+    ITK-SNAP gets a copy of the results in the folder ticket_NUMBER (eight digits), compared with the server's checksums.
     """
     program = None if page else shutil.which(PROGRAM)
     if program is None:

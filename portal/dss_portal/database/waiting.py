@@ -51,8 +51,8 @@ async def for_migrations() -> None:
 
 
 async def for_schema(error: Exception) -> bool:
-    """If the schema is missing and has caused ``error``, wait for the schema and return True.  False for any other
-    error.
+    """Wait for the migrations and return True if ``error`` comes from a missing or outdated schema.  Otherwise return
+    False, also if the database cannot be asked.
     """
     try:
         is_missing = await database.misses_migrations(error)

@@ -58,7 +58,7 @@ RUN = StageLimit(
 
 
 async def enforce(settings: Settings, datastore: Datastore) -> int:
-    """End the overdue tickets and claims, and return the number of tickets."""
+    """End overdue tickets and attempts.  Returns how many; an attempt counts even if its ticket is queued again."""
     rounds: dict[Find, Callable[[Overdue], Awaitable[int]]] = {
         partial(_overdue, UPLOAD): lambda late: _give_up_upload(*late, datastore),
         _abandoned: lambda late: _give_up_abandoned(*late, datastore),

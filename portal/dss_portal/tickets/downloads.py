@@ -15,7 +15,9 @@ from dss_portal.web.zip_archive import Archive, ArchiveMember
 
 
 async def archive(ticket_id: int) -> Response:
-    """The archive or, if the request has a range, that part of it.  Raises Refused."""
+    """The ZIP archive of a ticket's results or, if the request has a range, that part.  Raises Refused if the user may
+    not read the ticket, or if it has no results.
+    """
     await submission.readable(ticket_id, current_user())
     members = await _members(components().datastore, ticket_id)
     if not members:

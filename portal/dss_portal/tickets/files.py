@@ -1,4 +1,6 @@
-"""Checks a ticket's files during their upload: their names, missing meshes, and whether the ticket was deleted."""
+"""Rules for a ticket's files before its submission: checks names, removes mesh layers without files from workspaces,
+and removes what arrives for a deleted ticket.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress

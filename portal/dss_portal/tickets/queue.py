@@ -3,11 +3,11 @@
 Users take turns at each service: the first waiting tickets of all users come before their second ones, these before
 their third ones, and so on.  Tickets of the same rank are ordered by the time since which their user waits: the
 submission of the ticket or, if that is later, the last claim of a ticket of the user.  The priority of the user's
-tier moves that time ahead by its minutes.  A ticket that returned to the queue because its claim was lost keeps its
+tier makes that time earlier by its minutes.  A ticket that returned to the queue because its claim was lost keeps its
 turn: only its submission counts.
 
 So before a user's first ticket, at most one ticket of each other user is served, however many the others have.  Only
-tickets of a tier with more priority may come before, by no more than its minutes.
+a user of a tier with more priority may be served again earlier, by no more than its minutes.
 """
 
 from collections.abc import Sequence
@@ -163,7 +163,7 @@ async def place_of(service: str, ticket_id: int) -> QueuePlace | None:
 
 
 async def places(user_id: int, most: int) -> dict[int, int]:
-    """The places of the user's waiting tickets in their queues, by ticket number: of the ``most`` newest ones."""
+    """The place in its queue, from 1, of each of the user's ``most`` newest waiting tickets, by ticket number."""
     own = Ticket.filter(user_id=user_id, status=Status.READY)
     services = list(await own.distinct().values_list("service__name", flat=True))
     if not services:
