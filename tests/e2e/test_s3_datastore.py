@@ -95,7 +95,7 @@ def test_a_ticket_through_a_bucket_has_the_results_of_one_on_a_shared_folder(
     assert [line.message for line in through_s3.log if line.category != "info"] == [
         line.message for line in on_folder.log if line.category != "info"
     ]
-    assert any("/results/" in place for place in places)
+    assert any("/attempts/" in place for place in places)
     wait_until(lambda: not site.places(), 30, stack.logs)
     assert not [path for path in stack.datastore.rglob("*") if path.is_file()]
     left = [p for p in (stack.folder / "scratch").rglob("*") if p.is_file()]
