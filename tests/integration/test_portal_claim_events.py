@@ -20,7 +20,9 @@ from dss_broker.messages import (
     ResultFile,
 )
 from dss_datastore import layout
+from dss_portal.tickets.listener import LINES_LOST, Listener
 from support.claimed import log_of, status_becomes
+from support.deliveries import Heard
 from support.portals import (
     Portal,
     eventually,
@@ -96,7 +98,7 @@ async def test_a_line_told_twice_is_logged_once(portal: Portal, client: Client) 
 
 
 def _report(granted: ClaimGranted, claim_id: str = "") -> ClaimReported:
-    """Two lines, and the progress of two parts of the work, of which one is told twice."""
+    """A report with two lines and the progress of two parts of the work, once twice for the same part."""
     parts = ((0.0, 0.5, 0.2), (0.5, 1.0, 0.5), (0.0, 0.5, 1.0))
     return ClaimReported(
         ticket_id=granted.ticket_id,
@@ -135,6 +137,22 @@ async def test_a_report_of_an_old_claim_is_not_written(portal: Portal, client: C
     log = await eventually(lambda: log_of(client, ticket_id), lambda found: found[-1] == "Last.")
     assert "One." not in log
     assert await text(client, f"/api/tickets/{ticket_id}/progress") == "0.0"
+
+
+async def test_a_report_that_an_earlier_portal_parked_fails_no_ticket(
+    portal: Portal, client: Client
+) -> None:
+    ticket_id = await submitted_ticket(client)
+    granted = await portal.granted(ticket_id)
+    listener = Listener(portal.components.datastore, portal.settings)
+
+    for _ in range(2):  # it may be delivered twice
+        await listener.on_parked(
+            Heard(message=_report(granted), message_id="m1", parked_reason="unknown")
+        )
+
+    assert await text(client, f"/api/tickets/{ticket_id}/status") == "claimed"
+    assert (await log_of(client, ticket_id)).count(LINES_LOST) == 1
 
 
 def _found(granted: ClaimGranted, name: str) -> ClaimLogged:

@@ -48,6 +48,7 @@ from dss_portal.tickets.lifecycle import FINISHED, Abandoned, Failed, Succeeded,
 
 log = logging.getLogger(__name__)
 
+LINES_LOST = "Some lines of this log, or its progress, were lost on the way; the work goes on."
 PARKED_SENTENCE = "The ticket could not be processed. Please tell the operator its number."
 
 ClaimEvent = (
@@ -103,6 +104,8 @@ class Listener:
     async def on_parked(self, delivery: Delivery) -> None:
         """Handle a message that was moved to the dead letters.  If the message is about a claim, the claim fails, and
         the ticket's log says so.  A waiting ticket is announced again by the reaper.
+
+        A report fails no claim: a portal of release 0.1.0, beside this one during an upgrade, cannot read it.
         """
         message = delivery.message
         metrics.PARKED.labels(type(message).__name__).inc()
@@ -115,7 +118,10 @@ class Listener:
                 "message parked",
                 extra={"type": type(message).__name__, "reason": delivery.parked_reason, **facts},
             )
-            if ticket and claim_id and await store.advance(ticket, Abandoned(claim_id=claim_id)):
+            if isinstance(message, ClaimReported):
+                if ticket and is_current(store.state_of(ticket), message.claim_id):
+                    await store.add_log(ticket.id, "warning", LINES_LOST, delivery.message_id)
+            elif ticket and claim_id and await store.advance(ticket, Abandoned(claim_id=claim_id)):
                 await store.add_log(ticket.id, "error", PARKED_SENTENCE)
 
     async def _on_claim_event(self, event: ClaimEvent, message_id: str) -> None:
