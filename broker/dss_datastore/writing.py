@@ -97,11 +97,12 @@ def write(target: Path, data: bytes, *, mode: int | None = None) -> None:
         temporary.write_bytes(data)
 
 
-def link(source: Path, target: Path) -> None:
-    """Make ``target`` a hard link to ``source``, or a copy if the volume has no hard links."""
+def link(source: Path, target: Path, *, flush: bool = True) -> None:
+    """Make ``target`` a hard link to ``source``, or a copy if the volume has no hard links.  With ``flush``, fsync it."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
         shutil.copyfile(source, target, follow_symlinks=False)
-    sync(target)
+    if flush:
+        sync(target)

@@ -38,8 +38,8 @@ class RestClient:
     """One session with one server.  Not thread-safe.
 
     Except for ``exchange``, the requests equal ITK-SNAP's byte for byte: HTTP/1.1, no User-Agent, bodies not encoded,
-    redirects not followed; only status 200 is success.  Unlike ITK-SNAP, the client keeps one connection for all requests, and sends
-    ``bearer``, a token for programs, instead of the session's cookies.
+    redirects not followed; only status 200 is success.  Unlike ITK-SNAP, the client keeps one connection for all
+    requests, and sends ``bearer``, a token for programs, instead of the session's cookies.
     """
 
     def __init__(

@@ -604,7 +604,7 @@ def _link_again(root: Path, folders: Mapping[PurePosixPath, PurePosixPath]) -> N
         target = root / folder / file.name
         _make_folder(target.parent)
         temporary = target.with_name(f".{uuid.uuid4().hex}.part")
-        link(root / file, temporary)
+        link(root / file, temporary, flush=False)
         temporary.replace(target)
 
 

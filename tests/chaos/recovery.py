@@ -32,7 +32,7 @@ def wait_for(site: Site, fault: Fault, but: Sequence[int], *, fully: bool = True
     """Seconds that it took, whatever becomes of the tickets ``but``; infinite if PATIENCE_S is over.
 
     Returns when its aftermath is over, too, so that the next fault finds nothing left of this one.  If not ``fully``,
-    only something new must be done: a site without one of its defences may never move what was in hand.
+    only a new ticket must be done: a site without one of its defences may never finish the earlier ones.
     """
     return asyncio.run(_wait_for(site.postgres.database_url, fault, list(but), fully=fully))
 

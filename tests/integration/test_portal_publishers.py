@@ -25,7 +25,7 @@ looks = absences.looks
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Services of silent programs are told to users after an hour, so a test sees only what is told at once."""
+    """A silent program is noticed only after an hour, so that a test sees only what publishers announce."""
     monkeypatch.setattr(presence, "PATIENCE_S", 3600.0)
 
 

@@ -126,7 +126,7 @@ def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
 
 
 async def _expected(estimates: Estimates, ticket: Ticket) -> str:
-    """When the ticket will be done, or that this is not known; "" if it neither waits nor is claimed, or if its
+    """A sentence about when the ticket will be done, or that this is not known; "" if it neither waits nor is claimed, or if its
     service lacks a program, which ``_missed`` says.
     """
     if ticket.status not in {Status.READY, Status.CLAIMED}:

@@ -37,7 +37,7 @@ def fork_and_signal():
     forks.append(pid)
     if len(forks) == 2 and pid:
         os.kill(os.getpid(), signal.SIGTERM)
-    elif len(forks) == 2:  # the process that was begun again is told to end in its first moment
+    elif len(forks) == 2:  # the restarted process gets SIGTERM in its first moment
         time.sleep(1)
     return pid
 
