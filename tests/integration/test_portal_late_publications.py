@@ -91,7 +91,7 @@ async def test_results_of_a_lost_claim_replace_none_of_a_newer_one(
     held = hold_first(portal, monkeypatch, "publish_results")
     first = (await portal.granted(number, "d1")).claim_id
     await portal.tell(success(portal, number, first, b"first "))
-    await held.arrived.wait()
+    await asyncio.wait_for(held.arrived.wait(), 60)
     await lose_transactions()
     await lapse(number)
     second = (await portal.granted(number, "d2")).claim_id
@@ -100,7 +100,7 @@ async def test_results_of_a_lost_claim_replace_none_of_a_newer_one(
     assert (await Ticket.get(id=number)).status is Status.SUCCESS
 
     held.go_on.set()
-    await held.done.wait()
+    await asyncio.wait_for(held.done.wait(), 60)
 
     assert await text(ann, f"/api/tickets/{number}/files/results/0") == "second"
     await cleanup.clean_all(portal.components.datastore, portal.settings)
@@ -120,20 +120,33 @@ async def claimed_over_http(provider: Client, number: int) -> None:
     assert await post(provider, path, provider="dss", code="g") == (200, str(number))
 
 
+async def send_result(provider: Client, number: int, content: bytes) -> tuple[int, str]:
+    return await send_file(
+        provider, f"/api/pro/tickets/{number}/files/results", "seg.nii.gz", content
+    )
+
+
+async def upload_without_transaction(
+    provider: Client, number: int, held: Held
+) -> "asyncio.Task[tuple[int, str]]":
+    """Begin an upload whose database session ends while the datastore keeps the file."""
+    await claimed_over_http(provider, number)
+    late = asyncio.create_task(send_result(provider, number, b"first "))
+    await asyncio.wait_for(held.arrived.wait(), 60)
+    await lose_transactions()
+    return late
+
+
 async def test_an_upload_of_a_lost_claim_replaces_none_of_a_newer_one(
     portal: Portal, ann: Client, provider: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(portal.settings.__dict__, "check_results", False)
     number = await submitted_ticket(ann)
-    await claimed_over_http(provider, number)
     held = hold_first(portal, monkeypatch, "keep")
-    results = f"/api/pro/tickets/{number}/files/results"
-    late = asyncio.create_task(send_file(provider, results, "seg.nii.gz", b"first "))
-    await held.arrived.wait()
-    await lose_transactions()
+    late = await upload_without_transaction(provider, number, held)
     await lapse(number)
     await claimed_over_http(provider, number)
-    assert await send_file(provider, results, "seg.nii.gz", b"second") == (200, "success")
+    assert await send_result(provider, number, b"second") == (200, "success")
 
     held.go_on.set()
     assert (await late)[0] >= 500
@@ -148,13 +161,9 @@ async def test_an_upload_that_arrives_after_the_success_changes_no_result(
 ) -> None:
     monkeypatch.setitem(portal.settings.__dict__, "check_results", False)
     number = await submitted_ticket(ann)
-    await claimed_over_http(provider, number)
     held = hold_first(portal, monkeypatch, "keep")
-    results = f"/api/pro/tickets/{number}/files/results"
-    late = asyncio.create_task(send_file(provider, results, "seg.nii.gz", b"first "))
-    await held.arrived.wait()
-    await lose_transactions()
-    assert await send_file(provider, results, "seg.nii.gz", b"second") == (200, "success")
+    late = await upload_without_transaction(provider, number, held)
+    assert await send_result(provider, number, b"second") == (200, "success")
     path = f"/api/pro/tickets/{number}/status"
     assert await post(provider, path, status="success") == (200, "success")
 
@@ -170,8 +179,7 @@ async def test_results_stay_if_the_answer_to_their_commit_is_lost(
     monkeypatch.setitem(portal.settings.__dict__, "check_results", False)
     number = await submitted_ticket(ann)
     await claimed_over_http(provider, number)
-    results = f"/api/pro/tickets/{number}/files/results"
-    assert await send_file(provider, results, "seg.nii.gz", b"right") == (200, "success")
+    assert await send_result(provider, number, b"right") == (200, "success")
 
     @asynccontextmanager
     async def answer_lost() -> AsyncIterator[None]:
@@ -196,12 +204,11 @@ async def test_two_requests_at_once_end_a_ticket_in_success(
     monkeypatch.setitem(portal.settings.__dict__, "check_results", False)
     number = await submitted_ticket(ann)
     await claimed_over_http(provider, number)
-    results = f"/api/pro/tickets/{number}/files/results"
-    assert await send_file(provider, results, "seg.nii.gz", b"right") == (200, "success")
+    assert await send_result(provider, number, b"right") == (200, "success")
     held = hold_first(portal, monkeypatch, "freeze_results")
     path = f"/api/pro/tickets/{number}/status"
     late = asyncio.create_task(post(provider, path, status="success"))
-    await held.arrived.wait()
+    await asyncio.wait_for(held.arrived.wait(), 60)
     assert await post(provider, path, status="success") == (200, "success")
 
     held.go_on.set()
@@ -215,8 +222,7 @@ async def test_a_retry_that_is_rolled_back_keeps_the_files_of_the_ticket(
 ) -> None:
     number = await submitted_ticket(ann)
     await claimed_over_http(provider, number)
-    results = f"/api/pro/tickets/{number}/files/results"
-    assert await send_file(provider, results, "seg.nii.gz", b"a part") == (200, "success")
+    assert await send_result(provider, number, b"a part") == (200, "success")
     assert (await post(provider, f"/api/pro/tickets/{number}/status", status="failed"))[0] == 200
 
     async def broken(*_: object) -> None:
