@@ -1,6 +1,6 @@
 """Read-only queries for the admin pages."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -96,32 +96,25 @@ async def offers() -> list[tuple[Provider, list[Service]]]:
     return [(provider, found.get(provider.id, [])) for provider in current]
 
 
-MOST_USERS = 100
-"""Most users whose tickets are searched for at a time."""
-
-
 async def newest_tickets(
     limit: int,
     *,
     status: Status | None = None,
-    user_ids: Collection[int] | None = None,
+    user_id: int | None = None,
+    email_part: str = "",
     before: int | None = None,
 ) -> list[TicketRow]:
     """The newest tickets, newest first: in all states except deleted, or in ``status``; of all users, or of
-    ``user_ids``.  With ``before``, only tickets with smaller numbers.
+    ``user_id``, or of those whose e-mail addresses contain ``email_part``, in any case of letters.  With ``before``, only tickets with smaller numbers.
     """
     wanted = Ticket.filter(status=status) if status else Ticket.exclude(status=Status.DELETED)
-    if user_ids is not None:
-        wanted = wanted.filter(user_id__in=user_ids)
+    if user_id is not None:
+        wanted = wanted.filter(user_id=user_id)
+    if email_part:
+        wanted = wanted.filter(user__email__icontains=email_part)
     if before is not None:
         wanted = wanted.filter(id__lt=before)
     return await _rows(await wanted.order_by("-id").limit(limit).select_related("user", "service"))
-
-
-async def users_like(text: str) -> list[int]:
-    """The numbers of at most MOST_USERS users whose e-mail addresses contain ``text``, in any case of letters."""
-    found = User.filter(email__icontains=text).order_by("id").limit(MOST_USERS)
-    return [int(str(number)) for number in await found.values_list("id", flat=True)]
 
 
 async def unsubmitted(user_id: int, before: int, limit: int) -> list[TicketRow]:

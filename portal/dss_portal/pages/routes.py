@@ -123,7 +123,7 @@ class _Shown:
 
 
 async def _shown(user: User) -> _Shown:
-    tickets = await newest_tickets(LATEST, user_ids=[user.id])
+    tickets = await newest_tickets(LATEST, user_id=user.id)
     return _Shown(
         tickets=tickets,
         around=await own_tickets.around(user.id, tickets),

@@ -22,8 +22,8 @@ async def listing() -> Response:
     wanted, part = request.args.get("status", ""), request.args.get("user", "").strip()
     status = Status(wanted) if wanted in set(Status) else None
     before = ticket_number(request.args.get("before", ""))
-    owners = await overview.users_like(part) if part and "\0" not in part else None
-    tickets = await overview.newest_tickets(SHOWN, status=status, user_ids=owners, before=before)
+    part = part.replace("\0", "")
+    tickets = await overview.newest_tickets(SHOWN, status=status, email_part=part, before=before)
     return await page(
         "admin_tickets.html",
         tickets=tickets,

@@ -35,7 +35,7 @@ async def listing() -> Response:
     includes older ones that were never submitted, because they may count towards the quota.
     """
     user_id, before = current_user().id, ticket_number(request.args.get("before", ""))
-    tickets = await newest_tickets(SHOWN, user_ids=[user_id], before=before)
+    tickets = await newest_tickets(SHOWN, user_id=user_id, before=before)
     older = tickets[-1].id if len(tickets) == SHOWN else None
     if older is not None and before is None:
         tickets += await unsubmitted(user_id, before=older, limit=SHOWN)
