@@ -100,18 +100,20 @@ def signed_in(view: View[P]) -> View[P]:
         scope = _scope_of(request.path)
         if scope not in found.scopes:
             raise Refused(f"This token is not valid for '{scope}'.", 401)
-        _require_terms(found.user)
+        await _require_terms(found.user)
         components().limits.requests.count(str(found.user.id))
         return await view(*args, **kwargs)
 
     return guarded
 
 
-def _require_terms(user: User) -> None:
-    """Raises Refused if the site has terms of use that the user has not accepted."""
+async def _require_terms(user: User) -> None:
+    """Raises Refused if the site has terms of use that the user has not accepted.  The database is asked before that:
+    ``user`` may come from a cache and have accepted them since.
+    """
     settings = components().settings
-    asks = settings.require_terms and request.endpoint != WHO
-    if asks and user.terms_accepted_at is None and settings.test_mode == "off":
+    asks = settings.require_terms and request.endpoint != WHO and settings.test_mode == "off"
+    if asks and user.terms_accepted_at is None and not await store.has_accepted_terms(user):
         page = f"{settings.public_url.rstrip('/')}/token"
         raise Refused(f"Please accept the terms of use first: sign in at {page} in a browser.", 401)
 

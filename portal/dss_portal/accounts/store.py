@@ -149,6 +149,11 @@ async def accept_terms(session: Session, *, accepted: bool) -> None:
         await User.filter(id=session.user_id).update(terms_accepted_at=clock.now())
 
 
+async def has_accepted_terms(user: User) -> bool:
+    """True if the user's record, as it is in the database now, has the consent."""
+    return await User.exists(id=user.id, terms_accepted_at__isnull=False)
+
+
 async def revoke_session(session: Session) -> None:
     session.revoked_at = clock.now()
     await session.save(update_fields=["revoked_at"])
