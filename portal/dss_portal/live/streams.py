@@ -60,9 +60,8 @@ class Stream:
         yield b"retry: 2000\nevent: beat\ndata: hello\n\n"
         while not self.ended:
             with suppress(TimeoutError):
-                async with asyncio.timeout(
-                    BEAT_S
-                ):  # wait_for loses a cancellation that comes with the news
+                # ``wait_for`` loses a cancellation that comes with the news.
+                async with asyncio.timeout(BEAT_S):
                     await self._news.wait()
             if self._topics:
                 topics, self._topics = sorted(self._topics), set()

@@ -75,29 +75,27 @@ async def _end_with_results(parts: Components, held: Claim, user: User) -> None:
             await report.attach(parts.datastore, ticket)
             await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
             await tickets.advance(ticket, Succeeded(claim_id=held.id))
-        frozen.left = []
     await cleanup.clean_up(parts.datastore, ticket_id)
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class _Frozen:
-    """Copies of the uploaded results in ``folder``, which no later upload changes.
-
-    ``files`` and ``stamps`` are those of the uploads.  ``left`` are the places of those copies that are to be removed.
+    """Copies of the uploaded results in ``folder``, which no later upload changes.  ``files`` and ``stamps`` are those
+    of the uploads.
     """
 
     folder: str
     files: Sequence[TicketFile]
     stamps: Stamps
-    left: list[str]
 
 
 @asynccontextmanager
 async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
     """A context with copies of the results.  Raises Refused if there are none.
 
-    After another error than Refused the copies stay: the commit that makes them the results may have succeeded although
-    its answer was lost.  ``cleanup`` removes those that are not shown once the ticket has ended.
+    The copies are removed if the caller raises Refused.  After another error they stay: the commit that makes them the
+    results may have succeeded although its answer was lost.  Once the ticket has ended, ``cleanup`` removes those that
+    are not its results.
     """
     uploaded = await tickets.files(ticket_id, "results")
     if not uploaded and parts.settings.check_results:
@@ -108,14 +106,12 @@ async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
         folder = await parts.datastore.freeze_results(ticket_id, sizes)
     except FileNotFoundError as error:  # an upload has replaced one
         raise Refused(CHANGED) from error
-    left = [f"{folder}/{file.name}" for file in uploaded]
-    frozen = _Frozen(folder=folder, files=uploaded, stamps=stamps, left=left)
     try:
-        yield frozen
+        yield _Frozen(folder=folder, files=uploaded, stamps=stamps)
     except Refused:
-        await parts.datastore.remove_files(ticket_id, "results", frozen.left)
+        copies = [f"{folder}/{file.name}" for file in uploaded]
+        await parts.datastore.remove_files(ticket_id, "results", copies)
         raise
-    await parts.datastore.remove_files(ticket_id, "results", frozen.left)
 
 
 async def _take(datastore: Datastore, ticket_id: int, frozen: _Frozen) -> None:

@@ -109,7 +109,7 @@ async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
 
 
 def folder_of(held: Claim, area: Area) -> str:
-    """The folder below the area for files of this claim.  Claims do not share one, so what an earlier claim stores
+    """The folder of an upload of this claim, as in TicketFile.  Claims do not share one, so what an earlier claim stores
     late replaces no file of a newer one.
     """
     return held.id if area == "results" else ""
