@@ -14,7 +14,7 @@ from dss_client.errors import ClientError, Refused, SignInRefused
 from dss_client.flows import Chosen
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost
-from dss_client.patience import patiently
+from dss_client.retries import with_retries
 from dss_client.sending import Stopwatch, Watcher, fetch, submit
 from dss_submission.preparing import Source
 from dss_submission.region import Region
@@ -22,7 +22,7 @@ from dss_submission.region import Region
 POLL_S = 2.0
 OTHERS_S = 15.0
 """Pause while only tickets of other programs fill the quota; each attempt reads and converts the image."""
-PATIENCE_S = 3600.0
+RETRY_S = 3600.0
 """Longest time without an answer of the portal before a batch gives up."""
 QUOTA = "Maximum allowed number of open tickets"
 """Beginning of the server's sentence about a full quota (dss-api: quotas)."""
@@ -102,7 +102,7 @@ class Batch:
     def run(self, items: Sequence[Item]) -> None:
         """Send the items, and return when all have ended.  Continues an earlier run in the same folder.
 
-        Raises ClientError if the session is no longer valid, or if the portal does not answer for PATIENCE_S.
+        Raises ClientError if the session is no longer valid, or if the portal does not answer for RETRY_S.
         """
         self._journal.recall(items)
         self._journal.write(items)
@@ -137,7 +137,7 @@ class Batch:
         if item is None or self._full:
             return
         try:
-            item.ticket = self._patiently(lambda: self._submitted(item, items))
+            item.ticket = self._with_retries(lambda: self._submitted(item, items))
             self._change(item, items, SUBMITTED)
         except (SignInRefused, OutputLost):
             raise
@@ -195,7 +195,7 @@ class Batch:
 
     def _look(self, item: Item, items: Sequence[Item]) -> None:
         try:
-            detail = self._patiently(lambda: self._client.detail(item.ticket))
+            detail = self._with_retries(lambda: self._client.detail(item.ticket))
         except (SignInRefused, OutputLost):
             raise
         except Refused as error:
@@ -216,7 +216,7 @@ class Batch:
         watcher = self._display.watcher(item)
         target = self._folder / item.name
         try:
-            results = self._patiently(lambda: fetch(self._client, item.ticket, target, watcher))
+            results = self._with_retries(lambda: fetch(self._client, item.ticket, target, watcher))
             item.labels = results.labels
             self._journal.write_volumes(
                 items
@@ -240,8 +240,8 @@ class Batch:
             self._said = sentence
             self._display.told(sentence)
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        return patiently(ask, PATIENCE_S, self._pause, self._say_away)
+    def _with_retries(self, ask: Callable[[], T]) -> T:
+        return with_retries(ask, RETRY_S, self._pause, self._say_away)
 
     def _say_away(self) -> None:
         self._display.told("The portal does not answer; trying again.")

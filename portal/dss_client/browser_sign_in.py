@@ -17,9 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from dss_client.errors import ClientError, NotUnderstood, Refused, Unreachable
-from dss_client.patience import BUSY
 from dss_client.rest import FORM, RestClient
 from dss_client.resumable import Reply
+from dss_client.retries import BUSY
 
 SHOWN = (
     "<!doctype html><meta charset=utf-8><title>dss</title><p>dss has your answer. "

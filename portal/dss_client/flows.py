@@ -8,8 +8,8 @@ from typing import Protocol
 
 from dss_client import protocol
 from dss_client.errors import ClientError, NotUnderstood, Refused, Unreachable
-from dss_client.patience import BUSY
 from dss_client.records import Detail, ServiceDetail
+from dss_client.retries import BUSY
 from dss_client.selection import choose_service
 from dss_client.steps import Pause, Steps
 

@@ -14,9 +14,9 @@ import httpx
 from dss_client.errors import Refused, Unreachable
 from dss_client.multipart import Progress
 from dss_client.part_files import Draft
-from dss_client.patience import Patience
+from dss_client.retries import Retries
 
-PATIENCE_S = 600.0
+RETRY_S = 600.0
 """Longest time without any further byte."""
 
 Get: TypeAlias = Callable[[Mapping[str, str]], AbstractContextManager[httpx.Response]]
@@ -33,10 +33,10 @@ def fetch(
 ) -> None:
     """Download the missing bytes of the file to ``draft``.
 
-    Raises Refused, and Unreachable after PATIENCE_S without progress.  If the server does not give the file's
+    Raises Refused, and Unreachable after RETRY_S without progress.  If the server does not give the file's
     version, Unreachable is raised at the first lost connection.
     """
-    part, patience = _Part(draft, progress), Patience(PATIENCE_S, pause)
+    part, retries = _Part(draft, progress), Retries(RETRY_S, pause)
     while True:
         before = part.done_bytes
         try:
@@ -46,8 +46,8 @@ def fetch(
             if not draft.version:
                 raise
             if part.done_bytes > before:
-                patience.renew()
-            patience.wait(error)
+                retries.reset()
+            retries.wait(error)
         else:
             if complete:
                 return

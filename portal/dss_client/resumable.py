@@ -14,7 +14,7 @@ from typing import Protocol
 
 from dss_client.errors import NotUnderstood, Refused, Unreachable
 from dss_client.multipart import CHUNK_BYTES, Progress
-from dss_client.patience import BUSY, Patience
+from dss_client.retries import BUSY, Retries
 
 SMALL_BYTES = 2**20
 """Smaller files are sent whole, because three requests take longer than repeating one."""
@@ -24,7 +24,7 @@ and loses it if the connection is lost before.
 """
 MOST_BEGINNINGS = 10
 """Most times that an upload is begun anew because the server has forgotten it."""
-PATIENCE_S = 600.0
+RETRY_S = 600.0
 """Longest time in which the server receives no further byte."""
 
 VERSION = {"Tus-Resumable": "1.0.0"}
@@ -83,9 +83,9 @@ def upload(
     """Upload ``file`` to the ticket's input area, over any number of connections.  False if the server has no
     resumable uploads.  Raises as ``upload_to``.
     """
-    patience = Patience(PATIENCE_S, pause, ELSEWHERE)
+    retries = Retries(RETRY_S, pause, ELSEWHERE)
     address = f"api/tickets/{ticket}/uploads"
-    return upload_to(connection, Sending(address=address, file=file, progress=progress), patience)
+    return upload_to(connection, Sending(address=address, file=file, progress=progress), retries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,20 +98,20 @@ class Sending:
     progress: Progress | None = None
 
 
-def upload_to(connection: Connection, sending: Sending, patience: Patience) -> bool:
+def upload_to(connection: Connection, sending: Sending, retries: Retries) -> bool:
     """Upload a file over any number of connections; False if the server has no resumable uploads at that address.
 
-    Raises Refused, and the last error when ``patience`` ends or after MOST_BEGINNINGS.
+    Raises Refused, and the last error when ``retries`` ends or after MOST_BEGINNINGS.
     """
-    if not _is_offered(connection, sending.address, patience):
+    if not _is_offered(connection, sending.address, retries):
         return False
     for _ in range(MOST_BEGINNINGS):
         try:
-            _Transfer(connection, sending, patience).run()
+            _Transfer(connection, sending, retries).run()
         except _Unknown:
             return False
         except _Gone:
-            patience.wait(_forgotten())
+            retries.wait(_forgotten())
         else:
             return True
     raise _forgotten()
@@ -119,26 +119,26 @@ def upload_to(connection: Connection, sending: Sending, patience: Patience) -> b
 
 def repeated(act: Callable[[], object], pause: Callable[[float], object] = time.sleep) -> None:
     """Call ``act`` until the server responds; it must be safe to repeat.  Raises Refused, and Unreachable after
-    PATIENCE_S.
+    RETRY_S.
     """
-    patience = Patience(PATIENCE_S, pause)
+    retries = Retries(RETRY_S, pause)
     while True:
         try:
             act()
         except (Unreachable, Refused) as error:
-            patience.wait(error)
+            retries.wait(error)
         else:
             return
 
 
-def _is_offered(connection: Connection, address: str, patience: Patience) -> bool:
+def _is_offered(connection: Connection, address: str, retries: Retries) -> bool:
     while True:
         try:
             reply = connection.exchange("OPTIONS", address, {})
             if reply.status in BUSY:
                 raise reply.refusal()
         except (Unreachable, Refused) as error:
-            patience.wait(error)
+            retries.wait(error)
         else:
             return reply.status == HTTPStatus.NO_CONTENT and "tus-version" in reply.headers
 
@@ -148,7 +148,7 @@ class _Transfer:
     resumable uploads.
     """
 
-    def __init__(self, connection: Connection, sending: Sending, patience: Patience) -> None:
+    def __init__(self, connection: Connection, sending: Sending, retries: Retries) -> None:
         self._connection = connection
         self._path = sending.address
         self._file = sending.file
@@ -156,7 +156,7 @@ class _Transfer:
         told = {"filename": self._file.name, "sha256": _sha256(self._file), **sending.metadata}
         self._metadata = ",".join(f"{key} {_base64(text)}" for key, text in told.items())
         self._progress = sending.progress
-        self._patience = patience
+        self._retries = retries
         self._patch_bytes = LARGEST_PATCH_BYTES
         self._offset = 0
         self._is_known = False
@@ -170,9 +170,9 @@ class _Transfer:
             except (Unreachable, Refused) as error:
                 self._is_known = False
                 self._patch_bytes = max(self._patch_bytes // 2, SMALLEST_PATCH_BYTES)
-                self._patience.wait(error)
+                self._retries.wait(error)
             if self._offset > before:
-                self._patience.renew()
+                self._retries.reset()
 
     def _go_on(self) -> None:
         if self._path.endswith("/uploads"):

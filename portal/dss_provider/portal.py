@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from dss_client import resumable
 from dss_client.cookie_jar import CookieJar
-from dss_client.patience import Patience, patiently
 from dss_client.rest import RestClient
+from dss_client.retries import Retries, with_retries
 from dss_client.steps import Ask, good
 from dss_client.tables import read_table
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _STATUS = re.compile("[a-z]{1,20}")
 
-PATIENCE_S = 1800.0
+RETRY_S = 1800.0
 """Longest time without an answer of the portal before a request fails."""
 
 
@@ -43,7 +43,7 @@ class Announced:
 
 class Portal:
     """A provider's connection to the portal.  Not thread-safe.  Methods raise Refused, and Unreachable after
-    ``patience_s``.
+    ``retry_s``.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Portal:
         server: str,
         token: str,
         pause: Callable[[float], object] = time.sleep,
-        patience_s: float = PATIENCE_S,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._rest = RestClient(server, CookieJar(None), bearer=token)
         self._pause = pause
-        self._patience_s = patience_s
+        self._retry_s = retry_s
 
     def close(self) -> None:
         self._rest.close()
@@ -109,14 +109,14 @@ class Portal:
         rows = read_table(self._get(f"api/pro/tickets/{ticket}/files/input").decode())
         for index, name in ((row[0], Path(row[1]).name) for row in rows if len(row) > 1):
             path = f"api/pro/tickets/{ticket}/files/input/{index}"
-            self._patiently(lambda p=path, n=name: self._rest.download(p, folder / n))  # type: ignore[misc]  # bound now
+            self._with_retries(lambda p=path, n=name: self._rest.download(p, folder / n))  # type: ignore[misc]  # bound now
 
     def upload_result(self, ticket: int, file: Path) -> None:
         """Upload a result file.  It replaces an earlier one of the same name."""
         is_small = file.stat().st_size <= resumable.SMALL_BYTES
         if is_small or not self._resumed(ticket, file, {"area": "results"}):
             path = f"api/pro/tickets/{ticket}/files/results"
-            self._patiently(lambda: self._rest.upload(path, file))
+            self._with_retries(lambda: self._rest.upload(path, file))
 
     def attach(self, ticket: int, file: Path) -> None:
         """Upload a file, which is attached to the ticket's next log line."""
@@ -125,14 +125,14 @@ class Portal:
         if self._resumed(ticket, file, {"area": "attachments", **fields}):
             return
         path = f"api/pro/tickets/{ticket}/attachments"
-        self._patiently(lambda: self._rest.upload(path, file, fields=fields))
+        self._with_retries(lambda: self._rest.upload(path, file, fields=fields))
 
     def _resumed(self, ticket: int, file: Path, metadata: Mapping[str, str]) -> bool:
         """Upload the file over any number of connections.  False if the portal is too old for such uploads."""
-        patience = Patience(self._patience_s, self._pause, resumable.ELSEWHERE)
+        retries = Retries(self._retry_s, self._pause, resumable.ELSEWHERE)
         address = f"api/pro/tickets/{ticket}/uploads"
         sending = resumable.Sending(address=address, file=file, metadata=metadata)
-        return resumable.upload_to(self._rest, sending, patience)
+        return resumable.upload_to(self._rest, sending, retries)
 
     def log(self, ticket: int, level: str, message: str) -> None:
         """Add a log line; only once, even if the response is lost.  ``level`` is info, warning or error."""
@@ -149,13 +149,13 @@ class Portal:
         self._form(f"api/pro/tickets/{ticket}/status", status=status, **ANNOUNCED)
 
     def _get(self, path: str) -> bytes:
-        return self._patiently(lambda: self._rest.get(path))
+        return self._with_retries(lambda: self._rest.get(path))
 
     def _form(self, path: str, **fields: str) -> bytes:
-        return self._patiently(lambda: self._rest.post(path, _encoded(**fields)))
+        return self._with_retries(lambda: self._rest.post(path, _encoded(**fields)))
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        return patiently(ask, self._patience_s, self._pause)
+    def _with_retries(self, ask: Callable[[], T]) -> T:
+        return with_retries(ask, self._retry_s, self._pause)
 
 
 def _encoded(**fields: str) -> str:

@@ -160,10 +160,10 @@ def test_what_does_not_pass_is_told_at_once(
     assert recorder.requests[-1].line.startswith("PATCH")
 
 
-def test_patience_ends_when_no_byte_arrives(
+def test_retries_end_when_no_byte_arrives(
     recorder: Recorder, client: RestClient, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resumable, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(resumable, "RETRY_S", 0.0)
     recorder.answers[f"PATCH {UPLOADS}/ab"] = b"nonsense\r\n\r\n"
 
     with pytest.raises(Unreachable):

@@ -51,7 +51,7 @@ def publisher_of(
 
     try:
         first = Portal(
-            site.server, token, patience_s=0
+            site.server, token, retry_s=0
         )  # do not wait, because the address may be wrong
         offer = offer_of(service, first, site.provider)
         first.close()

@@ -3,7 +3,7 @@
 import pytest
 
 from dss_client.errors import Refused, Unreachable
-from dss_client.patience import LONGEST_PAUSE_S, patiently
+from dss_client.retries import LONGEST_PAUSE_S, with_retries
 
 
 def answering(*answers: Exception | str):  # type: ignore[no-untyped-def]  # a function of one answer after the other
@@ -23,7 +23,7 @@ def test_it_asks_again_with_growing_pauses_and_tells_once() -> None:
     told: list[str] = []
     ask = answering(Unreachable(""), Refused(502, "<html>"), Refused(429, "slow"), "yes")
 
-    assert patiently(ask, 60, pauses.append, lambda: told.append("away")) == "yes"
+    assert with_retries(ask, 60, pauses.append, lambda: told.append("away")) == "yes"
 
     assert pauses == [0.5, 1.0, 2.0]
     assert max(pauses) < LONGEST_PAUSE_S
@@ -33,9 +33,9 @@ def test_it_asks_again_with_growing_pauses_and_tells_once() -> None:
 @pytest.mark.parametrize("error", [Refused(400, "No."), Refused(401, ""), ValueError("x")])
 def test_a_refusal_is_not_repeated(error: Exception) -> None:
     with pytest.raises(type(error)):
-        patiently(answering(error, "never"), 60, lambda _: None)
+        with_retries(answering(error, "never"), 60, lambda _: None)
 
 
 def test_it_gives_up_in_the_end() -> None:
     with pytest.raises(Unreachable):
-        patiently(answering(Unreachable("gone"), "never"), -1, lambda _: None)
+        with_retries(answering(Unreachable("gone"), "never"), -1, lambda _: None)

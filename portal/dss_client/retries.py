@@ -20,7 +20,7 @@ def _say_nothing() -> None:
     pass
 
 
-def patiently(
+def with_retries(
     ask: Callable[[], T], within_s: float, pause: Pause = time.sleep, told: Told = _say_nothing
 ) -> T:
     """Call ``ask`` until it succeeds, with growing pauses, and return its result.  ``told`` is called once, before
@@ -45,7 +45,7 @@ def patiently(
         pause(pause_s)
 
 
-class Patience:
+class Retries:
     """Waits after temporary errors, and raises them after ``within_s`` seconds without progress.
 
     Unreachable is temporary, and so is Refused with a status in BUSY or ``also``.
@@ -57,9 +57,9 @@ class Patience:
         self._within_s = within_s
         self._pause = pause
         self._also = also
-        self.renew()
+        self.reset()
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Begin to count the time again, because there was progress."""
         self._end_s, self._pause_s = time.monotonic() + self._within_s, FIRST_PAUSE_S
 
