@@ -83,8 +83,8 @@ class Settings(DatabaseSettings, DatastoreSettings):
     oidc_client_secret: SecretStr = SecretStr("")
     require_terms: bool = Field(
         False,
-        description="whoever has not accepted the terms of use, on the page /token, can do nothing but "
-        "sign in, whoever made the token",
+        description="users who have not accepted the terms of use, on the page /token, can only sign in; "
+        "this includes users whose token was made by an admin",
     )
     trusted_proxies: str = Field(
         "",
