@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -47,11 +48,13 @@ class Plan:
     seconds: float
     only: Sequence[str]
     uwsgi: bool
+    pgbouncer: bool
     processes: int
 
     @property
     def side_names(self) -> list[str]:
-        return [table.REFERENCE, table.OURS, *([table.UWSGI] if self.uwsgi else [])]
+        more = {table.POOLED: self.pgbouncer, table.UWSGI: self.uwsgi}
+        return [table.REFERENCE, table.OURS, *(name for name, wanted in more.items() if wanted)]
 
     def rows(self) -> list[tuple[str, Load]]:
         every = _rows(self.clients, self.seconds)
@@ -77,6 +80,12 @@ def bench(
     repeat: Annotated[int, typer.Option(min=1)] = 3,
     seconds: Annotated[float, typer.Option(help="Of each row.")] = 5.0,
     uwsgi: Annotated[bool, typer.Option(help="The reference by uWSGI as well.")] = True,
+    pgbouncer: Annotated[
+        bool | None,
+        typer.Option(
+            help="Ours with the database behind PgBouncer as well.", show_default="not if --quick"
+        ),
+    ] = None,
     processes: Annotated[int, typer.Option(help="Of our portal.")] = 1,
     only: Annotated[
         str, typer.Option(help="Rows that begin so: status, detail, writes, files, CPU.")
@@ -95,6 +104,7 @@ def bench(
         seconds=2.0 if quick else seconds,
         only=only.split(","),
         uwsgi=uwsgi,
+        pgbouncer=not quick if pgbouncer is None else pgbouncer,
         processes=processes,
     )
     typer.echo(f"This takes about {plan.expected_s() / 60:.0f} minutes on two idle cores.")
@@ -146,11 +156,19 @@ def _started(plan: Plan, tickets: int) -> Iterator[dict[str, Side]]:
     with tempfile.TemporaryDirectory(prefix="dss-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         rabbit, postgres = stack.enter_context(sides.servers(folder))
-        ours = sides.ours(folder / "ours", rabbit, postgres, tickets, plan.processes)
+        ours = partial(
+            sides.ours,
+            rabbit=rabbit,
+            postgres=postgres,
+            tickets=tickets,
+            processes=plan.processes,
+        )
         found = {
             table.REFERENCE: stack.enter_context(sides.reference(folder / "reference", tickets)),
-            table.OURS: stack.enter_context(ours),
+            table.OURS: stack.enter_context(ours(folder / "ours")),
         }
+        if plan.pgbouncer:
+            found[table.POOLED] = stack.enter_context(ours(folder / "pooled", is_pooled=True))
         if plan.uwsgi:
             found[table.UWSGI] = stack.enter_context(
                 sides.reference(folder / "uwsgi", tickets, uwsgi=True)

@@ -7,6 +7,7 @@ its generator took: a row whose generator took more than half a core measures th
 import http.client
 import json
 import resource
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -56,6 +57,8 @@ class Measured:
 
 def poll(side: Side, what: str, clients: int, seconds: float) -> Measured:
     """``what``: "status" or "detail", of all the tickets that dialogs show."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk does the polling, and is not installed: apt-get install wrk")
     with tempfile.TemporaryDirectory() as name:
         targets, script = Path(name) / "targets", Path(name) / "poll.lua"
         targets.write_text("\n".join(_targets(side, what)) + "\n", encoding="utf-8")

@@ -19,6 +19,7 @@ from dss_stack.ports import choose_ports
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import reference_server
+from support.poolers import pgbouncer
 from support.stacks import Stack
 from support.waiting import wait_until
 
@@ -142,41 +143,58 @@ def _uwsgi(python: Path, folder: Path) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def ours(
-    folder: Path, rabbit: RabbitNode, postgres: PostgresCluster, tickets: int, processes: int = 1
+    folder: Path,
+    rabbit: RabbitNode,
+    postgres: PostgresCluster,
+    tickets: int,
+    processes: int = 1,
+    *,
+    is_pooled: bool = False,
 ) -> Iterator[Side]:
-    """A portal as it is shipped, without limits for each user, in so many processes."""
-    with our_site(folder, rabbit, postgres, tickets, processes) as (_, side):
+    """A portal as it is shipped, without limits for each user, in so many processes.
+
+    ``is_pooled``: its database is behind PgBouncer, so that no prepared statement is kept.
+    """
+    with our_site(folder, rabbit, postgres, tickets, processes, is_pooled=is_pooled) as (_, side):
         yield side
 
 
 @contextmanager
 def our_site(
-    folder: Path, rabbit: RabbitNode, postgres: PostgresCluster, tickets: int, processes: int = 1
+    folder: Path,
+    rabbit: RabbitNode,
+    postgres: PostgresCluster,
+    tickets: int,
+    processes: int = 1,
+    *,
+    is_pooled: bool = False,
 ) -> Iterator[tuple[Stack, Side]]:
     """The portal of ``ours`` and its site, which may start other programs."""
     folder.mkdir()
-    name = f"bench_{uuid.uuid4().hex[:8]}"
-    asyncio.run(_execute(postgres.database_url, f"CREATE DATABASE {name}"))
-    stack = Stack(
-        folder=folder,
-        amqp_url=rabbit.amqp_url,
-        database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
-        settings={
-            "DSS_REQUESTS_PER_MINUTE": "0",
-            "DSS_CHECK_RESULTS": "false",
-            "DSS_PORTAL_PROCESSES": str(processes),
-        },
-    )
-    stack.start("portal")
-    try:
+    direct_url = make_database(postgres.database_url, f"bench_{uuid.uuid4().hex[:8]}")
+    with ExitStack() as opened:
+        stack = Stack(
+            folder=folder,
+            amqp_url=rabbit.amqp_url,
+            database_url=opened.enter_context(_pooled(direct_url, folder))
+            if is_pooled
+            else direct_url,
+            settings={
+                "DSS_REQUESTS_PER_MINUTE": "0",
+                "DSS_CHECK_RESULTS": "false",
+                "DSS_PORTAL_PROCESSES": str(processes),
+            },
+        )
+        opened.callback(stack.stop)
+        stack.start("portal")
         wait_until(stack.portal_ready, 60, stack.logs)
         (folder / "service.json").write_text(reference_server.descriptor(), encoding="utf-8")
         stack.command("providers", "add", PROVIDER)
         stack.command("services", "add", PROVIDER, str(folder / "service.json"))
         tokens = {f"user{i}@example.com": uuid.uuid4().hex for i in range(USERS)}
-        seeded = asyncio.run(seeds.fill_postgres(stack.database_url, tokens, PROVIDER, tickets))
+        seeded = asyncio.run(seeds.fill_postgres(direct_url, tokens, PROVIDER, tickets))
         side = Side(
-            name="ours",
+            name="ours, PgBouncer" if is_pooled else "ours",
             url=stack.url,
             users=_signed_in(stack.url, tokens, seeded.tickets),
             githash=seeded.githash,
@@ -184,8 +202,13 @@ def our_site(
             promises="rows and files are fsynced",
         )
         yield stack, side
-    finally:
-        stack.stop()
+
+
+@contextmanager
+def _pooled(database_url: str, folder: Path) -> Iterator[str]:
+    (folder / "pgbouncer").mkdir()
+    with pgbouncer(database_url, folder / "pgbouncer", connections=20) as url:
+        yield url
 
 
 def _signed_in(url: str, tokens: dict[str, str], tickets: dict[str, list[int]]) -> list[User]:

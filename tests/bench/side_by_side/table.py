@@ -7,7 +7,8 @@ from statistics import median
 
 from bench.side_by_side.loads import Measured
 
-OURS, REFERENCE, UWSGI = "ours", "reference", "reference, uWSGI 4x4"
+OURS, POOLED = "ours", "ours, PgBouncer"
+REFERENCE, UWSGI = "reference", "reference, uWSGI 4x4"
 MOST_GENERATOR = 0.5
 
 Results = dict[str, dict[str, list[Measured]]]
