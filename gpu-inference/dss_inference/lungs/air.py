@@ -1,4 +1,10 @@
-"""Separates air inside the body from the air around it, by its location and its HU."""
+"""Separates air and lung inside the body from the air around the body, by position, shape and HU: the first step of the
+lung segmentation (``segment.lungs_in``).
+
+In each axial slice the connected dark parts are found.  Parts that touch the edge of the slice or the padding are
+linked into chains from slice to slice (``rim.Chain``); a chain is either air outside the body, or lung that the edge of
+the image cuts.
+"""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -24,7 +30,7 @@ _SURROUNDS_SHARE = 0.02
 _LUNG_SOLIDITY = 0.68
 ABOVE_AIR_HU = 65
 THICK_MM = 20.0
-"""Half the thickness of a part that may be lung; smaller parts are blurred edges."""
+"""Smallest depth in mm, from the surface to the centre, of a part that may be lung; thinner parts are blurred edges."""
 _DENSEST_HU = -500
 _GRID_MM = 4.0
 _CORNER_ABOVE_AIR_HU = 30
@@ -33,33 +39,35 @@ _LARGE_ML = 300.0
 _DOUBTFUL_ML = 50.0
 _MOSTLY = 0.6
 _ACROSS, _ACROSS_ABOVE_AIR_HU = 0.25, 80
-"""A chain with more of the first is outside air up to the second, unless it is convex: a thin layer of air behind the
-body, whose edges are blurred.
+"""``_is_outside`` applies these to a chain that is not convex.  If more than the fraction _ACROSS of its area spans a
+slice's complete front or back edge, it is outside air as long as the lower quartile of its HU is less than
+_ACROSS_ABOVE_AIR_HU above air: a thin layer of air behind the body is that dense because its edges are blurred.
 """
 _CUT_LUNG_SOLIDITY, _CUT_LUNG_SAMENESS, _CUT_LUNG_SPREAD_HU = 0.85, 0.3, 16.0
-"""A chain above the first and below the second whose quartile and median differ by more than the third is lung that
-the view cuts: air around the body is alike from slice to slice and, without vessels, even.
+"""A chain is lung that the edge of the image cuts if its solidity is above the first value, its sameness is below the
+second, and the lower quartile and the median of its HU differ by more than the third.  Air around the body is alike
+from slice to slice and, without vessels, even.
 """
 _SMALLEST_ML = 3.0
 _CLEAR_ML = 300.0
 _CLEAR_SHARE = 0.25
-"""If the clear outside air has less than this fraction of the padding's volume, the padding may be clamped air and the
-rest blurred edges.
+"""``Enclosed.air_hu`` is measured only if the volume of air that is certainly outside the body exceeds this fraction of
+the padding's volume.  With less, the padding may be clamped air, and that air only the padding's blurred edge.
 """
 _FOAM = ((30.0, 0.92), (100.0, 0.75))
-"""Pairs of a length in mm and a sameness: in a longer view, a part whose sections are more alike is foam of a table,
-because the sections of a lung change.
+"""Pairs of an image length in mm and a sameness.  In a longer image, a small chain through nearly all slices whose
+sameness is higher is foam of the patient table, because the sections of a lung change along the body.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Enclosed:
-    """The air inside the body.
+    """The air inside the body, as found by ``enclosed_air``.
 
-    ``air``: voxels of air and lung in the body.  ``air_hu``: HU of the air around the body; None if none is in view.
-    ``clear_hu``: HU of air far from all tissue; a usual value if none is in view.  ``noise_hu``: standard deviation
-    of the noise in that air; 0 if unknown.  ``doubtful_ml``: volume of what was taken for outside air, though its
-    shape and texture are those of lung that the view cuts.
+    ``air``: flags (z, y, x) of air and lung in the body.  ``air_hu``: HU of the air around the body; None if the image
+    shows too little of it.  ``clear_hu``: HU of air far from all tissue; a usual value if the image shows none.
+    ``noise_hu``: standard deviation of the noise in the air around the body; 0 if unknown.  ``doubtful_ml``: volume of
+    what was counted as outside air although its shape and texture are those of lung that the edge of the image cuts.
     """
 
     air: Flags
@@ -73,8 +81,8 @@ def enclosed_air(view: View) -> Enclosed:
     """Find the air and lung inside the body.  Air outside the body is searched in each axial slice separately.
 
     A three-dimensional search would enter the lungs through an open windpipe or a blank slice at the end.  Lung that
-    the view cuts also touches the side of a slice or the padding; it is recognised by the positions and the shape of
-    its parts.
+    the edge of the image cuts touches the side of a slice or the padding, as outside air does; position, shape and HU
+    tell them apart.
     """
     dark = view.hu < AIR_HU
     padding = _padding(view) & dark
@@ -113,10 +121,11 @@ def enclosed_air(view: View) -> Enclosed:
 
 
 def _cut_lung(view: View, smooth: npt.NDArray[np.int16], around: Flags, clear_hu: float) -> Flags:
-    """Lung that the view cuts and that the search counted to the air ``around`` the body.
+    """Flags of lung that the edge of the image cuts and that is wrongly included in ``around``, the air around the
+    body.
 
-    It is recognised because it is denser than air, thick, and next to tissue along a good part of its surface.  Foam
-    of a table is not next to tissue.
+    It is denser than air at ``clear_hu``, thick, and next to tissue along a good part of its surface.  Foam of a table
+    is not next to tissue.
     """
     steps = view.steps(_GRID_MM)
     few = view.thinned(smooth, steps)
@@ -128,8 +137,10 @@ def _cut_lung(view: View, smooth: npt.NDArray[np.int16], around: Flags, clear_hu
 
 
 def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding: Flags) -> float:
-    """HU of air outside the body, far from tissue: the 10th percentile of air above the padding's value; without such
-    air, the padding's value; without padding, USUAL_AIR_HU.
+    """HU of air outside the body, far from tissue: the 10th percentile of the air ``around`` the body that is above the
+    padding's value.  With less than 300 ml of such air, it is the padding's value; without padding, USUAL_AIR_HU.
+
+    ``smooth`` is the mean HU of each voxel's neighbours.
     """
     clear = smooth[around & ~padding & (smooth > _PADDING_HU)]
     if clear.size * view.voxel_ml > _CLEAR_ML:
@@ -138,7 +149,9 @@ def _clear_hu(view: View, smooth: npt.NDArray[np.int16], around: Flags, padding:
 
 
 def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
-    """Standard deviation of the noise, estimated from the quartiles of ``hu`` minus ``smooth``."""
+    """Standard deviation of the noise in HU, estimated from the quartiles of ``hu`` minus ``smooth``, the mean HU of
+    each voxel's neighbours; 0 if there are no voxels.
+    """
     if not hu.size:
         return 0.0
     every = hu.size // _SAMPLES + 1
@@ -147,7 +160,9 @@ def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
 
 
 def _padding(view: View) -> Flags:
-    """Voxels of padding: below the HU of air, connected to the side of their slice; includes their blurred edge."""
+    """Flags of padding, whose HU are below those of air, where it is connected to the side of its slice; the voxels
+    next to it are included, because padding blurs them.
+    """
     even = ndi.maximum_filter(view.hu, (1, 3, 3)) <= _PADDING_HU
     if not even.any():
         return even
@@ -160,7 +175,7 @@ def _padding(view: View) -> Flags:
 def _values_of(
     hu: npt.NDArray[np.int16], label: Labels, chains: list[Chain]
 ) -> list[npt.NDArray[np.int16]]:
-    """The HU of each chain's voxels.  Of each chain at most some 20,000 voxels are taken, evenly spread."""
+    """For each chain, the values ``hu`` of at most about 20,000 of its voxels, evenly spread."""
     number = np.zeros(int(label.max()) + 1, np.int32)
     for i, chain in enumerate(chains, start=1):
         number[list(chain.parts)] = i
@@ -177,8 +192,8 @@ def _quartile(values: list[npt.NDArray[np.int16]]) -> float | None:
 
 
 def _surrounds(chain: Chain, hu: npt.NDArray[np.int16], voxels: int) -> bool:
-    """True if the chain is certainly air outside the body: it covers the complete front or back edge of a slice, or
-    is large and not convex.
+    """True if the chain, with the HU ``hu``, is certainly air outside the body: it is dark, and most of it covers the
+    complete front or back edge of its slices, or it is large and not convex.  ``voxels`` is the size of the image.
     """
     if np.percentile(hu, 25) > _LIGHTEST_AIR_HU:
         return False
@@ -195,10 +210,10 @@ def _is_outside(
     *,
     is_open: bool,
 ) -> bool:
-    """True if the chain is air outside the body.
+    """True if the chain, with the HU ``hu``, is air outside the body or foam of a table; False if it is lung.
 
-    ``length`` is the number of slices that are not blank.  ``is_open`` means that most of the chain is open to the
-    image's side (see ``open_to_side``).
+    ``air_hu`` is the HU of the air that is certainly outside, None if unknown.  ``length`` is the number of slices that
+    are not blank.  ``is_open`` means that most of the chain is open to the image's side (see ``open_to_side``).
     """
     volume_ml = chain.area * view.voxel_ml
     if chain.slices >= 0.9 * length and volume_ml < _LARGE_ML:

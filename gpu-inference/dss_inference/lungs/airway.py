@@ -1,4 +1,6 @@
-"""Finds the windpipe and the main bronchi, which contain air but are not lung."""
+"""Finds the windpipe and the main bronchi, which contain air but are not lung, so that the lung segmentation can leave
+them out.
+"""
 
 import numpy as np
 import scipy.ndimage as ndi
@@ -11,14 +13,16 @@ _OFF_MIDLINE_MM = 50
 _LENGTH_MM = 20
 _LARGEST_ML = 90
 _LEAK = 1.6
-"""If a step of the threshold multiplies the volume by more than this, the region has leaked through a wall."""
+"""Largest factor by which one step of the threshold may multiply the volume of a region of more than 15 ml; more means
+that the region has leaked through a wall into the lung.
+"""
 
 
 def airway(view: View, enclosed: Flags, midline: float) -> Flags:
-    """Voxels inside the windpipe and the main bronchi, as far as their walls are visible; empty if no windpipe is
-    found.
+    """Voxels inside the windpipe and the main bronchi, as far as their walls are visible; all False if no windpipe is
+    found.  The windpipe is grown with a rising HU threshold until the region leaks into the lung.
 
-    ``midline`` is the x index of the middle of the body.
+    ``enclosed`` are the voxels (z, y, x) of air inside the body; ``midline`` is the x index of the middle of the body.
     """
     seed = _windpipe(view, enclosed, midline)
     found = seed
@@ -44,7 +48,9 @@ def _connected(flags: Flags, seed: Flags) -> Flags:
 
 
 def _windpipe(view: View, enclosed: Flags, midline: float) -> Flags:
-    """The longest sequence of small round cross-sections near the midline, from slice to slice."""
+    """The longest sequence of small round cross-sections near the midline, from slice to slice; all False if it is
+    shorter than 20 mm.
+    """
     lumen = np.zeros(enclosed.shape, bool)
     for z in range(enclosed.shape[0]):
         lumen[z] = _lumina(view, enclosed[z] & (view.hu[z] < _LUMEN_HU), midline)
@@ -59,7 +65,7 @@ def _windpipe(view: View, enclosed: Flags, midline: float) -> Flags:
 
 
 def _lumina(view: View, air: Flags, midline: float) -> Flags:
-    """The parts of one slice whose area, shape and position fit a windpipe."""
+    """The parts of ``air``, flags (y, x) of one slice, whose area, shape and distance from ``midline`` fit a windpipe."""
     label, count = ndi.label(air)
     kept = np.zeros(count + 1, bool)
     _, dy, dx = view.spacing_mm

@@ -1,4 +1,6 @@
-"""``lung-segmentation``: both lungs of a CT as two labels."""
+"""The bundle ``lung-segmentation`` of the inference worker: segments both lungs of a chest CT as two labels, and
+reports whether the user should check the result.
+"""
 
 from pathlib import Path
 
@@ -57,8 +59,8 @@ class LungSegmentation:
         )
 
     def _found(self, ct: Ct, stages: Stages) -> Lungs:
-        """The lungs in ``ct``.  If the request has a box, the complete image is segmented, because the body around
-        the box is needed to recognise lung.
+        """The lungs in the complete image, even if the request marks a box: the body around the box is needed to
+        recognise lung.
         """
         return lungs_in(
             ct.hu, ct.spacing_mm, self._runner, lambda f, stage: stages.enter(0.2 + 0.65 * f, stage)

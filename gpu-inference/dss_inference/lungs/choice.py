@@ -1,4 +1,6 @@
-"""Chooses the parts of the air inside the body that are lung."""
+"""Chooses the parts of the air inside the body that are lung, by size, HU and texture; the others are gas in the
+stomach or bowel, or foam of the table.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +16,21 @@ Labels: TypeAlias = npt.NDArray[np.integer]
 
 _CORE_DEPTH_MM = 3.0
 _ABOVE_AIR_HU = (50, 550)
-"""The median HU of a healthy lung is this far above air; deep inspiration and emphysema give less."""
+"""Range, in HU above air, of the median of a healthy lung's core.  Deep inspiration and emphysema give a lower median;
+``_dark_lungs`` finds such lungs.
+"""
 _P95_ABOVE_AIR_HU = 100
-"""Because of its vessels, the 95th percentile of a lung's core is at least this far above air; gas in the bowel has no
-vessels.
+"""The 95th percentile of a lung's core is at least this far above air, because of the lung's vessels; gas in the bowel
+has none.
 """
 _FLAT_HU = 16
-"""Difference between the median and the 95th percentile of parts without vessels or grain, such as gas or the foam of a
-table.
+"""Largest difference between the median and the 95th percentile of parts without vessels or grain, such as gas or the
+foam of a table.
 """
 _SMALL_ML = 60.0
 _DARKEST_ABOVE_AIR_HU = 45
-"""A part that is not large, and has places darker than this, is gas with other tissue beside it rather than a corner of
-a lung.
+"""A part of less than _LARGE_ML that has places less than this above air is gas with other tissue beside it, not a
+corner of a lung.
 """
 _USUAL_NOISE_HU = 30.0
 _NOISE_P5 = 1.65
@@ -34,7 +38,9 @@ _CLAMPED_NOISE = 1.5
 _LIGHTEST_HU = -450
 _LARGE_ML = 300.0
 _LARGE_SHARE = 0.05
-"""Fraction of the image: a part this large with vessels is lung, however dark, unless another lung is brighter."""
+"""Fraction of the image's volume: a larger part with vessels is lung even if it is unusually dark, unless its median is
+far from that of an ordinary lung in the same image.
+"""
 _ALIKE_HU = 40
 _PAIR = 1 / 3
 _FIRST_ML = 8.0
@@ -45,8 +51,8 @@ _PIECE_GAP_MM = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Core:
-    """The inner voxels of a part: their HU, and in ``smooth`` the mean HU of each voxel's neighbours in the part,
-    which has little noise.
+    """The inner voxels of one connected part of the air, both arrays (voxels,): their HU, and in ``smooth`` the mean HU
+    of each voxel's neighbours within the part, which has little noise.
     """
 
     hu: npt.NDArray[np.int16]
@@ -54,10 +60,11 @@ class _Core:
 
 
 def lung_air(view: View, air: Flags, air_hu: float, noise_hu: float) -> Flags:
-    """The voxels of ``air`` that are lung by size and texture, and pieces of lung that the view has cut off.  May be
-    empty.
+    """The voxels of ``air`` that are lung by size, HU and texture, with thin pieces of lung in the end slices.  All
+    False if there is no lung.
 
-    ``air_hu`` is the HU of air in this image, ``noise_hu`` the standard deviation of its noise.
+    ``air`` are the voxels (z, y, x) of air inside the body, without the airways; ``air_hu`` is the HU of air in this
+    image, ``noise_hu`` the standard deviation of its noise.
     """
     label, count = ndi.label(ndi.binary_opening(air))
     volumes_ml = np.bincount(label.ravel(), minlength=count + 1) * view.voxel_ml
@@ -84,10 +91,10 @@ def _dark_lungs(
     least_ml: float,
     lightest: Sequence[float],
 ) -> list[int]:
-    """The numbers of the parts in ``sizes_ml`` that are unusually dark lungs.
+    """The numbers of the parts that are unusually dark lungs.  ``sizes_ml`` and ``cores`` are by a part's number.
 
-    The first lung needs more than ``least_ml``; the other one of a pair may be a third as large.  ``lightest`` are
-    the median HU of ordinary lungs in this image.
+    One part must be larger than ``least_ml``; then a second part with similar HU may be its pair if it is a third as
+    large.  ``lightest`` are the median HU of ordinary lungs in this image.
     """
     dark = [i for i in sizes_ml if _is_dark_lung(cores[i].smooth, air_hu, lightest)]
     first = [i for i in dark if sizes_ml[i] > least_ml]
@@ -133,8 +140,8 @@ def _darkest(core: _Core, around_hu: float) -> float:
     """The 5th percentile of the core's HU, corrected for noise.
 
     The HU are not smoothed, because a mean would hide a small dark place.  The noise is measured in the part itself,
-    where coarse voxels increase it.  The result is limited by ``around_hu``, the noise outside the body, which
-    clamping halves.
+    where coarse voxels increase it, but is at most 1.5 times ``around_hu``, the standard deviation of the noise outside
+    the body, which is measured too low where HU are clamped at -1024.
     """
     low, high = np.percentile(core.hu - core.smooth, [25, 75])
     noise_hu = min(float(high - low) / 1.35, _CLAMPED_NOISE * around_hu)
@@ -142,10 +149,8 @@ def _darkest(core: _Core, around_hu: float) -> float:
 
 
 def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence[float]) -> bool:
-    """True if a dark part is lung: it contains vessels, and its median is near one of ``others``, because a patient's
-    lungs are alike.
-
-    ``others`` are the median HU of ordinary lungs in this image.
+    """True if a part with the HU ``core`` is lung although it may be dark: it contains vessels, and its median is near
+    each of ``others``, the median HU of other lungs in this image, because a patient's lungs are alike.
     """
     if not core.size:
         return False
@@ -155,14 +160,21 @@ def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence
 
 
 def _with_rims(view: View, air: Flags, chosen: Flags, gas: Flags) -> Flags:
-    """``chosen`` with the surface voxels that the opening removed, if they are nearer to lung than to ``gas``."""
+    """``chosen`` and the voxels of ``air`` around it, up to 6 mm away, that are nearer to it than to ``gas``: the
+    opening in ``lung_air`` removed them from the lungs' surface.
+    """
     away_mm = distance_mm(chosen, view.spacing_mm)
     near = (away_mm <= _PIECE_GAP_MM) & (away_mm <= distance_mm(gas, view.spacing_mm))
     return chosen | (air & ~gas & near)
 
 
 def _cut_off_pieces(view: View, rest: Flags, chosen: Flags, least_hu: float) -> Flags:
-    """Thin pieces in an end slice that also shows lung.  They belong to lung beyond the view."""
+    """The pieces of ``rest``, air that is neither lung nor gas so far, that are tips of lung beyond the edge of the
+    image.
+
+    They lie in the first or last slice with tissue, in which ``chosen`` also shows lung, and hardly any voxel is darker
+    than ``least_hu``.
+    """
     label, count = ndi.label(rest)
     flesh = np.flatnonzero((view.hu > _LIGHTEST_HU).any(axis=(1, 2)))
     ends = [z for z in flesh[[0, -1]] if chosen[z].any()] if flesh.size else []

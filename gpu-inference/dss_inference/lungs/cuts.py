@@ -1,4 +1,6 @@
-"""Measures where the border of the view, or of its padding, cuts segmented lungs."""
+"""Measures where the edge of the image, or of its padding, cuts segmented lungs.  The verdict on the segmentation is
+less strict there.
+"""
 
 import numpy as np
 
@@ -7,26 +9,32 @@ from dss_inference.lungs.view import Flags
 _CUT_SHARE = 0.15
 _WIDE = 0.5
 _WIDEST = 0.8
-"""Smallest fraction of a lung's largest section at which a cut leaves less than about half of that lung in view."""
+"""Area of a cut through a lung, divided by the lung's largest section, above which less than about half of the lung is
+in view.
+"""
 
 
 def is_cut_at_side(found: Flags) -> bool:
-    """True if the view cuts lung at its left or right in many slices."""
+    """True if the image's left or right edge cuts lung in many slices: more than 15 % of those with lung.
+
+    ``found``: flags (z, y, x) of both lungs in LPS order; so also in the other functions of this module.
+    """
     cut = found[:, :, [0, -1]].any(axis=(1, 2))
     return bool(cut.sum() > _CUT_SHARE * found.any(axis=(1, 2)).sum())
 
 
 def are_bases_alone(found: Flags) -> bool:
-    """True if the view cuts the lungs at the head where they are wide, so that it shows only their bases.  ``found``
-    must not contain blank slices.
+    """True if the image shows only the bases of the lungs: their section in the last slice, at the head, is more than
+    half as large as their largest one.  ``found`` must not contain blank slices.
     """
     areas = found.sum(axis=(1, 2))
     return bool(areas.size and areas[-1] > _WIDE * areas.max())
 
 
 def is_heart_most_of_view(found: Flags, hidden: Flags) -> bool:
-    """True if the view, or its padding ``hidden``, cuts the lungs at the left, the right or the back where they are
-    widest.  What it shows of them lies around the heart, which takes space from one side more than from the other.
+    """True if the edge of the image, or its padding ``hidden``, cuts the lungs at the left, the right or the back where
+    they are widest.  The part in view then lies around the heart, which takes more space from one lung than from the
+    other.
     """
     right, left = _cut_share(found, hidden, 2)
     _, back = _cut_share(found, hidden, 1)
@@ -34,7 +42,9 @@ def is_heart_most_of_view(found: Flags, hidden: Flags) -> bool:
 
 
 def _cut_share(found: Flags, hidden: Flags, axis: int) -> tuple[float, float]:
-    """Areas of lung cut at the low and at the high end of ``axis``, divided by the largest section across it."""
+    """Areas of lung cut at the low and at the high end of ``axis``, each divided by the largest section of lung across
+    that axis.  ``hidden`` are the voxels without image.
+    """
     lung, none = (np.moveaxis(flags, axis, 0) for flags in (found, hidden))
     largest = max(1, int(lung.sum(axis=(1, 2)).max()))
     low = lung[0].sum() + (lung[1:] & none[:-1]).sum()

@@ -14,16 +14,21 @@ from dss_inference.lungs.wall import scale_of_lung
 
 _END_MM = 12.0
 _TILTS = tuple(np.tan(np.radians(range(-16, 17, 8))).tolist())
-"""Of a flat end against the slices, to the back and to the side."""
+"""Tangents of the angles, from -16 to 16 degrees, by which the planes of ``slanted_bluntness`` are tilted against the
+slices, towards the back and towards the side.
+"""
 _CUT_END = 0.02
-"""An end has this fraction of the largest section at most beside voxels that show nothing, unless the view cuts it."""
+"""The edge of the image or padding cuts an end of a lung if it cuts an area of more than this fraction of the lung's
+largest section.
+"""
 
 
 def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
-    """How abruptly ``lung``, of one side, ends: the greatest change of its cross-section over some 12 mm, divided by
-    its largest cross-section.  It is 1 for a lung with flat ends.
+    """How abruptly ``lung`` ends: the greatest change of its cross-section over about 12 mm, divided by its largest
+    cross-section.  1 for a lung with flat ends; 0 if no shown slice has lung.
 
-    ``shown`` are the slices that are not blank.  An end that the view or blank slices cut does not count.
+    ``lung``: flags (z, y, x) of one lung.  ``shown``: flags (z,) of the slices that are not blank; others are left out,
+    so that an end that the edge of the image or blank slices cut does not count.
     """
     areas = lung[shown].sum(axis=(1, 2)).astype(np.float64)
     if not areas.any():  # no slice of it shows tissue
@@ -34,10 +39,10 @@ def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
 
 
 def slanted_bluntness(lung: Flags, hidden: Flags, spacing_mm: Triple) -> float:
-    """Like ``bluntness``, but the maximum over cutting planes that are tilted by up to 16 degrees.  Ends that the
-    view cuts do not count.
+    """Like ``bluntness``, but the maximum over cutting planes that are tilted by up to 16 degrees.  Ends that the edge
+    of the image cuts do not count.
 
-    ``hidden`` are the voxels without image.  The result is 0 for a lung that the view cuts at its side, because its
+    ``hidden`` are the voxels (z, y, x) without image.  The result is 0 for a lung that is cut at its side, because its
     cross-sections may have any shape.
     """
     sides = (lung[:, 0], lung[:, -1], lung[:, :, 0], lung[:, :, -1])
@@ -64,10 +69,11 @@ def slanted_bluntness(lung: Flags, hidden: Flags, spacing_mm: Triple) -> float:
 def _steepest(
     height: npt.NDArray[np.float64], stretch: float, step: int, cut: Sequence[bool]
 ) -> float:
-    """The greatest change of the cross-section's area over ``step`` voxels.  ``height`` is the position of each
-    voxel, in voxels, across the cutting plane.
+    """The greatest decrease of the cross-section towards an end over ``step`` voxels, divided by the largest
+    cross-section.
 
-    ``stretch`` is the factor by which these positions are too long; ``cut`` says which of the two ends the view cuts.
+    ``height``, (voxels,), is the position of each voxel of the lung across the cutting plane, in voxels times
+    ``stretch``.  ``cut`` says for the low and the high end whether the image cuts it; such an end does not count.
     """
     rows = np.rint((height - height.min()) / stretch).astype(np.int64)
     areas = np.pad(np.bincount(rows).astype(np.float64), step)

@@ -1,4 +1,6 @@
-"""Measures how differently the left and the right lung change along the body."""
+"""Measures how differently the left and the right lung change along the body: a sign that a part of one lung was not
+found.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,17 +10,18 @@ from dss_inference.lungs.view import Flags, Triple
 
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 8))).tolist())
 _SHARE_LEFT = (0.38, 0.54)
-"""Fractions of the left lung in both, in health; the heart takes space from the left lung.  Unevenness is measured
-about this patient's own, or the nearest of these.
+"""Usual range of the left lung's fraction of the volume of both, in health; the heart takes space from the left lung.
+``unevenness`` expects the patient's own fraction in every slice, or the nearest value in this range.
 """
 
 
 def unevenness(sides: Sides, spacing_mm: Triple, *, cut_at_side: bool = False) -> float:
-    """How differently left and right change from slice to slice, as a share 0..1 of both: the minimum over tilts of
-    the patient to the left or right.  Both sides must be set.
+    """How differently left and right lung change from slice to slice, 0..1: the volume by which the left lung differs
+    from its expected fraction of each slice, divided by the volume of both; the minimum over tilts of the patient to
+    the left or right.
 
-    ``cut_at_side``: the view may cut one lung more than the other, so that lung is compared only as far from the
-    middle of the body as the view shows both sides.
+    ``sides`` (z, y, x) must contain LEFT and RIGHT.  ``cut_at_side``: the image may cut one lung more than the other,
+    so both are compared only as far from the middle of the body as the image shows on both sides.
     """
     if cut_at_side:
         sides = mirrored(sides)
@@ -29,7 +32,9 @@ def unevenness(sides: Sides, spacing_mm: Triple, *, cut_at_side: bool = False) -
 
 
 def mirrored(sides: Sides) -> Sides:
-    """``sides`` with nothing that is farther from the middle between the lungs than the nearer border of the view."""
+    """``sides`` with 0 for every voxel that is farther from the middle between the lungs than the nearer one of the
+    image's left and right edges.
+    """
     left, right = sides == LEFT, sides == RIGHT
     last = sides.shape[2] - 1
     between = (left.argmax(axis=2) + last - right[:, :, ::-1].argmax(axis=2)) / 2

@@ -13,7 +13,7 @@ from dss_inference.lungs.view import Flags, View, open_to_side, spread, thinned
 
 _GRID_MM = 4.0
 _HAZY_HU = (-500, -200)
-"""Fat begins at some -150 HU."""
+"""Range of the HU of haze; fat begins at about -150 HU."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _LEAST_ML = 10.0
 _LARGE_ML = 300.0
@@ -22,21 +22,22 @@ _LEAST_CONTACT_MM2 = 200.0
 
 
 def hazy(smooth: npt.NDArray[np.float32], to_side: Flags) -> Flags:
-    """Blocks of haze in the body, on a grid of some 4 mm.
+    """Voxels of haze in the body that lie in blocks of at least 3 x 3 x 3 voxels; all arrays are (z, y, x) on a grid of
+    about 4 mm.
 
-    ``smooth`` is the mean HU of each voxel's neighbours.  ``to_side`` are the voxels that are open to the image's
-    side; they are excluded.
+    ``smooth`` is the mean HU of each voxel's neighbours.  ``to_side`` are the voxels that are open to the image's side;
+    they are excluded.
     """
     between = (smooth > _HAZY_HU[0]) & (smooth < _HAZY_HU[1]) & ~to_side
     return np.asarray(ndi.binary_opening(between, _BLOCK), bool)
 
 
 def hazy_lung(view: View, lungs: Flags, middle_x: float) -> Flags:
-    """Voxels of haze outside ``lungs`` that count as lung: they touch ``lungs`` on 2 cm2 or more, or are as large as
-    a lung at the lungs' height.
+    """Voxels (z, y, x) of haze outside ``lungs`` that count as lung, because the connected part of haze touches
+    ``lungs`` on 2 cm2 or more, or is as large as a lung (300 ml) and lies at the lungs' height.
 
-    ``middle_x`` is the x index of the body's middle.  If there is hardly any lung on a side of it, haze there counts
-    only if it is as large as a lung.  Voxels of flesh are left out.
+    ``middle_x`` is the x index of the body's middle.  On a side of the body with hardly any lung, haze counts only if
+    it is as large as a lung.  Voxels of flesh are left out.
     """
     steps = view.steps(_GRID_MM)
     smooth = ndi.uniform_filter(view.hu, 3)
@@ -46,7 +47,9 @@ def hazy_lung(view: View, lungs: Flags, middle_x: float) -> Flags:
 
 
 def _kept(few: View, lungs: Flags, middle_x: float) -> Flags:
-    """The connected parts of haze that count as lung, by the rules of ``hazy_lung``."""
+    """The connected parts of haze that count as lung, by the rules of ``hazy_lung``; all arrays are on a grid of about
+    4 mm.
+    """
     parts, count = ndi.label(hazy(few.smooth, open_to_side(few)) & ~lungs)
     sizes, near, beside, to_left = (
         np.bincount(parts[where].ravel(), minlength=count + 1)

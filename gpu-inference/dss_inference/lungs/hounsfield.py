@@ -13,11 +13,11 @@ _PADDING_HU = -1020
 
 
 def require_hounsfield_units(hu: npt.NDArray[np.int16]) -> None:
-    """Raises InferenceError if the values are too dense, or contain too little fat and soft tissue, for a chest CT in
-    Hounsfield units.
+    """Raises InferenceError if the values (z, y, x) are too dense, or contain too little fat and soft tissue, for a
+    chest CT in Hounsfield units.
 
-    A minimum below zero proves nothing, because in HU + 1024 noise makes single voxels negative.  Padding is left
-    out, because a wide field of view may contain little of the body.
+    A minimum below zero proves nothing, because noise makes single voxels negative in an image stored as HU + 1024.
+    Padding is left out, because a wide field of view may contain little of the body.
     """
     few = hu[:: max(1, hu.shape[0] // 32), ::4, ::4]
     shown = few[few > _PADDING_HU]

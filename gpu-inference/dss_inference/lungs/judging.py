@@ -1,4 +1,6 @@
-"""Makes labels from the lungs that were found, and assesses the segmentation."""
+"""For the bundle ``lung-segmentation``: makes the labels of the lungs that were found, and decides whether the
+segmentation is good, has to be checked, or fails the request.
+"""
 
 from dss_broker.messages import Label
 from dss_inference.ct.counting import voxels_by_value
@@ -14,10 +16,10 @@ _SUSPECT_ML = 20.0
 
 
 def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
-    """The assessment of the lungs of the complete image; None if there is no lung.
+    """The assessment of ``lungs`` in the complete image; None if the image shows no lung.
 
-    Raises InferenceError if the segmentation is not usable, or if no lung was found but the image has air that may be
-    lung.
+    Raises InferenceError, which the user reads, if the segmentation is not usable, or if no lung was found but the
+    image has air that may be lung.
     """
     if lungs.signs is None:
         _require_no_suspect(lungs)
@@ -42,8 +44,10 @@ def _require_no_suspect(lungs: Lungs) -> None:
 
 
 def labels_of(found: Sides, voxel_ml: float) -> tuple[Label, ...]:
-    """The labels of the left and right lung, even of an empty one; or one label for a single lung whose side is not
-    known.
+    """The labels of the left and the right lung with name, colour and volume; a lung without voxels has 0 ml.  If the
+    sides are not known (UNSIDED), it is one label named "lung".
+
+    ``voxel_ml`` is the volume of a voxel of ``found``.
     """
     counts = voxels_by_value(found)
     sides = (UNSIDED,) if counts[UNSIDED] else (LEFT, RIGHT)

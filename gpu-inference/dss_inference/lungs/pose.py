@@ -1,6 +1,6 @@
 """Estimates the orientation of the patient's body in the image, and rotates images so that the body is upright.
 
-The method uses the skin: its normals are rarest along the body's axis, and most frequent towards front and back.
+The method uses the skin: its normals are rarest along the body's long axis, and most frequent towards front and back.
 """
 
 from typing import TypeAlias
@@ -12,30 +12,36 @@ import scipy.ndimage as ndi
 from dss_inference.lungs.view import Flags, T, Triple, View
 
 Axes: TypeAlias = npt.NDArray[np.float64]
-"""3x3; rows: unit vectors of the body's (z, y, x) in the image's (z, y, x), right-handed."""
+"""Array (3, 3) whose rows are the unit vectors of the body's axes z (to the head), y (to the back) and x (to the left),
+as components along the image's (z, y, x).
+"""
 
 _SMOOTH_MM = 8.0
 _AWAY = 5
-"""Voxels between the skin and padding: where the view ends, a face of the body is no skin."""
+"""Smallest distance in voxels between skin and padding: a surface nearer to padding is where the image ends, not skin.
+"""
 _BORDER = 3
 _LEAST_SKIN = 1000
-"""Voxels."""
+"""Smallest number of skin voxels from which the axes are estimated."""
 _MOST_ALONG = 0.7
 _MOST_LEVEL, _MOST_LEVEL_CUT = 0.8, 0.2
-"""An axis is known if there are less normals along it, through those along the next one; the turn about the body's
-axis, where the view cuts the body at its side, only if there are much less.
+"""Largest frequency of normals along the second of the three axes, divided by that along the third, at which the
+rotation about the body's long axis is known.  The second value applies where the image cuts the body at its side.
 """
 _LEAST_DEG, _LEAST_CUT_DEG, _MOST_DEG = 10.0, 20.0, 75.0
-"""Turns that are corrected; in a view that cuts the body at its side, the estimate is less exact."""
+"""Rotations, in degrees, that are corrected: from the first value, or from the second where the image cuts the body at
+its side and the estimate is less exact; up to the third.
+"""
 _Z, _Y = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
 PADDING_HU = -1023
-"""What is darker shows nothing."""
+"""Voxels with this value or less are padding, without image."""
 
 
 def pose_of(view: View, inside: Flags, *, whole: bool) -> Axes | None:
-    """The body's axes; None if they are those of the image, or if they cannot be determined.
+    """The body's axes; None if the body needs no rotation, or if its axes cannot be determined.
 
-    ``inside`` is the air in the body.  ``whole``: the view does not cut the body at its left or right.
+    ``inside`` are the voxels (z, y, x) of air in the body.  ``whole``: the image does not cut the body at its left or
+    right.
     """
     weights, axes = _normals(view, inside)
     if axes is None:
@@ -59,7 +65,9 @@ def _across(
 
 
 def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes | None]:
-    """The frequency of the skin's normals along three axes, the lowest first, and these axes as rows."""
+    """The frequency of the skin's normals along three perpendicular axes, (3,) in rising order, and these axes as rows
+    (3, 3) in the image's (z, y, x), without sign.  None instead of the axes if there is too little skin.
+    """
     spacing_mm = np.array(view.spacing_mm)
     body = ndi.binary_opening((view.hu > -300) | inside, iterations=2)
     label, count = ndi.label(body)
@@ -80,10 +88,10 @@ def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes |
 
 
 def upright(values: npt.NDArray[T], spacing_mm: Triple, axes: Axes, outside: int) -> npt.NDArray[T]:
-    """``values`` resampled along the body's ``axes`` by nearest neighbours, in an array that contains all of them;
-    ``outside`` elsewhere.
+    """``values`` (z, y, x) resampled along the body's ``axes`` by nearest neighbours, in an array large enough for all
+    of them, with the value ``outside`` beyond the image.
 
-    The new voxels are cubes of ``cube_mm(spacing_mm)``.
+    The new voxels are cubes with a side of ``cube_mm(spacing_mm)``.
     """
     cube = cube_mm(spacing_mm)
     size_mm = np.array(values.shape) * spacing_mm

@@ -1,4 +1,6 @@
-"""Assesses a lung segmentation: finds signs that it may be wrong, and decides the verdict."""
+"""Assesses a lung segmentation: compares its measured signs with limits, flags what may be wrong, and decides the
+verdict.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,20 +18,25 @@ from dss_inference.lungs.sides import UNSIDED, Sides
 from dss_inference.lungs.signs import Signs
 
 USUAL_ML = (60, 9000)
-"""Usual volumes of both lungs, from that of a newborn on."""
+"""Usual range of the volume of both lungs in ml, from that of a newborn on."""
 USUAL_FILL = (0.1, 1.2)
-"""Usual volume divided by the cube of the width, at any age; some 0.2 to 0.4 in health."""
+"""Usual range of the lungs' volume divided by the cube of their width, at any age; about 0.2 to 0.4 in health."""
 USUAL_LEFT = (0.34, 0.6)
-"""Usual fraction of the left lung in both; some 0.43 to 0.49 in health."""
+"""Usual range of the left lung's fraction of the volume of both; about 0.43 to 0.49 in health."""
 USUAL_HU = (-1040, -550)
-"""Usual median of aerated lung, from emphysema to full expiration."""
+"""Usual range of the median HU of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
 """Largest possible volume of lungs."""
 MOST_EMPTY, MOST_POCKET, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.03, 0.045, 0.15, 0.15, 0.03
+"""Largest accepted values of the signs ``empty``, ``pocket``, ``dense``, ``gas`` and ``leaked`` in ``Signs``."""
 MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT, MOST_SLANTED = 0.02, 0.5, 0.085, 0.7, 0.75
-"""Shares as in ``Signs``; ``tests/bench/bench_lung_sweep.py`` prints what comes of these limits."""
+"""Largest accepted values of the signs ``haze``, ``open``, ``beside``, ``blunt`` and ``slanted`` in ``Signs``.
+``tests/bench/bench_lung_sweep.py`` shows which verdicts these limits give on healthy and diseased lungs.
+"""
 MOST_UNEVEN_BASES, MOST_BEFORE_BASES = 0.1, 0.032
-"""Where the view shows the bases alone, of which the left one is deeper."""
+"""Largest accepted values of ``uneven`` and ``before`` in ``Signs`` where the image shows only the bases of the lungs:
+the left base is deeper, so that healthy bases differ more.
+"""
 REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that do not lower the verdict."""
 _BORDERS = (("feet", "head"), ("front", "back"), ("right", "left"))
@@ -39,8 +46,8 @@ TEXT_NAME, JSON_NAME = "quality.txt", "quality.json"
 
 @dataclass(frozen=True, kw_only=True)
 class _Most:
-    """The largest accepted values of signs, which are higher or lower depending on whether left and right can be
-    compared.  Shares are as in ``Signs``.
+    """The largest accepted values of the signs ``behind``, ``before`` and ``uneven`` in ``Signs``, and of the sum of
+    ``uneven`` and ``behind``.  ``_COMPARED`` is for lungs whose sides can be compared, ``_CUT`` for others.
     """
 
     behind: float
@@ -51,13 +58,15 @@ class _Most:
 
 _COMPARED = _Most(behind=0.045, before=0.0145, uneven=0.065, uneven_and_behind=0.086)
 _CUT = _Most(behind=0.03, before=0.02, uneven=0.06, uneven_and_behind=0.075)
-"""Where the view cuts lung at its side, or shows one lung."""
+"""For images whose edge cuts a lung at its side, or that show only one lung."""
 _MOST_UNEVEN_AT_HEART = 0.125
-"""Where the heart is much of what the view shows: up to 0.12 in health."""
+"""Largest accepted ``uneven`` where the lungs in view lie around the heart; it is up to 0.12 in health."""
 
 
 class Verdict(StrEnum):
-    """The verdict on a segmentation; a ticket whose segmentation is not usable fails."""
+    """The verdict on a segmentation: no reason for doubt, the user should check it, or not usable, which fails the
+    ticket.
+    """
 
     GOOD = "good"
     LOOK = "look at it"
@@ -66,7 +75,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """``code`` is for programs and never changes; ``text`` is a sentence for the user."""
+    """A reason to check a segmentation.  ``code`` is for programs and never changes; ``text`` is a sentence for the
+    user.
+    """
 
     code: str
     text: str
@@ -74,8 +85,8 @@ class Flag:
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """The assessment of a segmentation.  ``volumes_ml`` is by label; ``median_hu`` is that of all lung voxels;
-    ``borders`` are the borders of the image that the lungs touch.
+    """The assessment of a segmentation.  ``volumes_ml`` is by the label's name; ``median_hu`` is that of all lung
+    voxels; ``borders`` are the borders of the image that the lungs touch, such as "head" or "left".
     """
 
     volumes_ml: dict[str, float]
@@ -88,7 +99,9 @@ class Quality:
 def quality_of(
     found: Sides, hu: npt.NDArray[np.int16], labels: Sequence[Label], signs: Signs
 ) -> Quality:
-    """Assess segmented lungs, which must not be empty; ``found`` and ``hu`` are (z, y, x) in LPS order."""
+    """Assess segmented lungs.  ``found``, which must contain lung, and ``hu`` are (z, y, x) in LPS order, in the
+    resolution of the image; ``signs`` were measured on the same segmentation.
+    """
     borders = tuple(_borders(found))
     median_hu = _median_hu(found, hu)
     flags = (
@@ -238,7 +251,7 @@ def _value_flags(median_hu: float) -> Iterator[Flag]:
 
 
 def quality_reports(quality: Quality, folder: Path) -> tuple[Report, ...]:
-    """Write the assessment as text and as JSON."""
+    """Write the assessment into ``folder`` as text and as JSON, fsynced.  Returns both files as reports of the ticket."""
     (folder / JSON_NAME).write_text(json.dumps(asdict(quality), indent=2) + "\n", encoding="utf-8")
     (folder / TEXT_NAME).write_text(_text(quality), encoding="utf-8")
     for path in (folder / JSON_NAME, folder / TEXT_NAME, folder):

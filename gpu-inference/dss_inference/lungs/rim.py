@@ -1,4 +1,6 @@
-"""Links parts of slices that touch the border of the view into chains, from slice to slice."""
+"""Groups the dark parts of axial slices that touch the edge of the image or padding into chains, from slice to slice.
+``air`` decides which chains are air outside the body.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,15 +43,17 @@ class Chain:
 
 
 def labelled(flags: Flags) -> tuple[Labels, int]:
-    """Label the connected parts of each slice separately.  Returns the labels, 0 for the background, and the number
-    of parts.
+    """Label the connected parts of each slice (axis z) separately.  Returns an array (z, y, x) with 0 for the
+    background and numbers that rise from slice to slice, and the number of parts.
     """
     label, count = ndi.label(flags, IN_SLICE)
     return label, int(count)
 
 
 def rim_of(label: Labels, padding: Flags) -> list[int]:
-    """The labels of parts that touch the side of a slice or the padding."""
+    """The labels of the parts that touch the side of a slice or the ``padding``; ``label`` is the array of
+    ``labelled``.
+    """
     sides = (label[:, 0], label[:, -1], label[:, :, 0], label[:, :, -1])
     ends = [side.ravel() for side in sides]
     if padding.any():
@@ -58,8 +62,8 @@ def rim_of(label: Labels, padding: Flags) -> list[int]:
 
 
 def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
-    """Link those parts of neighbouring slices whose labels are in ``rim`` and that overlap; yields one Chain for each
-    group.
+    """Link the parts of neighbouring slices that overlap and whose labels are in ``rim``.  Yields one Chain for each
+    group of linked parts.
     """
     if not rim:
         return
@@ -82,8 +86,8 @@ def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
 
 
 def _sameness(label: Labels, parts: list[int], boxes: list[tuple[slice, ...]]) -> float:
-    """The smaller one of two overlaps (intersection over union): of the first and middle section, and of the middle
-    and last one.  Relies on labels that increase from slice to slice.
+    """The smaller one of two overlaps (intersection over union, 0..1): of the first and the middle section, and of the
+    middle and the last section.  Relies on labels that rise from slice to slice.
     """
     ends = [boxes[parts[i] - 1][0].start for i in (0, len(parts) // 2, -1)]
     first, middle, last = (np.isin(label[z], parts) for z in ends)
@@ -92,7 +96,7 @@ def _sameness(label: Labels, parts: list[int], boxes: list[tuple[slice, ...]]) -
 
 
 def _hull_area(part: Flags) -> float:
-    """Area of the convex hull in pixels, measured at the pixels' corners."""
+    """Area of the part's convex hull in pixels, measured at the pixels' corners; ``part`` is flags (y, x) of one slice."""
     rows = np.flatnonzero(part.any(axis=1))
     first, last = part[rows].argmax(axis=1), part.shape[1] - part[rows][:, ::-1].argmax(axis=1)
     ends = [(rows + dy, x) for dy in (0, 1) for x in (first, last)]
@@ -118,8 +122,10 @@ def _linked(label: Labels, rim: list[int], areas: Labels) -> list[list[int]]:
 
 
 def _pairs(below: Labels, above: Labels, areas: Labels) -> Labels:
-    """Pairs of overlapping parts of two neighbouring slices, as positions in the list of rim labels.  The overlap is
-    at least _OVERLAP of the smaller part.
+    """Array (2, pairs) of overlapping parts of two neighbouring slices, as positions from 0 in the list of rim labels.
+    The overlap is at least _OVERLAP of the smaller part.
+
+    ``below`` and ``above``, (y, x), hold positions from 1, and 0 elsewhere; ``areas`` are by position.
     """
     both = (below > 0) & (above > 0)
     keys = below[both] * (areas.size + 1) + above[both]

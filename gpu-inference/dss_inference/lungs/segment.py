@@ -33,10 +33,10 @@ Step = Callable[[float, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Lungs:
-    """The result of ``lungs_in``.  ``sides`` is the segmentation; ``air_hu`` is the HU of air in this image.
+    """The result of ``lungs_in``.  ``sides`` is the segmentation, (z, y, x); ``air_hu`` is the HU of air in this image.
 
-    ``gas_ml`` is the volume of air in the body, without the airways, that was not segmented as lung.  ``suspect_ml``
-    is the volume of it that may be lung; if no lung was found, it includes denser tissue that may be lung.
+    ``gas_ml`` is the volume of air in the body, without the airways, that was not segmented as lung.  ``suspect_ml`` is
+    the volume of it that may be lung; if no lung was found, it includes denser tissue that may be lung.
     """
 
     sides: Sides
@@ -48,10 +48,11 @@ class Lungs:
 
 
 def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step) -> Lungs:
-    """LEFT, RIGHT or UNSIDED for every voxel of ``hu`` ((z, y, x) in LPS order, at least -1024), otherwise 0.
+    """Segment the lungs in ``hu``, (z, y, x) in LPS order and at least -1024.  ``Lungs.sides`` has the same shape and
+    holds LEFT, RIGHT or UNSIDED in lung, otherwise NONE.
 
-    ``step`` is called with the finished fraction (0..1) and the next stage; it may raise to end the work.  Raises
-    InferenceError if the values are not Hounsfield units.
+    ``step`` is called with the finished fraction (0..1) and the name of the next stage; it may raise an error to end
+    the work.  Raises InferenceError if the values are not Hounsfield units.
     """
     require_hounsfield_units(hu)
     factors = _factors(spacing_mm, hu.shape)
@@ -115,10 +116,11 @@ def _closing_mm(view: View, lungs: Flags) -> float:
 def _shares(
     sides: Sides, tubes: Flags, spacing_mm: Triple, closing_mm: float
 ) -> tuple[Sides, Sides]:
-    """The input of ``Runner.refine``: the lungs with vessels closed, as NEAR or CERTAIN, and their sides, which
-    extend one voxel beyond the lungs.
+    """The two coarse arrays (z, y, x) that ``Runner.refine`` needs: the lungs with vessels closed, as NEAR or CERTAIN,
+    and their sides, which extend one voxel beyond the lungs.
 
-    CERTAIN are the inner voxels and those that the closing added.
+    CERTAIN are the inner voxels and those that the closing added.  The closing, by ``closing_mm``, leaves out the
+    airways ``tubes``.
     """
     wider = sides.copy()
     for side in (LEFT, RIGHT, UNSIDED):

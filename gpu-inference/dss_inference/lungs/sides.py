@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Assigns the lungs to the patient's left and right."""
+"""Separates the lungs and assigns them to the patient's left and right."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,17 +14,19 @@ from dss_inference.lungs.air import AIR_HU
 from dss_inference.lungs.view import Flags, Triple, View, distance_mm, eroded
 
 NONE, LEFT, RIGHT, UNSIDED = 0, 1, 2, 3
-"""Values of a segmentation.  UNSIDED: a single lung in a view that does not show its side."""
+"""Values of the voxels of a segmentation.  UNSIDED: lung whose side is not known, because the image shows one lung
+without the middle of the body, or two that could not be separated.
+"""
 
 _SPLIT_MM = 4.0
 _EROSIONS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0, 16.0)
 _SHARE = 0.12
-"""Smallest fraction of each of two lungs in both."""
+"""Smallest fraction of the volume of both that each part of a pair of lungs has."""
 _APART = 0.3
-"""Smallest distance of the centres of two lungs, as a fraction of the width of both, at any age."""
+"""Smallest distance of the centres of two lungs from left to right, as a fraction of the width of both, at any age."""
 _LEVEL = 0.6
-"""Least ratio of the centres' distance from left to right to that in another direction; two lungs turned by up to
-about 50 degrees reach it.
+"""Smallest distance of the centres of two lungs from left to right, divided by their distance along another axis; two
+lungs turned by up to about 50 degrees reach it.
 """
 _DEEPEST_MM = 30.0
 _ACROSS_MIDLINE = 0.1
@@ -57,10 +59,11 @@ def body_of(view: View, enclosed: Flags) -> Body:
 
 
 def sided(view: View, lungs: Flags, body: Body) -> Sides:
-    """LEFT and RIGHT, or UNSIDED throughout, for every voxel of ``lungs``; decided on a grid of some 4 mm.
+    """LEFT and RIGHT for every voxel of ``lungs`` (z, y, x), or one value throughout if they are not a pair: UNSIDED
+    unless the side is clear.  Decided on a grid of about 4 mm, by erosion until the lungs separate, and a watershed.
 
-    Erosion may also separate the lobes of one lung.  The lobes lie one above the other, so that the parts that grow
-    from such seeds are not a pair of lungs.
+    Erosion may also separate the lobes of one lung.  The lobes lie one above the other, so that they are not taken for
+    a pair of lungs.
     """
     factors = tuple(max(1, round(_SPLIT_MM / s)) for s in view.spacing_mm)
     dz, dy, dx = (s * k for s, k in zip(view.spacing_mm, factors, strict=True))
@@ -76,7 +79,9 @@ def sided(view: View, lungs: Flags, body: Body) -> Sides:
 
 
 def _side_of_one(lungs: Flags, body: Body) -> int:
-    """Side of a single lung; UNSIDED unless the body is completely in view and the lung lies on one side of it."""
+    """LEFT or RIGHT for a single lung; UNSIDED unless the body is completely in view and the lung lies on one side of
+    it.
+    """
     x = np.nonzero(lungs)[2]
     left_share = float((x > body.middle_x).mean())
     if not body.whole or _ACROSS_MIDLINE < left_share < 1 - _ACROSS_MIDLINE:
@@ -85,8 +90,8 @@ def _side_of_one(lungs: Flags, body: Body) -> int:
 
 
 def _markers(lungs: Flags, spacing_mm: Triple) -> Sides:
-    """Seeds of the left and the right lung, by the weakest erosion that separates the lungs.  All NONE if there are
-    not two lungs.
+    """Seeds of the left and the right lung, by the weakest erosion that separates the lungs; NONE elsewhere.  All NONE
+    if no erosion gives two lungs.
     """
     for depth_mm in _EROSIONS_MM:
         label, count = ndi.label(eroded(lungs, spacing_mm, depth_mm))
@@ -100,7 +105,11 @@ def _markers(lungs: Flags, spacing_mm: Triple) -> Sides:
 
 
 def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tuple[int, int] | None:
-    """The labels of the two largest parts, if they may be a pair of lungs.  The part with smaller x comes first."""
+    """The labels of the two largest parts if they may be a pair of lungs, the patient's right one (smaller x) first;
+    None if they are not.
+
+    ``label`` is (z, y, x) with ``count`` parts.
+    """
     sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
     if count < 2 or np.partition(sizes, -2)[-2] < _SHARE * sizes.sum():
         return None

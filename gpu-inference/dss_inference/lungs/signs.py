@@ -1,7 +1,7 @@
-"""Measures signs that a lung segmentation may be wrong.
+"""Measures signs that a lung segmentation may be wrong; ``quality`` compares them with limits.
 
-It is independent of the rules in ``air`` and ``choice``, and works on a grid of some 4 mm: rays in the slices find
-voxels that are open to the image's side, and evenness over 2 cm distinguishes air from lung, however dark.
+The measurements do not use the rules in ``air`` and ``choice``, and work on a grid of about 4 mm: rays in the slices
+find voxels that are open to the image's side, and evenness over 2 cm distinguishes air from lung, however dark.
 """
 
 from collections.abc import Iterable
@@ -35,20 +35,24 @@ _EMPTY_ABOVE_AIR_HU = 20.0
 _EVEN_HU = 22.0
 _EMPTY_ML = 15.0
 _LUNG_ABOVE_AIR_HU, _NEARER_AIR = 80.0, 0.2
-"""Lung that is dark by itself grows darker little by little; air in the pleura or in a bulla is dark to its edge."""
+"""A place is a pocket of air if its HU lie less than _NEARER_AIR of the way from air to the lungs' median; pockets are
+sought only if that median is at least _LUNG_ABOVE_AIR_HU above air.  Dark lung becomes darker little by little; air in
+the pleura or in a bulla is dark up to its edge.
+"""
 _MUCH_GAS_ML = 1000.0
 _GAS_SPREAD_HU = 25.0
-"""Difference between the lower quartile and the median of gas; walls hardly change these."""
+"""Largest difference between the lower quartile and the median of gas, in HU; the walls around it hardly change these.
+"""
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_BODY = 0.02
 _LEAST_ML = 50.0
-"""Of a lung whose ends and wall are looked at."""
+"""Smallest volume of a lung whose ends and wall are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """The input of the measurements, on one grid.  ``sides`` is the segmentation, ``air`` the air in the body outside
-    the airways.  ``clear_hu`` is the HU of air in this image far from all tissue.
+    """The input of the measurements: arrays (z, y, x) on one grid of about 4 mm.  ``sides`` is the segmentation,
+    ``air`` the air in the body outside the airways.  ``clear_hu`` is the HU of air in this image far from all tissue.
     """
 
     view: View
@@ -68,7 +72,7 @@ class Seen:
 
     @cached_property
     def thin_bone(self) -> Flags:
-        """``bone`` in the box around the lungs without its thick parts, and nothing outside that box."""
+        """``bone`` without its thick parts, in the box around the lungs (complete along y); False outside that box."""
         box = box_around(self.sides > 0, (1, self.sides.shape[1], 1))
         thin = np.zeros_like(self.bone)
         thin[box] = without_thick_parts(self.bone[box], self.view.spacing_mm, self.view.scale)
@@ -91,9 +95,10 @@ class Seen:
         return open_to_side(self.view)
 
     def upright(self, *, whole: bool) -> "Seen":
-        """The same input along the body's axes; the object itself if these are the image's axes, or are not known.
+        """The input, rotated so that its axes are the body's; the object itself if they already are, or if the body's
+        axes are not known.
 
-        ``whole``: the view does not cut the body at its left or right.
+        ``whole``: the image does not cut the body at its left or right.
         """
         axes = pose_of(self.view, self.air | (self.sides > 0), whole=whole)
         if axes is None:
@@ -112,22 +117,22 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Signs:
-    """Signs that a lung segmentation may be wrong.  Unless stated otherwise they are shares 0..1 of the lungs'
-    volume.
+    """Signs that a lung segmentation may be wrong.  Unless stated otherwise they are volumes divided by that of the
+    lungs, 0..1.
 
-    Density: ``empty`` is as dark and even as air; ``pocket`` is the largest place that is nearly as dark as air,
-    measured by the lungs' median; ``dense`` is denser than lung; ``leaked`` is as dark as air, and open to the image's
-    side; ``haze`` are blocks anywhere in the body that are denser than lung and lighter than flesh; ``open`` is of any
-    density, and open to the image's side; ``gas`` is air inside the body that was not segmented as lung (may be above
-    1).
+    Density: ``empty`` is lung as dark and even as air; ``pocket`` is the largest place in the lungs that is nearly as
+    dark as air, compared with the lungs' median; ``dense`` is lung of unusually high density; ``leaked`` is as dark as
+    air, and open to the image's side; ``haze`` are blocks anywhere in the body that are denser than lung and lighter
+    than flesh; ``open`` is of any density, and open to the image's side; ``gas`` is air inside the body that was not
+    segmented as lung (may be above 1).
 
-    Shape, along the body's axes (``Seen.upright``): ``uneven`` is how differently the sections of left and right
-    change from slice to slice, by ``unevenness``; None unless there are both.  ``left`` is the left lung's part of
-    both; None also if ``cut_at_side`` or ``heart_in_view``.  ``behind``, ``before`` and ``beside`` are tissue between
-    the lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and ``slanted`` are how
-    flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill`` is the volume divided by the cube of
-    the width.  ``cut_at_side``, ``bases_alone`` and ``heart_in_view`` say where the view cuts the lungs, by
-    ``is_cut_at_side``, ``are_bases_alone`` and ``is_heart_most_of_view``.
+    Shape, along the body's axes (``Seen.upright``): ``uneven`` is how differently the sections of left and right change
+    from slice to slice, by ``unevenness``; None unless there are both.  ``left`` is the left lung's part of both; None
+    unless there are both, and if ``cut_at_side`` or ``heart_in_view``.  ``behind``, ``before`` and ``beside`` are
+    tissue between the lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and
+    ``slanted`` are how flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill`` is the volume
+    divided by the cube of the width.  ``cut_at_side``, ``bases_alone`` and ``heart_in_view`` say where the edge of the
+    image cuts the lungs, by ``is_cut_at_side``, ``are_bases_alone`` and ``is_heart_most_of_view``.
     """
 
     empty: float = 0.0
@@ -151,7 +156,7 @@ class Signs:
 
 
 def signs_of(seen: Seen, gas_ml: float) -> Signs:
-    """Measure the signs of segmented lungs, which must not be empty.  ``gas_ml`` is the first value of
+    """Measure the signs of segmented lungs.  ``seen.sides`` must contain lung; ``gas_ml`` is the first value of
     ``other_air_ml``.
     """
     found = seen.sides > 0
@@ -196,8 +201,8 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
 
 
 def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
-    """Volume of tissue between lungs and ribs that is neither lung nor chest wall, divided by the volume of the
-    lungs.  ``ways`` are lungs with the direction to look in.
+    """Volume of tissue between lungs and ribs that is neither lung nor chest wall, divided by the volume of all lungs.
+    ``ways`` are pairs of the voxels of a lung and the direction in which to look for its ribs.
     """
     air = seen.to_side & (seen.view.hu < TISSUE_HU)
     spacing_mm = seen.view.spacing_mm
@@ -223,11 +228,12 @@ def _side_way(seen: Seen, side: int) -> Way:
 
 
 def other_air_ml(seen: Seen) -> tuple[float, float]:
-    """Two volumes in millilitres: of air in the body that was not segmented as lung, and of the part of it that may
-    be lung.
+    """Two volumes in millilitres: of air in the body that was not segmented as lung, and of the part of it that may be
+    lung.
 
-    If there is more air than bowels contain, all of it may be lung.  Otherwise only those parts may be that are less
-    even than gas and reach the last slice with tissue, where the view may cut lung.
+    If there is more air than bowels contain, all of it may be lung.  Otherwise only the connected parts may be lung
+    that are less even than gas and reach the last slice with tissue, at the head, where the edge of the image may cut
+    lung.
     """
     other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~seen.to_side
     other_ml = float(other.sum()) * seen.view.voxel_ml
@@ -242,7 +248,9 @@ def other_air_ml(seen: Seen) -> tuple[float, float]:
 
 
 def left_out_ml(seen: Seen) -> float:
-    """Volume of thick parts next to flesh that have lung's density and are neither lung nor air in the body."""
+    """Volume of tissue that may be lung but was not found: thick parts next to flesh that have lung's density and are
+    neither in the segmentation nor air in the body.
+    """
     between = (seen.smooth > seen.clear_hu + ABOVE_AIR_HU) & (seen.smooth < _DENSE_HU)
     rest = between & (seen.sides == 0) & ~seen.air & ~seen.to_side
     return float(walled_parts(seen.view, rest, THICK_MM).sum()) * seen.view.voxel_ml
@@ -254,7 +262,9 @@ def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:
 
 
 def _empty(seen: Seen) -> Flags:
-    """The inner voxels of regions that are as dark and as even as air over 2 cm.  Small pockets are left out."""
+    """The inner voxels of regions of air in the body that are as dark and as even as outside air over 2 cm.  Small
+    regions (below 15 ml in an adult) are left out.
+    """
     spread = ndi.maximum_filter(seen.smooth, 3) - ndi.minimum_filter(seen.smooth, 3)
     even = (spread < _EVEN_HU) & (seen.smooth < seen.clear_hu + _EMPTY_ABOVE_AIR_HU) & seen.air
     label, count = ndi.label(ndi.binary_opening(even, _BLOCK))
@@ -265,10 +275,11 @@ def _empty(seen: Seen) -> Flags:
 
 
 def _pocket(seen: Seen, core: Flags) -> float:
-    """Number of voxels of the largest place whose mean HU lies at most a fifth of the way from air to the median of
-    the lungs.  It is 0 if the lungs themselves are nearly as dark as air.
+    """Number of voxels of the largest connected place in ``core``, the inner voxels of the lungs, whose mean HU lies at
+    most a fifth of the way from air to the median of the lungs.  It is 0 if the lungs themselves are nearly as dark as
+    air.
 
-    Means over some 2 cm are compared, so that noise has less influence than on evenness.
+    Means over about 2 cm are compared, because noise changes them less than it changes evenness.
     """
     above_air = ndi.uniform_filter(seen.smooth, 3) - seen.clear_hu
     median = float(np.median(above_air[core])) if core.any() else 0.0

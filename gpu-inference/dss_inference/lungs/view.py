@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""The image at a resolution of about 2 mm, on which the rules work, with operations on arrays of that size."""
+"""The image at a resolution of about 2 mm, on which the rules for lungs work, with operations on arrays of that size."""
 
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
@@ -11,7 +11,9 @@ import scipy.ndimage as ndi
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
+"""One truth value for each voxel, (z, y, x) unless stated otherwise; a voxel is set if its value is True."""
 Triple: TypeAlias = tuple[float, float, float]
+"""Lengths along (z, y, x)."""
 T = TypeVar("T", bound=np.generic)
 
 TISSUE_HU = -300
@@ -19,12 +21,16 @@ TISSUE_HU = -300
 _OPEN_WAYS = 3
 _WALLED = 0.2
 _LEAST_ACROSS_MM = 240.0
-"""Narrower views are those of infants, or of a part; their blocks are smaller, too."""
+"""Width of an image from which on the patient counts as an adult.  Narrower images are those of infants, or of a part
+of the body; the blocks of the 2 mm grid and other lengths are made smaller there in proportion.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """``hu`` (z, y, x) in LPS order, at least -1024; ``spacing_mm`` in the same order."""
+    """An image: ``hu`` (z, y, x) in LPS order, so that indices increase to the patient's head, back and left; at least
+    -1024.  ``spacing_mm`` is in the order (z, y, x), too.
+    """
 
     hu: npt.NDArray[np.int16]
     spacing_mm: Triple
@@ -49,7 +55,9 @@ class View:
         return z, y, x
 
     def thinned(self, hu: npt.NDArray[np.int16], steps: tuple[int, int, int]) -> "View":
-        """Every ``steps``-th voxel of ``hu``, which has the shape of this view."""
+        """A View of every ``steps``-th voxel of ``hu``, an array of this view's shape, with the larger spacing of these
+        voxels.
+        """
         dz, dy, dx = (s * k for s, k in zip(self.spacing_mm, steps, strict=True))
         return View(hu=thinned(hu, steps), spacing_mm=(dz, dy, dx))
 
@@ -58,12 +66,12 @@ class View:
 
 
 def thinned(values: npt.NDArray[T], steps: tuple[int, int, int]) -> npt.NDArray[T]:
-    """Every ``steps``-th voxel along (z, y, x)."""
+    """Every ``steps``-th voxel of ``values`` along (z, y, x), as a copy."""
     return np.ascontiguousarray(values[tuple(slice(None, None, k) for k in steps)])
 
 
 def spread(flags: Flags, steps: tuple[int, int, int], shape: tuple[int, ...]) -> Flags:
-    """``flags`` of a thinned grid, repeated for all voxels of the original grid of ``shape``.  Inverse of
+    """``flags`` of a thinned grid, repeated for all voxels of the original grid, whose shape is ``shape``.  Inverse of
     ``thinned``.
     """
     for axis, k in enumerate(steps):
@@ -72,13 +80,17 @@ def spread(flags: Flags, steps: tuple[int, int, int], shape: tuple[int, ...]) ->
 
 
 def scale_of(shape: tuple[int, ...], spacing_mm: Triple) -> float:
-    """Size of the patient relative to an adult: 1 for an adult's chest, less if the view is as narrow as an infant's."""
+    """Size of the patient relative to an adult: 1 for an adult's chest, less if the image is as narrow as an infant's.
+    ``shape`` is (z, y, x).
+    """
     across_mm = max(n * s for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
     return min(1.0, across_mm / _LEAST_ACROSS_MM)
 
 
 def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:
-    """Distance of each voxel from the nearest set voxel, in millimetres; 0 for set voxels, infinite if none is set."""
+    """Distance of each voxel from the nearest set voxel, in millimetres; 0 for set voxels, infinite if none is set.
+    Exact Euclidean distance by Maurer's algorithm in SimpleITK.
+    """
     if not flags.any():
         return np.full(flags.shape, np.inf, np.float32)
     image = sitk.GetImageFromArray(flags.astype(np.uint8))
@@ -89,8 +101,8 @@ def distance_mm(flags: Flags, spacing_mm: Triple) -> npt.NDArray[np.float32]:
 
 
 def open_to_side(view: View) -> Flags:
-    """Voxels that see the side of their slice without tissue in between, in most of the four directions along rows
-    and columns.
+    """Voxels from which a straight ray within the axial slice reaches the slice's edge without crossing tissue, in at
+    least three of the four directions front, back, left and right.
     """
     tissue = view.hu > TISSUE_HU
     ways = np.zeros(tissue.shape, np.uint8)
@@ -121,8 +133,8 @@ def closed(flags: Flags, spacing_mm: Triple, gap_mm: float) -> Flags:
 
 
 def walled_parts(view: View, flags: Flags, least_mm: float) -> Flags:
-    """The connected parts that are at least ``least_mm`` deep somewhere, and border on flesh along a fifth of their
-    surface or more.  Voxels beyond the image count as set.
+    """The connected parts of ``flags`` that are somewhere at least ``least_mm`` deep, and border on flesh along a fifth
+    of their surface or more.  Voxels beyond the image count as set.
     """
     label, count = ndi.label(flags)
     if not count:
@@ -139,9 +151,10 @@ def walled_parts(view: View, flags: Flags, least_mm: float) -> Flags:
 
 
 def box_around(flags: Flags, margin: tuple[int, ...]) -> tuple[slice, ...]:
-    """The smallest box that contains every set voxel, enlarged by ``margin`` voxels within the image.
+    """The smallest box that contains every set voxel, enlarged by ``margin`` voxels on each side of each axis, as
+    slices.
 
-    Raises ValueError if none is set.
+    Its start is at least 0; its end may lie beyond the image.  Raises ValueError if no voxel is set.
     """
     box = []
     for axis in range(flags.ndim):

@@ -1,7 +1,7 @@
-"""Measures the tissue between the lungs and the ribs.
+"""Measures the tissue between the lungs and the ribs, a sign that a part of a lung was not found.
 
 Lung reaches the ribs behind it and beside it at every height.  Consolidation, fluid and collapse leave tissue there
-that is as dense as flesh.  Without another lung to compare with, only its position shows that it is not flesh.
+that is as dense as flesh.  If no other lung can be compared, only its position shows that it is not flesh.
 """
 
 from enum import StrEnum
@@ -14,33 +14,41 @@ from dss_inference.lungs.view import TISSUE_HU, Flags, Triple, box_around
 
 _BONE_HU = 130
 _NOISY_HU, _NOISY_BONE_HU = 60.0, 110
-"""In noise above the first, bone is sought by the second in means of 27 voxels."""
+"""If the noise, as a standard deviation, exceeds the first value, bone is what exceeds the second value in means of 27
+voxels.
+"""
 _LEAST_GAP_MM, _LEAST_FRONT_MM, _MOST_GAP_MM = 20.0, 26.0, 80.0
-"""A smaller gap is the chest wall's own, also beside the breastbone; behind a larger one, there is liver, spleen or
-bowel.
+"""Widths of a gap between lung and ribs.  A gap below the first value (the second in front, at the breastbone) is the
+chest wall's own; in a gap above the third there is liver, spleen or bowel.
 """
 _RIBS_APART_MM, _RIB_WIDTH_MM = 14.0, 8.0
-"""Along the body and across it: bone so near counts as bone, since a ray may pass between two ribs."""
+"""Bone within these distances, along the body and across it, counts as bone in a column, because a ray may pass between
+two ribs.
+"""
 _MIDDLE = 1 / 3
-"""Fraction of each slice of a lung that lies beside heart and spine."""
+"""Fraction of each slice of a lung, on the side of the body's middle, that lies in front of or behind heart and spine.
+"""
 _UPPER, _UPPER_CUT = 0.6, 0.4
-"""Fraction of a lung's height, from the top, below which heart and liver lie in front of it; the second where the view
-cuts its top.
+"""Fraction of a lung's height, from the top, in which tissue in front of it is counted; below, heart and liver lie
+there.  The second value applies where the image cuts the lung's top.
 """
 _APEX_MM = 20.0
-"""So near to its top, a lung tapers away from the ribs in front of it."""
+"""Distance from a lung's top within which it tapers away from the ribs in front, so that tissue there is not counted.
+"""
 _FEW = 0.2
-"""A lung that reaches the ribs in a smaller fraction of its columns may lie behind any amount of lost lung."""
+"""A lung that reaches the ribs in a smaller fraction of its columns may have lost any amount of lung there, so that
+very wide gaps count, too.
+"""
 _LONG_MM = 200.0
-"""Length of a lung for which the other lengths hold; they shrink with a shorter one, such as an infant's."""
+"""Length of an adult's lung, for which the other lengths hold; they are reduced in proportion for a shorter lung."""
 _THICK_MM = 16.0
-"""Ribs and the breastbone are thinner than this; a heart whose blood holds contrast agent is thicker."""
+"""Ribs and the breastbone are thinner than this; a heart whose blood contains contrast agent is thicker."""
 _SAMPLES = 50_000
-"""Voxels from which the noise is estimated."""
+"""Largest number of voxels from which the noise is estimated."""
 
 
 class Way(StrEnum):
-    """The direction from a lung to the ribs."""
+    """The direction from a lung to the ribs in which tissue is measured."""
 
     BACK = "back"
     FRONT = "front"
@@ -49,7 +57,9 @@ class Way(StrEnum):
 
 
 def is_noisy(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> bool:
-    """True if single voxels do not tell bone from flesh; ``smooth`` is the mean HU of the 27 voxels around each."""
+    """True if the noise in flesh is so strong that single voxels do not distinguish bone; ``smooth`` is the mean HU of
+    the 27 voxels around each voxel.
+    """
     flesh = np.flatnonzero(smooth > TISSUE_HU)
     few = flesh[:: flesh.size // _SAMPLES + 1]
     noise_hu = 1.48 * np.median(np.abs(hu.ravel()[few] - smooth.ravel()[few])) if few.size else 0.0
@@ -62,7 +72,8 @@ def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32], *, noisy
 
 
 def without_thick_parts(bone: Flags, spacing_mm: Triple, scale: float) -> Flags:
-    """``bone`` without what is thicker than ribs, such as blood with contrast agent, which hides what lies behind it.
+    """``bone`` without parts that are thicker than ribs.  These are blood with contrast agent, for example, whose
+    density is that of bone and which would hide what lies behind it.
 
     ``scale`` is the patient's size relative to an adult, as in ``View``.
     """
@@ -81,15 +92,17 @@ def outside_ml(
     cut_at_head: bool = False,
     noisy: bool = False,
 ) -> float:
-    """Volume in millilitres of tissue between ``lung``, of one side, and the nearest ``bone`` in the direction
-    ``way`` that is neither lung nor chest wall.  ``air`` is the air around the body.
+    """Volume in millilitres of tissue that is neither lung nor chest wall, between ``lung`` and the nearest ``bone`` in
+    the direction ``way``.  ``lung`` has the voxels (z, y, x) of one lung, ``air`` those of the air around the body.
 
-    Where the view ends before bone comes, its border counts as bone, except beside the upper half of a lung, because
-    shoulders are there, and behind its lower half, because liver is there.  Not counted are columns in which air comes
-    first.  Towards back and front, the third of each slice of the lung that is nearest to the body's middle is left
-    out, because heart and spine are there; towards the front also the lung's top, which tapers, and its lower part,
-    because heart and liver are there.  ``cut_at_head``: the view cuts the lung's top.  ``noisy``: thin ribs may not show, so that
-    the border does not count as bone.
+    Where the image ends before bone, its border counts as bone, except beside the upper half of a lung, where the
+    shoulders are, and behind its lower half, where the liver is.  Columns in which air comes before bone are not
+    counted.  Towards back and front, the third of each slice of the lung that is nearest to the body's middle is left
+    out, because of heart and spine; towards the front also the lung's top, which tapers, and its lower part, because of
+    heart and liver.
+
+    ``cut_at_head``: the image cuts the lung's top.  ``noisy``: thin ribs may not show, so the border does not count as
+    bone.
     """
     scale = scale_of_lung(lung, spacing_mm)
     dz, dy, dx = spacing_mm
@@ -120,7 +133,7 @@ def outside_ml(
 
 
 def _border(lung: Flags, way: Way) -> Flags:
-    """Voxels at the border of the view in the direction ``way``, at the heights at which that border may cut lung."""
+    """Voxels at the border of the image in the direction ``way``, at the heights at which that border may cut ``lung``."""
     border = np.zeros_like(lung)
     heights = np.flatnonzero(lung.any(axis=(1, 2)))
     middle = (heights[0] + heights[-1]) // 2
@@ -137,8 +150,10 @@ def _border(lung: Flags, way: Way) -> Flags:
 def _counted(
     gap_mm: npt.NDArray[np.float64], known: Flags, there: Flags, scale: float, way: Way
 ) -> float:
-    """Sum of the gaps in ``gap_mm`` that are not chest wall.  Very wide gaps are left out, unless the lung hardly
-    reaches the ribs anywhere.
+    """Sum of the widths in ``gap_mm`` (z, columns) that are not chest wall, in millimetres.  Very wide gaps are left
+    out, unless the lung hardly reaches the ribs anywhere.
+
+    ``known`` are the columns in which ribs were found, ``there`` those that contain lung.
     """
     least_mm = scale * (_LEAST_FRONT_MM if way == Way.FRONT else _LEAST_GAP_MM)
     most_mm = scale * _MOST_GAP_MM
@@ -153,14 +168,16 @@ def _counted(
 
 
 def outward(hu: npt.NDArray[np.int16], lungs: Flags) -> Way:
-    """LEFT or RIGHT: the side of the image with more air or padding, apart from the ``lungs`` that the view cuts."""
+    """The direction, LEFT or RIGHT, from lungs of unknown side to their ribs: to the side of the image with more air or
+    padding, apart from the ``lungs`` that the image cuts.
+    """
     around = (hu < TISSUE_HU) & ~lungs
     right, left = (float(around[:, :, x].mean()) for x in (0, -1))
     return Way.LEFT if left > right else Way.RIGHT
 
 
 def _turned(flags: Flags, way: Way) -> Flags:
-    """``flags`` with its axes flipped or exchanged, so that the second axis points in the direction ``way``."""
+    """``flags`` (z, y, x) with its axes flipped or exchanged, so that the second axis points in the direction ``way``."""
     match way:
         case Way.BACK:
             return flags
@@ -173,13 +190,13 @@ def _turned(flags: Flags, way: Way) -> Flags:
 
 
 def scale_of_lung(lung: Flags, spacing_mm: Triple) -> float:
-    """Size of the lung relative to an adult's: 1 for an adult, less for a shorter lung."""
+    """Size of the lung relative to an adult's: 1 from 200 mm of length, less in proportion for a shorter lung."""
     box = box_around(lung, (0, 0, 0))
     longest_mm = max((part.stop - part.start) * s for part, s in zip(box, spacing_mm, strict=True))
     return min(1.0, float(longest_mm) / _LONG_MM)
 
 
 def _first(flags: Flags) -> npt.NDArray[np.int64]:
-    """Index of the first set row in each column of each slice; the number of rows if none is set."""
+    """Index along the second axis of the first set voxel, for each slice and column; that axis' length if none is set."""
     there = flags.any(axis=1)
     return np.asarray(np.where(there, flags.argmax(axis=1), flags.shape[1]), np.int64)
