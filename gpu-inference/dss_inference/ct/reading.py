@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Reads CT images in Hounsfield units."""
+"""Reads CT images from files into arrays of Hounsfield units, for the bundles of the inference worker."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -28,11 +28,12 @@ _NO_HU_ABOVE = -50
 
 @dataclass(frozen=True, kw_only=True)
 class Ct:
-    """A CT image.  ``hu`` is (z, y, x) in LPS order, clamped to LOWEST_HU..HIGHEST_HU, because padding of -2048 would
-    distort every mean.
+    """A CT image.  ``hu`` is (z, y, x) in LPS order (indices increase to the patient's head, back and left), clamped to
+    LOWEST_HU..HIGHEST_HU, because padding of -2048 would distort every mean.
 
-    ``grid`` is the grid of ``hu`` in the file's own order, ``place`` its position in the file, and ``box`` the part
-    of the image that is to be segmented.
+    ``order`` leads from the file's order of axes to that of ``hu``; ``grid`` is the grid of the voxels in ``hu`` in the
+    file's own order, ``place`` their position in the file, and ``box`` the part of the image to segment, also in the
+    file's order.
     """
 
     hu: npt.NDArray[np.int16]
@@ -65,14 +66,14 @@ class Ct:
 
 
 def limit_threads(threads: int) -> None:
-    """Limit SimpleITK's threads in this process."""
+    """Limit the number of threads that SimpleITK's filters use in this process."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def read_ct(path: Path, region: Region = UNRESTRICTED, *, with_surroundings: bool = False) -> Ct:
     """Read a CT from NIfTI, NRRD or MetaImage.  ``with_surroundings``: also read the voxels around the region's box.
 
-    Raises InferenceError if it is no CT volume in Hounsfield units, or does not contain the region.
+    Raises InferenceError if the file is no CT volume in Hounsfield units, or does not contain the region.
     """
     try:
         header = read_header(path)
@@ -99,8 +100,11 @@ def _require_chest(grid: Grid) -> None:
 
 
 def _clamped(slices: Iterator[Voxels], place: FileRegion, header: Header) -> npt.NDArray[np.int16]:
-    """The voxels of ``place``, clamped slice by slice, so that a floating-point image is never in memory as a whole.
-    All slices of the frame are checked.
+    """The voxels (z, y, x) of ``place`` in the file's order, clamped slice by slice, so that a floating-point image is
+    never in memory as a whole.
+
+    All slices of the frame are checked; raises an error if they have values that are no numbers or not Hounsfield
+    units.
     """
     depth, (z_part, *part) = place.grid.size[2], place.box.slices
     hu = np.empty(place.box.of(place.grid.volume).size[::-1], np.int16)

@@ -1,4 +1,4 @@
-"""The part of an image to segment, and the conversion of its segmentation to that of the complete image."""
+"""The part of an image to segment, as a request names it, and its position in the file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """The voxels to segment: ``box`` in the frame ``time_point`` (from 1).  None stands for all voxels, and for the
-    only frame.
+    """The voxels that a request asks to segment: ``box`` (None: all voxels) in the frame ``time_point``, from 1 (None:
+    the only frame).
     """
 
     time_point: int | None = None
@@ -54,7 +54,7 @@ UNRESTRICTED = Region()
 
 @dataclass(frozen=True, kw_only=True)
 class FileRegion:
-    """A position in a file with ``grid``: the ``box`` of the frame ``time_point`` (from 1)."""
+    """A position in a file with ``grid``: the ``box`` of the frame ``time_point`` (from 1; also 1 if the file is 3D)."""
 
     grid: FileGrid
     time_point: int
@@ -69,10 +69,10 @@ class FileRegion:
 
 
 def region_of(parameters: Mapping[str, str]) -> Region:
-    """Read the parameters ``time_point``, a number from 1, and ``crop_box``, six numbers: the first voxel x y z, and
-    the one after the last.
+    """Read the request's parameters ``time_point``, a number from 1, and ``crop_box``, six numbers: x y z of the first
+    voxel, then x y z after the last one.  Either may be missing.
 
-    Raises InferenceError.
+    Raises InferenceError if a value has another form.
     """
     time_point = _numbers(parameters, TIME_POINT, 1)
     ends = _numbers(parameters, CROP_BOX, 6)
@@ -85,8 +85,8 @@ def region_of(parameters: Mapping[str, str]) -> Region:
 
 
 def place_in(grid: FileGrid, region: Region) -> FileRegion:
-    """The position of ``region`` in a file with ``grid``.  Raises InferenceError if the file lacks the voxels, or has
-    several frames and none is named.
+    """The position of ``region`` in a file with ``grid``.  Raises InferenceError if the file lacks its voxels or frame,
+    or has several frames and the region names none.
     """
     size = grid.volume.size
     box = region.box or Box(first=(0, 0, 0), end=size)
@@ -111,7 +111,9 @@ def _frame(grid: FileGrid, asked: int | None) -> int:
 
 
 def _numbers(parameters: Mapping[str, str], name: str, count: int) -> list[int]:
-    """The numbers of a parameter; [] if it is missing.  Raises InferenceError."""
+    """The ``count`` whole numbers of the parameter ``name``; [] if it is missing.  Raises InferenceError if it has
+    another form.
+    """
     words = parameters.get(name, "").replace(",", " ").split()
     if words and (len(words) != count or not all(_is_number(word) for word in words)):
         needed = "a whole number" if count == 1 else f"{count} whole numbers"

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Writes segmentations in the grid of their image."""
+"""Writes segmentations on the grid of their image, for the bundles of the inference worker."""
 
 import zlib
 from pathlib import Path
@@ -18,12 +18,12 @@ from dss_inference.errors import InferenceError
 
 
 def write_segmentation(labels: npt.NDArray[np.uint8], ct: Ct, folder: Path) -> Path:
-    """Write ``labels``, which are in the order of ``ct.hu``, in exactly the image's own grid, 0 outside the box.
-    Returns the file.
+    """Write ``labels``, which are in the order of ``ct.hu``, to a file in ``folder`` with exactly the grid of the
+    image's file, and 0 outside the box.  Returns the path.
 
-    NIfTI keeps spacing and origin in single precision.  If that would change the grid, the file is NRRD.  NRRD does
-    not store the spacing itself; if that changes the grid, too, the file is MetaImage.  Raises InferenceError if no
-    format keeps the grid.
+    NIfTI keeps spacing and origin in single precision.  If that would change the grid, the file is NRRD.  NRRD does not
+    store the spacing itself; if that changes the grid, too, the file is MetaImage.  Raises InferenceError if no format
+    keeps the grid, and OSError (ENOSPC) if the disk is full.
     """
     grid = ct.place.grid
     image = sitk.GetImageFromArray(ct.place.put_back(ct.order.undo(labels)), isVector=False)
@@ -38,7 +38,9 @@ def write_segmentation(labels: npt.NDArray[np.uint8], ct: Ct, folder: Path) -> P
 
 
 def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path | None:
-    """Write the file durably.  None, and no file, if the format does not keep the grid."""
+    """Write ``image`` to a file ``name`` that survives a crash, and return its path.  If the format does not keep
+    ``grid``, no file remains, and the answer is None.
+    """
     partial = folder / f"partial-{name}"
     try:
         sitk.WriteImage(image, partial, useCompression=True, compressionLevel=1)
@@ -55,7 +57,7 @@ def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path |
 
 
 def save_as_nrrd(segmentation: Path, target: Path) -> None:
-    """Write the voxels and the grid of ``segmentation`` to ``target`` as NRRD, fsynced."""
+    """Write the voxels and the grid of the file ``segmentation`` to ``target`` as NRRD, fsynced."""
     partial = target.with_name(f"partial-{target.name}")
     sitk.WriteImage(sitk.ReadImage(segmentation), partial, useCompression=True, compressionLevel=1)
     put_in_place(partial, target)
@@ -77,7 +79,9 @@ def _check_complete(path: Path, size_bytes: int) -> None:
 
 
 def _raise_if_full(folder: Path, size_bytes: int) -> None:
-    """Raises OSError (ENOSPC) if the volume lacks ``size_bytes``.  SimpleITK's errors do not name their cause."""
+    """Raises OSError (ENOSPC) if the file system of ``folder`` has less than ``size_bytes`` free.  SimpleITK's errors
+    do not name their cause.
+    """
     if not has_free(folder, size_bytes):
         raise disk_full()
 
