@@ -1,4 +1,6 @@
-"""``/admintickets``: the tickets of all users."""
+"""The admin's pages of tickets: the list of all users' tickets (``/admintickets``), and showing, deleting, undeleting
+and retrying a single ticket.
+"""
 
 from quart import Blueprint, Response, request
 
@@ -16,8 +18,11 @@ SHOWN = 100
 
 @blueprint.get(addresses.ADMIN_TICKETS)
 async def listing() -> Response:
-    """Show the newest tickets, or with ``?before=N`` those with smaller numbers.  ``?user=`` is part of an e-mail
-    address.  An unknown state is ignored as a filter.
+    """The page with the SHOWN newest tickets of all users; with ``?before=N``, with the newest ones whose numbers are
+    below N.
+
+    Two filters: ``?status=``, which is ignored if it is not a known state, and ``?user=``, a part of the user's e-mail
+    address.
     """
     wanted, part = request.args.get("status", ""), request.args.get("user", "").strip()
     status = Status(wanted) if wanted in set(Status) else None

@@ -1,4 +1,6 @@
-"""Announces waiting tickets again, many in one transaction."""
+"""Announces waiting tickets to the dispatchers again (message TicketReady), because the earlier announcement may be
+lost.  The reaper calls it with many tickets at a time.
+"""
 
 import uuid
 from collections.abc import Sequence
@@ -34,8 +36,11 @@ UPDATE ticket SET announced_at = $1, announcements = announcements + 1 WHERE id 
 
 
 async def again(ticket_ids: Sequence[int]) -> int:
-    """Announce those of the tickets that still wait, and return their number.  If that fails, announce each in its
-    own transaction, so that one ticket does not stop the others.
+    """Announce again those of the tickets that still wait and that no other transaction has locked, all in one
+    transaction.  Returns the number of announced tickets.
+
+    If the transaction fails, each ticket is announced in a transaction of its own, where the error of one ticket is
+    logged and does not stop the others.  The error of a single ticket is raised.
     """
     try:
         return await _together(ticket_ids)
@@ -54,7 +59,9 @@ async def _together(ticket_ids: Sequence[int]) -> int:
 
 
 async def _note(waiting: Sequence[dict[str, Any]]) -> None:
-    """Store an announcement in the outbox for each of the locked tickets."""
+    """Store an announcement in the outbox, and count it, for each of the locked tickets.  ``waiting`` are rows of
+    ``_WAITING``.
+    """
     encoded = [encode(message_of(row)) for row in waiting]
     current = current_traceparent.get()
     values = [

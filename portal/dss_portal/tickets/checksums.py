@@ -11,11 +11,13 @@ from dss_portal.tickets import store
 COLUMNS = ("index", "name", "sha256")
 
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="checksums")
-"""Own threads, so that hashing many large files leaves the others to uploads and downloads."""
+"""Separate threads, so that hashing many large files does not occupy the threads that serve uploads and downloads."""
 
 
 async def of_results(datastore: Datastore, ticket_id: int) -> list[tuple[int, str, str]]:
-    """The values of COLUMNS for each result.  Reads every file.  Raises Refused if a file no longer exists."""
+    """The index, the name and the SHA-256 in hexadecimal digits of each result file, for the columns COLUMNS.  Every
+    file is read completely.  Raises Refused if a file no longer exists.
+    """
     rows, loop = [], asyncio.get_running_loop()
     for file in await store.files(ticket_id, "results"):
         stored = await datastore.file(ticket_id, "results", file.place)

@@ -1,7 +1,7 @@
-"""Writes the log lines and the progress of a claim with one SQL statement, which also checks the claim and renews the
-lease.
+"""Stores the log lines and the progress that the holder of a claim reports.  One SQL statement writes them, checks that
+the claim is the ticket's current one, and renews its lease.
 
-So an event takes one round trip and one commit.  Most events of a claim are of this kind.
+So an event needs one round trip to the database and one commit.  Most events of a claim are of this kind.
 """
 
 from collections.abc import Sequence
@@ -44,13 +44,17 @@ SELECT id FROM held
 
 
 def is_report(event: object) -> TypeGuard[Report]:
-    """True if ``write`` can handle the event, which it cannot if files are attached to a line."""
+    """True if the event contains only log lines or progress, so that ``write`` can store it; False for a log line with
+    attached files, and for every other event.
+    """
     return isinstance(event, Report) and not (isinstance(event, ClaimLogged) and event.attachments)
 
 
 async def write(event: Report, message_id: str) -> bool:
-    """Write the event.  Idempotent for one ``message_id``.  False, with nothing written, if its claim is not the
-    ticket's current one.
+    """Store the event's log lines and progress, and renew the lease of its claim.  Returns False and writes nothing if
+    the claim is not the ticket's current one.
+
+    Idempotent: for one ``message_id`` the lines are stored once.
     """
     lines, parts = _lines(event), _parts(event)
     ids = [message_id] if isinstance(event, ClaimLogged) else _numbered(message_id, len(lines))
@@ -78,7 +82,9 @@ def _lines(event: Report) -> Sequence[ReportedLine]:
 
 
 def _parts(event: Report) -> Sequence[ReportedPart]:
-    """The last progress of each part."""
+    """The progress of each part of the work that the event reports; of a part that occurs several times, only the last
+    progress.
+    """
     match event:
         case ClaimReported(parts=parts):
             return tuple({(part.chunk_start, part.chunk_end): part for part in parts}.values())

@@ -1,4 +1,7 @@
-"""Claims of tickets, by our dispatchers and by providers that poll.  A claim is a lease."""
+"""Grants and renews claims of tickets, for our dispatchers (over the broker) and for external providers (over HTTP).
+
+A claim is a lease: it expires unless signs of life of its holder renew it.
+"""
 
 import uuid
 from collections.abc import Sequence
@@ -16,15 +19,18 @@ from dss_portal.tickets.lifecycle import Claimed
 from dss_portal.tickets.store import now
 
 RENEWED = "silence_s = greatest(silence_s, lease_s - extract(epoch FROM expires_at - now()))"
-"""The part of a renewal in SQL that notes how long the claimant was silent."""
+"""SQL for the SET clause of an UPDATE of ``claim`` that renews its lease.  It updates ``silence_s``, the longest time
+so far between two signs of life.
+"""
 
 
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
-    """Grant the next waiting ticket of the service, which need not be the one that the message names, or refuse.
+    """Answer a dispatcher's request: grant the next waiting ticket of its service, which may be another ticket than the
+    message names, or refuse if no ticket waits.  ``lease_s`` is the lease for services that set none.
 
-    One message leads to at most one ticket.  A repeated request of the same delivery is idempotent: it gets the same
-    claim.  After a redelivery to another dispatcher the ticket gets a new claim, which fences off the earlier one, if
-    the earlier one is still current.
+    One message leads to at most one ticket.  If the dispatcher repeats the request for the same delivery, it gets the
+    same claim again.  If the message was redelivered to another dispatcher while the claim is current, that dispatcher
+    gets a new claim of the same ticket, and events of the old claim are ignored from then on (fencing).
     """
     claimant = Claimant(
         provider=request.provider,
@@ -50,11 +56,11 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
 
 
 async def _for_delivery(request: ClaimTicket) -> Ticket | None:
-    """The ticket to grant for this message, locked; None if there is none.
+    """The ticket to grant for the request's message, with its row locked; None if the request must be refused.
 
-    A message that has led to a ticket does not lead to a second one, because it may be about to be moved to the dead
-    letters.  A request from an older delivery than the latest known one gets nothing, because its dispatcher has lost
-    the message.
+    If the message has already led to a claim, only that claim's ticket can be granted, and only while the claim is
+    current: the ticket fails if the message is moved to the dead letters, so the message must concern one ticket.  A
+    request from an earlier delivery than the latest known one is refused, because its dispatcher has lost the message.
     """
     last = await Claim.filter(delivery_id=request.delivery_id).order_by("-deliveries").first()
     if last is not None:
@@ -64,10 +70,10 @@ async def _for_delivery(request: ClaimTicket) -> Ticket | None:
 
 
 async def _versions_of(request: ClaimTicket) -> list[int]:
-    """Numbers of the services of that name that the dispatcher's provider offers or has offered.
+    """Database ids of all versions of the requested service that the dispatcher's provider offers or has offered.
 
-    So tickets for older versions are included, and tickets for another provider's service are not.  A provider that
-    was removed has none.
+    So tickets for older versions can be granted, and tickets for another provider's service of the same name cannot.
+    Empty if the provider was removed.
     """
     links = ProviderService.filter(
         provider__name=request.provider, provider__current=True, service__name=request.service
@@ -76,7 +82,9 @@ async def _versions_of(request: ClaimTicket) -> list[int]:
 
 
 async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
-    """The current claim with its lease renewed, if it was granted to this same delivery; otherwise None."""
+    """The ticket's current claim, after renewing its lease, if it was granted to the same dispatcher process for the
+    same delivery; otherwise None.
+    """
     if ticket.status is not Status.CLAIMED or ticket.claim_id is None:
         return None
     held = await Claim.get(id=ticket.claim_id)
@@ -89,8 +97,9 @@ async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
 
 
 async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticket | None:
-    """Claim the next waiting ticket of these services; None if there is none.  The caller's transaction must
-    serialise claims of these services.
+    """Claim the next waiting ticket of these services for ``claimant``, and return the ticket; None if no ticket waits.
+
+    Call it in a transaction that has called ``queue.serialise`` for the names of these services.
     """
     names = sorted({service.name for service in services})
     ticket = await queue.first(names, [service.id for service in services])
@@ -101,8 +110,8 @@ async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticke
 
 
 async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket | None:
-    """The claimed ticket whose current claim was granted to the message ``delivery_id``, locked; None if there is none.
-    If ``services`` are given, only a ticket of one of them.
+    """The ticket in state ``claimed`` whose current claim was granted for ``delivery_id``, with its row locked; None if
+    there is none.  If ``services`` are given, only a ticket of one of them.
     """
     granted = await Claim.filter(delivery_id=delivery_id).values_list("id", flat=True)
     held = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)
@@ -112,8 +121,8 @@ async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket 
 
 
 async def led_to(delivery_id: str) -> int | None:
-    """The number of the last ticket that was granted to the message ``delivery_id``, in whatever state it is now;
-    None if there is none.
+    """The number of the ticket that was last granted for the message ``delivery_id``, whatever its present state; None
+    if no ticket was.
     """
     last = await Claim.filter(delivery_id=delivery_id).order_by("-granted_at").first()
     return last.ticket_id if last else None
@@ -145,8 +154,8 @@ async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = N
 
 
 async def renew(claim_id: str, pause_s: float = 0.0) -> None:
-    """Renew the lease of a claim; with ``pause_s``, for that many seconds longer than usual.  One statement, because
-    every event renews a lease.
+    """Renew the lease of a claim: it expires ``lease_s`` (of the claim) plus ``pause_s`` seconds from now.  One SQL
+    statement, because every event of a claim calls this.
     """
     statement = f"UPDATE claim SET expires_at = now() + (lease_s + $2) * interval '1 s', {RENEWED} WHERE id = $1"  # noqa: S608 - no input
     await get_connection("default").execute_query(statement, [claim_id, pause_s])
@@ -159,9 +168,10 @@ async def renew_for(claim_id: str, user_id: int) -> None:
 
 
 async def lapsed(claim_id: str | None = None) -> list[tuple[int, str]]:
-    """Ticket and claim of every current claim whose lease has expired; with ``claim_id``, only of that claim.
+    """The ticket number and the claim id of every current claim whose lease has expired; with ``claim_id``, only of
+    that claim.
 
-    The database's clock decides, because a portal's clock may be wrong by more than a lease.
+    The lease is compared with the database's clock, because a portal's clock may be wrong by more than a lease.
     """
     statement = (
         "SELECT ticket.id, claim.id AS claim_id FROM ticket JOIN claim ON claim.id = ticket.claim_id "

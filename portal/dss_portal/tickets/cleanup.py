@@ -1,5 +1,5 @@
-"""Removes leftovers: files of ended tickets, expired login tokens and sessions, abandoned uploads, and rows of ended
-programs.
+"""Periodic cleaning: removes files of ended tickets that no client can download, expired login tokens and sessions,
+abandoned uploads, and rows about programs that have ended.
 """
 
 import asyncio
@@ -36,17 +36,19 @@ log = logging.getLogger(__name__)
 _ENDED = [*FINISHED, Status.DELETED]
 
 LATE = timedelta(days=1)
-"""Tickets that ended longer ago are not checked again."""
+"""Only tickets that ended within this time are checked for leftover files."""
 
 _PAGE_TICKETS = 1_000
-"""Number of tickets whose files are checked without a pause for other requests."""
+"""Number of tickets whose files are checked at a time; other requests are served between two such pages."""
 
 LATELY = timedelta(hours=1)
-"""Tickets that ended within this time are checked thoroughly: each file is compared with those that clients see."""
+"""For tickets that ended within this time, every file on disk is compared with the files that clients can download."""
 
 
 async def run(datastore: Datastore, settings: Settings) -> None:
-    """Call ``clean_all`` every ``tidy_s`` seconds, until cancelled."""
+    """Call ``clean_all`` every ``tidy_s`` seconds, until cancelled.  An error is logged, and the next round tries
+    again.
+    """
     while True:
         await asyncio.sleep(settings.tidy_s)
         try:
@@ -59,7 +61,7 @@ async def run(datastore: Datastore, settings: Settings) -> None:
 
 
 async def clean_all(datastore: Datastore, settings: Settings) -> None:
-    """Do every kind of cleaning once.  If one fails, the others are done nevertheless."""
+    """Do every kind of cleaning once.  If one kind fails, the error is logged and the others are done."""
     work: tuple[Callable[[], Awaitable[object]], ...] = (
         partial(clean_ended, datastore),
         partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
@@ -77,8 +79,8 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
 
 
 async def clean_ended(datastore: Datastore) -> int:
-    """Delete those files of tickets that ended within LATE which no client is shown, and return the number of tickets
-    that had some.
+    """For all tickets that ended within LATE, delete the files that no client can download.  Returns the number of
+    tickets that had such files.
     """
     cleaned = 0
     async for ends in _ends():
@@ -88,7 +90,9 @@ async def clean_ended(datastore: Datastore) -> int:
 
 
 async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[int]:
-    """The numbers of those tickets that have leftovers.  ``ends`` are the times at which the tickets ended."""
+    """The numbers of those tickets that have leftover files.  ``ends`` has the time of its end for each ticket number
+    to check.
+    """
     ended = await Ticket.filter(id__in=list(ends), status__in=_ENDED).only("id", "status")
     since = store.now() - LATELY
     shown = await store.shown_files(number for number, at in ends.items() if at > since)
@@ -103,7 +107,10 @@ async def _cleaned(datastore: Datastore, ticket_id: int) -> bool:
 
 
 async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
-    """Remove the leftovers of a ticket; False if it has not ended, or if other tickets need some of its files."""
+    """Remove the files of an ended ticket that no client can download; if the ticket is deleted, all its files.
+
+    Returns False, with nothing removed, if the ticket has not ended or if other tickets still need some of its files.
+    """
     async with in_transaction():
         ticket = await store.locked(ticket_id)  # prevents a retry meanwhile
         if await removal.is_needed(ticket_id):
@@ -121,7 +128,9 @@ async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
 
 
 async def _ends() -> AsyncIterator[dict[int, datetime]]:
-    """Pages of tickets that ended within LATE, each with the time of its end."""
+    """Yield the tickets that ended within LATE, in pages of at most _PAGE_TICKETS: the time of the end by ticket
+    number.
+    """
     last = 0
     while True:
         ends = TicketHistory.filter(

@@ -1,4 +1,4 @@
-"""Counts the events of tickets, and measures the durations of ended tickets."""
+"""Prometheus metrics of tickets: counts the events, and measures the durations of tickets that have ended."""
 
 from typing import get_args
 
@@ -7,14 +7,16 @@ from dss_portal.models import Status, Ticket, TicketHistory
 from dss_portal.tickets.lifecycle import FINISHED, Event, StageOverdue
 
 UPLOAD_GIVEN_UP = "UploadGivenUp"
-"""The event of a ticket that was never submitted: it counts neither as a failure of the service nor as a timeout."""
+"""Name in the metrics for the end of a ticket that its user did not submit in time.  It counts neither as a failure of
+the service nor as a timeout.
+"""
 
 _STAGES = ("queued", "claimed", "total")
 
 
 def begin(service: str) -> None:
-    """Create every metric series of the service, because Prometheus does not count the first increase of a new
-    series.
+    """Create every metric series of the service with the value 0, because Prometheus does not count the first increase
+    of a new series.
     """
     for name in (*(event.__name__ for event in get_args(Event)), UPLOAD_GIVEN_UP):
         metrics.TICKET_EVENTS.labels(service, name)
@@ -25,7 +27,9 @@ def begin(service: str) -> None:
 
 
 async def count(ticket: Ticket, event: Event, before: Status) -> None:
-    """Count ``event``, which has changed ``ticket`` from the state ``before``.  Call it after the history is written."""
+    """Count ``event``, which has changed ``ticket``; ``before`` is the ticket's earlier state.  Call it after the
+    change was written to TicketHistory, from which the durations are computed.
+    """
     service = (await ticket.service).name
     if isinstance(event, StageOverdue) and before is Status.INIT:
         metrics.TICKET_EVENTS.labels(service, UPLOAD_GIVEN_UP).inc()
@@ -42,7 +46,9 @@ def count_event(service: str, event: Event) -> None:
 
 
 async def _take_time(ticket: Ticket, service: str) -> None:
-    """Observe the wait and the run time of the last attempt, and the total time of the ticket."""
+    """Observe three durations of an ended ticket in seconds: the wait and the run of its last attempt, and the time
+    from its first submission to its end.  Nothing is observed if it was never claimed.
+    """
     history = await TicketHistory.filter(ticket_id=ticket.id).order_by("id")
     at = {entry.status: entry.at for entry in history}  # the last time of each state
     first = next((e.at for e in history if e.status is Status.READY), None)

@@ -1,4 +1,4 @@
-"""Creates tickets in the database."""
+"""Creates tickets in the database, each with one SQL statement."""
 
 from datetime import datetime
 
@@ -25,23 +25,28 @@ INSERT INTO ticket_history (ticket_id, status, at) SELECT id, $3, $4 FROM made R
 
 
 async def create(user_id: int, service: Service) -> int:
-    """Create a ticket in ``init`` and return its number, within the caller's transaction, which has checked the quota."""
+    """Create a ticket in state ``init`` and return its number.  Call it in a transaction that has checked the user's
+    quota.
+    """
     values = [user_id, service.id, Status.INIT.value, clock.now()]
     rows = await get_connection("default").execute_query_dict(_CREATE, values)
     return int(rows[0]["id"])
 
 
 async def create_at_once(user_id: int, service: Service, alive_since: datetime) -> int | None:
-    """Like ``create``, but in a transaction of its own that also checks the quota of tickets; None if that is used
-    up.
+    """Like ``create``, but in a transaction of its own, which also checks the user's limit on open tickets.  None, with
+    nothing created, if the limit is reached or the user is disabled.
 
-    Of tickets in ``init``, those count that were touched at ``alive_since`` or later.
+    A ticket in ``init`` counts towards the limit only if it was created or received a part of a file at ``alive_since``
+    or later.
     """
     return await _created(_CREATE_AT_ONCE, [user_id, service.id, clock.now(), alive_since])
 
 
 async def create_by_hash(user_id: int, githash: str, alive_since: datetime) -> int | None:
-    """Like ``create_at_once``, for the service with that hash; None also if there is none that takes tickets."""
+    """Like ``create_at_once``, for the service with the hash ``githash``.  None also if no service with that hash takes
+    tickets.
+    """
     return await _created(_CREATE_BY_HASH, [user_id, githash, clock.now(), alive_since])
 
 

@@ -1,7 +1,7 @@
-"""Ends tickets that stay too long in one stage.  A service's own ``deadlines`` take precedence over the portal's
-settings.
+"""Ends tickets that stay too long in one stage: before their submission, in the queue, or claimed.  The ``deadlines``
+in a service's descriptor take precedence over the portal's settings.
 
-Each round ends one page of tickets for each limit.  The rest follows in the next round.
+Each round ends at most one page of tickets for each limit.  The next rounds end the others.
 """
 
 from collections import defaultdict
@@ -26,8 +26,8 @@ from dss_portal.tickets.lifecycle import RunOverdue, StageOverdue
 
 @dataclass(frozen=True, kw_only=True)
 class StageLimit:
-    """The limit for one stage: how long tickets may be in ``status`` since the time in the column ``since``.
-    ``limit_s`` returns the seconds.
+    """The time limit for one stage: a ticket may be in ``status`` for that long after the time in its column ``since``.
+    ``limit_s`` computes the limit in seconds from the service's own deadlines and the portal's settings.
     """
 
     status: Status
@@ -58,7 +58,9 @@ RUN = StageLimit(
 
 
 async def enforce(settings: Settings, datastore: Datastore) -> int:
-    """End overdue tickets and attempts.  Returns how many; an attempt counts even if its ticket is queued again."""
+    """End tickets and attempts that have exceeded a limit.  Returns their number; an attempt counts even if its ticket
+    is queued again.
+    """
     rounds: dict[Find, Callable[[Overdue], Awaitable[int]]] = {
         partial(_overdue, UPLOAD): lambda late: _give_up_upload(*late, datastore),
         _abandoned: lambda late: _give_up_abandoned(*late, datastore),
@@ -73,8 +75,8 @@ async def enforce(settings: Settings, datastore: Datastore) -> int:
 
 
 def own_deadlines(service: Service) -> Deadlines:
-    """The deadlines in the service's descriptor.  If the descriptor is invalid, because it was added before deadlines
-    were checked, there are none.
+    """The deadlines that the service's descriptor sets.  An invalid descriptor, which may have been stored before
+    deadlines were checked, sets none.
     """
     try:
         return descriptor_from(service.descriptor).deadlines
@@ -162,7 +164,9 @@ async def _time_out(ticket_id: int, stage: Status, text: str) -> bool:
 
 
 async def _end_attempt(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
-    """Tell the holder of the claim to stop, and queue the ticket for the next attempt if ``max_attempts`` allows one."""
+    """End an attempt that has run longer than ``limit_s``: tell the holder of its claim to stop, and queue the ticket
+    again if it has had fewer than ``max_attempts`` attempts.  False if that attempt has already ended.
+    """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or not _still_runs(ticket, limit_s):

@@ -1,4 +1,6 @@
-"""Delayed deletion from a page.  It takes effect after a minute; until then the user can undo it."""
+"""Deletions that users start on a web page.  They take effect after a minute (UNDO_S); until then the user can undo
+them.
+"""
 
 import asyncio
 import logging
@@ -23,9 +25,9 @@ _BATCH = 100
 
 
 async def plan(ticket_id: int, user: User, after_s: float = UNDO_S) -> None:
-    """Schedule the deletion of a ticket after ``after_s``.  Idempotent: a second call does not change the time.
+    """Schedule the deletion of a ticket in ``after_s`` seconds.  Idempotent: a second call does not change the time.
 
-    Raises Refused.
+    Raises Refused if ``user`` may not see the ticket.
     """
     async with in_transaction():
         ticket = await _locked(ticket_id, user)
@@ -35,7 +37,9 @@ async def plan(ticket_id: int, user: User, after_s: float = UNDO_S) -> None:
 
 
 async def undo(ticket_id: int, user: User) -> None:
-    """Cancel the planned deletion of a ticket.  Raises Refused if the ticket is deleted already."""
+    """Cancel the planned deletion of a ticket.  Raises Refused if the ticket is deleted already, or if ``user`` may not
+    see it.
+    """
     async with in_transaction():
         ticket = await _locked(ticket_id, user)
         if ticket.status is Status.DELETED:
@@ -45,7 +49,7 @@ async def undo(ticket_id: int, user: User) -> None:
 
 
 async def run(datastore: Datastore) -> None:
-    """Delete due tickets, until the task is cancelled."""
+    """Call ``delete_due`` every PERIOD_S seconds, until cancelled.  An error is logged, and the next round tries again."""
     while True:
         try:
             await delete_due(datastore)
@@ -57,8 +61,9 @@ async def run(datastore: Datastore) -> None:
 
 
 async def delete_due(datastore: Datastore) -> int:
-    """Delete the tickets whose planned time has come, and return their number.  Several portals may do so concurrently.
-    A ticket that cannot be deleted now does not stop the others.
+    """Delete the tickets whose planned time of deletion has passed, at most _BATCH of them, and return their number.
+
+    Several portals may call it at the same time.  An error with one ticket is logged and does not stop the others.
     """
     due = Ticket.filter(delete_at__lte=store.now()).order_by("delete_at").limit(_BATCH)
     numbers = [int(str(number)) for number in await due.values_list("id", flat=True)]
@@ -66,8 +71,10 @@ async def delete_due(datastore: Datastore) -> int:
 
 
 async def _delete(datastore: Datastore, ticket_id: int) -> bool:
-    """Delete a ticket, unless the user has undone its deletion.  Its files go after the commit, because the user may
-    undo a deletion that was rolled back; after a crash in between, ``cleanup`` removes them.
+    """Delete a ticket; False if its deletion was undone in the meantime.
+
+    The files are removed after the commit: if the transaction is rolled back, the ticket still exists with its files.
+    If the portal crashes in between, ``cleanup`` removes them.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id)

@@ -1,4 +1,6 @@
-"""``/tickets/N/download``: all results of a ticket as one ZIP archive; also the table of its volumes as CSV."""
+"""Downloads for the web pages and the API: all results of a ticket as one ZIP archive, and the volumes of its labels as
+CSV.
+"""
 
 import hashlib
 from datetime import UTC, datetime
@@ -15,8 +17,11 @@ from dss_portal.web.zip_archive import Archive, ArchiveMember
 
 
 async def archive(ticket_id: int) -> Response:
-    """The ZIP archive of a ticket's results or, if the request has a range, that part.  Raises Refused if the user may
-    not read the ticket, or if it has no results.
+    """The response with the ZIP archive of all results of a ticket or, if the request has a Range header, with that
+    part of the archive.
+
+    Raises Refused if the user may not read the ticket, if it has no results, or if the range lies outside of the
+    archive.
     """
     await submission.readable(ticket_id, current_user())
     members = await _members(components().datastore, ticket_id)
@@ -26,7 +31,9 @@ async def archive(ticket_id: int) -> Response:
 
 
 async def volumes(ticket_id: int) -> Response:
-    """The volumes of the ticket's labels as CSV.  Raises Refused if the user may not read the ticket."""
+    """The response with a CSV table of the ticket's labels: value, name, and volume in millilitres.  Raises Refused if
+    the user may not read the ticket.
+    """
     await submission.readable(ticket_id, current_user())
     found = await segmentation_facts.labels(ticket_id)
     rows = [(label.value, label.name, label.volume_ml) for label in found]
@@ -37,8 +44,8 @@ async def volumes(ticket_id: int) -> Response:
 
 
 async def _members(datastore: Datastore, ticket_id: int) -> list[ArchiveMember]:
-    """The files of the archive.  Their folder is named after the ticket, so that several archives can be unpacked in
-    one place.
+    """The result files as members of the archive, in a folder that is named after the ticket, so that several archives
+    can be unpacked in one place.
     """
     files = await store.files(ticket_id, "results")
     stamps = await datastore.stamps(ticket_id, "results", [file.place for file in files])
@@ -76,8 +83,11 @@ def _sent(made: Archive, tag: str, name: str) -> Response:
 
 
 def _range(size: int, tag: str) -> tuple[int, int]:
-    """Start and end of the requested bytes; the whole archive if the request has several ranges or is about another
-    version.  Raises Refused (416).
+    """The part of an archive of ``size`` bytes that the request asks for: the offsets of its first byte and of the byte
+    after its last.
+
+    It is the whole archive if the request has no Range header or several ranges, or if its If-Range header names
+    another version than ``tag``.  Raises Refused (416) if the range lies outside.
     """
     asked, condition = request.range, request.if_range
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:

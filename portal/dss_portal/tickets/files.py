@@ -1,5 +1,5 @@
-"""Rules for a ticket's files before its submission: checks names, removes mesh layers without files from workspaces,
-and removes what arrives for a deleted ticket.
+"""Rules for the files of a ticket while they are received and before it is submitted: checks their names, removes the
+files of a ticket that is deleted meanwhile, and removes mesh layers from workspaces.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,17 +20,19 @@ LEFT_OUT = "Mesh layers left out, since ITK-SNAP does not upload their files: {}
 
 
 def check_name(area: Area, name: str) -> None:
-    """Raises Refused for a file name that some operating system cannot store.
+    """Raises Refused if a file called ``name`` cannot be stored.
 
-    For results, all systems count.  Inputs are refused only if no client could store them, because ITK-SNAP makes its
-    own names and scripts have long used unusual ones.
+    A result must have a name that every operating system can store.  An input may have characters that only Windows
+    forbids, because ITK-SNAP makes its own names and scripts have long used unusual ones.
     """
     if fault := file_names.problem(name, everywhere=area == "results"):
         raise Refused(f"Not every system can store the file '{name}': {fault}. Rename it.")
 
 
 async def check_twin(ticket_id: int, area: Area, name: str) -> None:
-    """Raises Refused if the locked ticket already has a result whose name means the same file on some systems."""
+    """Raises Refused if the ticket has another result whose name some systems take for the same, such as one that
+    differs only in case.  Inputs are not checked.  The caller has locked the ticket.
+    """
     if area != "results":
         return
     other = file_names.same_file(name, [file.name for file in await store.files(ticket_id, area)])
@@ -42,9 +44,11 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
 async def coming(
     datastore: Datastore, ticket_id: int, check: Callable[[], Awaitable[object]]
 ) -> AsyncIterator[None]:
-    """A context for receiving and keeping a file.  If the ticket is deleted in the meantime, its files are removed.
+    """A context in which the caller receives a file and stores it in the ticket's folder.  If that fails and the ticket
+    was deleted in the meantime, all its files are removed.
 
-    ``check`` raises Refused if the ticket no longer accepts files of this sender.
+    ``check`` must raise Refused if the ticket no longer accepts files of this sender.  It is called if the caller's
+    code raises FileNotFoundError, so that the sender learns the reason.
     """
     try:
         yield
@@ -57,11 +61,11 @@ async def coming(
 
 
 async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: Person) -> None:
-    """Remove mesh layers without files from the workspaces of a ticket that its user is about to submit, and log that
-    for the user.
+    """Remove the mesh layers whose files the ticket lacks from its workspaces, and tell the user in the ticket's log.
+    Does nothing unless the ticket belongs to ``user`` and is not yet submitted.
 
-    ITK-SNAP does not upload meshes.  It cannot open a workspace with a missing file, so it could not open the results
-    either.
+    ITK-SNAP does not upload meshes, and it cannot open a workspace with a missing file, so it could not open the
+    results either.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id)

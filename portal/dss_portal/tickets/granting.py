@@ -1,4 +1,4 @@
-"""Grants a waiting ticket: one statement writes everything that the grant changes."""
+"""Grants a claim of a waiting ticket with one SQL statement, which writes everything that the grant changes."""
 
 import logging
 import uuid
@@ -36,10 +36,11 @@ UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id
 
 @dataclass(frozen=True, kw_only=True)
 class Claimant:
-    """The receiver of a claim: a dispatcher with an unacknowledged delivery, or a provider's user over HTTP.
+    """The future holder of a claim: a dispatcher that has received a message, or a provider's user over HTTP
+    (``user_id``).
 
-    ``lease_s`` is used for services that do not set their own.  ``deliveries`` is the number of deliveries of the
-    message, including this one.
+    ``lease_s`` applies to services that set no lease.  ``delivery_id`` identifies the dispatcher's message, or the HTTP
+    request if the provider may repeat it.  ``deliveries`` is how often the message was delivered, including this time.
     """
 
     provider: str
@@ -51,17 +52,19 @@ class Claimant:
 
     @property
     def line(self) -> str:
-        """The line about the claim for the ticket's log, in the words that clients know."""
+        """The text of the log line that reports the claim; existing clients know its wording."""
         return f"Ticket claimed by provider {self.provider} instance {self.instance}"
 
 
 def is_plain(ticket: Ticket) -> bool:
-    """True if the ticket waits and its log reports no missing program, so that ``write`` can grant it."""
+    """True if the ticket waits and its log does not report a missing program; only then can ``write`` grant it."""
     return ticket.status is Status.READY and not ticket.missed
 
 
 async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: float) -> Claim:
-    """Claim a locked ticket for which ``is_plain`` is True, within the caller's transaction."""
+    """Claim a locked ticket for which ``is_plain`` is True, within the caller's transaction.  ``lease_s`` is the
+    claim's lease.  The returned Claim has only its id, ticket and lease.
+    """
     before, now = store.state_of(ticket), store.now()
     claim_id = uuid.uuid4().hex
     event = Claimed(claim_id=claim_id)

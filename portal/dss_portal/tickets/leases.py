@@ -1,9 +1,10 @@
 """Ends claims whose lease has expired.
 
-Events of the claim's holder renew a lease, and they travel through the broker.  While the broker is unavailable, or
-the portal that consumes the events is frozen, a lease may expire although its holder is alive.  So the question
-whether a lease has expired is sent through the queue of events, behind the events on their way, and only after every
-program has had time to reconnect.
+Events of a claim's holder renew its lease, and they travel through the broker.  While the broker is unavailable, or the
+portal that consumes the events is frozen, a lease may expire although the holder is alive.  Therefore an expired claim
+is not ended at once.  The portal publishes LeaseOverdue to the queue of events, behind the events that are on their
+way, and only when the broker has been connected long enough for every program to reconnect.  The claim ends if its
+lease is still expired when that message is consumed.
 """
 
 import time
@@ -18,11 +19,13 @@ from dss_portal.tickets import claims, store, submission
 from dss_portal.tickets.lifecycle import LeaseLapsed
 
 ASK_AGAIN_S = 30.0
-"""Time after which a question is repeated, in case it was lost with a portal."""
+"""Time in seconds after which LeaseOverdue is published again for the same claim, in case a portal that ended has lost
+the first message.
+"""
 
 
 class OverdueClaims:
-    """Publishes a question about each claim whose lease seems to have expired, once the broker has been connected for
+    """Publishes LeaseOverdue for each claim whose lease seems to have expired, once the broker has been connected for
     ``grace_s`` seconds.
     """
 
@@ -33,9 +36,10 @@ class OverdueClaims:
         self._asked: dict[str, float] = {}
 
     async def ask(self) -> int:
-        """Publish a question about each claim whose lease seems to have expired, and return their number.
+        """Publish LeaseOverdue for each claim whose lease seems to have expired, and return the number of messages.
 
-        Publishes nothing until the broker has been connected for ``grace_s``, and no question again within ASK_AGAIN_S.
+        Publishes nothing until the broker has been connected for ``grace_s`` seconds, and at most one message for each
+        claim within ASK_AGAIN_S.
         """
         now_s = time.monotonic()
         if not self._broker.connected:
@@ -51,7 +55,9 @@ class OverdueClaims:
 
 
 async def lapse(ticket_id: int, claim_id: str, max_attempts: int) -> bool:
-    """End the claim if its lease is still expired; False if it was renewed."""
+    """Handle LeaseOverdue: if the claim's lease is still expired, end the claim, and queue the ticket again or, after
+    ``max_attempts`` attempts, time it out.  False if the claim has ended already or its lease was renewed.
+    """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or not await claims.lapsed(claim_id):

@@ -1,4 +1,6 @@
-"""The state machine of a ticket, which decides every change of state.  Pure."""
+"""The state machine of a ticket: the events, and what state each leads to.  It decides every change of state, without
+input or output.
+"""
 
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
@@ -11,8 +13,9 @@ FINISHED = frozenset({Status.SUCCESS, Status.FAILED, Status.TIMEOUT})
 
 @dataclass(frozen=True, kw_only=True)
 class TicketState:
-    """The state of a ticket.  ``claim_id`` is the current claim, and after the end the last one; ``attempt`` counts
-    from 1.
+    """The part of a ticket that decides about changes of state.  ``attempt`` counts from 1.  ``claim_id`` is the
+    current claim or, if no claim is current, the last one; None if there was none since the ticket was submitted or
+    retried.
     """
 
     status: Status
@@ -41,14 +44,14 @@ class Succeeded:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The holder of the claim has said why the ticket cannot be done."""
+    """The holder of the claim has reported that it cannot process the ticket, and why."""
 
     claim_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseLapsed:
-    """The lease of the claim has expired.  After ``max_attempts`` attempts the ticket times out."""
+    """The lease of the claim has expired.  The ticket is queued again or, after ``max_attempts`` attempts, times out."""
 
     claim_id: str
     max_attempts: int
@@ -56,7 +59,7 @@ class LeaseLapsed:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOverdue:
-    """The attempt of the claim has taken too long.  The claim ends as if its lease had expired."""
+    """The attempt has taken too long.  The claim ends as if its lease had expired."""
 
     claim_id: str
     max_attempts: int
@@ -64,21 +67,23 @@ class RunOverdue:
 
 @dataclass(frozen=True, kw_only=True)
 class StageOverdue:
-    """The ticket has been in ``stage`` (``init`` or ``ready``) for too long."""
+    """The ticket has been in ``stage`` (``init`` or ``ready``) for too long, so it times out."""
 
     stage: Status
 
 
 @dataclass(frozen=True, kw_only=True)
 class Abandoned:
-    """A message from or to the holder of the claim was moved to the dead letters."""
+    """A message from or to the holder of the claim was moved to the dead letters, so the ticket fails."""
 
     claim_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class HolderRemoved:
-    """The holder of the claim has lost the right to serve the service.  This does not count as an attempt."""
+    """The holder of the claim has lost the right to serve the service.  The ticket is queued again, and the attempt
+    does not count.
+    """
 
     claim_id: str
 
@@ -119,9 +124,11 @@ class IllegalAction(Exception):
 
 
 def apply(ticket: TicketState, event: Event) -> TicketState:
-    """The ticket after ``event``.  If nothing changes, it is the same object, and nothing must be saved.
+    """The state of the ticket after ``event``.  If the event changes nothing, ``ticket`` itself is returned, so the
+    caller has nothing to save.
 
-    Raises IllegalAction for a user's action that the state forbids.  Events of an earlier claim are ignored.
+    Raises IllegalAction for a user's action (Submitted, Retried, Requeued) that is not allowed in the state.  Events of
+    a claim that is no longer current change nothing.
     """
     match event:
         case Submitted():
@@ -149,7 +156,7 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
 
 
 def is_current(ticket: TicketState, claim_id: str) -> bool:
-    """True if the holder of ``claim_id`` may still write to the ticket."""
+    """True if ``claim_id`` is the ticket's current claim; only its holder may write to the ticket."""
     return ticket.status is Status.CLAIMED and ticket.claim_id == claim_id
 
 
@@ -171,10 +178,10 @@ def _deleted(ticket: TicketState) -> TicketState:
 
 
 def claim_to_withdraw(before: TicketState, after: TicketState, event: Event) -> str | None:
-    """The claim whose holder must be told to stop; None if there is none.  It is the claim that ``event`` has ended,
-    unless its holder ended it.
+    """The id of the claim that ``event`` has ended, if its holder must be told to stop; otherwise None.
 
-    The deletion of a ticket returns no claim, because it withdraws the complete ticket.
+    None if no claim was current, or if the holder itself has ended it.  Also None for a deletion, because then
+    TicketWithdrawn is published for the ticket as a whole.
     """
     ended_by_holder = isinstance(event, Succeeded | Failed)
     if before.status is not Status.CLAIMED or ended_by_holder or after.status is Status.DELETED:

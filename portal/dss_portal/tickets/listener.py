@@ -1,4 +1,6 @@
-"""Handlers of the portal's messages: claims, and events, which change the state that ITK-SNAP shows."""
+"""Handlers of the messages that the portal consumes: requests for claims, events (of claims, programs and uploads), and
+messages that were moved to the dead letters.
+"""
 
 import logging
 from typing import get_args
@@ -57,7 +59,9 @@ ClaimEvent = (
 
 
 class Listener:
-    """The handlers of the portal's three queues.  All are idempotent, because a message may be delivered twice."""
+    """The handlers of the portal's three queues: claims, events and dead letters.  All are idempotent, because a
+    message may be delivered twice.
+    """
 
     def __init__(self, datastore: Datastore, settings: Settings) -> None:
         self._datastore = datastore
@@ -68,14 +72,17 @@ class Listener:
             metrics.PARKED.labels(message.__name__)
 
     async def on_claim(self, delivery: Delivery) -> None:
-        """Answer a dispatcher's request for a ticket."""
+        """Answer a dispatcher's request for a ticket.  Raises TypeError for any other message."""
         request = delivery.message
         if not isinstance(request, ClaimTicket):
             raise TypeError(f"{type(request).__name__} is no claim")
         delivery.reply(await claims.answer(request, self._settings.lease_s))
 
     async def on_event(self, delivery: Delivery) -> None:
-        """Handle an event of a claimed ticket, a question about a lease, or the announcement of a dispatcher or worker."""
+        """Handle a message of the queue of events: an event of a claim, a question about its lease, the announcement of
+        a dispatcher, worker or upload reader, or the outcome of reading an upload.  Raises TypeError for any other
+        message.
+        """
         match delivery.message:
             case ServiceAnnounced() as announced:
                 await services.announce(announced)
@@ -103,9 +110,10 @@ class Listener:
 
     async def on_parked(self, delivery: Delivery) -> None:
         """Handle a message that was moved to the dead letters.  If the message is about a claim, the claim fails, and
-        the ticket's log says so.  A waiting ticket is announced again by the reaper.
+        the ticket's log says so.  A waiting ticket is not announced again here: the reaper does it.
 
-        A report fails no claim: a portal of release 0.1.0, beside this one during an upgrade, cannot read it.
+        A ClaimReported does not fail its claim, because a portal of release 0.1.0, which runs beside this one during an
+        upgrade, cannot read it.  The log then says that lines were lost.
         """
         message = delivery.message
         metrics.PARKED.labels(type(message).__name__).inc()
@@ -129,7 +137,9 @@ class Listener:
             await _ignore(event)
 
     async def _take(self, event: ClaimEvent, message_id: str) -> bool:
-        """Apply the event to its ticket.  False if its claim is not the ticket's current one."""
+        """Apply the event to its ticket.  False, with nothing changed, if the event's claim is not the ticket's current
+        one.
+        """
         if claim_reports.is_report(event):
             return await claim_reports.write(event, message_id)
         async with in_transaction():
@@ -181,8 +191,8 @@ class Listener:
 
 
 async def _ignore(event: ClaimEvent) -> None:
-    """Ignore an event of a claim that has ended.  After a heartbeat, publish the withdrawal again, because its sender
-    has not received it and still works.
+    """Log that an event of an ended claim is ignored.  After a heartbeat, also publish the claim's withdrawal again,
+    because the sender still works and so cannot have received it.
     """
     facts = {"ticket": event.ticket_id, "claim": event.claim_id}
     log.info("event of an old claim ignored", extra=facts)
@@ -193,10 +203,11 @@ async def _ignore(event: ClaimEvent) -> None:
 
 
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:
-    """The ticket, locked, and the claim that a message is about; None for each that there is not.
+    """The ticket that a message is about, with its row locked, and the id of the claim that it is about; each is None
+    if the message is about none.
 
-    For CheckResults no claim is returned: its failure does not end the claim, because the provider was told that
-    there is no verdict, and may ask again.
+    For CheckResults both are None, because its failure does not end the claim: the provider was told that there is no
+    verdict, and may ask again.
     """
     if isinstance(message, CheckResults):
         return None, None

@@ -1,4 +1,6 @@
-"""Actions on a ticket's page, for its user and for admins: show, delete, undo the deletion, retry."""
+"""What users and admins can do on a ticket's page: show it, view its images, delete it, undo the deletion, and retry
+it.
+"""
 
 from quart import Response, request
 
@@ -16,8 +18,8 @@ _CONSEQUENCES = {
 
 
 async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
-    """The page of the ticket.  ``base`` is the beginning of its actions' paths.  Raises Refused if the user may not
-    see it.
+    """The page of the ticket.  ``base`` is the path under which the page finds its actions, such as ``/tickets/7``;
+    ``as_admin`` adds what only admins see.  Raises Refused if the user may not see the ticket.
     """
     ticket = await submission.readable(ticket_id, current_user())
     await ticket.fetch_related("user", "service")
@@ -35,10 +37,11 @@ async def show(ticket_id: int, base: str, *, as_admin: bool) -> Response:
 
 
 async def view(ticket_id: int) -> Response:
-    """The page with the viewer for the ticket's image and segmentation.  Raises Refused.
+    """The page with the viewer for the ticket's image and segmentation.  Raises Refused if the user may not see the
+    ticket.
 
-    The page's policy allows images from ``data:``, because NiiVue's script contains its letters and shading as such
-    images.
+    Its Content-Security-Policy allows images from ``data:``, because the script of the viewer (NiiVue) contains its
+    letters and shading as such images.
     """
     ticket = await submission.readable(ticket_id, current_user())
     answer = await page(
@@ -53,7 +56,9 @@ async def view(ticket_id: int) -> Response:
 
 
 async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
-    """A GET asks for confirmation; a POST deletes the ticket and redirects to ``listing``.  Raises Refused."""
+    """A GET asks for confirmation, with a link to ``back``; a POST plans the deletion, which takes effect within a
+    minute, and redirects to ``listing``.  Raises Refused if the user may not see the ticket.
+    """
     ticket = await submission.readable(ticket_id, current_user())
     if request.method == "POST":
         await deletions.plan(ticket_id, current_user())
@@ -70,13 +75,17 @@ async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
 
 
 async def undelete(ticket_id: int, *, back: str) -> Response:
-    """Cancel the planned deletion and redirect to ``back``.  Raises Refused if the ticket is deleted already."""
+    """Cancel the planned deletion and redirect to ``back``.  Raises Refused if the ticket is deleted already, or if the
+    user may not see it.
+    """
     await deletions.undo(ticket_id, current_user())
     return await see_other(back, f"Ticket {ticket_id} stays.")
 
 
 async def retry(ticket_id: int, *, back: str) -> Response:
-    """A GET asks for confirmation; a POST queues the ticket again and redirects to ``back``.  Raises Refused."""
+    """A GET asks for confirmation; a POST queues the ticket again and redirects to ``back``.  Raises Refused if the
+    user may not see the ticket, or if its state or the quota forbids a retry.
+    """
     await submission.readable(ticket_id, current_user())
     if request.method == "POST":
         datastore = components().datastore

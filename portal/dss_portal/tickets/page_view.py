@@ -1,4 +1,4 @@
-"""Collects the data for a ticket's page."""
+"""Collects the data that a ticket's page shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,10 +33,11 @@ FAILED = (Status.FAILED, Status.TIMEOUT)
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """The state of the upload of a ticket that is not yet queued, as a sentence.  ``series`` are those to choose
-    from.
+    """What a ticket's page shows about an upload from a browser, before the ticket is queued.  ``sentence`` says its
+    state; ``series`` are the DICOM series that were found, from which the user can choose.
 
-    ``is_stuck``: no program reads uploads now.  ``is_wanted``: the browser must send more files.
+    ``is_refused``: the upload cannot be used as it is.  ``is_stuck``: no program reads uploads now.  ``is_wanted``: the
+    browser must send more files.
     """
 
     sentence: str
@@ -48,8 +49,8 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketView:
-    """The data of a ticket's page.  ``expected`` says when the ticket will be done, ``reason`` why it failed.  While
-    it waits, ``missed`` says which program is missing.
+    """The data of a ticket's page.  ``expected`` says when the ticket will be done, ``reason`` why it failed, and
+    ``missed``, while it waits, which program its service lacks; each is "" if there is nothing to say.
     """
 
     stages: tuple[Stage, ...]
@@ -86,7 +87,9 @@ class TicketView:
 async def view_of(
     datastore: Datastore, estimates: Estimates, ticket: Ticket, *, with_claims: bool
 ) -> TicketView:
-    """Collect the data.  ``ticket`` must have its service and user loaded."""
+    """Collect the data of the ticket's page; ``with_claims`` includes the claims, for admins.  ``ticket`` must have its
+    service and user loaded.
+    """
     log = await store.newest_log(ticket.id, SHOWN_LINES)
     history = await overview.history(ticket.id)
     is_there = ticket.status is not Status.DELETED
@@ -113,7 +116,7 @@ async def view_of(
 
 
 async def picture_of(ticket: Ticket) -> Attachment | None:
-    """The last picture that is attached to the log; None if there is none."""
+    """The last picture that is attached to the ticket's log; None if there is none, or if the ticket is deleted."""
     if ticket.status is Status.DELETED:
         return None
     log = await store.newest_log(ticket.id, SHOWN_LINES)
@@ -126,8 +129,10 @@ def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
 
 
 async def _expected(estimates: Estimates, ticket: Ticket) -> str:
-    """A sentence about when the ticket will be done, or that this is not known; "" if it neither waits nor is claimed, or if its
-    service lacks a program, which ``_missed`` says.
+    """A sentence that says when the ticket will be done, or that this is not known.
+
+    "" if the ticket neither waits nor is claimed, and if there is no forecast because its service lacks a program,
+    which ``_missed`` reports.
     """
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ""
@@ -136,8 +141,8 @@ async def _expected(estimates: Estimates, ticket: Ticket) -> str:
 
 
 async def _missed(ticket: Ticket) -> str:
-    """While the ticket waits, a sentence about the missing program; otherwise "".  The program of a claimed ticket is
-    watched by the lease.
+    """A sentence about the program that the ticket's service lacks, for a ticket in ``init`` or ``ready``; "" if it
+    lacks none, and for any other ticket.  The program of a claimed ticket is watched by the lease.
     """
     if ticket.status not in {Status.INIT, Status.READY}:
         return ""
@@ -168,8 +173,8 @@ async def _reason(ticket: Ticket) -> str:
 
 
 def warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
-    """The different warnings of the attempt that succeeded.  Lines before its claim are left out, because they belong
-    to earlier attempts.
+    """The warnings in ``log`` since the ticket's last claim, each text once, at most MOST_WARNINGS.  Earlier warnings
+    are left out, because they belong to earlier attempts.
     """
     claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]
     said = [

@@ -31,8 +31,9 @@ SHOWN = 200
 
 @blueprint.get("")
 async def listing() -> Response:
-    """The page of the user's newest tickets, or with ``?before=N`` of those with smaller numbers.  The first page
-    includes older ones that were never submitted, because they may count towards the quota.
+    """The page of the user's newest tickets; with ``?before=N``, of the newest ones with numbers below N.
+
+    The first page also shows older tickets that were never submitted, because they may count towards the quota.
     """
     user_id, before = current_user().id, ticket_number(request.args.get("before", ""))
     tickets = await newest_tickets(SHOWN, user_id=user_id, before=before)
@@ -73,7 +74,7 @@ async def undelete(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/title")
 async def rename(ticket_id: int) -> Response:
-    """Save the ticket's new title.  Raises Refused if it is not allowed."""
+    """Save the ticket's new title from the form.  Raises Refused unless the user owns the ticket."""
     title = (await forms.submitted()).text("title")
     await titles.rename(ticket_id, current_user(), title)
     return await see_other(addresses.ticket(ticket_id), "The name was saved.")
@@ -81,7 +82,9 @@ async def rename(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/series")
 async def choose_series(ticket_id: int) -> Response:
-    """Read the upload again, with the series that the user has chosen.  Raises Refused."""
+    """Have the uploaded files read again, with the DICOM series that the user has chosen in the form.  Raises Refused
+    if the ticket is not the user's, or if there is nothing to choose.
+    """
     series = (await forms.submitted()).text("series")
     await intakes.choose(ticket_id, current_user(), series)
     return await see_other(addresses.ticket(ticket_id), "The upload is read again.")
@@ -89,7 +92,9 @@ async def choose_series(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/open")
 async def open_in_itksnap(ticket_id: int) -> Response:
-    """Create a link for ITK-SNAP and show it.  Raises Refused."""
+    """Create a link with which ITK-SNAP opens the ticket's results, and show it on a page.  Raises Refused if the user
+    may not read the ticket, or if its results cannot be opened so.
+    """
     settings = components().settings
     address = await openings.open_results(
         ticket_id, current_user(), settings.open_link_s, settings.public_url
@@ -100,7 +105,9 @@ async def open_in_itksnap(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/close")
 async def close_link(ticket_id: int) -> Response:
-    """Revoke the link for ITK-SNAP.  Raises Refused."""
+    """Revoke the link with which ITK-SNAP opens the ticket's results.  Raises Refused if the user may not read the
+    ticket.
+    """
     await openings.close_results(ticket_id, current_user())
     return await see_other(addresses.ticket(ticket_id), "The link for ITK-SNAP has ended.")
 
@@ -122,8 +129,8 @@ async def retry(ticket_id: int) -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """Further data for a list of tickets, by ticket number.  ``missed`` has, by service name, a sentence about the
-    program that is missing.
+    """Further data for a list of tickets, by ticket number: the place in the queue, the number of result files, and the
+    reason of a failure.  ``missed`` has, by service name, a sentence about the program that the service lacks.
     """
 
     places: dict[int, int]
@@ -147,7 +154,7 @@ async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
 
 
 async def _reasons(tickets: Sequence[TicketRow]) -> dict[int, str]:
-    """Why tickets failed, and why the uploads of others were refused."""
+    """By ticket number: why a ticket failed or timed out or, for a ticket in ``init``, why its upload was refused."""
     init = [ticket.id for ticket in tickets if ticket.status is Status.INIT]
     refused = Intake.filter(ticket_id__in=init, state=State.REFUSED)
     found = {int(i): str(why) for i, why in await refused.values_list("ticket_id", "reason")}

@@ -1,4 +1,6 @@
-"""Reports to Prometheus, and to the owners of waiting tickets, which services are served."""
+"""Finds out periodically which services lack a program that serves them, and reports it: as Prometheus metrics, and in
+the logs of the tickets that wait for it.
+"""
 
 import asyncio
 import logging
@@ -21,7 +23,9 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 
 PATIENCE_S = 30.0
-"""An absence of our own programs is reported to users after this time; a restart is shorter."""
+"""A missing dispatcher or worker is reported to users only after it has been missing for this time in seconds, because
+a restart takes less.
+"""
 
 _BATCH = 500
 
@@ -40,10 +44,12 @@ INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 
 
 
 class Presence:
-    """Which programs serve each service, as one portal process sees it."""
+    """Watches which programs serve each service, and reports changes.  Every portal process has one."""
 
     def __init__(self, broker: Broker, on_change: Callable[[], None] = lambda: None) -> None:
-        """``on_change`` is called when a program that serves a service has started or ended."""
+        """``on_change`` is called when a program that serves a service has started or ended, or when the service lacks
+        another kind of program than before.
+        """
         self._broker = broker
         self._on_change = on_change
         self._known: dict[str, tuple[int, Missed]] = {}
@@ -52,7 +58,7 @@ class Presence:
         self._bundles: set[str] = set()
 
     async def run(self) -> None:
-        """Call ``look`` every PERIOD_S, until cancelled."""
+        """Call ``look`` every PERIOD_S seconds, until cancelled.  An error is logged, and the next round tries again."""
         while True:
             try:
                 await self.look()
@@ -64,7 +70,9 @@ class Presence:
             await asyncio.sleep(PERIOD_S)
 
     async def look(self) -> int:
-        """Measure and report once.  Returns the number of tickets whose log got a line."""
+        """Find out once which programs serve each service: call ``on_change`` if that has changed, set the metrics, and
+        report missing programs in tickets' logs.  Returns the number of logs that got a line.
+        """
         found = await liveness.standings()
         known = {name: (each.dispatchers, each.missed) for name, each in found.items()}
         if known != self._known:
@@ -74,10 +82,10 @@ class Presence:
         return await self._tell(found)
 
     async def _measure(self, found: dict[str, Standing]) -> None:
-        """Set the gauges.  A service that is offered and was ever served has a series; its value is 0 while no
-        program serves it.
+        """Set the metrics about the programs of each service.  A service that is offered and was ever served has a
+        value, which is 0 while no program serves it.
 
-        The series of a bundle stays when its workers have ended.
+        A bundle keeps its value, then 0, when its workers have ended.
         """
         served = {n: s.heard_at for n, s in found.items() if s.offered and s.heard_at is not None}
         for name in self._services - served.keys():
@@ -96,8 +104,10 @@ class Presence:
             metrics.WORKERS.labels(bundle).set(at_work[bundle])
 
     async def _tell(self, found: dict[str, Standing]) -> int:
-        """Report missing programs in tickets' logs; only while the broker is connected, because announcements arrive
-        through it.  Returns the number of logs that got a line.
+        """Report in tickets' logs which programs are missing, once they have been missing for PATIENCE_S, or that none
+        is missing any more.  Returns the number of logs that got a line.
+
+        Reports nothing while the broker is not connected, because the announcements of programs arrive through it.
         """
         if not self._broker.connected:
             self._since_s.clear()
@@ -115,9 +125,10 @@ class Presence:
 
 
 async def _log_missing(service: str, missed: Missed) -> int:
-    """Write into the logs of the service's open tickets which program is missing, or that none is missing any more.
+    """Write into the logs of the service's waiting and claimed tickets which program is missing, or that none is
+    missing any more.  A log that already says so gets no second line.
 
-    Returns the number of logs that got a line.  A log that already says so gets none.
+    Returns the number of logs that got a line.
     """
     category = "info" if missed is Missed.NOBODY else "warning"
     values = [missed.value, service, clock.now(), category, SENTENCES[missed]]

@@ -18,13 +18,17 @@ class Chunk(Protocol):
 
 
 def total(chunks: Iterable[Chunk]) -> float:
-    """The sum of all chunks, limited to 0..1, because chunks may overlap."""
+    """The fraction of the work that is done, 0..1: the sum over all chunks, each weighted by its length.  It is limited
+    to 1, because chunks may overlap.
+    """
     done = sum((c.chunk_end - c.chunk_start) * c.progress for c in chunks)
     return min(1.0, max(0.0, done))
 
 
 def shown(status: Status, chunks: Iterable[Chunk]) -> float:
-    """The value of ITK-SNAP's progress bar, 0..1."""
+    """The value of ITK-SNAP's progress bar, 0..1: ``total`` while the ticket is claimed, 1 when it has succeeded,
+    failed or timed out, otherwise 0.
+    """
     if status is Status.CLAIMED:
         return total(chunks)
     return 1.0 if status in FINISHED else 0.0

@@ -114,12 +114,16 @@ SELECT id, place FROM placed WHERE user_id = $2 ORDER BY id DESC LIMIT $3
 
 
 async def serialise(services: Sequence[str]) -> None:
-    """Make this transaction the only one that grants tickets of these services, until it ends."""
+    """Make this transaction, until it ends, the only one that may grant tickets of the services with these names.
+    Waits while another transaction is.
+    """
     await get_connection("default").execute_query(_SERIALISE, [GRANT_LOCK, list(services)])
 
 
 async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket | None:
-    """The next waiting ticket of these services and versions, locked; None if no ticket waits."""
+    """The next waiting ticket, with its row locked; None if no ticket waits.  ``services`` are names of services,
+    ``service_ids`` the database ids of those versions whose tickets may be granted.
+    """
     values, connection = [list(service_ids), list(services)], get_connection("default")
     while rows := await connection.execute_query_dict(_FIRST_LOCKED, values):
         if rows[0]["status"] == Status.READY:  # otherwise it was deleted meanwhile
@@ -134,8 +138,8 @@ async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket |
 
 
 async def _as_locked(row: dict[str, Any]) -> Ticket | None:
-    """The ticket of a locked row.  If its log reports a missing program, all columns are read again, because the
-    grant then writes more of them.
+    """The Ticket for a row that ``_FIRST_LOCKED`` has locked.  If its log reports a missing program, the complete row
+    is read again, because the grant then changes further columns.
     """
     if row["missed"]:
         return await store.locked(int(row["id"]))
@@ -143,7 +147,7 @@ async def _as_locked(row: dict[str, Any]) -> Ticket | None:
 
 
 async def note_turn(ticket: Ticket) -> None:
-    """Record that a ticket of the user is claimed now, which ends the user's turn."""
+    """Record that a ticket of the user is claimed now, which ends the user's turn at the ticket's service."""
     service = await ticket.service
     await Turn.update_or_create(
         user_id=ticket.user_id, service=service.name, defaults={"at": store.now()}
@@ -157,7 +161,9 @@ async def place(ticket: Ticket) -> QueuePlace | None:
 
 
 async def place_of(service: str, ticket_id: int) -> QueuePlace | None:
-    """Place of a ticket in the queue of ``service``, a name; None if it does not wait."""
+    """The place of a ticket among the waiting tickets of the service with the name ``service``; None if it does not
+    wait.
+    """
     rows = await get_connection("default").execute_query_dict(_PLACE, [[service], ticket_id])
     return QueuePlace(**rows[0]) if rows else None
 
@@ -174,7 +180,7 @@ async def places(user_id: int, most: int) -> dict[int, int]:
 
 
 async def users_waiting() -> set[int]:
-    """Numbers of the users who have a ticket in any queue."""
+    """Database ids of the users who have at least one waiting ticket."""
     waiting = Ticket.filter(status=Status.READY).distinct().values_list("user_id", flat=True)
     return {int(str(user_id)) for user_id in await waiting}
 

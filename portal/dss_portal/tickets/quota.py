@@ -1,7 +1,7 @@
-"""Limits on a user's open tickets, stored bytes and files.
+"""The limit on a user's open tickets, and the lock that makes the limits on stored bytes and files exact.
 
-The limits are exact for any number of requests and portals: every check runs in a transaction that holds the lock on
-the user's row.  Code that also locks a ticket must lock the ticket first.
+The limits hold for any number of simultaneous requests and portals: every check runs in a transaction that holds the
+lock on the user's row.  Code that also locks a ticket must lock the ticket first.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from dss_portal.tickets import store
 _THAT_COUNT = "SELECT id, status FROM tickets_that_count($1, $2, $3)"
 
 NAMED = 20
-"""Number of tickets that a refusal names; ITK-SNAP shows 1023 characters."""
+"""Largest number of tickets that a refusal lists, because ITK-SNAP shows only 1023 characters."""
 
 
 class TooManyTickets(Refused):
-    """The user may have no further open ticket until one of the present ones has ended."""
+    """The user may open no further ticket until one of the open tickets has ended."""
 
 
 async def lock(user_id: int) -> User:
@@ -30,7 +30,9 @@ async def lock(user_id: int) -> User:
 
 
 def is_quiet(ticket: Ticket, quiet_s: float) -> bool:
-    """True for a ticket in ``init`` for which nothing was uploaded for ``quiet_s`` seconds."""
+    """True for a ticket in state ``init`` if its last upload, or its creation if nothing was uploaded, is more than
+    ``quiet_s`` seconds ago.  Such a ticket does not count towards the quota.
+    """
     last = ticket.uploaded_at or ticket.created_at
     return ticket.status is Status.INIT and is_past(last, quiet_s)
 
@@ -40,20 +42,22 @@ def is_past(at: datetime, quiet_s: float) -> bool:
 
 
 def quiet_since(quiet_s: float) -> datetime:
-    """A ticket in ``init`` that was last touched before this time is quiet, and does not count towards the quota."""
+    """The time ``quiet_s`` seconds ago.  A ticket in state ``init`` that was created and last received a part of a file
+    before it is quiet, and does not count towards the quota.
+    """
     return store.now() - timedelta(seconds=quiet_s)
 
 
 def quiet_ones(quiet_s: float) -> Q:
-    """The condition of ``is_quiet``, for a query."""
+    """A query condition that selects the tickets for which ``is_quiet`` is True."""
     before = quiet_since(quiet_s)
     silent = Q(uploaded_at__lt=before) | Q(uploaded_at__isnull=True, created_at__lt=before)
     return Q(Q(status=Status.INIT), silent)
 
 
 async def check_tickets(user_id: int, quiet_s: float, *, but: int | None = None) -> None:
-    """Raises TooManyTickets if the user may not have one more open ticket.  The ticket ``but``, which is about to be
-    opened, is not counted.
+    """Raises TooManyTickets if the user may not have one more open ticket.  The ticket with the number ``but``, which
+    is about to be opened, and quiet tickets are not counted.  Locks the user until the caller's transaction ends.
     """
     user = await lock(user_id)
     tier = await Tier.get(name=user.tier_id)
@@ -71,7 +75,7 @@ async def _counted_tickets(
 
 
 def _too_many(limit: int, counted: Sequence[tuple[int, Status]]) -> str:
-    """The text of the refusal.  Clients compare its first sentence."""
+    """The text of the refusal.  Clients compare its first sentence, so that must not change."""
     named = ", ".join(f"{number} ({status.value})" for number, status in counted[:NAMED])
     more = f" and {len(counted) - NAMED} more" if len(counted) > NAMED else ""
     return (

@@ -1,4 +1,6 @@
-"""Acts on the absence of messages: expired leases, stages that take too long, lost announcements."""
+"""A periodic task that acts when messages stay away: it ends claims whose lease has expired and stages that take too
+long, and announces tickets again whose announcement may be lost.
+"""
 
 import asyncio
 import logging
@@ -21,11 +23,13 @@ log = logging.getLogger(__name__)
 PERIOD_S = 2.0
 
 LONGEST_GRACE_S = 15.0
-"""Longest time that a program needs to reconnect to the broker and to renew its lease."""
+"""Longest time in seconds that a program needs to reconnect to the broker and to renew its lease."""
 MAX_DOUBLINGS = 6
-"""With the default setting, a ticket that waits for hours is announced about once an hour."""
+"""How often the time until a ticket's next announcement is doubled.  With the default setting, a ticket that waits for
+hours is then announced about once an hour.
+"""
 ANNOUNCE_S = 10.0
-"""Time limit for the announcements of one round; the current page of tickets is finished."""
+"""Time limit for the announcements of one round, in seconds; the page of tickets that has been begun is finished."""
 PAGE_TICKETS = 200
 
 # $1: number of the last ticket on the previous page.  $2: now.  $3: the first wait, in seconds.
@@ -38,8 +42,9 @@ ORDER BY id LIMIT $5
 
 
 async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
-    """Call ``sweep`` every PERIOD_S until cancelled.  The first sweep is one lease after the start, because events
-    that queued up while no portal ran may renew leases.
+    """Call ``sweep`` every PERIOD_S seconds until cancelled; an error is logged, and the next round tries again.
+
+    The first sweep is one lease after the start, because events that arrived while no portal ran may renew leases.
     """
     await asyncio.sleep(settings.lease_s)
     overdue = leases.OverdueClaims(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))
@@ -56,7 +61,7 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
 
 
 async def sweep(settings: Settings, datastore: Datastore) -> int:
-    """End tickets and claims that are past their deadline, and announce waiting tickets again.  Returns the number of
+    """End tickets and attempts that are past their deadline, and announce waiting tickets again.  Returns the number of
     tickets that were changed or announced.
     """
     touched = await deadlines.enforce(settings, datastore)
@@ -69,10 +74,11 @@ async def sweep(settings: Settings, datastore: Datastore) -> int:
 
 
 async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
-    """Waiting tickets whose announcement may be lost, in pages.
+    """Yield the numbers of the waiting tickets that are to be announced again, in pages.  ``reconcile_s`` is the time
+    until the first repetition, in seconds.
 
-    Each announcement of a ticket doubles the time until its next one: the ticket may wait only because the queue is
-    long, and its announcements would fill that queue.
+    Each announcement doubles the time until the next one, up to MAX_DOUBLINGS times: the ticket may wait only because
+    the queue is long, and its announcements would fill that queue.
     """
     last, now = 0, store.now()
     while True:

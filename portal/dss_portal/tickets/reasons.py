@@ -12,8 +12,8 @@ ORDER BY ticket_id, category = 'error' DESC, id DESC
 
 
 async def reasons(ticket_ids: Iterable[int]) -> dict[int, str]:
-    """By ticket number, the last error in the log of each failed or timed-out ticket; without an error, its last
-    warning.
+    """By ticket number, the last error in the log of each ticket or, if it has none, its last warning.  Tickets without
+    either are left out.
     """
     rows = await get_connection("default").execute_query_dict(_LAST, [list(ticket_ids)])
     return {int(row["ticket_id"]): str(row["message"]) for row in rows}

@@ -1,8 +1,8 @@
-"""The report of a ticket as one HTML file without scripts or links, for services that ask for it (``"report":
-"html"``).
+"""Writes the report of a ticket as one HTML file without scripts or links, for services whose descriptor asks for it
+(``"report": "html"``).
 
-It is attached to a line of the log, so that ITK-SNAP shows it too.  Names that owners give to tickets are not in it,
-since everyone who has the link of an attachment can read it.
+It is attached to a line of the ticket's log, so that ITK-SNAP shows it too.  It does not contain the title that the
+owner gave to the ticket, because everyone who has the link of an attachment can read it.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ _TEMPLATES = Environment(loader=PackageLoader("dss_portal", "pages/templates"), 
 
 
 async def attach(datastore: Datastore, ticket: Ticket) -> None:
-    """Attach the report to a ticket that is about to succeed, if its service requests one.  Call it within a
-    transaction.
+    """Attach the report to a ticket that is about to succeed, if its service asks for one.  Call it within the
+    transaction that ends the ticket.
 
-    If the disk fails, only the report is lost, not the results.
+    If the report cannot be written to disk, the error is logged, and the ticket succeeds without a report.
     """
     service = await Service.get(id=ticket.service_id)
     if service.descriptor.get("report") != Report.HTML:
@@ -74,7 +74,9 @@ async def _written(datastore: Datastore, ticket: Ticket, service: Service) -> by
 
 
 async def _as_data(datastore: Datastore, picture: Attachment | None) -> str:
-    """The picture as a ``data:`` URL; "" if there is none, or if it is too large for a page."""
+    """The picture as a ``data:`` URL; "" if there is no picture, if its file cannot be read, or if it has more than
+    _MOST_PICTURE_BYTES.
+    """
     if picture is None or picture.size_bytes > _MOST_PICTURE_BYTES:
         return ""
     stored = await datastore.attachment(picture.ticket_id, picture.file_name)

@@ -26,10 +26,11 @@ from dss_portal.tickets import quota, store
 
 SMALLEST_STEP_BYTES, LARGEST_STEP_BYTES = 64 * 1024, 8 * 2**20
 GROWTH = 16
-"""A file of unknown size reserves 1/GROWTH of its present size in advance."""
+"""A file of unknown size reserves in advance 1/GROWTH of the size that it has so far."""
 SIGN_OF_LIFE_S = 10.0
 LATE_S = 30.0
-"""An upload counts as dead after ``upload_silence_s`` plus this time without a heartbeat, because its portal has ended.
+"""An upload without a heartbeat for ``upload_silence_s`` plus this time, in seconds, counts as dead: its portal has
+ended.
 """
 LOOK_S = 0.2
 
@@ -45,8 +46,8 @@ _KEEP = "SELECT keep_file($1, $2, $3, $4, $5, $6, $7, $8) AS is_kept"
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaUse:
-    """A user's quota and its use.  ``coming_bytes`` is the space reserved for the user's other uploads; ``younger``
-    is the number of those that began after this one.
+    """A user's quota and its use, as seen by one upload, which is not counted.  ``coming_bytes`` is the space reserved
+    for the user's other uploads; ``younger`` is the number of other uploads that began later.
     """
 
     max_stored_bytes: int
@@ -61,20 +62,21 @@ class QuotaUse:
         return max(0, self.max_stored_bytes - self.stored_bytes - self.coming_bytes)
 
     def require(self, size_bytes: int) -> None:
-        """Raises Refused unless the user may store one more file of ``size_bytes``."""
+        """Raises Refused (413) unless the user may store one more file of ``size_bytes``."""
         if self.files >= self.max_files:
             raise _too_many_files(self)
         if self.room_bytes < size_bytes:
             raise _no_room(self)
 
     def fits_alone(self, size_bytes: int) -> bool:
-        """True if a file of ``size_bytes`` would fit without the reservations of other uploads."""
+        """True if a file of ``size_bytes`` would fit if the other uploads had reserved nothing."""
         return self.stored_bytes + size_bytes <= self.max_stored_bytes
 
 
 class Reservation:
-    """The reservation of one upload, charged to the ticket's owner.  It is a context manager: entering it raises
-    Refused if the file cannot fit, or if the owner has too many files or tickets.
+    """The space that one upload reserves in the quota of the ticket's owner.  It is a context manager: entering
+    reserves, and raises Refused if the file cannot fit or if the owner has too many files or tickets; leaving releases
+    what ``convert`` or ``register`` have not turned into a stored file.
     """
 
     def __init__(self, ticket: Ticket, area: Area, sent: Incoming, settings: Settings) -> None:
@@ -123,8 +125,8 @@ class Reservation:
             await self._touch()
 
     async def _taken_at_once(self) -> bool:
-        """Reserve in one statement.  False if that is refused, or if the ticket must first count towards the quota
-        again.
+        """Reserve with one SQL statement.  False, with nothing reserved, if the file does not fit, or if the ticket
+        does not count towards the quota of open tickets now and must first be checked.
         """
         now = store.now()
         rows = await get_connection("default").execute_query_dict(
@@ -143,7 +145,9 @@ class Reservation:
         await Upload.filter(id=self._id).delete()
 
     async def watched(self) -> AsyncIterator[Piece]:
-        """Yield the received pieces.  Raises Refused as soon as the file no longer fits."""
+        """Yield the pieces of the file as they are received, and extend the reservation as the file grows.  Raises
+        Refused as soon as the file no longer fits.
+        """
         size_bytes = 0
         async for piece in self.sent.data:
             size_bytes = 0 if isinstance(piece, Mark) else size_bytes + len(piece)
@@ -151,8 +155,8 @@ class Reservation:
             yield piece
 
     async def convert(self, size_bytes: int) -> None:
-        """Release the reservation, in the transaction that registers the file.  Raises Refused if the file does not
-        fit.
+        """Release the reservation, because the file is now registered and counts itself.  Call it in the transaction
+        that registers the file.  Raises Refused if the file does not fit.
         """
         held = await self._held()
         held.require(size_bytes)
@@ -162,9 +166,9 @@ class Reservation:
 
     async def register(self, size_bytes: int, takes: Container[Status]) -> bool:
         """Release the reservation and register the file in one statement, if the ticket is in one of the states
-        ``takes``.
+        ``takes`` and the file fits.
 
-        False, with nothing changed, if the file is refused.
+        Returns False, with nothing changed, if not.
         """
         of_file = (self.area, self.sent.name, size_bytes)
         self._converted = await kept(
@@ -173,8 +177,10 @@ class Reservation:
         return self._converted
 
     def _sizes(self) -> tuple[int, int]:
-        """The smallest and the largest possible size of the file in bytes, computed from the announced size of the
-        form.
+        """The number of bytes that must be free at the beginning, and the number to reserve if possible.
+
+        If the size of the form is announced, they are the smallest and the largest size that the file in it can have;
+        otherwise 1 and SMALLEST_STEP_BYTES.
         """
         announced = self.sent.expected_bytes
         if not announced:
@@ -192,8 +198,9 @@ class Reservation:
                 await asyncio.sleep(LOOK_S)
 
     async def _extended(self, size_bytes: int, *, may_wait: bool) -> bool:
-        """Extend the reservation.  Returns True if it must wait for the end of a younger upload.  Raises Refused if
-        the file cannot fit.
+        """Extend the reservation to ``size_bytes`` and some more.  Returns True, with nothing changed, if it must first
+        wait for the end of a younger upload, which is possible only with ``may_wait``.  Raises Refused if the file
+        cannot fit.
         """
         step_bytes = min(max(size_bytes // GROWTH, SMALLEST_STEP_BYTES), LARGEST_STEP_BYTES)
         async with in_transaction():
@@ -220,13 +227,17 @@ class Reservation:
 
 
 def alive_since(settings: Settings) -> datetime:
-    """An upload without a heartbeat since this time does not count, because its portal has ended."""
+    """The time since which an upload must have had a heartbeat to count; an upload without one is dead, because its
+    portal has ended.
+    """
     return store.now() - timedelta(seconds=settings.upload_silence_s + LATE_S)
 
 
 async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
-    """Make a quiet ticket, which is locked, count towards the quota again.  Raises Refused if its user has too many
-    open tickets.
+    """Check that a quiet ticket may count towards the quota again, which it does as soon as a part of a file is
+    received.  Raises Refused if its user has too many open tickets.
+
+    ``ticket`` is locked by the caller.  Nothing is checked if it is None or not quiet.
     """
     if ticket is not None and quota.is_quiet(ticket, quiet_s):
         await quota.check_tickets(ticket.user_id, quiet_s, but=ticket.id)
@@ -235,8 +246,10 @@ async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
 async def held_without(
     ticket: Ticket, area: Area, name: str, settings: Settings, *, upload: int = 0, resumed: str = ""
 ) -> QuotaUse:
-    """The quota of the ticket's user and its use, without the upload of that file.  Call it in a transaction; it
-    locks the user until that ends.
+    """The quota of the ticket's user and its use, as if there were no file ``name`` in ``area`` (the new file replaces
+    it), no reservation ``upload`` and no resumable upload ``resumed``.
+
+    Call it in a transaction; it locks the user until the transaction ends.
     """
     await quota.lock(ticket.user_id)
     values = [ticket.user_id, ticket.id, area, name, upload, alive_since(settings), resumed]
@@ -254,8 +267,8 @@ async def kept(
     settings: Settings,
     upload: int = 0,
 ) -> bool:
-    """Register a file, and delete the reservation ``upload``, if the ticket is in one of the states ``takes`` and the
-    file fits.  False, with nothing changed, if not.
+    """Register a file that has arrived, and delete the reservation ``upload``, if the ticket is in one of the states
+    ``takes`` and the file fits into its user's quota.  Returns False, with nothing changed, if not.
     """
     values = [
         *(ticket_id, [status.value for status in Status if status in takes], area, name),
@@ -266,7 +279,7 @@ async def kept(
 
 
 async def delete_dead() -> None:
-    """Delete reservations that had no heartbeat for a day, because their portals have ended."""
+    """Delete the reservations of uploads without a heartbeat for a day, because their portals have ended."""
     await Upload.filter(heard_at__lt=store.now() - timedelta(days=1)).delete()
 
 

@@ -1,4 +1,6 @@
-"""Requests that another program checks the results of a provider over HTTP, because the portal does not read images."""
+"""Asks another program over the broker to check the results of a provider over HTTP, because the portal does not read
+images.
+"""
 
 import asyncio
 import logging
@@ -20,7 +22,9 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
 RENEW_S = 5.0
-"""Interval at which the claim is renewed while the check runs; a service may have leases of seconds."""
+"""Interval in seconds at which the claim is renewed while the check runs; it is short, because a service may have
+leases of seconds.
+"""
 
 REFUSED = "The results cannot be accepted. {} Mend them, send them again, and set the status again."
 NO_ANSWER = (
@@ -31,9 +35,10 @@ TOO_MANY = "The results are too many files to be checked; send fewer, or shorter
 
 
 async def require_accepted(broker: Broker, asked: CheckResults) -> ResultsAccepted:
-    """Wait for the verdict; no database connection is held meanwhile.
+    """Send the request ``asked``, and wait for the verdict.  Call it outside of a transaction, because it may take
+    long.
 
-    Raises Refused if the results are not accepted, or if no verdict comes within ``patience_s``.
+    Raises Refused if the results are not accepted, or if no verdict comes within ``patience_s`` seconds.
     """
     match await _answered(broker, asked):
         case ResultsAccepted() as accepted:
@@ -63,8 +68,10 @@ async def _answered(broker: Broker, asked: CheckResults) -> Message | None:
 
 
 async def _next(conversation: Conversation, asked: CheckResults) -> Message | None:
-    """The next message of the conversation; None if none comes in time.  It polls, because a thread for each wait
-    would leave none for files.
+    """The next message of the conversation; None if none comes within ``patience_s`` seconds.  The claim is renewed in
+    the meantime.
+
+    It polls every LOOK_S seconds.  If each wait blocked a thread instead, no threads would be left for work on files.
     """
     clock = asyncio.get_running_loop().time
     ends_s, renewed_s = clock() + asked.patience_s, clock()
@@ -79,7 +86,7 @@ async def _next(conversation: Conversation, asked: CheckResults) -> Message | No
 
 
 async def _keep(claim_id: str) -> None:
-    """Renew the lease of the claim.  Does nothing if the database is unavailable."""
+    """Renew the lease of the claim.  Does nothing if the database is unavailable at the moment."""
     try:
         await claims.renew(claim_id)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Ends the claims of users who have lost the right to serve the service.  Their tickets return to the queue."""
+"""Ends the claims of providers' users who have lost the right to serve the service.  Their tickets return to the queue."""
 
 from tortoise.connection import get_connection
 
@@ -20,7 +20,9 @@ ORDER BY ticket.id
 
 
 async def give_back() -> None:
-    """End the claims whose holder has lost the right, within the transaction that took it away."""
+    """End every claim whose user may no longer serve its service, and queue its ticket again.  Call it in the
+    transaction that takes the right away.
+    """
     for row in await get_connection("default").execute_query_dict(_ORPHANED):
         ticket = await store.locked(int(row["id"]))
         event = HolderRemoved(claim_id=str(row["claim_id"]))

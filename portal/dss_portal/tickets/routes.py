@@ -1,4 +1,4 @@
-"""``/api/tickets``: the API with which ITK-SNAP's users create, submit and follow tickets."""
+"""``/api/tickets``: the API with which users of ITK-SNAP and of other clients create, submit and follow tickets."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -49,7 +49,7 @@ async def listing() -> Response:
 @blueprint.get("/summary")
 @signed_in
 async def summary() -> Response:
-    """The user's tickets with names and times."""
+    """A table of the user's tickets with names and times; the columns are ``summaries.COLUMNS``."""
     return await long_table(summaries.COLUMNS, summaries.of_user(current_user().id))
 
 
@@ -67,8 +67,8 @@ async def create() -> Response:
 @blueprint.get("/estimates")
 @signed_in
 async def estimates() -> Response:
-    """Estimates for the user's tickets that wait or are claimed, oldest first, at most PAGE_ROWS: seconds until each
-    begins and ends, empty if not known.
+    """A table of estimates for the user's waiting and claimed tickets, by number, at most PAGE_ROWS: the seconds until
+    each begins and ends, empty if they are not known, and a sentence.
     """
     own = Ticket.filter(user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED])
     found = await own.order_by("id").limit(PAGE_ROWS).values_list("id", "service__name")
@@ -83,7 +83,7 @@ async def estimates() -> Response:
 @blueprint.get("/<int:ticket_id>/files/<any(input, results):area>")
 @signed_in
 async def file_listing(ticket_id: int, area: Area) -> Response:
-    """List the files of an area, always as CSV."""
+    """List the index and the name of each file in an area, always as CSV."""
     await _readable(ticket_id)
     rows = [(file.index, file.name) for file in await store.files(ticket_id, area)]
     return Response(csv_text(rows), content_type="text/csv")
@@ -114,7 +114,7 @@ async def download(ticket_id: int, area: Area, index: int) -> Response:
 @blueprint.get("/<int:ticket_id>/archive")
 @signed_in
 async def archive(ticket_id: int) -> Response:
-    """All results as one zip archive, or those parts of it that the request's ranges name."""
+    """All results as one ZIP archive, or the part of it that the request's Range header names."""
     return await downloads.archive(ticket_id)
 
 
@@ -191,7 +191,9 @@ async def queue_position(ticket_id: int) -> Response:
 @blueprint.get("/<int:ticket_id>/detail")
 @signed_in
 async def detail(ticket_id: int) -> Response:
-    """The state, progress and log of a ticket, which ITK-SNAP polls every four seconds."""
+    """The state, progress and log of a ticket as JSON, which ITK-SNAP polls every four seconds; only log lines with ids
+    above ``since``.
+    """
     ticket = await _readable(ticket_id)
     log = store.log_since(ticket_id, parameters.number("since", 0))
     done = progress.shown(ticket.status, await store.progress_chunks(ticket_id))

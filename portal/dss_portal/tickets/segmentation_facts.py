@@ -9,7 +9,9 @@ MOST_LABELS = 1000
 
 
 async def keep(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> None:
-    """Replace the labels and verdict of an earlier attempt.  Call it in a transaction that has locked ``ticket``."""
+    """Store the labels and the verdict of a ticket's results in place of those of an earlier attempt; of more than
+    MOST_LABELS labels, those with the smallest values.  Call it in a transaction that has locked ``ticket``.
+    """
     await TicketLabel.filter(ticket_id=ticket.id).delete()
     known = {label.value: label for label in labels}
     rows = [_row(ticket.id, known[value]) for value in sorted(known)[:MOST_LABELS]]

@@ -1,4 +1,4 @@
-"""The stages of a ticket, for its page.  Pure."""
+"""Computes the stages of a ticket that its page shows.  Pure: no database, no clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class StageState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage, which a ticket may enter several times.  ``began_at`` is the last time, ``seconds`` the total time in
-    it until now; both are None if the ticket never entered it.
+    """One stage of a ticket, which it may enter several times.  ``began_at`` is when it last entered the stage,
+    ``seconds`` the total time in it until now; both are None if it never entered the stage.
     """
 
     name: str
@@ -39,7 +39,9 @@ ENDS = {
 
 
 def stages(history: Sequence[TicketHistory], status: Status, now: datetime) -> tuple[Stage, ...]:
-    """The stages sending, waiting, working and end of a ticket with ``history``, which is in order of time."""
+    """The stages sending, waiting, working and end of a ticket.  ``history`` is in order of time; ``status`` is the
+    present state, and ``now`` ends the time in it.
+    """
     begun = [_stage(each, history, status, now) for each in NAMES]
     return (*begun, _end(history, status))
 
@@ -62,8 +64,8 @@ def _stage(each: Status, history: Sequence[TicketHistory], status: Status, now: 
 
 
 def _is_before(each: Status, status: Status) -> bool:
-    """True if a ticket in ``status`` has the stage ``each`` behind it.  After a retry the working stage is ahead
-    again.
+    """True if a ticket in ``status`` has already passed the stage ``each``.  After a retry the ticket waits again, so
+    the working stage counts as ahead.
     """
     order = list(NAMES)
     return status not in order or order.index(each) < order.index(status)

@@ -1,4 +1,6 @@
-"""Tickets in the database.  Every change of state goes through ``advance``, in one transaction."""
+"""Reads and changes tickets in the database.  ``advance`` applies an event to a locked ticket; only ``granting`` and
+``submitting`` change states with statements of their own.
+"""
 
 import asyncio
 import logging
@@ -76,8 +78,10 @@ def state_of(ticket: Ticket) -> TicketState:
 
 
 async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
-    """Apply ``event`` to a locked ticket, and save the new state with everything that follows from it.  False if
-    nothing changed.
+    """Apply ``event`` to a locked ticket within the caller's transaction.  Returns False if that changes nothing.
+
+    Otherwise saves the new state and history, withdraws a claim that has ended, notifies the user of the ticket's end,
+    and counts the event.  Raises IllegalAction as ``lifecycle.apply`` does.
     """
     before = state_of(ticket)
     after = lifecycle.apply(before, event)
@@ -101,23 +105,25 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 
 def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
-    """True if ``event`` shows that the program has returned that the ticket's log reports missing."""
+    """True if the ticket's log reports a program as missing, and ``event`` shows that it is back."""
     had_to_wait = ticket.missed in {Missed.DISPATCHER, Missed.SILENT}
     is_taken = isinstance(event, lifecycle.Claimed) and had_to_wait
     return is_taken or isinstance(event, lifecycle.Succeeded)
 
 
 async def begin_waiting(ticket: Ticket) -> None:
-    """Forget which missing program the ticket's log reports, so that it is reported again."""
+    """Forget which missing program the ticket's log last reported, so that a missing program is reported again in the
+    new wait.
+    """
     if ticket.missed:
         ticket.missed = ""
         await ticket.save(update_fields=["missed"])
 
 
 async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
-    """Tell the holder of the claim to stop.  Call it within a transaction.
+    """Tell the holder of the claim to stop, by a TicketWithdrawn in the outbox.  Call it within a transaction.
 
-    For a deleted ticket the message names no claim, so that every holder stops.
+    If the ticket is deleted, the message names no claim, so that every holder of a claim of it stops.
     """
     service = await ticket.service
     claim_id = "" if ticket.status is Status.DELETED else claim_id
@@ -126,8 +132,8 @@ async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
 
 
 def _note_time(ticket: Ticket, before: TicketState) -> None:
-    """Set the time when the ticket's wait, or its attempt, began.  A ticket whose claim was lost keeps its place in
-    the queue.
+    """Set ``queued_at`` when the ticket begins to wait, and ``claimed_at`` when an attempt begins.  A ticket whose
+    claim was lost keeps its ``queued_at``, and so its place in the queue.
     """
     if ticket.status is Status.READY:
         ticket.announcements = 0
@@ -144,7 +150,8 @@ async def _save_state(ticket: Ticket) -> None:
 
 
 async def listed(user_id: int) -> AsyncIterator[Rows]:
-    """Number, service and status of the user's tickets that are not deleted, by number, in pages.
+    """Yield pages of rows with the number, service name and status of the user's tickets that are not deleted, ordered
+    by number.
 
     Every client polls this list, so rows are not converted to objects.
     """
@@ -189,7 +196,7 @@ async def has_log(message_id: str) -> bool:
 
 
 async def log_since(ticket_id: int, since: int) -> AsyncIterator[list[LogLine]]:
-    """The log lines with ids above ``since``, in order.  They come in pages, because a line may have 64 kB."""
+    """Yield the log lines with ids above ``since``, in order and in pages, because a line may have 64 kB."""
     while True:
         later = TicketLog.filter(ticket_id=ticket_id, id__gt=since).order_by("id")
         entries = await later.limit(PAGE_LINES)
@@ -218,7 +225,7 @@ async def set_progress(ticket_id: int, start: float, end: float, progress: float
 
 
 async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -> None:
-    """Delete the progress of all chunks between ``start`` and ``end``."""
+    """Delete the progress of all chunks that lie between ``start`` and ``end`` (0..1)."""
     await TicketProgress.filter(
         ticket_id=ticket_id, chunk_start__gte=start, chunk_end__lte=end
     ).delete()
@@ -230,7 +237,7 @@ async def progress_chunks(ticket_id: int) -> list[TicketProgress]:
 
 
 async def shown_files(ticket_ids: Iterable[int]) -> dict[int, set[PurePosixPath]]:
-    """The paths of the files and attachments that clients can download, by ticket number."""
+    """By ticket number, the paths of the files and attachments that clients can download, relative to the datastore."""
     shown: dict[int, set[PurePosixPath]] = {ticket_id: set() for ticket_id in ticket_ids}
     for part in in_parts(shown):
         files = await TicketFile.filter(ticket_id__in=part)
@@ -257,7 +264,7 @@ async def files(ticket_id: int, area: Area) -> list[TicketFile]:
 
 
 async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
-    """The file with that index.  Raises Refused if there is none."""
+    """The file with that index.  Raises Refused if the ticket has none."""
     found = None
     if index < 2**31:
         found = await TicketFile.get_or_none(ticket_id=ticket_id, area=area, index=index)
@@ -269,15 +276,17 @@ async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
 async def register_file(
     ticket_id: int, area: Area, name: str, size_bytes: int, folder: str = ""
 ) -> None:
-    """Add a file, with ``folder`` as in TicketFile, to a locked ticket.  If there is a file of that name, the new one
-    gets its index.
+    """Record a stored file as one of a locked ticket's files; ``folder`` is as in TicketFile.  A file of the same name
+    is replaced, and the new one gets its index.
     """
     values = [ticket_id, area, name, size_bytes, folder]
     await get_connection("default").execute_query(_REGISTER_FILE, values)
 
 
 async def forget_files(ticket_id: int, area: Area | None = None) -> None:
-    """Delete the rows of a ticket's files.  Without ``area``, also those of uploads in progress."""
+    """Delete the database rows of a ticket's files in ``area``; without ``area``, of all its files and of its resumable
+    uploads.  The files on disk stay.
+    """
     found = TicketFile.filter(ticket_id=ticket_id)
     await (found.filter(area=area) if area else found).delete()
     if area is None:

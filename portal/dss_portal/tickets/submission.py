@@ -1,4 +1,6 @@
-"""A user's actions on a ticket: create, upload, submit, retry, delete."""
+"""What users can do with a ticket: create it, upload files, submit, retry and delete it; and the checks whether they
+may.
+"""
 
 from http import HTTPStatus
 from pathlib import Path
@@ -29,7 +31,7 @@ from dss_portal.tickets.lifecycle import (
 from dss_portal.tickets.reservation import Reservation
 
 QUEUED = "Ticket received and queued for processing"
-"""The log line about the submission, in the words that clients know."""
+"""The text of the log line about the submission; existing clients know its wording."""
 
 
 _STATES = {
@@ -44,8 +46,8 @@ _STATES = {
 
 
 def not_found(ticket_id: int, user: Person) -> Refused:
-    """The refusal for a ticket that does not exist, belongs to another user, or is in the wrong state.  The text is
-    the same for all three.
+    """The refusal of an action on a ticket that does not exist, belongs to another user, or is in the wrong state.
+    Programs get the same text for all three.
     """
     return Refused(
         f"Ticket {ticket_id} not found for user {user.id}",
@@ -55,7 +57,9 @@ def not_found(ticket_id: int, user: Person) -> Refused:
 
 
 def _not_retriable(ticket: Ticket, user: Person) -> Refused:
-    """The refusal for a ticket that ``user`` may see, and that is in a state from which it cannot be retried."""
+    """The refusal of a retry that the ticket's state does not allow.  ``user`` may see the ticket, so the text for
+    people names the state.
+    """
     rule = "it" if user.sysadmin else "only a ticket that failed or timed out"
     can = "cannot" if user.sysadmin else "can"
     return Refused(
@@ -65,7 +69,7 @@ def _not_retriable(ticket: Ticket, user: Person) -> Refused:
 
 
 async def readable(ticket_id: int, user: Person) -> Ticket:
-    """The ticket, if ``user`` may see it.  Raises Refused."""
+    """The ticket, if ``user`` owns it or is a sysadmin.  Raises Refused if not, or if there is no such ticket."""
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
         raise not_found(ticket_id, user)
@@ -73,7 +77,7 @@ async def readable(ticket_id: int, user: Person) -> Ticket:
 
 
 async def readable_attachments(log_id: int, user: Person) -> list[Attachment]:
-    """The attachments of a log line of the user's own ticket.  Raises Refused."""
+    """The attachments of a log line.  Raises Refused unless the line is in the log of a ticket that ``user`` owns."""
     found = TicketLog.filter(id=log_id).select_related("ticket")
     line = await found.first() if log_id < 2**63 else None
     if line is None or line.ticket.user_id != user.id:
@@ -82,10 +86,12 @@ async def readable_attachments(log_id: int, user: Person) -> list[Attachment]:
 
 
 async def create(user: Person, githash: str | None, name: str | None, quiet_s: float) -> int:
-    """Create a ticket for the service with that hash or, without it, that name; return its number.  Raises Refused.
+    """Create a ticket for the service with the hash ``githash`` or, without a hash, for the highest version of the
+    service ``name``; return the ticket's number.  Raises Refused if there is no such service, or if the user may not
+    open one more ticket.
 
-    In this module, ``quiet_s`` is the time in seconds after which an unfinished ticket without uploads no longer
-    counts towards its user's quota.
+    In this module, ``quiet_s`` is the time in seconds after which a ticket that is not submitted and receives no upload
+    no longer counts towards its user's quota.
     """
     since = quota.quiet_since(quiet_s)
     if githash is not None and (number := await creation.create_by_hash(user.id, githash, since)):
@@ -102,8 +108,8 @@ async def create(user: Person, githash: str | None, name: str | None, quiet_s: f
 async def receive_file(
     datastore: Datastore, reservation: Reservation, user: Person, *, scrubs: bool
 ) -> None:
-    """Receive a file of a ticket that is not yet submitted; a sysadmin may also add to a waiting one.  Raises
-    Refused.
+    """Receive a file of a ticket that is not yet submitted; a sysadmin may also add files to a waiting ticket.  Raises
+    Refused if the ticket accepts no file of ``user``, the name is not allowed, or the quota has no room.
 
     ``scrubs``: paths of the sender's machine are removed from the file before it is stored.
     """
@@ -143,27 +149,30 @@ async def store_file(
     size_bytes: int,
     folder: str = "",
 ) -> None:
-    """Make a received file one of the locked ticket's files, within the caller's transaction.  ``folder`` is as in
-    TicketFile.
+    """Move a received file from ``temporary`` to its place, and record it as one of the locked ticket's files, within
+    the caller's transaction.  ``folder`` is as in TicketFile.
     """
     await datastore.keep(temporary, name, layout.attempt_dir(ticket_id, folder) if folder else None)
     await store.register_file(ticket_id, area, name, size_bytes, folder)
 
 
 def require_open(ticket: Ticket | None, ticket_id: int, user: Person) -> None:
-    """Raises Refused unless the ticket accepts files of the user."""
+    """Raises Refused unless the ticket accepts files of the user in its present state."""
     if ticket is None or ticket.status not in takes(user):
         raise not_found(ticket_id, user)
 
 
 def takes(user: Person) -> frozenset[Status]:
-    """The states in which a ticket accepts files of the user."""
+    """The states in which a ticket accepts files of the user: ``init``, for a sysadmin also ``ready``."""
     return frozenset({Status.INIT, Status.READY} if user.sysadmin else {Status.INIT})
 
 
 async def lock_and_submit(ticket_id: int, user: Person, quiet_s: float) -> None:
-    """Lock the ticket and queue it; ``submitting.submit`` uses this.  State, history and event are committed
-    together.  Raises Refused.
+    """Lock the ticket and queue it.  State, history, log and announcement are committed together.  Raises Refused if
+    the ticket is not the user's, is not in ``init``, or would exceed the quota; a sysadmin may queue any ticket that is
+    neither successful nor deleted.
+
+    ``submitting.submit`` calls it if its own two statements do not suffice.
     """
     async with in_transaction():
         ticket = await _own(ticket_id, user)
@@ -180,7 +189,9 @@ async def lock_and_submit(ticket_id: int, user: Person, quiet_s: float) -> None:
 
 
 async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: float) -> None:
-    """Queue a failed or timed-out ticket again, from the beginning.  Raises Refused."""
+    """Queue a failed or timed-out ticket again, from the first attempt, and remove its results; a sysadmin may restart
+    any ticket that has not succeeded.  Raises Refused if the state or the quota forbids it.
+    """
     async with in_transaction():
         ticket = await _own(ticket_id, user)
         if (
@@ -196,7 +207,9 @@ async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: flo
 
 
 async def put_back(datastore: Datastore, ticket_id: int) -> None:
-    """Like ``retry``, but for an operator who has repaired the cause of the failure.  Raises Refused."""
+    """Queue a failed or timed-out ticket again, like ``retry``, for an operator who has repaired the cause of its
+    failure; no quota is checked.  Raises Refused if there is no such ticket, or if its state forbids it.
+    """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None:
@@ -213,9 +226,11 @@ async def put_back(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def _begin_anew(ticket: Ticket, line: str) -> list[str]:
-    """Forget the files and the progress of earlier attempts, and announce the ticket, whose state is ``ready`` again.
+    """Forget the files and the progress of earlier attempts, write ``line`` into the log, and announce the ticket,
+    whose state is ``ready`` again.
 
-    Returns the places of the files and of the links to them, which are to be removed after the transaction: it may be rolled back.
+    Returns the places of the results and of the links to them.  The caller removes these after the commit, because the
+    transaction may be rolled back.
     """
     results = await store.files(ticket.id, "results")
     left = [*(file.place for file in results), *(file.name for file in results)]
@@ -229,13 +244,17 @@ async def _begin_anew(ticket: Ticket, line: str) -> list[str]:
 
 
 async def delete(datastore: Datastore, ticket_id: int, user: Person) -> None:
-    """Delete the user's ticket and its files, and tell its holder to stop.  Idempotent.  Raises Refused."""
+    """Delete the ticket and its files, and tell the holder of its claim to stop.  Idempotent.  Raises Refused unless
+    ``user`` owns the ticket or is a sysadmin.
+    """
     await readable(ticket_id, user)
     await withdraw(datastore, ticket_id)
 
 
 async def withdraw(datastore: Datastore, ticket_id: int) -> None:
-    """Delete the ticket: tell its holder to stop, and remove its files.  Idempotent."""
+    """Delete the ticket and its files, and tell the holder of its claim to stop, without a check of rights.
+    Idempotent, also for a ticket that does not exist.
+    """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None:
@@ -245,7 +264,9 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def forget(ticket: Ticket) -> None:
-    """Delete the locked ticket, except for its files, which the caller removes after the commit."""
+    """Delete a locked ticket except for its files on disk, which the caller removes after the commit: set its state,
+    delete its rows of files, labels and title, and tell the holder of its claim to stop.
+    """
     await store.advance(ticket, Deleted())
     await store.forget_files(ticket.id)
     await segmentation_facts.forget(ticket)
@@ -256,7 +277,9 @@ async def forget(ticket: Ticket) -> None:
 
 
 async def announce(ticket: Ticket) -> None:
-    """Announce to the service's dispatchers that a ticket waits.  Call it within a transaction."""
+    """Announce to the service's dispatchers that the ticket waits, by a TicketReady in the outbox.  Call it within a
+    transaction.
+    """
     service = await ticket.service
     ready = TicketReady(
         ticket_id=ticket.id,

@@ -1,8 +1,8 @@
-"""Submits a ticket with two statements: the first reads everything that is needed, the second writes everything that
-changes.
+"""Submits a ticket with two SQL statements: the first reads everything that is needed, the second writes everything
+that changes.
 
-If the ticket changes in between, or needs more than that, ``submission.lock_and_submit`` submits it under a lock, and
-gives the reason of a refusal.
+If the ticket changes between the two, or if it needs other changes as well, ``submission.lock_and_submit`` submits it
+under a lock.  That also finds the reason of a refusal.
 """
 
 import logging
@@ -59,8 +59,9 @@ SELECT id FROM changed
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A ticket as it was read, without a lock.  ``touched_at`` is the time of its creation or of the last received
-    part of a file.  ``names`` are those of its input files; ``misses``: its log reports a missing program.
+    """A ticket before its submission, as it was read without a lock.  ``touched_at`` is when it was created or last
+    received a part of a file; ``names`` are the names of its input files; ``misses`` is True if its log reports a
+    missing program.
     """
 
     id: int
@@ -79,16 +80,19 @@ class Draft:
         return TicketState(status=self.status, attempt=self.attempt, claim_id=self.claim_id)
 
     def is_plain(self, quiet_s: float) -> bool:
-        """True if it already counts towards its user's quota, and its log reports no missing program."""
+        """True if the ticket already counts towards its user's quota and its log reports no missing program, so that
+        the one statement ``_QUEUE`` can submit it.
+        """
         return not self.misses and not quota.is_past(self.touched_at, quiet_s)
 
 
 async def submit(
     datastore: Datastore, ticket_id: int, user: Person, *, scrubs: bool, quiet_s: float
 ) -> None:
-    """Queue the user's ticket, and store the title and the number of voxels from its files.  Raises Refused.
+    """Queue the user's ticket.  Before that, take its title and its number of voxels from its files.  Raises Refused as
+    ``submission.lock_and_submit`` does.
 
-    ``scrubs``: mesh layers without files are removed from its workspaces.
+    ``scrubs``: mesh layers without files are removed from the ticket's workspaces.
     """
     draft = await _draft(ticket_id)
     if draft is None or draft.user_id != user.id or draft.status is not Status.INIT:
@@ -114,7 +118,9 @@ async def _draft(ticket_id: int) -> Draft | None:
 
 
 async def _queued(draft: Draft, user: Person, voxels: int | None) -> bool:
-    """Queue the ticket; False, without a change, if it has changed since it was read."""
+    """Queue the ticket; False, with nothing changed, if the ticket has changed since it was read, or if its user is
+    disabled.
+    """
     before, now = draft.state, store.now()
     event = Requeued() if user.sysadmin else Submitted()
     after = lifecycle.apply(before, event)

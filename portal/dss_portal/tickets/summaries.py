@@ -1,4 +1,6 @@
-"""The list of a user's tickets with names and times, for people.  ITK-SNAP polls the shorter list ``store.listed``."""
+"""The list of a user's tickets with names and times, for people.  ITK-SNAP polls the shorter list of ``store.listed``
+instead.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -21,8 +23,8 @@ ORDER BY t.id LIMIT $3
 
 
 async def of_user(user_id: int) -> AsyncIterator[Rows]:
-    """The values of COLUMNS for the user's tickets that are not deleted, by number, in pages.  Times are ISO 8601 in
-    UTC, "" for none.
+    """Yield pages of rows with the values of COLUMNS for the user's tickets that are not deleted, ordered by number.
+    Times are in ISO 8601 and UTC; "" if there is none.
     """
     last = 0
     while True:

@@ -1,5 +1,5 @@
-"""Titles that owners give to their tickets.  A title may name a patient, so it is shown only to its owner, and is in
-no log, mail or metric.
+"""Titles that owners give to their tickets.  A title may name a patient, so only the owner sees it, and no log, mail or
+metric contains it.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ MOST_CHARACTERS = 120
 
 
 async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
-    """Set the title of a ticket that is about to be submitted to the nickname of its main layer, unless it has a
-    title.
+    """Set the title of a ticket that is about to be submitted to the nickname of the main layer in its workspace.
 
-    A workspace that cannot be read gives no title.  The service later reports what is wrong with it.
+    Does nothing if the ticket has a title already, does not have exactly one workspace, or if that cannot be read; the
+    service later reports what is wrong with the workspace.
     """
     own = Ticket.filter(user_id=user.id, status=Status.INIT, title="")
     ticket = await own.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
@@ -36,18 +36,18 @@ async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
 
 
 def printable(text: str) -> str:
-    """``text`` as one line without control characters, such as those that reverse the direction of writing."""
+    """``text`` in one line and without unprintable characters, such as those that reverse the direction of writing."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
 async def put(ticket: Ticket, title: str) -> None:
-    """Set the title, which is truncated if it is too long."""
+    """Set and save the ticket's title: one line of printable characters, at most MOST_CHARACTERS; the rest is cut off."""
     ticket.title = printable(title)[:MOST_CHARACTERS]
     await ticket.save(update_fields=["title"])
 
 
 async def rename(ticket_id: int, user: User, title: str) -> None:
-    """Set the ticket's title; "" removes it.  Raises Refused unless ``user`` owns the ticket."""
+    """Set the ticket's title; "" removes it.  Raises Refused if ``user`` does not own the ticket, or if it is deleted."""
     async with in_transaction():
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
         if ticket is None or ticket.user_id != user.id or ticket.status is Status.DELETED:

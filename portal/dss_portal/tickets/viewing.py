@@ -1,4 +1,6 @@
-"""Chooses what the viewer shows of a ticket: the main image and the segmentations of its workspace, and their labels."""
+"""Chooses what the viewer in the browser shows of a ticket: the main image, the segmentations and the labels of its
+workspace.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -21,7 +23,9 @@ _WHITE = "#ffffff"
 
 @dataclass(frozen=True, kw_only=True)
 class ShownFile:
-    """An image file for the viewer: its index among the ticket's files, and the name of its layer."""
+    """An image file for the viewer.  ``index`` is its index among the ticket's files in ``area``, ``nickname`` the name
+    of its layer in the workspace.
+    """
 
     area: Area
     index: int
@@ -42,7 +46,9 @@ class ShownLabel:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """The content of the viewer.  ``problem`` is a sentence that says why it is empty or incomplete."""
+    """The content of the viewer.  ``problem`` is a sentence that says why it is empty or incomplete; "" if it is
+    complete.
+    """
 
     image: ShownFile | None = None
     segmentations: Sequence[ShownFile] = ()
@@ -60,7 +66,9 @@ def workspace_area(inputs: Sequence[TicketFile], results: Sequence[TicketFile]) 
 
 
 async def scene(datastore: Datastore, ticket: Ticket) -> Scene:
-    """What the viewer shows: the workspace of the results or, before there are results, that of the input."""
+    """What the viewer shows of the ticket: the workspace in its results or, if there is none, the one in its input.  If
+    it cannot be shown, the Scene has only a ``problem``.
+    """
     files: dict[Area, list[TicketFile]] = {
         "results": await store.files(ticket.id, "results"),
         "input": await store.files(ticket.id, "input"),
@@ -85,7 +93,9 @@ def _workspaces(files: Sequence[TicketFile]) -> list[TicketFile]:
 
 
 def _scene(workspace: Folder, area: Area, files: Sequence[TicketFile]) -> Scene:
-    """The content of a workspace.  Raises WorkspaceInvalid."""
+    """The Scene of a workspace whose images are among ``files``; its ``problem`` names those that are not.  Raises
+    WorkspaceInvalid.
+    """
     by_name = {file.name: file for file in files}
     found = layers(workspace)
     drawn = [layer for layer in found if layer.role == Role.SEGMENTATION]
@@ -114,7 +124,9 @@ def _file(area: Area, layer: Layer, by_name: Mapping[str, TicketFile]) -> ShownF
 
 
 def _label(value: int, element: Folder) -> ShownLabel:
-    """The label of an entry in ITK-SNAP's table.  Its ``Flags`` are "visible in 3-D" and "visible"."""
+    """The label of an entry in ITK-SNAP's table of labels.  The two numbers in its ``Flags`` mean "visible in 3-D" and
+    "visible"; the second one counts here.
+    """
     return ShownLabel(
         value=value,
         name=element.get("Label") or f"Label {value}",

@@ -1,4 +1,4 @@
-"""Formats a ticket for clients.  Pure."""
+"""Formats a ticket's log, attachments, state and place in the queue for clients, as CSV rows and JSON.  Pure."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ ATTACHMENT_COLUMNS = ("id", "description", "mime_type", "url")
 
 
 def atime(moment: datetime) -> str:
-    """UTC as ``YYYY-MM-DD HH:MM:SS.ffffff``, the only form that ITK-SNAP's window shows."""
+    """The time in UTC as ``YYYY-MM-DD HH:MM:SS.ffffff``, the only form that ITK-SNAP's window shows."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
@@ -26,8 +26,8 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class QueuePlace:
-    """Numbers of the tickets that are served earlier: the user's ``own``, those of ``others``, and how many of the
-    latter were submitted ``later``.
+    """The place of a waiting ticket in its queue, as numbers of tickets that are served before it: ``own`` of the same
+    user, ``others`` of other users, and ``later``, the part of ``others`` that was submitted later.
     """
 
     own: int
@@ -41,7 +41,7 @@ class QueuePlace:
 
     @property
     def reason(self) -> str:
-        """A sentence for the user about that place."""
+        """A sentence for the user that explains the place."""
         if self.number == 1:
             return "This ticket is the next."
         of_others = f"{self.others} of other users"
@@ -54,13 +54,17 @@ class QueuePlace:
 
 
 def log_row(line: LogLine) -> tuple[int, str, str, int, str]:
-    """A row of the log list with the columns LOG_COLUMNS.  Of its attachments it contains the number."""
+    """A row of the list of log lines, with the columns LOG_COLUMNS.  The column ``attachments`` is the number of
+    attachments.
+    """
     entry = line.entry
     return entry.id, atime(entry.at), entry.category, len(line.attachments), entry.message
 
 
 def attachment_row(attachment: Attachment, public_url: str) -> tuple[int, str, str, str]:
-    """A row with the columns ATTACHMENT_COLUMNS.  The link works in any browser, without a session."""
+    """A row of the list of attachments, with the columns ATTACHMENT_COLUMNS.  Its link works in any browser, without a
+    session.
+    """
     link = f"{public_url.rstrip('/')}/blobs/{attachment.public_id}"
     return attachment.id, attachment.description, attachment.mime_type, link
 
@@ -77,7 +81,7 @@ def detail_around_log(status: Status, progress: float, place: QueuePlace | None)
 
 
 def log_object(line: LogLine, public_url: str) -> dict[str, object]:
-    """A log line for the detail's JSON.  Its attachments are a list."""
+    """A log line as an object for the JSON of ``detail_around_log``, with its attachments as a list of objects."""
     rows = [attachment_row(attachment, public_url) for attachment in line.attachments]
     return {
         **dict(zip(LOG_COLUMNS, log_row(line), strict=True)),
