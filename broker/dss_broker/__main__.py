@@ -1,4 +1,4 @@
-"""``python -m dss_broker``: creates RabbitMQ's users for the programs of a site."""
+"""``python -m dss_broker``: prints definitions that create RabbitMQ's users for the programs of a site."""
 
 import json
 import secrets
@@ -17,9 +17,9 @@ def users(
     vhost: Annotated[str, typer.Option(help="Virtual host, which is made if need be.")] = "/",
     host: Annotated[str, typer.Option(help="Where the programs find it.")] = "127.0.0.1:5672",
 ) -> None:
-    """Print definitions of least-rights users with fresh passwords, for 'rabbitmqctl import_definitions'.
+    """Print definitions of users with fresh passwords and least rights, for 'rabbitmqctl import_definitions'.
 
-    The addresses for DSS_AMQP_URL go to standard error, this once.
+    The addresses for DSS_AMQP_URL, with the passwords, are printed to standard error; they are not stored anywhere.
     """
     passwords = {user: secrets.token_urlsafe(24) for user in USERS}
     typer.echo(json.dumps(definitions(passwords, vhost), indent=1))

@@ -30,11 +30,17 @@ class Delivery(Protocol):
 
     @property
     def deliveries(self) -> int:
-        """Increases with each redelivery and retry of the message: the higher of two is the later delivery."""
+        """A number that increases with each redelivery and retry of the message.
+
+        Of two deliveries of one message, the one with the higher number is the later.
+        """
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since it was sent, by the clocks of two machines; None for a retry."""
+        """Seconds since the message was sent, at least 0; None for a retry.
+
+        It is this machine's clock minus the sender's, so it is wrong if the clocks differ.
+        """
 
     @property
     def parked_reason(self) -> str | None:
@@ -49,15 +55,16 @@ class Delivery(Protocol):
 
 
 Handler: TypeAlias = Callable[[Delivery], None]
-"""Called in a thread of its subscription, not on the I/O thread.
+"""A function that handles the deliveries of a subscription.  It is called in a thread of the subscription, not on the
+I/O thread.
 
 If it returns, the message is acknowledged.  If it raises TryAgainLater, the message is retried after a delay, a bounded
 number of times, and is then parked in ``dss.dead``.  (ORDERED and EVERYONE wait for the delay in place, so that later
 messages of the ticket stay behind.)  If it raises ReturnToQueue, which only a stopping program may do, the message is
 requeued when the broker is closed.  If it raises anything else, the message is parked at once, with the reason.
 
-Delivery is at least once: a handler may run twice for one message, and must be idempotent.  A message of which five
-programs have died is parked; orderly stops and lost connections do not count as deaths.
+Delivery is at least once: a handler may run twice for one message, and must be idempotent.  If five programs have died
+while they handled a message, it is parked; orderly stops and lost connections do not count as deaths.
 """
 
 
@@ -67,8 +74,8 @@ class Conversation(Protocol):
     def next(self, timeout_s: float) -> Message:
         """Wait up to ``timeout_s`` for the next reply.
 
-        Raises ReplyTimeout if none comes in time, Unroutable if no queue wanted the request,
-        BrokerClosed if the broker or this conversation was closed.
+        Raises ReplyTimeout if no reply comes in time; Unroutable if no queue is bound for the request; MessageRefused
+        if the broker refused the request; BrokerClosed if the broker or this conversation was closed.
         """
 
     def close(self) -> None:
@@ -103,17 +110,20 @@ class Broker(Protocol):
         """
 
     def request(self, message: Message) -> Conversation:
-        """Publish ``message``; the conversation has its replies."""
+        """Publish ``message`` as a request, and return the conversation that receives its replies.
+
+        Raises ValueError if the message is too large or is a reply.
+        """
 
     def dead_letters(self) -> AbstractContextManager[DeadLetterSession]:
-        """Hold the parked messages for one operator at a time, on a connection of its own.  Blocks.
+        """A context in which the caller alone can requeue or discard the parked messages.
 
-        If the program dies in the block, all messages stay parked.  Raises BrokerAway, or DeadLettersBusy if another
-        operator holds them for too long.
+        It blocks, and uses a connection of its own.  If the program dies in the context, the messages stay parked.
+        Raises BrokerAway, or DeadLettersBusy if another operator holds the messages for too long.
         """
 
     def stop_consuming(self, timeout_s: float) -> bool:
-        """Start no more handlers; wait for those that run.  False if one still runs after ``timeout_s``."""
+        """Start no more handlers, and wait for the running ones.  False if a handler still runs after ``timeout_s``."""
 
     def close(self) -> None:
         """Close the connection.  Unacknowledged messages are requeued."""

@@ -15,7 +15,9 @@ DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """Exceptions that decoding the bytes of another program may raise."""
 
 MAX_BODY_BYTES = 64 * 1024
-"""Much larger than any of our messages: descriptors have a few kB, and voxels are never sent, only their paths."""
+"""Limit for the body of a message.  Real ones are much smaller: a descriptor has a few kB, and of images only the paths
+are sent.
+"""
 
 _CLASSES: dict[str, type[Message]] = {c.__name__: c for c in get_args(Message)}
 
@@ -23,8 +25,8 @@ _CLASSES: dict[str, type[Message]] = {c.__name__: c for c in get_args(Message)}
 def encode(message: Message) -> tuple[str, bytes]:
     """The type name and the body of a message.
 
-    Raises ValueError if the body is larger than MAX_BODY_BYTES or cannot be decoded again: JSON has no NaN and no
-    infinity.
+    Raises ValueError if the body is larger than MAX_BODY_BYTES or cannot be decoded again, for instance because a
+    field is NaN, which JSON does not have.
     """
     body = msgspec.json.encode(message)
     if len(body) > MAX_BODY_BYTES:
@@ -39,7 +41,7 @@ def encode(message: Message) -> tuple[str, bytes]:
 
 
 def decode(type_name: str | None, body: bytes) -> Message:
-    """Inverse of ``encode``.  Raises MalformedMessage, saying what was found."""
+    """Inverse of ``encode``.  Raises MalformedMessage if the type is unknown or the body does not fit it."""
     message_class = _CLASSES.get(type_name or "")
     if message_class is None:
         raise MalformedMessage(f"unknown message type {type_name!r}")

@@ -1,4 +1,4 @@
-"""The open requests of one process, and their replies."""
+"""The open requests of one process, and their replies, for every implementation of ``broker.Broker``."""
 
 import queue
 import threading
@@ -44,7 +44,7 @@ class OpenConversation:
 
 
 class Conversations:
-    """Conversations by request id.  Every method may be called from any thread."""
+    """The open conversations of one process, by request id.  Every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._open: dict[str, OpenConversation] = {}
@@ -64,7 +64,7 @@ class Conversations:
             conversation.put(reply)
 
     def close(self) -> None:
-        """Fail all conversations with BrokerClosed."""
+        """End all conversations: their ``next`` raises BrokerClosed."""
         with self._lock:
             abandoned = list(self._open.values())
             self._open.clear()

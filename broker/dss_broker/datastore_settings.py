@@ -36,7 +36,7 @@ def _endpoint(url: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """``url`` without credentials, for a message.  Some tools write keys into an address."""
+    """``url`` for an error message; if it may contain keys, as some tools write them, words that do not show it."""
     return "what was given, with keys or a query," if {"@", "?"} & set(url) else f"'{url}'"
 
 
@@ -47,7 +47,10 @@ def _readable(path: Path | None) -> Path | None:
 
 
 class DatastoreSettings(BaseSettings):
-    """Exactly one of ``datastore`` and ``datastore_url`` is set."""
+    """The settings, read from environment variables ``DSS_*``.
+
+    Raises ValidationError unless exactly one of ``datastore`` and ``datastore_url`` is set.
+    """
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
@@ -107,15 +110,16 @@ class DatastoreSettings(BaseSettings):
         return Bucket(server, Place(bucket=found[1], prefix=f"{prefix}/" if prefix else ""))
 
     def own_scratch(self) -> Scratch:
-        """Make this process's scratch folder in DSS_SCRATCH.  Raises OSError if that cannot be written, ValueError if
-        it is not set.
+        """Make this process's scratch folder in DSS_SCRATCH.
+
+        Raises OSError if DSS_SCRATCH cannot be written, ValueError if it is not set.
         """
         if self.scratch is None:
             raise ValueError("no DSS_SCRATCH is set")
         return Scratch(self.scratch, self.scratch_bytes)
 
     def shared_datastore(self) -> SharedDatastore:
-        """The datastore of a dispatcher or worker.
+        """The datastore as a dispatcher or worker uses it: the shared folder, or the bucket with a scratch folder.
 
         Raises ValueError with a sentence if the scratch folder cannot be written, or boto3 is not installed.
         """

@@ -17,7 +17,7 @@ T = TypeVar("T", int, str)
 NO_REASON = "No reason is known."
 
 LAST_MS = 253_402_300_800_000
-"""End of the year 9999, the last that ``datetime`` supports."""
+"""End of the year 9999, the last that ``datetime`` supports, in milliseconds since 1970."""
 
 MAX_LETTERS = 1000
 """Most letters that one session holds."""
@@ -27,9 +27,9 @@ MAX_LETTERS = 1000
 class DeadLetter:
     """A parked message and the facts about its failure.
 
-    ``queue`` is the queue that it came from ("" if unknown), ``program`` and ``instance`` name the process that parked
-    it ("" if RabbitMQ did), ``attempt`` is the number of attempts, ``deliveries`` the number of deliveries in the last
-    attempt.  ``ticket_id`` is read from the body even if the rest of that is malformed.
+    ``queue`` is the queue that the message came from ("" if unknown); ``program`` and ``instance`` name the process
+    that parked it ("" if RabbitMQ did); ``attempt`` is the number of attempts, ``deliveries`` the number of deliveries
+    in the last attempt.  ``ticket_id`` is read from the body even if other fields of the body are malformed.
     """
 
     id: str
@@ -48,7 +48,7 @@ class DeadLetter:
 
 
 class DeadLetterSession(Protocol):
-    """Dead letters held by one operator; those that are neither requeued nor discarded stay parked."""
+    """The dead letters while one operator holds them.  Those that are neither requeued nor discarded stay parked."""
 
     @property
     def letters(self) -> list[DeadLetter]:
@@ -66,7 +66,7 @@ class DeadLetterSession(Protocol):
 
 
 def dead_letter(envelope: Envelope) -> DeadLetter:
-    """Read the headers and the body of a parked message."""
+    """Read the headers and the body of a parked message.  Does not raise; facts that are missing get defaults."""
     body = _body(envelope)
     death = _death(envelope)
     headers = envelope.headers
@@ -93,7 +93,7 @@ def content_id(body: bytes) -> str:
 
 
 def _ticket_id(body: dict[str, Any]) -> int | None:
-    """The ticket's number; None if there is none, or if it cannot be the number of a ticket."""
+    """The field ``ticket_id`` of a message; None if it is missing or cannot be the number of a ticket."""
     number = _of(body.get("ticket_id"), int)
     return number if number is not None and 0 < number < 2**31 else None
 

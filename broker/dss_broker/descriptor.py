@@ -9,20 +9,22 @@ from unicodedata import category
 import msgspec
 
 MAX_DESCRIPTOR_BYTES = 48 * 1024
-"""A descriptor is sent in a message, which may have 64 kB."""
+"""Limit for the JSON of a descriptor, because it is sent in a message, which may have 64 kB."""
 
 
 MAX_NAME_CHARACTERS = 255
-"""Longer than any real name, in any script."""
+"""Limit for the name and the version of a service; it is longer than any real name, in any script."""
 
 MAX_DEADLINE_S = 10 * 365 * 24 * 3600
-"""Ten years; ``datetime`` cannot subtract much more from today."""
+"""Limit for a deadline: ten years.  With much more, the subtraction from today's ``datetime`` would overflow."""
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""NUL as JSON writes it; PostgreSQL cannot store it."""
+"""The character NUL as JSON writes it.  PostgreSQL cannot store it."""
 
 _NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}
-"""Control characters, unpaired surrogates, and line and paragraph separators: they break lists and logs."""
+"""Unicode categories that a name must not have: control characters, unpaired surrogates, and line and paragraph
+separators, which break lists and logs.
+"""
 
 
 class DescriptorInvalid(ValueError):
@@ -47,7 +49,7 @@ _DOCUMENTED_TYPES = {"AnatomicImage": TagType.ANATOMICAL, "Segmentation": TagTyp
 
 
 class Report(StrEnum):
-    """A file with all findings of a ticket, which the portal attaches to its log."""
+    """Format of the file with all findings that the portal attaches to a ticket's log; NONE: no such file."""
 
     NONE = ""
     HTML = "html"
@@ -55,7 +57,10 @@ class Report(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """An object of the user's workspace that the service needs, by its name."""
+    """A name by which the service finds an object of the user's workspace, such as a layer or a landmark.
+
+    ``type`` is the kind of the object; ``required``: a ticket must have it; ``hint`` is shown to the user.
+    """
 
     name: str
     type: TagType
@@ -65,10 +70,10 @@ class Tag:
 
 @dataclass(frozen=True, kw_only=True)
 class Deadlines:
-    """Longest time in each stage, in seconds; None leaves the limit to the portal.
+    """Longest times for a ticket's stages, in seconds; None leaves the limit to the portal.
 
-    ``upload``: from the ticket's creation to its submission.  ``queue``: from then until its claim.  ``claim``: without
-    an event of its claim.  ``run``: one attempt.
+    ``upload_s``: from creation to submission.  ``queue_s``: from submission until a provider claims the ticket.
+    ``claim_s``: without an event from the provider that has claimed it.  ``run_s``: one attempt.
     """
 
     upload_s: float | None = None
@@ -101,7 +106,7 @@ class Descriptor:
 
 
 def descriptor_from(raw: object) -> Descriptor:
-    """Check a decoded service.json; its ``dispatch`` part, which is not for clients, is left out.
+    """Check a decoded service.json and return its descriptor, without the ``dispatch`` section, which is not published.
 
     Raises DescriptorInvalid.
     """
@@ -119,7 +124,10 @@ def descriptor_from(raw: object) -> Descriptor:
 
 
 def field_before_reason(error: str) -> str:
-    """Reorder msgspec's ``Expected `bool`, got `str` - at `$.tags[0].required```: the field, then the reason."""
+    """Reorder an error text of msgspec, so that the field comes before the reason.
+
+    Example: ``Expected `bool`, got `str` - at `$.x``` becomes ``x: Expected `bool`, got `str`.``
+    """
     what, _, where = error.partition(" - at `$")
     return f"{where.strip('.`') or 'service.json'}: {what}."
 

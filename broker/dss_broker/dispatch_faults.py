@@ -28,7 +28,7 @@ _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
 class DispatchInvalid(ValueError):
-    """The section has faults: ``faults`` are sentences that begin with the name of the field."""
+    """The ``dispatch`` section has faults: ``faults`` are sentences that begin with the name of the field."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
@@ -43,10 +43,11 @@ class _Section:
 def dispatch_from(
     raw: Mapping[str, object], tags: Sequence[Tag] | None, runner: ServiceRunner
 ) -> Dispatch:
-    """The ``dispatch`` section of a decoded service.json with ``tags``; pass None if the tags could not be read.
+    """Check and return the ``dispatch`` section of the decoded service.json ``raw``.
 
-    Raises DispatchInvalid with every fault that does not depend on the machine, and if the section is for another
-    program than ``runner``.
+    ``tags`` are the tags of its descriptor; None if they could not be read: then what refers to tags is not checked.
+    Raises DispatchInvalid with all faults found, for instance that ``runner`` does not run this kind of provider.  What
+    depends on the machine, such as whether a file exists, is not checked.
     """
     given = raw.get("dispatch")
     if not isinstance(given, dict):
@@ -82,7 +83,7 @@ def _unknown_fields(given: Mapping[str, object]) -> Iterable[str]:
 
 
 def _with_choices(fault: str, given: Mapping[str, object]) -> str:
-    """The sentence ``fault``, with the allowed values of the field, which msgspec does not list."""
+    """A sentence with the allowed values if the field of ``fault`` has a list of them; otherwise ``fault``."""
     choices: dict[str, type[StrEnum]] = {
         "dispatch.provider": ProviderKind,
         "dispatch.modality": Modality,
@@ -129,7 +130,10 @@ def _tag_faults(dispatch: Dispatch, tags: Sequence[Tag]) -> Iterable[str]:
 
 
 def _image_word_faults(dispatch: Dispatch, images: Mapping[str, bool]) -> Iterable[str]:
-    """``images`` maps the tag of each image to whether it is required."""
+    """A sentence for each ``{image:TAG}`` in the command whose TAG is not a required tag of an image.
+
+    ``images`` maps the tag of each image to whether it is required.
+    """
     for name in _IMAGE_WORD.findall(" ".join(dispatch.command)):
         if not images.get(name, False):
             yield f"dispatch.command: {IMAGE_OF.format(name)} names no required tag of an image."

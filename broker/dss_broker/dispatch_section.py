@@ -19,9 +19,9 @@ OUTPUT = "{output}"
 into (OUTPUT).
 """
 PARAMETERS = "{parameters}"
-"""Replaced by the path of a JSON file with ``parameters`` and ``landmarks``."""
+"""Word of a command that is replaced by the path of a JSON file with ``parameters`` and ``landmarks``."""
 IMAGE_OF = "{{image:{}}}"
-"""Replaced by the path of the image with another tag, which stands in it."""
+"""Template of the words ``{image:TAG}`` of a command, which are replaced by the path of the image with that TAG."""
 
 IMAGE_TAGS = (TagType.MAIN, TagType.OVERLAY, TagType.ANATOMICAL)
 BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
@@ -41,7 +41,7 @@ class ProviderKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceRunner:
-    """A program that runs services of the kinds ``kinds``; ``other`` names the program that runs the others."""
+    """A program that runs services whose provider is one of ``kinds``; ``other`` names the program for other kinds."""
 
     name: str
     kinds: tuple[ProviderKind, ...]
@@ -149,7 +149,7 @@ class Dispatch:
 
     @property
     def texts(self) -> dict[str, str]:
-        """``parameters`` as a worker takes them: all values as text."""
+        """The ``parameters`` with all values as text, because the request to a worker has only texts."""
         return {name: str(value) for name, value in self.parameters.items()}
 
     @property

@@ -1,4 +1,4 @@
-"""A message with its ids and headers, as any broker transports it."""
+"""A message with its ids and headers, as every implementation of ``broker.Broker`` transports it."""
 
 import time
 from collections.abc import Mapping
@@ -22,17 +22,22 @@ PARKED_INSTANCE = "dss-parked-instance"
 PARKED_AT_MS = "dss-parked-at-ms"
 PARKED_DELIVERIES = "dss-parked-deliveries"
 SUSPECT = "dss-suspect"
-"""Header on the retry of a redelivered message, which may be a poison message."""
+"""Header of a retry.  It says that the message was redelivered before, and so may be a poison message."""
 DELIVERY_COUNTS = ("x-acquired-count", "x-delivery-count")
-"""RabbitMQ's headers for the number of earlier deliveries: the first from RabbitMQ 4.3 on, before that the second."""
+"""RabbitMQ's headers for the number of earlier deliveries: ``x-acquired-count`` from RabbitMQ 4.3 on, before that
+``x-delivery-count``.
+"""
 
 MAX_REASON_CHARS = 2000
-"""Limit, because all headers of a message are sent in one AMQP frame, 128 kB by default."""
+"""Limit for the reason in a header: all headers of a message are sent in one AMQP frame, 128 kB by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A message as it is sent.  ``correlation_id`` and ``reply_to`` are set only in requests and replies."""
+    """A message as it is sent.
+
+    ``correlation_id`` is set in requests and replies, ``reply_to`` (the queue for the replies) only in requests.
+    """
 
     type_name: str | None
     body: bytes
@@ -59,7 +64,10 @@ class Envelope:
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since it was sent, by the clocks of two machines; None for a copy (a retry or a parked message)."""
+        """Seconds since the message was sent, at least 0: this machine's clock minus the sender's.
+
+        None for a copy (a retry or a parked message).
+        """
         sent_at_ms = self.headers.get(SENT_AT_MS)
         return max(0.0, time.time() - sent_at_ms / 1000) if isinstance(sent_at_ms, int) else None
 
@@ -102,7 +110,10 @@ def ids(envelope: Envelope) -> dict[str, int | str]:
 
 
 def for_retry(envelope: Envelope, *, suspect: bool = False) -> Envelope:
-    """The same message with its attempt increased by one."""
+    """A copy of the message for a retry, with its attempt increased by one.
+
+    ``suspect``: the message was redelivered before, and so may be a poison message.
+    """
     headers = _kept(envelope) | {ATTEMPT: envelope.attempt + 1}
     if suspect:
         headers[SUSPECT] = True
@@ -114,7 +125,10 @@ def for_retry(envelope: Envelope, *, suspect: bool = False) -> Envelope:
 def for_parking(
     envelope: Envelope, *, reason: str, queue: str, attempt: int, program: str, instance: str
 ) -> Envelope:
-    """The same message with the facts about its failure; its attempts count from 1 if an operator requeues it."""
+    """A copy of the message for the dead-letter queue, with the facts about its failure in its headers.
+
+    Its attempts count from 1 again if an operator requeues it.
+    """
     facts = {
         PARKED_REASON: reason[:MAX_REASON_CHARS],
         PARKED_QUEUE: queue,
@@ -133,13 +147,16 @@ def for_requeueing(envelope: Envelope) -> Envelope:
 
 
 def deliveries(envelope: Envelope) -> int:
-    """Number of its deliveries from its queue, including this one; a quorum queue counts the earlier ones."""
+    """How often the message was delivered from its present queue, including this delivery.
+
+    A quorum queue counts the earlier deliveries in a header; other queues count none.
+    """
     counts = (envelope.headers.get(name) for name in DELIVERY_COUNTS)
     return 1 + max((int(count) for count in counts if isinstance(count, int)), default=0)
 
 
 def returned(envelope: Envelope) -> Envelope:
-    """The envelope that a quorum queue delivers after a requeue."""
+    """The envelope as a quorum queue delivers it after a requeue: its count of deliveries is one higher."""
     counted = {DELIVERY_COUNTS[-1]: deliveries(envelope)}
     return replace(envelope, headers={**envelope.headers, **counted})
 
@@ -157,7 +174,7 @@ def parked_reason(envelope: Envelope) -> str | None:
 
 
 def _kept(envelope: Envelope) -> dict[str, object]:
-    """The headers that a copy keeps: all but RabbitMQ's own ``x-`` headers, which describe the original's queue."""
+    """The headers that a copy keeps: only the traceparent, because the others describe this attempt or its queue."""
     traceparent = envelope.traceparent
     return {TRACEPARENT: traceparent} if traceparent else {}
 

@@ -1,12 +1,12 @@
-"""Errors between a program and its broker."""
+"""Errors that a broker raises, and those with which a handler says what is to happen to its message."""
 
 
 class TryAgainLater(Exception):
-    """A handler cannot do its work now: retry with a delay, a bounded number of times."""
+    """Raised by a handler that cannot do its work now: the message is retried after a delay, a few times at most."""
 
 
 class ReturnToQueue(Exception):
-    """A handler ends unfinished because its program stops: requeue the message for another one."""
+    """Raised by a handler that ends early because its program stops: the message is requeued for another program."""
 
 
 class MalformedMessage(Exception):
@@ -18,7 +18,9 @@ class Unroutable(Exception):
 
 
 class MessageRefused(Exception):
-    """The broker refuses this message, not others: too large, an invalid routing key, a missing permission."""
+    """The broker refuses this message but not others: it is too large, its routing key is invalid, or the user may not
+    publish it.
+    """
 
     def __init__(self, reason: str, *, may_change: bool = False) -> None:
         """``may_change``: an operator can change the cause, so a retry may succeed."""
@@ -31,7 +33,7 @@ class ReplyTimeout(Exception):
 
 
 class BrokerClosed(Exception):
-    """The broker was closed while something was still to be published or answered."""
+    """The broker was closed before it could publish a message, subscribe or get a reply."""
 
 
 class BrokerAway(Exception):

@@ -1,4 +1,7 @@
-"""Runs handlers and decides the outcome of each delivery, by the rules of ``broker.Handler``, for every broker."""
+"""Runs handlers and decides the outcome of each delivery, by the rules of ``broker.Handler``.
+
+Both implementations of ``broker.Broker`` use it, and carry the outcome out.
+"""
 
 import logging
 import threading
@@ -52,7 +55,7 @@ class Returned:
 
 DeliveryOutcome: TypeAlias = Handled | Postponed | Parked | Returned
 SendReply: TypeAlias = Callable[[str, Envelope], "Future[None]"]
-"""Sends an envelope to a reply queue."""
+"""Called with the name of a reply queue and the reply; the future is done when the broker has stored the reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +109,13 @@ class Handling:
         self._create_series()
 
     def stop(self) -> None:
-        """End the waits before retries in place; the outcome of these messages is Returned."""
+        """End the delays between the attempts of ``handle``; the outcome of those messages is Returned."""
         self._stopping.set()
 
     def handle(self, envelope: Envelope, *, redelivered: bool) -> DeliveryOutcome:
-        """Run the handler, which may take hours, and decide the outcome.  For ORDERED and EVERYONE this includes the
-        delays and the retries.
+        """Run the handler, which may take hours, and return the outcome.
+
+        For ORDERED and EVERYONE, it also waits for the delays and retries, so the outcome is never Postponed.
         """
         began_s = time.monotonic()
         self._note_arrival(envelope, redelivered=redelivered)
@@ -121,7 +125,10 @@ class Handling:
         return outcome
 
     def poison_outcome(self, envelope: Envelope, deaths: int) -> DeliveryOutcome | None:
-        """Parked if DEATH_LIMIT programs have died of the message; None if it may be handled."""
+        """The outcome Parked if at least DEATH_LIMIT programs have died of the message; None if it may be handled.
+
+        A copy of a parked message gets Handled instead, because it must not be parked again.
+        """
         if deaths < DEATH_LIMIT:
             return None
         reason = f"At least {deaths} programs died while they handled it."
@@ -137,7 +144,7 @@ class Handling:
         return outcome
 
     def _create_series(self) -> None:
-        """Create every series with value 0: Prometheus does not see the first increase of a new series."""
+        """Create the metric series of the queue with value 0: Prometheus misses the first increase of a new series."""
         metrics.MESSAGES_REDELIVERED.labels(self._queue)
         for outcome in get_args(DeliveryOutcome):
             metrics.MESSAGE_SECONDS.labels(self._queue, outcome.__name__)

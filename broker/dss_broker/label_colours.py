@@ -1,4 +1,4 @@
-"""The colours of a service's labels, as the text parameter of an inference: ``1=255,0,0 2=0,255,0``."""
+"""Writes and reads the colours of a service's labels as a parameter of an inference: ``1=255,0,0 2=0,255,0``."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ Rgb = tuple[int, int, int]
 
 
 def written(colours: Mapping[int, Rgb]) -> str:
-    """The text for ``colours``, which are (red, green, blue), 0..255, by label value."""
+    """``colours`` as text.  They are (red, green, blue), each 0..255, by label value."""
     return " ".join(f"{value}={r},{g},{b}" for value, (r, g, b) in colours.items())
 
 
 def read(text: str) -> dict[int, Rgb]:
-    """Colours by label value from the text of ``written``; {} if it is empty.  Raises ValueError if it is malformed."""
+    """Inverse of ``written``: colours by label value; {} for an empty text.  Raises ValueError for a malformed one."""
     found = {}
     for word in text.split():
         match = _COLOUR.fullmatch(word)

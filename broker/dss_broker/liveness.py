@@ -1,4 +1,4 @@
-"""The rule for whether a program is alive, for pages, ``/readyz``, gauges, alerts and tickets' logs.
+"""The times that decide whether a program counts as alive, on pages, in ``/readyz``, gauges, alerts and tickets' logs.
 
 A program that serves queues announces itself every ANNOUNCE_S, and announces its end.  Without an announcement for
 ALIVE_S it counts as dead: it was killed, hangs, or has lost its host or network.
@@ -7,15 +7,17 @@ ALIVE_S it counts as dead: it was killed, hangs, or has lost its host or network
 ANNOUNCE_S = 3.0
 
 ALIVE_S = 12.0
-"""The time of four announcements: three may be late or lost before a program counts as dead."""
+"""Time without an announcement after which a program counts as dead, in seconds: the time of four announcements."""
 
 PUBLISHER_ANNOUNCE_S = 5.0
 
 PUBLISHER_ALIVE_S = 30.0
-"""The same two for ``dss service publish``, which announces itself over HTTPS from anywhere, and so is late more often."""
+"""Like ALIVE_S, in seconds, for ``dss service publish``.  That announces itself every PUBLISHER_ANNOUNCE_S over HTTPS
+from any network, so its announcements are late more often.
+"""
 
 POLLS_S = 55.0
-"""The same limit for other providers over HTTP, which announce neither an interval nor their end.
+"""Like ALIVE_S, in seconds, for other providers over HTTP, which only poll for tickets and announce nothing.
 
 itksnap-wt polls every 30 s, and a poll may be 25 s late; users are told within 60 s that a service is not served.
 """

@@ -1,7 +1,7 @@
-"""Every message that travels between the programs.
+"""Every message that the programs send to each other through the broker.
 
 A deployed message changes only by adding a field with a default; anything else is a new message.
-The class name travels as the AMQP ``type``.  Paths are relative to the datastore; voxels never travel.
+The class name is sent as the AMQP ``type``.  Paths are relative to the datastore; voxels are never sent.
 More than 300 lines: the complete list of messages is in one place.
 """
 
@@ -35,10 +35,12 @@ class TicketWithdrawn:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimTicket:
-    """Requests that ``instance`` of ``provider`` may work on the ticket.  Answered by ClaimGranted or ClaimRefused.
+    """A dispatcher requests that ``instance`` of ``provider`` may work on the ticket.  Answered by ClaimGranted or
+    ClaimRefused.
 
-    ``delivery_id`` is the message id of the TicketReady.  If another dispatcher sends the same id, the first one has
-    lost the message, and the claim moves to the other.  It does not move back: the higher ``deliveries`` wins.
+    ``delivery_id`` is the message id of the TicketReady.  If a second dispatcher sends the same id, RabbitMQ has
+    redelivered that message to it, and the claim moves from the first dispatcher to the second.  It does not move back:
+    the request with the higher ``deliveries`` wins.
     """
 
     ticket_id: int
@@ -51,10 +53,10 @@ class ClaimTicket:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimGranted:
-    """``claim_id`` is the fencing token of every later event; the lease ends ``lease_s`` after the last event.
+    """The dispatcher may work on the ticket.  ``claim_id`` is the id of its claim, and the fencing token of its events.
 
-    ``traceparent`` is that of the ticket's submission, which may differ from that of the TicketReady.
-    ``reads_reports``: the portal understands ClaimReported.
+    The lease ends ``lease_s`` after the last event.  ``traceparent`` is that of the ticket's submission, which may
+    differ from that of the TicketReady.  ``reads_reports``: the portal understands ClaimReported.
     """
 
     ticket_id: int
@@ -67,7 +69,10 @@ class ClaimGranted:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRefused:
-    """The dispatcher drops the delivery: the ticket is deleted, finished or claimed by another one."""
+    """The dispatcher may not work on the ticket, which is deleted, finished or claimed by another dispatcher.
+
+    The dispatcher acknowledges the TicketReady and does nothing more.
+    """
 
     ticket_id: int
     reason: str
@@ -86,7 +91,10 @@ class ClaimProgressed:
 
 @dataclass(frozen=True, kw_only=True)
 class AttachedFile:
-    """A file of a log line, by its flat name, in ``dss_datastore.layout.attached_dir`` of the claim."""
+    """A file that belongs to a line of the ticket's log.
+
+    ``name`` is its name, without folders, in the claim's folder ``dss_datastore.layout.attached_dir``.
+    """
 
     name: str
     description: str
@@ -95,7 +103,7 @@ class AttachedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimLogged:
-    """A sentence for the ticket's log, shown to the user unchanged, with its files."""
+    """A sentence for the ticket's log, which is shown to the user unchanged, with the files ``attachments``."""
 
     ticket_id: int
     claim_id: str
@@ -123,7 +131,10 @@ class ReportedPart:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimReported:
-    """All log lines and progress of a moment in one message.  Only for a portal that ``reads_reports``."""
+    """Several log lines and steps of progress of a claim in one message.
+
+    It is sent only if the portal has set ``reads_reports`` in ClaimGranted.
+    """
 
     ticket_id: int
     claim_id: str
@@ -133,7 +144,10 @@ class ClaimReported:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimHeartbeat:
-    """Renews the lease without other news.  The next event may take ``pause_s`` longer, because the work waits."""
+    """Renews the lease of the claim without other news.
+
+    The next event may come ``pause_s`` later than usual, because the work waits for something.
+    """
 
     ticket_id: int
     claim_id: str
@@ -142,8 +156,9 @@ class ClaimHeartbeat:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseOverdue:
-    """The lease of a claim has expired by the clock.  It is handled after all earlier events of the ticket, which may
-    have renewed the lease.
+    """A portal tells all portals that the lease of a claim has expired.
+
+    The message is handled after all earlier events of the ticket, which may have renewed the lease.
     """
 
     ticket_id: int
@@ -152,7 +167,7 @@ class LeaseOverdue:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultFile:
-    """A validated file in the claim's staging folder, by its flat name."""
+    """A validated file in the claim's staging folder.  ``name`` has no folders."""
 
     name: str
     size_bytes: int
@@ -171,11 +186,12 @@ class Label:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimSucceeded:
-    """All ``files`` are on disk, fsynced and validated; the portal publishes them.
+    """The work is done: all ``files`` are validated and flushed to disk.  The portal publishes them.
 
     ``labels`` are those of the segmentation, as the workspace has them; ``verdict`` and ``device`` are as in
     ``InferenceFinished``.  ``work_s`` is the time that the ticket took, without waiting for a worker; 0: not measured.
-    ``staged_dir`` is the folder of the files in the datastore; "" from an earlier dispatcher: ``layout.staging_dir``.
+    ``staged_dir`` is the folder of the files in the datastore; dispatchers of earlier releases send "", which stands
+    for ``layout.staging_dir``.
     """
 
     ticket_id: int
@@ -190,7 +206,7 @@ class ClaimSucceeded:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimFailed:
-    """The ticket cannot be done; ``reason`` is a sentence that the user can act on."""
+    """The claim has failed, and so has the ticket.  ``reason`` is a sentence that tells the user what to change."""
 
     ticket_id: int
     claim_id: str
@@ -199,11 +215,11 @@ class ClaimFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResults:
-    """Asks whether these files of a provider over HTTP may be published.  Answered by ResultsAccepted or
+    """A portal asks whether the result files of a provider over HTTP may be published.  Answered by ResultsAccepted or
     ResultsRefused.
 
-    ``names`` are flat names in ``results_dir``; ``input_dir`` has the user's files.  The portal waits ``patience_s``
-    for the answer.
+    ``names`` are the files, without folders, in ``results_dir``; ``input_dir`` has the user's files.  The portal waits
+    ``patience_s`` for the answer.
     """
 
     ticket_id: int
@@ -216,7 +232,7 @@ class CheckResults:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsAccepted:
-    """ITK-SNAP can load the files, and each segmentation has the grid of its image.
+    """The files may be published: ITK-SNAP can load them, and each segmentation has the grid of its image.
 
     ``attachments`` are for a line of the ticket's log, as in ``ClaimLogged``; ``labels`` are those of the new
     segmentation; ``remarks`` are warnings for the user.
@@ -231,7 +247,7 @@ class ResultsAccepted:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsRefused:
-    """``reason`` is a sentence for the provider: what was found and what is needed."""
+    """The files may not be published.  ``reason`` is a sentence for the provider: what was found and what is needed."""
 
     ticket_id: int
     claim_id: str
@@ -240,7 +256,7 @@ class ResultsRefused:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadedImage:
-    """An uploaded file, by its flat name: an image, an archive of DICOM files, or a tar of a folder.
+    """An uploaded file: an image, an archive of DICOM files, or a tar of a folder.  ``name`` has no folders.
 
     ``tag`` is the tag of the service that the image gets; "" stands for the main image.
     """
@@ -251,7 +267,7 @@ class UploadedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class NeededTag:
-    """A tag that the service requires, as in its descriptor."""
+    """A tag of the service, as in its descriptor (``dss_broker.descriptor.Tag``)."""
 
     name: str
     type: str
@@ -260,12 +276,12 @@ class NeededTag:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadUpload:
-    """Requests the files of a ticket, made from the images in ``upload_dir`` as ``dss send`` makes them.  A browser
-    uploaded the images.  Answered by UploadRead or UploadRefused.
+    """A portal requests that the ``images`` in ``upload_dir``, uploaded by a browser, are converted to the files of a
+    ticket, as ``dss send`` does it.  Answered by UploadRead or UploadRefused.
 
-    ``intake_id`` is the fencing token of the answer.  ``series`` is a series of a DICOM source as in
-    ``dss_images.dicom.choice``; "" chooses one by rule, ``each`` reads all, and ``ask`` refuses a source of several
-    series with their list.
+    ``intake_id`` is the fencing token of the answer.  ``series`` names a series of a DICOM source as in
+    ``dss_images.dicom.series_choice``; "" chooses a series by rule, ``each`` reads all of them, and ``ask`` refuses a
+    source with several series, with a list of them.
     """
 
     ticket_id: int
@@ -278,7 +294,7 @@ class ReadUpload:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadFile:
-    """A file that was written for a ticket, by its flat name."""
+    """A file that was written for a ticket.  ``name`` has no folders."""
 
     name: str
     size_bytes: int
@@ -286,10 +302,10 @@ class ReadFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadImage:
-    """The files of one ticket, complete and flushed in ``folder``.  If there are none, ``reason`` is a sentence that
+    """The files of one ticket, complete and flushed to disk in ``folder``; without files, ``reason`` is a sentence that
     says why.
 
-    If the user asked for each series of a DICOM source, ``series`` is the one that the files were made from.
+    If the user asked for each series of a DICOM source, ``series`` is the series that the files were made from.
     """
 
     folder: str = ""
@@ -300,8 +316,9 @@ class ReadImage:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadRead:
-    """At least one of ``images`` has files.  The first such image is for the ticket itself; each further one is for a
-    new ticket.
+    """An upload was converted: at least one of ``images`` has files.
+
+    The first image with files is for the ticket ``ticket_id``; each further one is for a new ticket.
     """
 
     ticket_id: int
@@ -311,7 +328,7 @@ class UploadRead:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundSeries:
-    """A series that the user may choose by ``word``; ``line`` describes it."""
+    """A DICOM series that the user may choose: ``word`` names it in ``ReadUpload.series``, ``line`` describes it."""
 
     word: str
     line: str
@@ -319,7 +336,10 @@ class FoundSeries:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadRefused:
-    """``reason`` is a sentence for the user; ``series`` are those to choose from, if a choice would help."""
+    """An upload cannot be converted.  ``reason`` is a sentence for the user.
+
+    ``series`` are the series that the user can choose from; empty if a choice would not help.
+    """
 
     ticket_id: int
     intake_id: str
@@ -337,11 +357,11 @@ class ReaderAnnounced:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInference:
-    """Segment ``image_path`` with ``bundle`` and write the files into ``output_dir``.
+    """A dispatcher asks a worker to segment ``image_path`` with ``bundle`` and to write the files into ``output_dir``.
 
     Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  With ``silence_s`` > 0
-    the requester has made ``output_dir``, waits ``silence_s`` for each reply, and removes the folder when the ticket
-    has ended; a later claim of the same ticket may use the files for the same request.
+    the dispatcher has made ``output_dir``, waits ``silence_s`` for each reply, and removes the folder when the ticket
+    has ended; until then, a later claim of the same ticket may use the files for the same request.
     """
 
     ticket_id: int
@@ -355,7 +375,7 @@ class RunInference:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceProgressed:
-    """``fraction`` 0..1 of the inference is done; ``stage`` is the current stage, in words."""
+    """The inference continues: ``fraction`` (0..1) of it is done, and ``stage`` is the current stage, in words."""
 
     ticket_id: int
     claim_id: str
@@ -373,7 +393,7 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Landmark:
-    """A point for the user to look at; ``position_mm`` (x, y, z) is in LPS, ITK's convention."""
+    """A point for the user to look at.  ``position_mm`` (x, y, z) is in LPS, ITK's convention; ``rgb`` is 0..255."""
 
     text: str
     position_mm: tuple[float, float, float]
@@ -382,7 +402,7 @@ class Landmark:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFile:
-    """A file beside the segmentation, such as a list of findings or a report."""
+    """A result file other than the segmentation, such as a list of findings or a report."""
 
     path: str
     description: str
@@ -394,9 +414,9 @@ class InferenceFinished:
     """The inference has succeeded.  ``segmentation_path`` is a label map in the image's exact grid, ``reports`` are
     files with findings.
 
-    ``stage_seconds`` are wall-clock seconds by stage; ``device`` is the one that computed, for instance ``cpu``, and
-    ``peak_memory_bytes`` the peak use of its memory (0: not measured).  ``verdict`` is ``good`` or ``look at it``; ""
-    from an algorithm that does not judge its result.
+    ``stage_seconds`` are wall-clock seconds by stage; ``device`` is the device that computed, for instance ``cpu``, and
+    ``peak_memory_bytes`` the peak use of its memory (0: not measured).  ``verdict`` is the algorithm's own judgement
+    of the segmentation: ``good`` or ``look at it``; "" if it gives none.
     """
 
     ticket_id: int
@@ -414,7 +434,7 @@ class InferenceFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceFailed:
-    """No segmentation; ``reason`` is a sentence for the user."""
+    """The inference has failed.  ``reason`` is a sentence for the user."""
 
     ticket_id: int
     claim_id: str
@@ -423,10 +443,10 @@ class InferenceFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAnnounced:
-    """A dispatcher of this service announces that it runs.  ``descriptor`` is its service.json, as ITK-SNAP reads it.
+    """A dispatcher of ``service`` announces that it runs; with ``ends``, that it stops and takes no more tickets.
 
-    The dispatcher requests inference from workers of ``bundle``; "" means an HTTP server.  ``ends``: the dispatcher
-    stops and takes no more tickets.
+    ``descriptor`` is the published part of the service.json, as ITK-SNAP reads it.  The dispatcher requests inference
+    from workers of ``bundle``; "" means an HTTP server.
     """
 
     service: str

@@ -19,7 +19,7 @@ retry queues.
 
 @dataclass(frozen=True, kw_only=True)
 class Topic:
-    """Routing keys that may be published (``write``) and bound to a queue (``read``)."""
+    """Regular expressions for the routing keys that a user may publish (``write``) and bind to a queue (``read``)."""
 
     write: str = NOTHING
     read: str = NOTHING
@@ -29,7 +29,8 @@ class Topic:
 class Rights:
     """Permissions of one user: regular expressions for names and, by exchange, for routing keys.
 
-    ``own`` are the names that the user may configure, write and read; ``write_too`` are more names to write.
+    ``own`` are the names that the user may configure, write and read; ``write_too`` are more names to write; ``tags``
+    are RabbitMQ's tags of the user.
     """
 
     own: str = NOTHING
@@ -50,7 +51,7 @@ _TO_REQUESTERS = Topic(write=r"^dss\.replies\.dispatch\.")
 
 
 def _marks_of(part: str) -> Topic:
-    """The marks of messages in the queues of ``part``."""
+    """Permissions for the marks of messages in the queues ``dss.<part>.*``; ``part`` is a regular expression."""
     return Topic(write=rf"^dss\.deaths\.{part}\.", read=rf"^dss\.deaths\.{part}\.")
 
 

@@ -1,4 +1,4 @@
-"""Builds the published JSON Schema of a complete service.json."""
+"""Builds the JSON Schema of a complete service.json, which the portal publishes."""
 
 from typing import TypeAlias
 
@@ -20,7 +20,7 @@ NEEDED: dict[ProviderKind, list[str]] = {
 
 
 def json_schema() -> dict[str, Json]:
-    """The schema.  It does not check lengths, uniqueness, or what depends on the machine."""
+    """The JSON Schema of a service.json.  It does not check lengths, uniqueness, or what depends on the machine."""
     _, definitions = msgspec.json.schema_components((Descriptor, Dispatch))
     described = definitions["Descriptor"]["properties"]
     described.pop("published")

@@ -9,7 +9,9 @@ from dss_broker.instance import valid_instance_name
 
 
 def _amqp_address(url: SecretStr) -> SecretStr:
-    """Raises ValueError without showing the address, which holds a password."""
+    """``url`` if it is one or several addresses of RabbitMQ; otherwise raises ValueError.  The error does not show the
+    address, which contains a password.
+    """
     addresses = url.get_secret_value().split(",")
     if not all(_is_amqp(address) for address in addresses):
         raise ValueError(
@@ -63,10 +65,10 @@ AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_address)]
 """Address of RabbitMQ with the user's password, or those of several nodes, separated by commas."""
 
 Instance = Annotated[str, AfterValidator(valid_instance_name)]
-"""Name of a process; "" stands for the default."""
+"""Name of a process; "" is replaced by the default, ``instance_name()``."""
 
 Bind = Annotated[str, AfterValidator(_bind_address)]
-"""host:port to listen on, or "" for none."""
+"""Address host:port to listen on; "" to listen on none."""
 
 
 NOT_SET = "this setting is needed and is not set; infra/env.example explains it."

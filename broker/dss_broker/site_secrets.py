@@ -1,4 +1,4 @@
-"""``python -m dss_broker.site_secrets FOLDER``: creates the secrets of a new site, one file for each, for compose.yaml."""
+"""``python -m dss_broker.site_secrets FOLDER``: creates the secrets of a new site, one file each, for compose.yaml."""
 
 import json
 import secrets

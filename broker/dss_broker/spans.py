@@ -1,4 +1,4 @@
-"""Messages as spans, by OpenTelemetry's semantic conventions for messaging and for RabbitMQ."""
+"""Begins the spans for publishing and handling messages, by OpenTelemetry's semantic conventions for messaging."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,11 @@ from dss_observability.tracing import TRACEPARENT, Span, SpanKind
 
 
 def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Span]:
-    """The envelope with the context of a new span; end the span when the broker has stored the message."""
+    """Begin a span for the publishing of ``envelope``.
+
+    Returns the envelope with the span's traceparent as a header, and the span.  The caller must end the span when the
+    broker has stored the message.
+    """
     # Span names must have few values, so they leave out the reply queue of each process.
     where = exchange if exchange == REPLY_EXCHANGE else f"{exchange}:{key}"
     attributes = _attributes(envelope, "publish", "send", where) | {
@@ -30,7 +34,7 @@ def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Sp
 
 @contextmanager
 def processed(envelope: Envelope, queue: str) -> Iterator[Span]:
-    """A span, in the trace of the sender, for the block that handles ``envelope``."""
+    """A context with a span, in the sender's trace, for the handling of ``envelope``, which came from ``queue``."""
     attributes = _attributes(envelope, "process", "process", queue)
     with (
         tracing.within(envelope.traceparent),

@@ -1,7 +1,7 @@
-"""Exchanges, queues and routing keys, as data.  The consumer of a queue declares it.
+"""The names of exchanges, queues and routing keys, and the subscriptions of all programs, as data.
 
-Every durable queue is a quorum queue with a delivery limit and a dead-letter exchange, except those of ``death_queue``.
-All arguments are valid on RabbitMQ 3.10 to 4.x.
+The consumer of a queue declares it.  Every durable queue is a quorum queue, except those of ``death_queue``.  The queue
+of a subscription has a delivery limit and, unless it gets parked messages, a dead-letter exchange.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ EXCHANGE = "dss.tickets"
 """Topic exchange for every message that is not a reply."""
 
 REPLY_EXCHANGE = "dss.replies"
-"""Topic exchange for replies; the routing key is the requester's queue.  RabbitMQ's default exchange is not used,
-because a user who may publish to it may publish to every queue."""
+"""Topic exchange for replies; the routing key is the name of the requester's reply queue.  RabbitMQ's default exchange
+is not used, because a user who may publish to it may publish to every queue."""
 
 DEAD_EXCHANGE = "dss.dead"
 """Fanout exchange for messages that could not be handled (parked messages)."""
@@ -26,37 +26,37 @@ DEAD_QUEUE = "dss.dead"
 """Queue in which parked messages wait for an operator."""
 
 RETRY_DELAYS_S = (1, 5, 30, 120)
-"""Delays before the second, third, ... attempt of a message whose handler raised TryAgainLater."""
+"""Delays in seconds before the second, third, ... attempt of a message whose handler raised TryAgainLater."""
 
 DEATH_EXCHANGE = "dss.deaths"
 """Topic exchange for the marks that programs leave before they handle a redelivered message (``rabbit.marks``)."""
 
 DEATH_LIMIT = 4
-"""Deaths of programs by a redelivered message, after which it is parked.
+"""A redelivered message is parked when this number of programs have died while they handled it.
 
 The first delivery leaves no mark, so a message that kills every program is parked after five deaths.
 """
 
 DELIVERY_LIMIT = 10_000
-"""Requeues of a message, for any reason, after which RabbitMQ itself dead-letters it.
+"""Number of requeues of a message, for any reason, after which RabbitMQ itself dead-letters it.
 
 A last resort, since RabbitMQ counts orderly stops and lost connections as well: a connection that is lost every two
 seconds reaches the limit after five hours.
 """
 
 ORDERED_THREADS = 4
-"""Threads of an ORDERED subscription.  Few, because the portal must also answer its users meanwhile."""
+"""Most threads of an ORDERED subscription.  There are few, because the portal must also answer its users meanwhile."""
 
 REPLY_QUEUE_EXPIRY_S = 3600
-"""RabbitMQ deletes a reply queue that has had no consumer for this time, in seconds."""
+"""Seconds after which RabbitMQ deletes a reply queue without a consumer."""
 
 
 LONGEST_WORD = 237
-"""Longest word of a service or bundle, in bytes: AMQP allows 255 for a routing key, queue name or consumer tag, and
-the longest prefix is ``service.announced.``."""
+"""Most bytes of the word (see ``word``) for a service or bundle: AMQP allows 255 for a routing key, queue name or
+consumer tag, and the longest text before the word is ``service.announced.``."""
 
 LONGEST_INSTANCE = 200
-"""Longest word of an instance, in bytes; its prefixes are longer."""
+"""Most bytes of the word for an instance.  They are fewer, because longer texts stand before it in names of queues."""
 
 _READABLE_CHARS, _HASH_DIGITS = 60, 32
 
@@ -84,7 +84,9 @@ class Subscription:
 
     @property
     def threads(self) -> int:
-        """One for each unacknowledged message; fewer for ORDERED, where most of them wait for an earlier one."""
+        """Number of threads that handle messages: ``prefetch``.  For ORDERED at most ORDERED_THREADS, because most
+        messages wait for an earlier message of their ticket.
+        """
         return (
             min(self.prefetch, ORDERED_THREADS)
             if self.sharing is Sharing.ORDERED
@@ -106,12 +108,12 @@ def word(name: str, longest: int = LONGEST_WORD) -> str:
 
 
 def retry_exchange(delay_s: float) -> str:
-    """Name of the exchange, and of its queue, whose messages come back after ``delay_s``."""
+    """Name of the exchange, and of its queue, in which a message waits ``delay_s`` for its next attempt."""
     return f"dss.retry.{round(delay_s * 1000)}ms"
 
 
 def dispatch(service: str, prefetch: int = 1) -> Subscription:
-    """The ready tickets of one service; each goes to one of its dispatchers."""
+    """The subscription to the ready tickets of one service; each ticket goes to one of its dispatchers."""
     key = word(service)
     return Subscription(
         queue=f"dss.dispatch.{key}", keys=(f"ticket.ready.{key}",), prefetch=prefetch
@@ -119,14 +121,14 @@ def dispatch(service: str, prefetch: int = 1) -> Subscription:
 
 
 def withdrawn(program: str) -> Subscription:
-    """Every withdrawal, to every process of ``program`` (``dispatch`` or ``inference``)."""
+    """The subscription of every process of ``program`` (``dispatch`` or ``inference``) to every TicketWithdrawn."""
     return Subscription(
         queue=f"dss.{program}.withdrawn", keys=("ticket.withdrawn.*",), sharing=Sharing.EVERYONE
     )
 
 
 def workers(program: str, bundle: str) -> Subscription:
-    """Every announcement of a bundle's workers, to every process of ``program``."""
+    """The subscription of every process of ``program`` to every WorkerAnnounced for ``bundle``."""
     return Subscription(
         queue=f"dss.{program}.workers",
         keys=(f"worker.announced.{word(bundle)}",),
@@ -135,7 +137,7 @@ def workers(program: str, bundle: str) -> Subscription:
 
 
 def inference(bundle: str, prefetch: int = 1) -> Subscription:
-    """The requests for one bundle; each goes to one of its workers."""
+    """The subscription to the requests for inference with one bundle; each request goes to one of its workers."""
     key = word(bundle)
     return Subscription(
         queue=f"dss.inference.{key}", keys=(f"inference.run.{key}",), prefetch=prefetch
@@ -143,7 +145,7 @@ def inference(bundle: str, prefetch: int = 1) -> Subscription:
 
 
 PORTAL_CLAIMS = Subscription(queue="dss.portal.claims", keys=("claim.requested.*",), prefetch=8)
-"""Requests of dispatchers to claim a ticket; any portal answers."""
+"""Requests of dispatchers to claim a ticket.  Each goes to one of the portals, which answers it."""
 
 PORTAL_EVENTS = Subscription(
     queue="dss.portal.events",
@@ -157,20 +159,20 @@ PORTAL_EVENTS = Subscription(
     sharing=Sharing.ORDERED,
     prefetch=64,
 )
-"""Events of tickets, in order for each ticket, and announcements of programs, to one portal at a time."""
+"""Events of tickets, in order for each ticket, and announcements of programs.  One portal at a time gets them all."""
 
 PORTAL_PARKED = Subscription(
     queue="dss.portal.parked", keys=("#",), prefetch=4, exchange=DEAD_EXCHANGE
 )
-"""A copy of every parked message, so that the portal can write it to the ticket's log.  The copy is never parked."""
+"""A copy of every parked message, so that the portal can tell it in the ticket's log.  The copy is never parked."""
 
 
 RESULT_CHECKS = Subscription(queue="dss.check", keys=("results.check",))
-"""Requests of portals to check the results of a provider over HTTP; any dispatcher answers."""
+"""Requests of portals to check the results of a provider over HTTP.  Each goes to one dispatcher, of any service."""
 
 
 UPLOADS = Subscription(queue="dss.uploads", keys=("upload.read",))
-"""Requests of portals to read the images that a browser has uploaded; any dispatcher answers."""
+"""Requests of portals to read the images that a browser has uploaded.  Each goes to one dispatcher, of any service."""
 
 
 def death_queue(queue: str, message_id: str, kind: str) -> str:
@@ -185,17 +187,21 @@ def death_queue(queue: str, message_id: str, kind: str) -> str:
 
 
 def reply_queue(program: str, instance: str, process: str) -> str:
-    """The reply queue of one process; ``process`` is unique for each start of the program."""
+    """Name of the reply queue of one process; ``process`` is unique for each start of the program."""
     return f"dss.replies.{word(program)}.{word(instance, LONGEST_INSTANCE)}.{process}"
 
 
 def own_queue(queue: str, program: str, instance: str) -> str:
-    """The part of the queue name of an EVERYONE subscription that is the same after each reconnection."""
+    """First part of the name of a process's queue for an EVERYONE subscription.  A random part, which is new after each
+    reconnection, follows.
+    """
     return f"{queue}.{word(program)}.{word(instance, LONGEST_INSTANCE)}"
 
 
 def is_mandatory(message: m.Message) -> bool:
-    """False for a message that may reach no queue: a withdrawal of a ticket that no program works on."""
+    """True if a message that reaches no queue is an error.  False for TicketWithdrawn: perhaps no program works on the
+    ticket.
+    """
     return not isinstance(message, m.TicketWithdrawn)
 
 

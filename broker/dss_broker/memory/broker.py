@@ -33,7 +33,10 @@ SHORT_RETRY_S = 0.02
 
 
 class MemoryBroker:
-    """One program's view of a ``server``.  Several programs may also share one MemoryBroker."""
+    """A ``broker.Broker`` whose queues are in ``server``, a new one by default.
+
+    Brokers with the same server exchange messages, like programs.  Several programs may also share one MemoryBroker.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class MemoryBroker:
 
     @property
     def parked(self) -> list[Envelope]:
-        """The parked messages; ``envelope.parked_reason`` says why."""
+        """The parked messages of the server; ``envelope.parked_reason`` says why a message was parked."""
         with self.server.changed:
             return list(self.server.parked)
 

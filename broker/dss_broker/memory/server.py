@@ -13,9 +13,9 @@ from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 
 @dataclass(kw_only=True, eq=False)
 class StoredMessage:
-    """A message in a queue, which is not delivered before the monotonic time ``not_before``.
+    """A message in a queue.  It is not delivered before ``not_before``, in seconds of ``time.monotonic``.
 
-    ``deaths`` counts the handlers that were interrupted while they handled it, as if their program had died.
+    ``deaths`` counts the handlers that were interrupted while they handled the message, as if their program had died.
     """
 
     envelope: Envelope
@@ -42,7 +42,10 @@ class Queue:
     readers: list["MemorySubscription"] = field(default_factory=list)
 
     def take(self, reader: "MemorySubscription") -> StoredMessage | None:
-        """The next message for ``reader``; None if it has to wait."""
+        """Remove and return the next message for ``reader``; None if it has to wait.
+
+        In an ORDERED queue only one reader gets messages, and none for a ticket of which it already handles a message.
+        """
         active = next((r for r in self.readers if r.unacked or not r.stopped), None)
         ordered = self.subscription.sharing is Sharing.ORDERED
         if ordered and reader is not active:
@@ -72,7 +75,9 @@ class MemorySubscription:
 
 
 class MemoryServer:
-    """``parked`` has the parked messages.  ``changed`` guards all attributes."""
+    """The queues that MemoryBrokers share.  ``parked`` has the parked messages, ``replies`` the open requests of each
+    broker by the name of its reply queue.  ``changed`` guards all attributes, and is notified of each new message.
+    """
 
     def __init__(self) -> None:
         self.parked: list[Envelope] = []
@@ -81,7 +86,7 @@ class MemoryServer:
         self._queues: dict[str, Queue] = {}
 
     def publish(self, exchange: str, key: str, envelope: Envelope) -> bool:
-        """Add the message to each queue that is bound for it.  False if there is none."""
+        """Add the message to each queue that is bound to ``exchange`` for ``key``.  False if there is none."""
         with self.changed:
             queues = [q for q in self._queues.values() if _wants(q.subscription, exchange, key)]
             for queue in queues:
@@ -90,7 +95,7 @@ class MemoryServer:
         return bool(queues)
 
     def put(self, queue_name: str, envelope: Envelope) -> bool:
-        """Add the message to that queue only.  False if the queue does not exist."""
+        """Add the message to the queue ``queue_name`` only.  False if the queue does not exist."""
         with self.changed:
             queue = self._queues.get(queue_name)
             if queue is not None:
@@ -122,7 +127,7 @@ def _wants(subscription: Subscription, exchange: str, key: str) -> bool:
 
 
 def _matches(pattern: str, key: str) -> bool:
-    """True if a topic pattern of AMQP matches ``key``: ``*`` stands for one word, ``#`` for everything."""
+    """True if a topic pattern of AMQP matches ``key``: ``*`` stands for one word; ``#`` alone matches every key."""
     words, wanted = key.split("."), pattern.split(".")
     if wanted == ["#"]:
         return True

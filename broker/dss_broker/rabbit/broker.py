@@ -43,13 +43,14 @@ from dss_observability.tracing import end_with
 CHECK_S = 1.0
 NOT_SUBSCRIBED = "RabbitMQ does not deliver messages to this program yet."
 BIND_S = 20.0
-"""Time after which exchanges and bindings that an operator has removed exist again, in seconds."""
+"""Seconds between two declarations of the exchanges and bindings, in case an operator has removed one."""
 
 
 class RabbitBroker:
-    """One connection and one I/O thread; handlers run in threads of their subscriptions.
+    """A ``broker.Broker`` with one connection and one I/O thread; handlers run in threads of their subscriptions.
 
-    ``instance`` distinguishes the processes of one ``program``: of two with the same instance only one consumes.
+    ``instance`` distinguishes the processes of one ``program``: of two processes with the same instance, only one
+    consumes.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class RabbitBroker:
     ) -> None:
         """Start to connect, without waiting for it.
 
-        ``url`` is ``amqp://user:password@host:port/vhost``, or those of a cluster's nodes, separated by commas.
+        ``url`` is ``amqp://user:password@host:port/vhost``, or the addresses of a cluster's nodes, separated by commas.
         """
         self._url, self._program, self._instance = url, program, instance
         self._retry_delays_s = retry_delays_s
@@ -185,14 +186,15 @@ class RabbitBroker:
         self._link.call_later(BIND_S, partial(self._bind_again, connection))
 
     def _check_confirms(self, connection: SelectConnection) -> None:
-        """Replace a channel without confirms; repeats itself while the connection is open."""
+        """Replace a publishing channel whose confirms are overdue; repeats itself every CHECK_S on this connection."""
         if self._connection is connection:
             self._publisher.check_confirms()
             self._link.call_later(CHECK_S, partial(self._check_confirms, connection))
 
     def _bind_again(self, connection: SelectConnection) -> None:
-        """Declare again what an operator may have removed; each declaration on its own channel, because a refusal
-        closes it.
+        """Declare the exchanges and bindings again, in case an operator has removed one; repeats itself every BIND_S.
+
+        Each declaration has a channel of its own, because RabbitMQ closes the channel to refuse a declaration.
         """
         is_current = self._connection is connection
         if not is_current or not connection.is_open:
@@ -222,14 +224,17 @@ class RabbitBroker:
             self._instance_lock.acquire(self._connection, self._consume)
 
     def _stop(self, stopped: "Future[list[Consumer]]") -> None:
-        """Runs on the link's thread, like ``_add``, so that no subscription can begin unnoticed beside it."""
+        """Stop all subscriptions and put them into ``stopped``.
+
+        Runs on the link's thread, like ``_add``: a subscription that is added later is refused.
+        """
         self._stopping = True
         for consumer in self._consumers:
             consumer.stop()
         stopped.set_result(list(self._consumers))
 
     def _consume(self) -> None:
-        """Start every subscription that is not served yet.  Called when the instance lock is held."""
+        """Begin to consume each subscription that this connection does not consume yet.  The instance lock is held."""
         for consumer in self._consumers:
             if self._connection is not None and consumer not in self._served:
                 self._served.add(consumer)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Consumer:
-    """Consumes one subscription.  Public methods say which thread may call them; the others run on the link's.
+    """Consumes one subscription.  Public methods say which thread may call them; the others run on the link's thread.
 
     A poison message kills its program together with the messages that are handled beside it.  So a program starts with
     a prefetch of 1, and raises it to that of the subscription after its first message that is not a redelivery.
@@ -92,7 +92,9 @@ class Consumer:
             declare_bindings(channel, self._subscription, self._queue)
 
     def stop(self) -> None:
-        """Link's thread: start no more handlers.  The channel is closed when the last handler has ended."""
+        """Link's thread: start no more handlers.  The channel is closed, and ``wait_until_idle`` returns, when the last
+        running handler has ended.
+        """
         if self._stopped:
             return
         self._stopped = True
@@ -109,11 +111,11 @@ class Consumer:
         self._close_if_idle()
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Any thread, after ``stop``: False if a handler still runs after ``timeout_s``."""
+        """Any thread, after ``stop``: wait until no handler runs.  False if one still runs after ``timeout_s``."""
         return self._idle.wait(timeout_s)
 
     def abandon(self) -> None:
-        """Link's thread: the broker is being closed, which requeues unacknowledged messages."""
+        """Link's thread: stop, because the broker is being closed.  RabbitMQ then requeues unacknowledged messages."""
         self.stop()
         for unacked in self._unacked:
             self._deaths.survived(unacked)
@@ -157,7 +159,10 @@ class Consumer:
         )
 
     def _raise_prefetch(self) -> None:
-        """Consume again with the full prefetch.  The only message allowed is unacknowledged, so none is in flight."""
+        """Replace the prefetch of 1 by that of the subscription, which needs a new consumer of the queue.
+
+        Called while the only message that the prefetch allows is unacknowledged, so RabbitMQ is sending no other one.
+        """
         if not self._one_at_a_time:
             return
         self._one_at_a_time = False
@@ -248,7 +253,10 @@ class Consumer:
         )
 
     def _move(self, unacked: UnackedMessage, exchange: str, envelope: Envelope) -> None:
-        """Publish a copy, and acknowledge the message when RabbitMQ has confirmed that (at least once)."""
+        """Publish ``envelope`` to ``exchange``, and acknowledge the message when RabbitMQ has confirmed that.
+
+        After a crash in between, both exist (at least once).
+        """
         copy = Publication(
             exchange=exchange,
             routing_key=self._subscription.queue,

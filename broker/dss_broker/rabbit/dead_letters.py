@@ -28,7 +28,7 @@ from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE
 
 READER = f"{DEAD_QUEUE}.reader"
-"""An exclusive queue that a session holds, because two sessions at a time would each see only a part of the letters."""
+"""Name of an exclusive queue by which a session excludes others: each of two would see only a part of the letters."""
 
 BUSY_S = 10.0
 RESOURCE_LOCKED = 405
@@ -36,8 +36,10 @@ RESOURCE_LOCKED = 405
 
 @contextmanager
 def open_session(url: str) -> Iterator["RabbitDeadLetterSession"]:
-    """Hold the dead letters for the block.  Raises BrokerAway, also if the connection is lost meanwhile, and
-    DeadLettersBusy.
+    """A context with the dead letters, which no other session can hold meanwhile.
+
+    Raises DeadLettersBusy if another session still holds them after BUSY_S; BrokerAway if RabbitMQ does not answer,
+    also if the connection is lost in the context; BrokerRefuses if RabbitMQ refuses the connection.
     """
     try:
         with BlockingConnection(parameters_of(url, "dead letters")) as connection:
@@ -73,8 +75,9 @@ class RabbitDeadLetterSession:
     """Implements ``dead_letters.DeadLetterSession`` with the queue ``dss.dead``."""
 
     def __init__(self, connection: BlockingConnection, channel: BlockingChannel) -> None:
-        """``channel`` holds the letters.  They are requeued on another channel, because RabbitMQ closes a channel to
-        refuse a message.
+        """Get the letters on ``channel``, which holds them.
+
+        They are requeued on another channel, because RabbitMQ closes the channel to refuse a message.
         """
         self._connection, self._channel = connection, channel
         self._sending: BlockingChannel | None = None

@@ -21,20 +21,20 @@ from dss_broker.topology import Sharing, Subscription
 log = logging.getLogger(__name__)
 
 COUNT_TIMEOUT_S = 10.0
-"""Longest wait for a count of deaths.  After it the message is handled without a mark."""
+"""Longest wait for a count of deaths, in seconds.  Then the message is handled without a mark."""
 
 POLL_S = 0.2
 
 
 class ProgramStops(Exception):
-    """The program stops, so the handling of the message does not start."""
+    """Raised in a thread that waits to handle a message when the program stops; the message is requeued."""
 
 
 class DeathCounter:
-    """Counts deaths by the messages of one subscription.
+    """Counts, for each redelivered message of one subscription, the programs that died while they handled it.
 
-    ``suspect_lock`` is shared by all subscriptions of the program: messages of which a program has died are handled
-    one at a time, because a death counts for every marked message.
+    ``suspect_lock`` is shared by all subscriptions of the program, so that messages of which a program has died are
+    handled one at a time: when a program dies, the death counts for every message that it has marked.
     """
 
     def __init__(
@@ -54,12 +54,14 @@ class DeathCounter:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Any thread: return messages whose handling has not started."""
+        """Any thread: the program stops.  A ``begin`` that waits for a count or a lock returns ``Returned``."""
         self._stopping.set()
 
     def begin(self, unacked: UnackedMessage) -> DeliveryOutcome | None:
-        """A thread of the subscription: None if ``unacked`` is to be handled (then call ``end`` afterwards); otherwise
-        its outcome.
+        """A thread of the subscription, before it handles ``unacked``: count the deaths, and leave a mark.
+
+        Returns None if the message is to be handled (then call ``end`` afterwards), otherwise its outcome: parked, or
+        returned because the program stops.
         """
         if not unacked.is_suspect or not self._counts:
             unacked.started = True
@@ -77,20 +79,23 @@ class DeathCounter:
             return None
 
     def end(self, unacked: UnackedMessage) -> None:
-        """The thread of ``begin``: the handler has returned or raised."""
+        """The thread that called ``begin``: the handler has returned or raised.  Releases the lock for suspects."""
         if unacked.holds_lock:
             unacked.holds_lock = False
             self._suspect_lock.release()
 
     def redelivered(self, unacked: UnackedMessage) -> None:
-        """Link's thread: ``unacked`` was redelivered to this program while the program is handling it."""
+        """Link's thread: ``unacked`` was redelivered while this program handles it.  Publish its missing mark."""
         if unacked.started and self._counts and not unacked.marked:
             counted: Future[int] = Future()
             counted.add_done_callback(partial(self._mark_again, unacked))
             self._marks.count(self._queue, unacked.stable_id, counted)
 
     def survived(self, unacked: UnackedMessage) -> None:
-        """Link's thread: the message was lost or requeued, and the program is alive."""
+        """Link's thread: the message was requeued, or its connection was lost, and this program is alive.
+
+        Publishes the second mark, so that this handling does not count as a death.
+        """
         if unacked.marked:
             unacked.marked = False
             self._marks.end(self._queue, unacked.stable_id)
@@ -137,9 +142,9 @@ class DeathCounter:
             self._mark(unacked, Future())
 
     def _on_link_thread(self, question: "partial[None]") -> int:
-        """Run ``question`` on the link's thread and wait for its answer.
+        """Call ``question`` with a future on the link's thread, and wait for the result of the future.
 
-        Raises ProgramStops, CannotCount, or TimeoutError after COUNT_TIMEOUT_S.
+        Raises the future's error (CannotCount, for instance), ProgramStops, or TimeoutError after COUNT_TIMEOUT_S.
         """
         answer: Future[int] = Future()
         self._link.call(partial(question, answer))

@@ -1,4 +1,7 @@
-"""Declares the topology.  No function waits for a response: RabbitMQ refuses by closing the channel."""
+"""Declares RabbitMQ's exchanges, queues and bindings, with arguments that are valid on RabbitMQ 3.10 to 4.x.
+
+No function waits for a response: to refuse a declaration, RabbitMQ closes the channel.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -19,23 +22,27 @@ from dss_broker.topology import (
 
 QUORUM = {"x-queue-type": "quorum"}
 CLASSIC = {"x-queue-type": "classic"}
-"""Explicit, because RabbitMQ 4 lets an operator make quorum the default type, which cannot be exclusive."""
+"""Arguments of a classic queue.  They name the type, because an operator of RabbitMQ 4 may have made quorum the default
+type, and a quorum queue cannot be exclusive.
+"""
 
 NEVER_LOST = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 """Arguments for at-least-once dead-lettering, which RabbitMQ offers only together with reject-publish."""
 
 LOOKED_AT = 1_000_000
-"""Delivery limit of the queue whose messages operators get and requeue: RabbitMQ 4's default would drop them after 20
-times.
+"""Delivery limit of the dead-letter queue.  Each time that an operator lists the messages they are requeued, and with
+RabbitMQ 4's default limit they would be dropped after 20 times.
 """
 
 
 LONGEST_WORK_S = 7 * 24 * 3600
-"""Acknowledgement timeout, in seconds.  RabbitMQ before 3.11.15 ignores it and uses ``consumer_timeout`` of its
-configuration, 30 minutes by default."""
+"""Longest time until a message is acknowledged, in seconds; then RabbitMQ requeues it.  RabbitMQ before 3.11.15 ignores
+this and uses ``consumer_timeout`` of its configuration, 30 minutes by default."""
 
 MARKS_EXPIRY_S = 8 * 24 * 3600
-"""Longer than LONGEST_WORK_S, so that marks outlive the work; marks that remain after a crash expire."""
+"""Seconds after which RabbitMQ deletes an unused queue of marks, such as one left after a crash.  It is longer than
+LONGEST_WORK_S, so that no mark expires while its message is handled.
+"""
 
 
 def declare_shared(channel: Channel, retry_delays_s: Sequence[float]) -> None:
@@ -60,9 +67,9 @@ def declare_deaths(channel: Channel, done: Callable[[object], None]) -> None:
 
 
 def declare_marks(channel: Channel, queue: str, counted: Callable[[int], None]) -> None:
-    """Declare a queue of marks; ``counted`` gets the number of marks once the queue is bound.
+    """Declare and bind a queue of marks; then ``counted`` is called with the number of marks in it.
 
-    It is a classic queue, because it is declared quickly and lives only briefly.
+    It is a classic queue, because that is declared quickly, and the queue is needed only for a short time.
     """
     found: list[int] = []
     channel.queue_declare(
@@ -111,7 +118,10 @@ def _arguments(subscription: Subscription) -> dict[str, object]:
 
 
 def _declare_retry(channel: Channel, delay_s: float) -> None:
-    """Declare a queue without consumers: its messages expire into the queue that their routing key names."""
+    """Declare the exchange and the queue for retries after ``delay_s``.
+
+    The queue has no consumers: after the delay RabbitMQ moves a message to the queue that its routing key names.
+    """
     name = retry_exchange(delay_s)
     expiry: dict[str, object] = {
         "x-message-ttl": round(delay_s * 1000),

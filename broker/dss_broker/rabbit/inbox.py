@@ -11,7 +11,8 @@ T = TypeVar("T")
 class Inbox(Generic[T]):
     """Received items whose handling has not started.  Every method may be called from any thread.
 
-    Items of the same ``order_key`` are handled one after the other: the next is taken when the last one is ``done``.
+    Items with equal ``order_key`` are handled one after the other: an item can be taken when the one before it is
+    ``done``.  By default all items are independent.
     """
 
     def __init__(self, order_key: Callable[[T], Hashable] = id) -> None:
@@ -36,13 +37,13 @@ class Inbox(Generic[T]):
         return None
 
     def done(self, item: T) -> None:
-        """The handling of ``item``, which was taken, has ended."""
+        """Tell that the handling of ``item``, which ``take`` has returned, has ended."""
         with self._changed:
             self._busy.discard(self._order_key(item))
             self._changed.notify()
 
     def take_back(self) -> list[T]:
-        """Remove and return the items that were not taken."""
+        """Remove and return the items that no thread has taken yet."""
         with self._changed:
             waiting = list(self._waiting)
             self._waiting.clear()

@@ -1,4 +1,7 @@
-"""A lock on the instance's name: an exclusive queue, which RabbitMQ gives to one connection at a time."""
+"""A lock on the name of a process, so that two processes with the same name do not consume at the same time.
+
+It is an exclusive queue, which RabbitMQ gives to one connection at a time.
+"""
 
 import logging
 import time
@@ -19,13 +22,14 @@ RESOURCE_LOCKED = 405
 RETRY_S = 2.0
 LOG_INTERVAL_S = 60.0
 STALE_CONNECTION_S = 3.0 * HEARTBEAT_S
-"""After this time, RabbitMQ has closed a lost connection because of its missing heartbeats."""
+"""Seconds after which RabbitMQ has closed a lost connection, because it has got no heartbeats from it."""
 
 
 class InstanceLock:
-    """The lock of one process.  Every method runs on the link's thread; ``problem`` may be read on any.
+    """The lock of one process.  Every method runs on the link's thread; ``problem`` may be read on any thread.
 
-    A process that held the lock continues to work while its own lost connection still holds it.
+    ``problem`` is a sentence for operators while another process holds the lock, otherwise "".  A process that has held
+    the lock once goes on after a reconnection without waiting for the lock, which its lost connection may still hold.
     """
 
     def __init__(self, link: Link, program: str, instance: str) -> None:
@@ -39,7 +43,10 @@ class InstanceLock:
         self._logged_s = 0.0
 
     def acquire(self, connection: SelectConnection, on_acquired: Callable[[], None]) -> None:
-        """Call ``on_acquired`` when ``connection`` holds the lock; at once if it does already."""
+        """Call ``on_acquired`` when ``connection`` holds the lock; at once if it does already.
+
+        Does not wait for the lock if this process has held it before, or if the user may not declare the queue.
+        """
         if connection is not self._connection:
             self._connection, self._is_granted, self._refused_s = connection, False, None
             self._on_acquired = on_acquired

@@ -19,10 +19,12 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.2
 LONGEST_RETRY_S = 2.0
-"""Longest time a program needs to reconnect after RabbitMQ is up, in seconds."""
+"""Longest pause between two attempts to connect, in seconds."""
 
 HEARTBEAT_S = 30
-"""A connection without traffic for twice as long is closed.  Long, because torch may hold the GIL for seconds."""
+"""Heartbeat interval in seconds: a connection without traffic for twice this time is closed.  It is long, because torch
+may hold the GIL for seconds.
+"""
 
 LOG_INTERVAL_S = 60.0
 """Shortest time between two log lines that say that RabbitMQ refuses the connection, in seconds."""
@@ -33,9 +35,8 @@ Action = Callable[[], None]
 
 
 class Backoff:
-    """Waiting times that double from FIRST_RETRY_S to ``longest_s``, each shortened at random by up to half.
-
-    ``longest_s`` is LONGEST_RETRY_S unless it is given.
+    """Pauses between attempts, in seconds.  They double from FIRST_RETRY_S to ``longest_s`` (default: LONGEST_RETRY_S);
+    each is shortened at random by up to half.
     """
 
     def __init__(self, longest_s: float | None = None) -> None:
@@ -87,14 +88,14 @@ class Link:
         self._thread.start()
 
     def call(self, action: Action) -> bool:
-        """Run ``action`` on the link's thread, in the order of the calls.  False if the link is closed."""
+        """Let the link's thread run ``action``, in the order of the calls, without waiting.  False if it is closed."""
         with self._closing:
             if not self._closed:
                 self._loop.add_callback_threadsafe(partial(_logging_errors, action))
             return not self._closed
 
     def call_later(self, delay_s: float, action: Action) -> None:
-        """Run ``action`` on the link's thread after ``delay_s``.  Call this method on that thread only."""
+        """Run ``action`` on the link's thread after ``delay_s``.  This method may be called only on that thread."""
         self._loop.call_later(delay_s, partial(_logging_errors, action))
 
     def close(self) -> None:
@@ -191,7 +192,10 @@ class Link:
 
 
 def parameters_of(url: str, name: str) -> list[URLParameters]:
-    """Connection parameters of each node of a cluster; ``url`` separates them by commas."""
+    """Connection parameters for each address in ``url``: the nodes of a cluster, separated by commas.
+
+    ``name`` is shown to operators as the name of the connection.
+    """
     return [_parameters(node.strip(), name) for node in url.split(",") if node.strip()]
 
 

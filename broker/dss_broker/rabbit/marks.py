@@ -1,7 +1,8 @@
 """Counters in RabbitMQ, one for each message of which a program may have died.
 
-Each message has two queues.  A program publishes a mark to the first when it starts to handle the message, and one
-to the second when it ends with it alive.  The difference of their lengths is the number of programs that died.
+Each such message has two queues of marks.  A program publishes a mark to the queue "begun" when it starts to handle the
+message, and a mark to the queue "ended" if it is still alive when the handling is over.  The difference of the queues'
+lengths is the number of programs that died.
 """
 
 import logging
@@ -62,15 +63,17 @@ class Marks:
             self._pending[deaths](self._channel)
 
     def begin(self, queue: str, message_id: str) -> "Future[None]":
-        """Mark that the program starts to handle the message; call ``count`` before, which declares the queue."""
+        """Publish a mark that the program starts to handle the message.  ``count``, which declares the queue, must have
+        been called before.  The future is done when RabbitMQ has the mark.
+        """
         return self._publish_mark(death_queue(queue, message_id, "begun"))
 
     def end(self, queue: str, message_id: str) -> None:
-        """Mark that the program has ended the handling alive."""
+        """Publish a mark that the program has survived the handling of the message."""
         self._publish_mark(death_queue(queue, message_id, "ended"))
 
     def forget(self, queue: str, message_id: str) -> None:
-        """Delete the queues of an acknowledged message.  Without a channel they expire."""
+        """Delete the queues of marks of an acknowledged message.  Without an open channel they are left to expire."""
         if self._channel is None or not self._channel.is_open:
             return
         for kind in ("begun", "ended"):

@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 OLD_DELAYS_S = (1, 5, 30, 120)
 LOCK = "dss.portal.old_retries"
-"""Exclusive queue of the connection that empties the old queues."""
+"""Name of the exclusive queue of the portal that empties the old queues; it keeps other portals from doing so."""
 
 QUIET_S = 5.0
-"""Longest time that an expired message is on its way to the next queue, while the old queue no longer counts it."""
+"""Longest time, in seconds, that RabbitMQ takes to move an expired message, which the old queue no longer counts."""
 
 TRY_AGAIN_S = 30.0
 NOT_FOUND = 404
@@ -33,7 +33,7 @@ RESOURCE_LOCKED = 405
 
 
 def start_emptying(url: str) -> threading.Thread:
-    """Empty the old queues in a thread, which repeats this until it succeeds, and ends with the process."""
+    """Start and return a daemon thread that empties and deletes the old queues.  It repeats this until it succeeds."""
     thread = threading.Thread(target=_empty_all, args=(url,), name="old retry queues", daemon=True)
     thread.start()
     return thread
@@ -58,7 +58,7 @@ def _empty_all(url: str) -> None:
 
 
 def _empty(connection: BlockingConnection) -> bool:
-    """Empty and delete the old queues that exist.  False if another portal is doing so."""
+    """Empty and delete the old queues that exist.  Returns False, and does nothing, if another portal is doing so."""
     found = [delay_s for delay_s in OLD_DELAYS_S if _is_there(connection, _old_name(delay_s))]
     if not found:
         return True
@@ -102,7 +102,7 @@ def _lock(connection: BlockingConnection) -> bool:
 
 
 def _move(connection: BlockingConnection, delay_s: int) -> int:
-    """Publish each message to the new queue with that delay, and return their number.
+    """Move each message of the old queue with the delay ``delay_s`` to the new one, and return their number.
 
     A message is acknowledged only after RabbitMQ has confirmed its copy; after a crash in between, both queues have it.
     """
@@ -123,5 +123,5 @@ def _move(connection: BlockingConnection, delay_s: int) -> int:
 
 
 def _without_counts(headers: dict[str, object]) -> dict[str, object]:
-    """``headers`` without RabbitMQ's own, which belong to the old queue."""
+    """``headers`` without RabbitMQ's own headers, which describe the message's time in the old queue."""
     return {name: value for name, value in headers.items() if not name.startswith("x-")}

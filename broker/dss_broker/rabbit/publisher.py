@@ -1,4 +1,4 @@
-"""Publishes with confirms: many messages in flight, each repeated until the broker has confirmed it."""
+"""Publishes messages to RabbitMQ with confirms: many are in flight, and each is repeated until it is confirmed."""
 
 import logging
 import time
@@ -26,16 +26,24 @@ NACKED_RETRY_S = 0.2
 PERSISTENT = 2
 
 CONFIRM_TIMEOUT_S = 3.0
-"""A channel with messages in flight and no confirm for this long is replaced; the time doubles each time."""
+"""Seconds without a confirm after which a channel with messages in flight is replaced; they double each time, up to
+LONGEST_CONFIRM_TIMEOUT_S.
+"""
 LONGEST_CONFIRM_TIMEOUT_S = 80.0
 
 REFUSED_RETRY_S = 5.0
-"""Longest pause after RabbitMQ has refused the user a right, in seconds: an operator or the first portal has to act."""
+"""Longest pause between attempts to open the channel, in seconds, while RabbitMQ refuses the user a right: until an
+operator grants the right, or the first portal has created the retry queues.
+"""
 
 
 @dataclass(kw_only=True, eq=False)
 class Publication:
-    """An envelope to be published to ``exchange``; ``mandatory``: Unroutable if it reaches no queue."""
+    """An envelope to be published to ``exchange``, and the state of its publishing.
+
+    The future ``confirmed`` is done when RabbitMQ has stored the message; it raises Unroutable if the message is
+    ``mandatory`` and was ``returned`` because it reaches no queue.  ``suspect``: see Publisher.
+    """
 
     exchange: str
     routing_key: str
@@ -48,10 +56,10 @@ class Publication:
 
 
 class Publisher:
-    """Publishes on one confirm channel.  ``send`` may be called from any thread, the other methods on the link's.
+    """Publishes on one channel with confirms.  ``send`` may be called from any thread, the others on the link's thread.
 
     RabbitMQ refuses a message by closing the channel, and does not name the message.  Then all messages in flight are
-    *suspects* and are published one at a time; the one at which the channel is closed again is refused.
+    *suspects* and are published one at a time; the message at which the channel is closed again is refused.
     """
 
     def __init__(self, link: Link, on_channel: Callable[[Channel], None]) -> None:
@@ -118,7 +126,7 @@ class Publisher:
             self._channel.close()
 
     def abandon(self) -> None:
-        """The broker is being closed: fail what is not confirmed."""
+        """The broker is being closed: the futures of unconfirmed messages raise BrokerClosed."""
         self.down()
         while self._waiting:
             self._waiting.popleft().confirmed.set_exception(_closed())
@@ -152,7 +160,10 @@ class Publisher:
             self._link.call_later(delay_s, partial(self._open_channel, channel.connection))
 
     def _tell(self, sentence: str, reason: BaseException, delay_s: float) -> None:
-        """Log that the channel is closed; the same refusal only once until a channel is ready."""
+        """Log that the channel is closed.  ``sentence`` is the refusal, "" if there is none.
+
+        A repeated refusal is logged as DEBUG until a channel is ready again.
+        """
         facts = {"reason": sentence or repr(reason), "retry_s": round(delay_s, 2)}
         if not sentence:
             log.error("publishing channel closed by RabbitMQ", extra=facts)
@@ -162,7 +173,9 @@ class Publisher:
         self._told = sentence
 
     def _find_refused(self, reason: BaseException) -> None:
-        """Find the message for which RabbitMQ closed the channel."""
+        """Find the message for which RabbitMQ closed the channel: make all messages in flight suspects or, if the only
+        one in flight is a suspect already, refuse it.
+        """
         in_flight = list(self._in_flight.values())
         if not isinstance(reason, ChannelClosedByBroker) or not in_flight:
             return
@@ -212,8 +225,9 @@ class Publisher:
     def _returned(
         self, _: Channel, method: spec.Basic.Return, properties: BasicProperties, __: bytes
     ) -> None:
-        """RabbitMQ has returned a message that reached no queue.  It returns a message before it confirms it, in the
-        order of publishing.
+        """Note which message RabbitMQ has returned, because it reached no queue.
+
+        RabbitMQ returns messages in the order of publishing, each before its confirm.
         """
         sent = (properties.message_id, method.exchange, method.routing_key)
         for publication in self._in_flight.values():
@@ -260,7 +274,9 @@ def _resolve(publication: Publication) -> None:
 
 
 def _is_about(publication: Publication, reason: ChannelClosedByBroker) -> bool:
-    """False if RabbitMQ closed the channel for another reason, such as the declaration of the reply queue."""
+    """True if RabbitMQ closed the channel because of ``publication``; False for another reason, such as the declaration
+    of the reply queue.
+    """
     text = str(reason.reply_text)
     return "message size" in text or f"exchange '{publication.exchange}'" in text
 

@@ -18,9 +18,9 @@ ACCESS_REFUSED = 403
 
 
 def refusal(error: BaseException, parameters: object) -> str:
-    """A sentence for operators; "" if ``error`` is no refusal: the server does not answer, for example.
+    """A sentence for operators about the refusal ``error``; "" for an error that is no refusal.
 
-    ``parameters`` are those of the connection.
+    ``parameters`` are pika's parameters of the connection, from which the user and the virtual host are read.
     """
     user = getattr(getattr(parameters, "credentials", None), "username", "?")
     vhost = getattr(parameters, "virtual_host", "?")

@@ -34,13 +34,13 @@ class Replies:
             self._subscribe(self._channel)
 
     def renew(self, channel: Channel) -> None:
-        """Use ``channel`` from now on; nothing has been published on it yet."""
+        """Use the new publishing channel ``channel`` from now on, and declare the reply queue on it if it is needed."""
         self._channel = channel
         if self._wanted:
             self._subscribe(channel)
 
     def bind(self, channel: Channel) -> None:
-        """Declare the binding again, in case an operator has removed it."""
+        """Declare the binding of the reply queue on ``channel`` again, in case an operator has removed it."""
         if self._wanted and self._channel is not None:
             channel.queue_bind(self.queue, REPLY_EXCHANGE, self.queue)
 

@@ -18,7 +18,7 @@ acknowledgements.
 """
 
 Key: TypeAlias = tuple[str, int]
-"""Message id and attempt.  All deliveries of one piece of work have the same key."""
+"""Message id and attempt, which are equal for the deliveries of one attempt of a message."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -26,9 +26,9 @@ class UnackedMessage:
     """A message with its ``deliveries`` (channel, tag), of which only those of the open channel are valid.
 
     ``stable_id`` is the message's id, or a hash of its body if the sender gave none.  The other fields are for
-    ``rabbit.deaths``: ``started``: its handler has started; ``counted``: earlier deaths were counted; ``marked``:
-    RabbitMQ has our mark for it; ``holds_lock``: it holds the program's lock for suspects; ``removed``: it is no
-    longer in UnackedMessages.
+    ``rabbit.deaths``: ``started``: the handler has started; ``counted``: earlier deaths were counted; ``marked``:
+    RabbitMQ has this program's mark for the message; ``holds_lock``: the message holds the program's lock for suspects;
+    ``removed``: the message is no longer in UnackedMessages.
     """
 
     envelope: Envelope
@@ -74,7 +74,7 @@ class UnackedMessage:
 
 
 class UnackedMessages:
-    """Unacknowledged messages by key.  A redelivery of a message that is still in it joins the first delivery."""
+    """The unacknowledged messages of one subscription by key.  A redelivered message is in it once, with all tags."""
 
     def __init__(self) -> None:
         self._by_key: dict[Key, UnackedMessage] = {}
