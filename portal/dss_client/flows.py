@@ -153,7 +153,7 @@ class Watch:
         if self._looked:
             yield Pause(seconds=self._every_s)
         self._looked = True
-        found = yield from protocol.patient_detail(self._ticket, self._since)
+        found = yield from protocol.detail_with_retries(self._ticket, self._since)
         self._since = found.log[-1].id if found.log else self._since
         self._ended = found.finished
         return found

@@ -175,7 +175,7 @@ def detail(ticket: int, since: int = 0) -> Steps[Detail]:
     return decode(body, Enveloped[Detail]).result
 
 
-def patient_detail(ticket: int, since: int = 0) -> Steps[Detail]:
+def detail_with_retries(ticket: int, since: int = 0) -> Steps[Detail]:
     """Like ``detail``, but repeats the request after a bad response.
 
     Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, and Unreachable at once.
