@@ -1,7 +1,7 @@
-"""The client of a Distributed Segmentation Service, for users and scripts.
+"""The client of a Distributed Segmentation Service (DSS): a library for scripts (``Client``, and ``AsyncClient`` for
+asyncio), and the command ``dss``, built on ``itksnap.ItkSnap``, which sends the same requests as ITK-SNAP.
 
-``dss_client.itksnap.ItkSnap`` behaves on the wire as ITK-SNAP does; the other modules prepare its uploads and read its
-downloads.
+The names in ``__all__`` are imported when they are first used.
 """
 
 from importlib import import_module

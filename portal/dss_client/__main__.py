@@ -1,4 +1,6 @@
-"""``dss``: send images to a Distributed Segmentation Service, as ITK-SNAP does."""
+"""The program ``dss``, which sends images to a Distributed Segmentation Service from the command line.  Here are its
+commands with their help; the module of a command is imported when the command is called.
+"""
 
 import click
 

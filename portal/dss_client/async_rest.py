@@ -1,4 +1,4 @@
-"""Runs flows of the protocol on an asynchronous connection."""
+"""Performs flows (generators of requests, see ``steps``) with asyncio, for ``AsyncClient``."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from dss_client.unreachable import unreachable
 T = TypeVar("T")
 
 CANCEL_S = 1.0
-"""Longest time that a cancelled task waits for its file transfer to stop."""
+"""Longest time in seconds that a cancelled task waits for its file transfer to stop."""
 
 
 class AsyncRest:
-    """Performs flows of the protocol asynchronously.
+    """Performs flows with asyncio.
 
-    Requests and cookies are those of a RestClient.  It transfers the files in threads, because reading and writing
-    files blocks.
+    A RestClient builds the requests and stores the cookies.  It also transfers the files, one at a time and in a
+    thread, because reading and writing files blocks.
     """
 
     def __init__(self, server: str, jar: Path | None, token: str) -> None:
@@ -46,7 +46,7 @@ class AsyncRest:
         await self._http.aclose()
 
     async def run(self, steps: Steps[T]) -> T:
-        """Perform the flow and return its value.  Errors, including a cancellation, are raised inside the flow."""
+        """Perform the flow and return its value.  Errors of a request, and a cancellation, are raised inside the flow."""
         try:
             step = next(steps)
             while True:
@@ -106,7 +106,7 @@ class _Stopped(Exception):
 
 
 def _until(stopped: Event, step: Upload | Download) -> Upload | Download:
-    """``step`` as a transfer that raises _Stopped at its next piece once ``stopped`` is set."""
+    """A copy of ``step`` whose transfer raises _Stopped after its next chunk once ``stopped`` is set."""
     return replace(step, progress=_watched(stopped, step.progress))
 
 
@@ -129,6 +129,6 @@ def _watched(stopped: Event, progress: Progress | None) -> Callable[[int, int], 
 
 
 def _forget(moving: "asyncio.Future[Answer]") -> None:
-    """Retrieve the error of a stopped transfer, because asyncio reports errors that are never retrieved."""
+    """Retrieve the error of a stopped transfer when it has ended, because asyncio logs errors that are never retrieved."""
     if not moving.cancelled():
         moving.exception()

@@ -17,11 +17,11 @@ from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 
 
 class AsyncClient:
-    """Like ``dss_client.Client``, with coroutines.  Several may run at the same time; files are transferred one after
-    the other.
+    """Like ``dss_client.Client``, but its methods are coroutines.  Several calls may run at the same time; their file
+    transfers run one after the other.
 
-    If a ``send`` is cancelled, its ticket is deleted.  A ticket whose creation was in progress may remain without a
-    submission until the server deletes it after an hour.
+    If a ``send`` is cancelled, its ticket is deleted.  If it is cancelled while the ticket is being created, the
+    unsubmitted ticket may remain until the server deletes it after an hour.
     """
 
     def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:
@@ -46,7 +46,9 @@ class AsyncClient:
         return await self._rest.run(protocol.login(token))
 
     async def account(self) -> str:
-        """The e-mail address of the session.  Raises SignInRefused; a token for programs has no session."""
+        """The e-mail address of the user whose session or token for programs is sent.  Raises SignInRefused if neither
+        is valid.
+        """
         return await self._rest.run(protocol.account())
 
     async def services(self) -> list[ServiceRow]:
@@ -54,7 +56,9 @@ class AsyncClient:
         return await self._rest.run(protocol.services())
 
     async def service(self, name: str) -> Chosen:
-        """The newest service of that name, or the one with that hash.  Raises ServiceUnfit."""
+        """The newest service with the name ``name``, or the service with the hash ``name``.  Raises ServiceUnfit if
+        there is none.
+        """
         return await self._rest.run(flows.chosen(name))
 
     async def tickets(self) -> list[TicketRow]:
@@ -62,7 +66,7 @@ class AsyncClient:
         return await self._rest.run(protocol.tickets())
 
     async def summaries(self) -> list[Summary]:
-        """The user's own tickets with names and times."""
+        """The user's own tickets with names and times, which are "" if the server does not give them."""
         return await self._rest.run(protocol.summaries())
 
     async def ticket(self, number: int, since: int = 0) -> Detail:
@@ -80,8 +84,8 @@ class AsyncClient:
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``tagged`` are further images by tag; ``title`` is the ticket's name in its owner's list.  If it fails,
-        nothing is left on the server.
+        ``tagged`` are further images by tag; ``heard`` receives the progress; ``title`` is the ticket's name in its
+        owner's list.  If sending fails, the ticket is deleted.
         """
         found = await self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as name:
@@ -98,9 +102,10 @@ class AsyncClient:
             yield found
 
     async def download(self, number: int, folder: Path) -> list[Path]:
-        """Download all results into ``folder``, which is created; a file is either complete or missing.
+        """Download all results into ``folder``, which is created, and return their paths.  A file is either complete or
+        missing.
 
-        The files are compared with the server's checksums.  Raises NotUnderstood if one is damaged.
+        The files are compared with the server's checksums.  Raises NotUnderstood if one is damaged, and removes it.
         """
         paths = await self._rest.run(protocol.download_results(number, folder))
         sums = await self._rest.run(protocol.checksums(number))
@@ -108,12 +113,12 @@ class AsyncClient:
         return paths
 
     async def download_archive(self, number: int, target: Path) -> None:
-        """Download all results as one zip archive.  Raises NotUnderstood if it is damaged."""
+        """Download all results as one zip archive.  Raises NotUnderstood if the archive is damaged, and removes it."""
         await self._rest.run(protocol.download_archive(number, target))
         await asyncio.to_thread(require_sound, target)
 
     async def retry(self, number: int) -> None:
-        """Queue an ended ticket again, with the files that it has."""
+        """Queue a failed or timed-out ticket again, with its files.  Raises Refused for a ticket in another state."""
         await self._rest.run(protocol.retry(number))
 
     async def delete(self, number: int) -> None:

@@ -12,14 +12,18 @@ from dss_client.steps import Download, Steps, good
 from dss_datastore import file_names
 
 _ADDRESS = re.compile(r"/(blobs/[0-9A-Za-z]{8,64})$")
-"""The end of an attachment's address.  What precedes it may be another name of the server, as behind a proxy."""
+"""The part of an attachment's URL after the server's address.  That address may differ from the one that the client
+uses, for example behind a proxy.
+"""
 _LONGEST = 100
 
 
 def download_attachments(
     ticket: int, folder: Path, moved: Progress | None = None
 ) -> Steps[list[Path]]:
-    """Download the attachments of a ticket to ``folder``, which is made if there are any, and return their paths."""
+    """Download the attachments of a ticket to ``folder``, and return their paths.  The folder is created only if there
+    are attachments.
+    """
     detail = yield from protocol.detail(ticket)
     paths = []
     for address, name in named(detail.log):
@@ -30,8 +34,8 @@ def download_attachments(
 
 
 def named(log: Iterable[LogLine]) -> list[tuple[str, str]]:
-    """The address on the server, and a file name, of each attachment.  Names are made from the provider's
-    descriptions, and differ.
+    """For each attachment of the lines ``log``: its path on the server, ``blobs/...``, and a unique file name that is
+    made from the provider's description.
     """
     found: dict[str, str] = {}
     for line in log:

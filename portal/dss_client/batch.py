@@ -1,4 +1,6 @@
-"""Sends many images through one service and waits for all of them, with as many open tickets as the site allows."""
+"""Sends many images through one or more services and waits for all their tickets.  It keeps as many tickets open as the
+user's quota allows.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +23,11 @@ from dss_submission.region import Region
 
 POLL_S = 2.0
 OTHERS_S = 15.0
-"""Pause while only tickets of other programs fill the quota; each attempt reads and converts the image."""
+"""Pause in seconds while only tickets of other programs fill the quota.  It is long because each attempt to submit
+reads and converts the image.
+"""
 RETRY_S = 3600.0
-"""Longest time without an answer of the portal before a batch gives up."""
+"""Longest time in seconds without an answer of the portal before a batch gives up."""
 QUOTA = "Maximum allowed number of open tickets"
 """Beginning of the server's sentence about a full quota (dss-api: quotas)."""
 
@@ -31,16 +35,16 @@ T = TypeVar("T")
 
 
 class Display(Protocol):
-    """Shows the batch to the user."""
+    """Shows the progress of a batch to the user."""
 
     def watcher(self, item: Item) -> Watcher:
-        """The watcher for the submission of one image."""
+        """The Watcher that shows the submission, the state and the download of one image."""
 
     def changed(self, item: Item) -> None:
         """Show that the item was submitted or has ended."""
 
     def told(self, sentence: str) -> None:
-        """Show a sentence about the complete batch."""
+        """Show a sentence that concerns the batch, not a single image."""
 
 
 def _told(error: ClientError | OSError) -> str:
@@ -49,11 +53,11 @@ def _told(error: ClientError | OSError) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class SendOptions:
-    """What is sent with each image: further images by tag, and the part to segment.  ``wait``: wait until all tickets
-    have ended.
+    """How the images of a batch are sent.  ``tagged`` are further images by tag, and ``region`` is the part to segment,
+    both for each image.  ``wait``: wait until all tickets have ended.
 
     ``name`` is the tickets' name in the user's list; None means the names of the images, "" no names.  ``unsent`` are
-    files without a ticket that get a row in the table.
+    files that are not sent and only get a row in ``results.csv``.
     """
 
     tagged: Mapping[str, Path] = field(default_factory=dict)
@@ -64,8 +68,8 @@ class SendOptions:
 
 
 def title_of(name: str | None, image: str) -> str:
-    """The name of an image's ticket in the user's list: that of the batch and that of the image.  ``name`` is the
-    batch's name: None means the image's name alone, "" no name.
+    """The name of an image's ticket in the user's list: the batch's name, a blank, and the image's name.  If the
+    batch's ``name`` is None, it is ``image`` alone; if ``name`` is "", the ticket has no name.
     """
     if name is None:
         return image
@@ -75,7 +79,8 @@ def title_of(name: str | None, image: str) -> str:
 class Batch:
     """Sends items and waits until all their tickets have ended.  The client must be signed in.
 
-    ``services`` are the services by the names that the items have for them.
+    ``services`` maps the name in ``Item.service`` to the service.  ``folder`` gets the tables and, for each item, a
+    folder with its results.
     """
 
     def __init__(
@@ -100,7 +105,8 @@ class Batch:
         self._looked_s = time.monotonic()
 
     def run(self, items: Sequence[Item]) -> None:
-        """Send the items, and return when all have ended.  Continues an earlier run in the same folder.
+        """Send the items, and return when all have ended, or, without ``wait``, when all are submitted.  Continues an
+        earlier run in the same folder.
 
         Raises ClientError if the session is no longer valid, or if the portal does not answer for RETRY_S.
         """
@@ -120,7 +126,9 @@ class Batch:
                 self._full = False  # other programs' tickets fill the quota, so try again
 
     def _look_at_all(self, items: Sequence[Item]) -> None:
-        """Request the state of every open ticket; at most every POLL_S while items are still to be submitted."""
+        """Request the state of every open ticket and download the results of those that succeeded.  While items are
+        still to be submitted, this happens at most every POLL_S seconds.
+        """
         is_idle = self._full or not any(item.status == WAITING for item in items)
         now_s = time.monotonic()
         if not is_idle and now_s - self._looked_s < POLL_S:
@@ -167,8 +175,8 @@ class Batch:
         return submit(self._client, source, service, watcher, Stopwatch(), note=note, title=title)
 
     def _is_submitted(self, item: Item) -> bool:
-        """True if an earlier attempt, whose outcome is not known, has submitted the item's ticket.  Otherwise that
-        ticket is deleted.
+        """True if an earlier attempt, whose outcome is not known, has submitted the item's ticket.  A ticket that was
+        only created is deleted.
         """
         try:
             detail = self._client.detail(item.ticket)
@@ -235,7 +243,7 @@ class Batch:
         self._display.changed(item)
 
     def _tell(self, sentence: str) -> None:
-        """Show the sentence, unless it was the last one shown."""
+        """Show the sentence, unless it equals the last one that was shown by this method."""
         if sentence != self._said:
             self._said = sentence
             self._display.told(sentence)

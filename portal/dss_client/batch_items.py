@@ -1,4 +1,4 @@
-"""The items of a batch: images, and series of DICOM folders, each with a unique name."""
+"""The items of a batch, each with a unique name: image files, and series of DICOM folders."""
 
 import re
 from collections import Counter
@@ -14,17 +14,20 @@ from dss_submission.parts import ENDINGS, SourcePart, parts_of
 
 WAITING, SUBMITTED, SUCCESS, REFUSED = "waiting", "submitted", "success", "not sent"
 LEFT_OUT = "left out"
-"""State of a file that is no image; only the table has it."""
+"""State of a file that is no image: it is not sent and has only a row in ``results.csv``."""
 NOT_DOWNLOADED = "not downloaded"
-"""States of an item.  A ticket that failed gives its item the server's own word instead."""
+"""State of an item whose ticket succeeded but whose results could not be downloaded.  An item whose ticket did not
+succeed has the ticket's own state, such as "failed".
+"""
 
 
 @dataclass
 class Item:
-    """One image of the batch, with its current state.
+    """One image of the batch, with its current state.  ``name`` is unique in the batch and names the folder of its
+    results.
 
     ``series`` is "", or the number of a series as ``dss images`` lists it.  The number may change with the folder's
-    content, so ``uid`` is the SeriesInstanceUID; "" if other series have the same.  ``service`` is the user's name
+    content, so ``uid`` is the SeriesInstanceUID, or "" if another series has the same.  ``service`` is the user's name
     for the service, "" until ``for_services`` sets it; ``title`` is the item's name without the service.
     """
 
@@ -47,7 +50,7 @@ class Item:
 def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
     """One item for each source; with ``each``, one for each image below a folder and for each of its DICOM series.
 
-    Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if there is no image.
+    Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if no source contains an image.
     """
     within = [parts_of(source) if each else [SourcePart(source)] for source in sources]
     if not any(within):
@@ -66,13 +69,15 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
 
 
 def unsent(files: Iterable[Path]) -> list[Item]:
-    """Items for files that are not sent, which only have a row in the table."""
+    """Items for files that are not sent and only have a row in ``results.csv``."""
     reason = "not an image of NIfTI, NRRD, MetaImage or DICOM"
     return [Item(name=f.name, source=f, status=LEFT_OUT, reason=reason) for f in files]
 
 
 def for_services(items: Sequence[Item], services: Sequence[str]) -> list[Item]:
-    """One item for each pair of an item and a service; with several services, its name contains the service."""
+    """One item for each pair of an item and a service.  If there are several services, the name of the new item ends
+    with the service's.
+    """
     several = len(services) > 1
     return [
         replace(
@@ -84,13 +89,13 @@ def for_services(items: Sequence[Item], services: Sequence[str]) -> list[Item]:
 
 
 def _name_in(service: str) -> str:
-    """``service`` with only those characters that may be in a folder's name."""
+    """``service`` as a part of a folder's name: "_" replaces all but letters, digits, "_", "." and "-"."""
     return re.sub(r"[^\w.-]", "_", service)
 
 
 def _names(parts: Iterable[SourcePart]) -> list[str]:
-    """Unique names for folders and tables: the file's name without its suffix, with a number if several files have
-    it.
+    """A unique name for each part, in the same order: the file's name without its suffix, and the series' number; a
+    running number is added if several parts would have the same name.
     """
     stems = [stem_of(p.source) + (f"_series_{p.series}" if p.series else "") for p in parts]
     counts = Counter(stems)

@@ -1,4 +1,5 @@
-"""The tables in the folder of a batch: the state of each image in ``results.csv``, and the volumes.
+"""The tables in the folder of a batch: the state of each image in ``results.csv``, and the measured volumes in
+``volumes.csv``.
 
 ``results.csv`` is written after each change, so that the same command can continue an earlier run.
 """
@@ -27,18 +28,20 @@ _RECALLED = {
     WAITING: WAITING,
     REFUSED: WAITING,
 }
-"""The state in which an item goes on, by its state in the table; any other item is sent anew."""
+"""The state in which a later run continues an item, by the item's state in ``results.csv``.  An item with another
+state, such as a failed one, is sent again.
+"""
 _ERRORS = "surrogateescape"
-"""Names of files need not be UTF-8; such bytes stand in the table as they are."""
+"""Error handler for file names that are not UTF-8: their bytes are written into the table unchanged."""
 _COLUMNS = ("name", "source", "series", "service", "ticket", "status", "reason", "uid")
 _VOLUME_COLUMNS = ("name", "value", "label", "ml", "segmentation")
 _NEWER = {"service", "uid"}
-"""Columns that tables of earlier versions lack."""
+"""Columns that are missing in tables of earlier versions."""
 
 
 class Journal:
-    """The tables in ``folder``, which is made if it is missing.  ``unsent`` are files that are not sent and only have
-    a row.
+    """The tables in ``folder``, which is created if it is missing.  ``unsent`` are files that are not sent and only
+    have a row in ``results.csv``.
     """
 
     def __init__(self, folder: Path, unsent: Sequence[Item] = ()) -> None:
@@ -50,8 +53,9 @@ class Journal:
     def recall(self, items: Sequence[Item]) -> None:
         """Set the ticket and the state of items that an earlier run submitted or finished with success.
 
-        If that run ended before it knew whether a ticket was submitted, the ticket is set without a state.  Rows
-        about other images stay in the table.  Raises ClientError if a row with an item's name is about another image.
+        If that run ended before it knew whether a ticket was submitted, the item gets the ticket's number and stays in
+        the state WAITING.  Rows about other images stay in the table.  Raises ClientError if the row with an item's
+        name is about another image.
         """
         before = {row["name"]: row for row in self._rows() if row["status"] != LEFT_OUT}
         own = {item.name for item in items}
@@ -128,7 +132,7 @@ class Journal:
 
 
 def _identity(item: Item) -> dict[str, str]:
-    """The columns that identify the image of a row.  Two rows with equal values are about the same image."""
+    """The columns that identify the image and the service of a row.  Rows with equal values belong to the same item."""
     return {
         "source": str(item.source.resolve()),
         "series": item.series,

@@ -10,7 +10,9 @@ from dss_client.terminal import Row, Terminal
 
 
 class BatchScreen:
-    """A Display of ``total`` images.  On a terminal it shows a bar for each image in progress, and one for all."""
+    """Implements Display for a batch of ``total`` images.  On a terminal it shows a bar for each image in progress, and
+    one for all.
+    """
 
     def __init__(self, total: int, terminal: Terminal | None = None) -> None:
         self._terminal = terminal or Terminal()
@@ -65,7 +67,7 @@ class BatchScreen:
 
 
 class ItemWatcher:
-    """A Watcher of one image; notes are shown with the image's name."""
+    """The Watcher of one image of a batch; its notes are shown with the image's name."""
 
     def __init__(self, item: Item, screen: BatchScreen) -> None:
         self._item = item

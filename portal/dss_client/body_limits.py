@@ -1,4 +1,6 @@
-"""Measures the largest request that proxies in front of a portal accept, without sending one."""
+"""Measures the largest request that a proxy in front of a portal accepts, without sending such a request; for ``dss
+doctor``.
+"""
 
 import os
 import socket
@@ -9,15 +11,15 @@ from urllib.parse import urlsplit
 from dss_client.proxies import proxy_for
 
 SIZES = (64 * 2**20, 256 * 2**20, 2**30, 4 * 2**30)
-"""Sizes of files: a compressed CT, an uncompressed CT, and images of large scanners."""
+"""Sizes in bytes that are tried: a compressed CT, an uncompressed CT, and images of large scanners."""
 WITHIN_S = 3.0
 
 
 def announced(server: str) -> tuple[int | None, int | None]:
-    """The largest of SIZES that is accepted, and the smallest that a proxy refuses; None if there is none.
+    """The largest of SIZES that is accepted, and the smallest that a proxy refuses, in bytes; None if there is none.
 
-    Only the head of a request is sent: a server that refuses its body says so at once (RFC 9110, 10.1.1).  Through a
-    proxy of the environment nothing is measured.
+    Only the head of a request is sent: a server that refuses its body says so at once (RFC 9110, 10.1.1).  If the
+    environment names a proxy for ``server``, nothing is measured and both are None.
     """
     largest: int | None = None
     if proxy_for(server, os.environ) is not None:
@@ -31,8 +33,8 @@ def announced(server: str) -> tuple[int | None, int | None]:
 
 
 def _is_refused(server: str, size: int) -> bool:
-    """True if a proxy answers with status 413 and a page of HTML.  The portal's own refusal is a sentence without
-    HTML.
+    """True if a proxy refuses a request of ``size`` bytes with status 413 and a page of HTML.  The portal's own refusal
+    contains no HTML.  Raises OSError if the connection fails.
     """
     parts = urlsplit(server)
     host = parts.hostname or ""
@@ -53,8 +55,8 @@ def _is_refused(server: str, size: int) -> bool:
 
 
 def _answer(stream: socket.socket) -> bytes:
-    """The beginning of the response, of up to 4 kB; empty if the server waits for the body, so that nothing comes
-    within WITHIN_S.
+    """The beginning of the response, up to about 8 kB; b"" if nothing comes within WITHIN_S, because the server waits
+    for the body.
     """
     told = b""
     with suppress(TimeoutError):

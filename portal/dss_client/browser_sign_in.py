@@ -1,5 +1,5 @@
-"""Signs this command line in through a browser (RFC 8628).  A browser on the same machine also delivers its answer to
-this program (RFC 8252).
+"""Gets a token for this command line through a sign-in in the user's browser (device flow, RFC 8628).  If the browser
+is on the same machine, it also delivers its answer to this program over loopback (RFC 8252).
 """
 
 import getpass
@@ -40,7 +40,9 @@ class NotAllowed(ClientError):
 
 @dataclass(frozen=True, kw_only=True)
 class SignInPrompt:
-    """What the user needs for the sign-in.  ``code`` is shown on the page or, if ``is_typed``, must be typed there."""
+    """What is shown to the user for the sign-in: the address of the ``page``, and the minutes for which it is valid.
+    ``code`` is shown on the page for comparison or, if ``is_typed``, must be typed there.
+    """
 
     page: str
     code: str
@@ -56,9 +58,10 @@ def sign_in(
     here: bool,
     pause: Callable[[float], object] = time.sleep,
 ) -> str:
-    """Request a token, call ``show`` with what the user needs, and return the token.
+    """Begin a sign-in, call ``show`` with what the user needs, wait for the user's consent, and return the token.
 
-    ``here``: the user's browser is on this machine.  Raises NotOffered, NotAllowed, and any other ClientError.
+    ``scopes`` are the rights that the token is to have.  ``here``: the user's browser is on this machine.  Raises
+    NotOffered, NotAllowed, and any other ClientError.
     """
     with _listening() if here else nullcontext() as listener:
         told = _begun(rest, scopes, listener.address if listener else "")
@@ -99,7 +102,11 @@ def _asked(told: dict[str, object], *, is_typed: bool) -> SignInPrompt:
 
 
 def _redeemed(rest: RestClient, secret: str, passed_on: str) -> str:
-    """The token; "" if the user has not answered yet, or if the portal does not respond.  Raises NotAllowed."""
+    """Ask the portal for the token of the sign-in ``secret``.  ``passed_on`` is what the browser delivered, or "".
+
+    Returns "" if the user has not answered yet, or if the portal does not respond.  Raises NotAllowed if the user
+    refused or the time is over, and Refused for any other response.
+    """
     try:
         reply = _posted(rest, "api/device/token", {"device_code": secret, "code": passed_on})
     except Unreachable:
@@ -141,14 +148,16 @@ def _number(told: dict[str, object], name: str) -> float:
 
 
 def _machine() -> str:
-    """The user's name and the name of this machine, which the page shows."""
+    """USER@HOST of this machine, which the sign-in page shows; only HOST if the user has no name."""
     with suppress(KeyError, OSError):
         return f"{getpass.getuser()}@{socket.gethostname()}"
     return socket.gethostname()
 
 
 class _Listener:
-    """A server on loopback, to which only a browser on this machine can deliver an answer."""
+    """An HTTP server on loopback that receives the answer of a browser on this machine.  Its path is random, so that
+    only the page that knows ``address`` can deliver an answer.
+    """
 
     def __init__(self) -> None:
         self._name = f"/{secrets.token_urlsafe(24)}"

@@ -1,4 +1,4 @@
-"""The library's client for code without asyncio."""
+"""The library's blocking client, for code without asyncio."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from dss_client.session import Session
 
 POLL_S = 1.0
 FOR_PROGRAMS = "dss_"
-"""Prefix of the portal's long-lived tokens."""
+"""Prefix of a token for programs: a long-lived token that is sent with each request."""
 
 
 class Client(Session):
@@ -34,7 +34,9 @@ class Client(Session):
         return self._rest.run(protocol.login(token))
 
     def account(self) -> str:
-        """The e-mail address of the session.  Raises SignInRefused; a token for programs has no session."""
+        """The e-mail address of the user whose session or token for programs is sent.  Raises SignInRefused if neither
+        is valid.
+        """
         return self._rest.run(protocol.account())
 
     def services(self) -> list[ServiceRow]:
@@ -42,7 +44,9 @@ class Client(Session):
         return self._rest.run(protocol.services())
 
     def service(self, name: str) -> Chosen:
-        """The newest service of that name, or the one with that hash.  Raises ServiceUnfit."""
+        """The newest service with the name ``name``, or the service with the hash ``name``.  Raises ServiceUnfit if
+        there is none.
+        """
         return self._rest.run(flows.chosen(name))
 
     def tickets(self) -> list[TicketRow]:
@@ -50,7 +54,7 @@ class Client(Session):
         return self._rest.run(protocol.tickets())
 
     def summaries(self) -> list[Summary]:
-        """The user's own tickets with names and times."""
+        """The user's own tickets with names and times, which are "" if the server does not give them."""
         return self._rest.run(protocol.summaries())
 
     def ticket(self, number: int, since: int = 0) -> Detail:
@@ -68,8 +72,8 @@ class Client(Session):
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``tagged`` are further images by tag; ``title`` is the ticket's name in its owner's list.  If it fails,
-        nothing is left on the server.
+        ``tagged`` are further images by tag; ``heard`` receives the progress; ``title`` is the ticket's name in its
+        owner's list.  If sending fails, the ticket is deleted.
         """
         found = self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
@@ -85,21 +89,22 @@ class Client(Session):
             yield found
 
     def download(self, number: int, folder: Path) -> list[Path]:
-        """Download all results into ``folder``, which is created; a file is either complete or missing.
+        """Download all results into ``folder``, which is created, and return their paths.  A file is either complete or
+        missing.
 
-        The files are compared with the server's checksums.  Raises NotUnderstood if one is damaged.
+        The files are compared with the server's checksums.  Raises NotUnderstood if one is damaged, and removes it.
         """
         paths = self._rest.run(protocol.download_results(number, folder))
         require_same(paths, self._rest.run(protocol.checksums(number)))
         return paths
 
     def download_archive(self, number: int, target: Path) -> None:
-        """Download all results as one zip archive.  Raises NotUnderstood if it is damaged."""
+        """Download all results as one zip archive.  Raises NotUnderstood if the archive is damaged, and removes it."""
         self._rest.run(protocol.download_archive(number, target))
         require_sound(target)
 
     def retry(self, number: int) -> None:
-        """Queue an ended ticket again, with the files that it has."""
+        """Queue a failed or timed-out ticket again, with its files.  Raises Refused for a ticket in another state."""
         self._rest.run(protocol.retry(number))
 
     def delete(self, number: int) -> None:

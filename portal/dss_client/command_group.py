@@ -1,5 +1,5 @@
-"""A group of commands that imports a command when it is called, and turns every error into a sentence and an exit
-status.
+"""The class of the command group ``dss``.  It imports a command when the command is called, and turns every error into
+a sentence on standard error and an exit status.
 """
 
 import os
@@ -26,7 +26,9 @@ _COMPLETE = "_DSS_COMPLETE"
 
 
 class CommandGroup(click.Group):
-    """A group of commands.  ``places`` has, by the command's name, its module and function, and its line of help."""
+    """A group of commands that are imported when they are called.  ``places`` has, by a command's name,
+    "module:function" and its line of help.
+    """
 
     def __init__(self, *, places: Mapping[str, tuple[str, str]], **attributes: Any) -> None:
         super().__init__(**attributes)

@@ -1,4 +1,4 @@
-"""Shared parts of the commands: signing in, and errors that name the server."""
+"""What the commands of ``dss`` share: signing in, and errors that name the server."""
 
 import sys
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from dss_client.output import OutputLost, say
 from dss_client.token_memory import TokenMemory
 
 FOR_PROGRAMS = "dss_"
-"""Prefix of the portal's long-lived tokens."""
+"""Prefix of a token for programs: a long-lived token that is sent with each request."""
 
 
 class Explained(ClientError):
-    """An error whose sentence needs no explanation: it names the server and the cause."""
+    """An error whose text already is a sentence for the user, so that ``connected`` raises it unchanged."""
 
 
 def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
-    """Sign in with ``token`` or, without it, with what ``dss login`` has stored; if there is neither, ask the user
-    for a token.
+    """Sign in with ``token`` or, without it, with what ``dss login`` has stored.  If there is neither, ask the user for
+    a token; raises SignInRefused if standard input is no terminal.
 
     A token for programs opens no session and is sent with each request.  A one-time token is exchanged for a session
     once.
@@ -87,7 +87,9 @@ def jar_of(server: str, jar: Path | None) -> Path:
 
 
 def confirmed(question: str, *, yes: bool) -> None:
-    """Exit with status 1 unless the user confirms, or has given ``--yes``."""
+    """Return if the user confirms or has given ``--yes``; otherwise exit with status 1.  Raises Explained if standard
+    input is no terminal and has no answer.
+    """
     try:
         if yes or click.confirm(question, err=True):
             return
@@ -101,7 +103,7 @@ def confirmed(question: str, *, yes: bool) -> None:
 
 @contextmanager
 def local_errors() -> Iterator[None]:
-    """A context that turns a disk error without a file name into a sentence."""
+    """A context that raises Explained instead of an OSError without a file name.  Other errors pass unchanged."""
     try:
         yield
     except OSError as error:
@@ -112,7 +114,9 @@ def local_errors() -> Iterator[None]:
 
 @contextmanager
 def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
-    """A client for ``server``.  Its errors become a sentence that names the server."""
+    """A context with a client for ``server`` that is not signed in yet.  A ClientError is raised as Explained, with a
+    sentence that names the server.
+    """
     client: ItkSnap | None = None
     try:
         with local_errors(), ItkSnap(server, jar_of(server, jar)) as client:
@@ -126,7 +130,7 @@ def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
 
 @contextmanager
 def session(server: str, token: str | None, jar: Path | None) -> Iterator[ItkSnap]:
-    """A context with a signed-in client.  Errors are as in ``connected``."""
+    """A context with a client that is signed in.  Errors are raised as by ``connected``."""
     with connected(server, jar) as client:
         sign_in(client, token, jar_of(server, jar))
         yield client

@@ -1,4 +1,4 @@
-"""Stores the session between two runs, in the file format of libcurl and ITK-SNAP."""
+"""Stores the cookies of a session in a file between two runs, in the format of libcurl and ITK-SNAP."""
 
 import hashlib
 from copy import copy

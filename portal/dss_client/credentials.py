@@ -12,7 +12,9 @@ from dss_client.extras import installed
 from dss_datastore.writing import replacing
 
 SERVICE = "dss"
-"""Name of the entry in the keyring; the user name is the path of the jar, so each server has its own."""
+"""Name of the service in the keyring.  The user name in the keyring is the path of the cookie file, so that each server
+has its own entry.
+"""
 
 
 class _Keyring(Protocol):
@@ -24,7 +26,9 @@ class _Keyring(Protocol):
 
 
 class Credentials:
-    """The stored token: a file beside ``jar`` that contains the token, or a note that it is in the keyring."""
+    """The stored token.  A file beside the cookie file ``jar`` contains the token, or a note that the token is in the
+    keyring.
+    """
 
     def __init__(self, jar: Path) -> None:
         self._file = jar.with_name(f"{jar.name}.api")
@@ -43,7 +47,9 @@ class Credentials:
         return self._read().get("made for") == "this machine"
 
     def keep(self, token: str, *, is_own: bool = False) -> str:
-        """Store ``token``, and return a phrase that says where.  ``is_own``: it was made for this machine."""
+        """Store ``token``, and return where: "the keyring" or the file's path.  ``is_own``: the token was made for this
+        machine.
+        """
         made = {"made for": "this machine"} if is_own else {}
         if self._into_keyring(token):
             self._write({"place": "keyring"} | made)

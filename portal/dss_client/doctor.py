@@ -25,7 +25,7 @@ from dss_process.version import installed_version
 
 WITHIN_S = 10.0
 LARGE_BYTES = 2 * 2**20
-"""Size of a form above nginx's default limit of 1 MB."""
+"""Size in bytes of the form that tests a proxy's limit; above nginx's default limit of 1 MB."""
 OWN_REFUSAL = "The form is larger than"
 """Text of the portal's refusal of a large form; a proxy refuses with a page of its own."""
 CLOCK_S = 120.0
@@ -35,7 +35,9 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """The outcome of one check.  ``level`` is ok, warning or problem; ``text`` is one or two sentences."""
+    """The outcome of one check.  ``level`` is ok, warning or problem; ``about`` names the check; ``text`` is one or two
+    sentences.
+    """
 
     level: str
     about: str
@@ -43,7 +45,7 @@ class Observation:
 
 
 class _Stop(Exception):
-    """Ends the checks, because all following ones would fail for the same reason."""
+    """Ends the checks with a problem, because all following checks would fail for the same reason."""
 
     def __init__(self, about: str, text: str) -> None:
         super().__init__(text)
@@ -51,7 +53,8 @@ class _Stop(Exception):
 
 
 def examine(server: str, token: str = "", bearer: str = "") -> Iterator[Observation]:
-    """Check the steps of a connection in their order, and yield what was found.  If a step fails, it is the last one.
+    """Check the steps of a connection in their order, and yield the outcomes.  After a check that ends the checks, no
+    other follows.
 
     ``bearer`` is a token for programs.  ``token`` is a one-time token, which is used up.
     """
@@ -184,8 +187,8 @@ def _strange(server: str, answer: httpx.Response) -> str:
 
 
 def _version_and_address(server: str) -> tuple[str, str]:
-    """The portal's version as part of a sentence, and the address that the portal has for itself.  Both are "" for
-    the reference server, which does not tell.
+    """The portal's version as part of a sentence, and the address that the portal has for itself (DSS_PUBLIC_URL).
+    Both are "" if the server, such as the reference server, does not give them.
     """
     with suppress(ValueError, KeyError, TypeError, IndexError, _Stop):
         told = json.loads(_asked(server, "GET", "api/openapi.json").text)
@@ -207,8 +210,8 @@ def _clock(server: str) -> Iterator[Observation]:
 
 
 def _limit(server: str) -> Iterator[Observation]:
-    """Check that no proxy in front of the portal refuses a large request.  If one does, the refusal lacks the
-    portal's own sentence.
+    """Check that no proxy in front of the portal refuses a large request.  A refusal without the portal's own sentence
+    comes from a proxy.
     """
     form = b"token=" + b"x" * LARGE_BYTES
     try:
@@ -279,7 +282,9 @@ def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
 def _asked(
     server: str, method: str, path: str, form: bytes | None = None, bearer: str = ""
 ) -> httpx.Response:
-    """Send a request as ITK-SNAP does, without following redirects.  Raises _Stop if the connection fails."""
+    """Send a request as ITK-SNAP does, without following redirects, and return the response of any status.  Raises
+    _Stop if the connection fails.
+    """
     proxy = proxy_for(server, os.environ)
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
     if bearer:

@@ -11,7 +11,9 @@ from dss_client.rest import RestClient
 
 
 class EarlierSignIn:
-    """The session and the program's own token that were stored for a server when this object was made."""
+    """The session that was stored for a server when this object was made, and the stored token if it was made for this
+    machine.
+    """
 
     def __init__(self, server: str, jar: Path) -> None:
         stored = Credentials(jar)
@@ -20,7 +22,7 @@ class EarlierSignIn:
         self._session = CookieJar(jar) if jar.exists() else None
 
     def revoke_token(self, kept: str = "") -> None:
-        """Revoke the earlier token, unless it is ``kept``.  Does nothing if the server does not respond."""
+        """Revoke the earlier token, unless it equals ``kept``, the new one.  Errors of the server are ignored."""
         if not self._token or self._token == kept:
             return
         with suppress(ClientError):
@@ -31,7 +33,7 @@ class EarlierSignIn:
                 rest.close()
 
     def end_session(self) -> None:
-        """End the earlier session.  Does nothing if the server does not respond."""
+        """End the earlier session on the server.  Errors of the server are ignored."""
         if self._session is None:
             return
         with suppress(ClientError):

@@ -1,4 +1,6 @@
-"""Explains error responses in sentences.  The portal responds with a sentence, a proxy with a page of HTML."""
+"""Turns errors of the client into sentences for the user.  The portal responds to an error with a sentence, a proxy
+with a page of HTML.
+"""
 
 import re
 from http import HTTPStatus
@@ -18,7 +20,7 @@ _WANTS_TLS = "plain HTTP request was sent to HTTPS port"
 """Words of nginx for a request without TLS at a port with TLS."""
 
 _NOT_FOUND = re.compile(r"Ticket (\d+) not found for user \d+")
-"""The reference server's words for "does not exist", "not yours" and "not in the right state"."""
+"""The server's text for a ticket that does not exist, that belongs to another user, or that is in the wrong state."""
 
 _CANNOT_BE_RETRIED = {
     "init": "is not submitted yet",
@@ -27,7 +29,7 @@ _CANNOT_BE_RETRIED = {
     "success": "has succeeded",
     "deleted": "is deleted",
 }
-"""What is said of a ticket in a state from which it cannot be retried."""
+"""Part of a sentence, by the state of a ticket that cannot be retried in it."""
 
 
 def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> str:

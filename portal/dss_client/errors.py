@@ -1,4 +1,4 @@
-"""Errors between a user and a server."""
+"""Errors that the client raises when it talks to a server."""
 
 from dss_submission.errors import ClientError, ImageUnreadable, ServiceUnfit
 
@@ -15,7 +15,9 @@ __all__ = [
 ]
 
 MESSAGE_CHARACTERS = 1023
-"""ITK-SNAP prints a response into a buffer of this size (RESTClient.cxx, GetResponseText)."""
+"""Longest text of a Refused, because ITK-SNAP prints a response into a buffer of this size (RESTClient.cxx,
+GetResponseText).
+"""
 
 
 class Unreachable(ClientError):
@@ -35,7 +37,7 @@ class TicketUnfinished(ClientError):
 
 
 class Refused(ClientError):
-    """The status was not 200.  The text is what ITK-SNAP shows."""
+    """The server's status was not 200.  ``body`` is the response; the error's own text is what ITK-SNAP would show."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"Response {status}, Text: {body}"[:MESSAGE_CHARACTERS])

@@ -9,7 +9,9 @@ ASK_S = 5.0
 
 
 class Expectation:
-    """The estimate for one ticket.  It is requested every ASK_S while the ticket is open."""
+    """The server's estimate for one ticket.  While the ticket is open, it is requested again at most every ASK_S
+    seconds.
+    """
 
     def __init__(self, client: ItkSnap, ticket: int) -> None:
         self._client = client
@@ -18,7 +20,9 @@ class Expectation:
         self._sentence = ""
 
     def after(self, detail: Detail) -> str:
-        """The estimate as a sentence, when the ticket's state is ``detail``; "" if there is no estimate."""
+        """The estimate as a sentence, for the ticket's present state ``detail``; "" if the ticket has ended or there is
+        no estimate.
+        """
         if detail.finished:
             return ""
         now_s = time.monotonic()

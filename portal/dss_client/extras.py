@@ -1,4 +1,4 @@
-"""The optional parts of the client: which of them are installed, and which one a command lacks."""
+"""The optional parts (pip's extras) of the client: which of them are installed, and which one a command lacks."""
 
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec

@@ -1,4 +1,6 @@
-"""Flows of several requests: choose a service, submit a prepared ticket, watch a ticket."""
+"""Flows (generators of requests, see ``steps``) that need several requests: choose a service, submit a ticket whose
+files are prepared, watch a ticket.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,17 +16,19 @@ from dss_client.selection import choose_service
 from dss_client.steps import Pause, Steps
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
-"""Pauses between attempts to submit while the server does not answer."""
+"""Pauses in seconds between attempts to submit a ticket while the server does not answer."""
 
 WITHDRAW_S = 10.0
-"""Time limit for a withdrawal; short, since the user may have pressed Ctrl-C and waits."""
+"""Time limit in seconds for deleting a ticket that could not be submitted; short, because the user may have pressed
+Ctrl-C and waits.
+"""
 
 
 class Heard(Protocol):
-    """Receives the progress of a ticket on its way to the server."""
+    """Is told about the progress of a ticket on its way to the server."""
 
     def stage(self, name: str) -> None:
-        """The stage ``name`` begins."""
+        """A stage begins, such as "Uploading"."""
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
         """``done_bytes`` of a file's ``total_bytes`` were transferred."""
@@ -41,7 +45,7 @@ class Heard(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A service and its description."""
+    """A service: the hash that selects it in requests, and its description."""
 
     githash: str
     detail: ServiceDetail
@@ -58,11 +62,12 @@ def chosen(service: str) -> Steps[Chosen]:
 def submitted(
     githash: str, folder: Path, write: Callable[[int], Path], heard: Heard, title: str = ""
 ) -> Steps[int]:
-    """Create a ticket, upload the files of ``folder`` and the workspace that ``write`` adds, and submit.  Returns the
-    ticket's number.
+    """Create a ticket, upload the files of ``folder`` and the workspace that ``write`` adds for the ticket's number,
+    and submit.  Returns the ticket's number.
 
-    ``title`` is shown only to the ticket's owner and is in no file that is sent; an older server ignores it.  After
-    any failure, including Ctrl-C and cancellation, the ticket is deleted, because it would count in the user's quota.
+    ``title`` is shown only to the ticket's owner and is in no file that is sent; an older server ignores it.  After any
+    failure, including Ctrl-C and cancellation, the ticket is deleted, because it would count in the user's quota, and
+    the error is raised again.
     """
     ticket = yield from protocol.create_ticket(githash)
     if ticket <= 0:
@@ -89,8 +94,8 @@ def _named(ticket: int, title: str) -> Steps[None]:
 
 
 def _surely_submitted(ticket: int) -> Steps[None]:
-    """Submit the ticket, also if responses are lost.  If a lost attempt has succeeded, the next one is refused, and
-    the ticket's state is checked.
+    """Submit the ticket, and repeat the request while the server is unreachable or busy.  If an attempt whose response
+    was lost has succeeded, the next one is refused; then the ticket's state decides.  Raises the last error.
     """
     is_lost = False
     for seconds in PAUSES_S:
@@ -110,8 +115,8 @@ def _surely_submitted(ticket: int) -> Steps[None]:
 
 
 def _refused(ticket: int, error: Refused, *, is_lost: bool) -> Steps[None]:
-    """Raise ``error``, unless an earlier attempt has submitted the ticket.  That is possible if ``is_lost``: its
-    response was lost.
+    """Raise ``error``, unless an earlier attempt has submitted the ticket, which is possible only if ``is_lost``: the
+    response to an earlier attempt was lost.
     """
     if not is_lost:
         raise error
@@ -119,7 +124,7 @@ def _refused(ticket: int, error: Refused, *, is_lost: bool) -> Steps[None]:
 
 
 def _known_submitted(ticket: int, error: Refused) -> Steps[None]:
-    """Raise ``error`` if the ticket is not submitted, or is deleted."""
+    """Raise ``error`` unless the server says that the ticket is submitted and not deleted."""
     try:
         found = yield from protocol.detail(ticket)
     except ClientError:
@@ -147,7 +152,7 @@ class Watch:
         self._ended = False
 
     def look(self) -> Steps[Detail | None]:
-        """Wait for and return the next state; None after the last one."""
+        """Wait ``every_s`` seconds, except the first time, and return the ticket's state; None after the last state."""
         if self._ended:
             return None
         if self._looked:

@@ -50,7 +50,7 @@ class ItkSnap(Session):
 
     @property
     def is_program(self) -> bool:
-        """True if a token for programs is sent."""
+        """True if a token for programs is sent instead of a session's cookie."""
         return bool(self._rest.bearer)
 
     def run(self, steps: Steps[T]) -> T:
@@ -72,7 +72,9 @@ class ItkSnap(Session):
         return self.run(protocol.login_as_tool(token))
 
     def account(self) -> str:
-        """The e-mail address of the session in the jar.  Raises SignInRefused if there is none."""
+        """The e-mail address of the user whose session or token for programs is sent.  Raises SignInRefused if neither
+        is valid.
+        """
         return self.run(protocol.account())
 
     def logout(self) -> None:
@@ -108,12 +110,12 @@ class ItkSnap(Session):
         return self.run(protocol.tickets())
 
     def summaries(self) -> list[Summary]:
-        """The user's own tickets with names and times."""
+        """The user's own tickets with names and times, which are "" if the server does not give them."""
         return self.run(protocol.summaries())
 
     def service_estimates(self, size_bytes: int = 0) -> dict[str, str]:
-        """A sentence about each service's time, by its hash, for files of that size; empty if the server has no
-        estimates.
+        """For each service, by its hash, a sentence about how long a ticket with files of ``size_bytes`` would take;
+        empty if the server has no estimates.
         """
         return self.run(protocol.service_estimates(size_bytes))
 
@@ -134,10 +136,11 @@ class ItkSnap(Session):
         timeout_s: float = float("inf"),
         pause: Callable[[float], None] = time.sleep,
     ) -> Iterator[Detail]:
-        """Yield the ticket's state every ``every_s`` until it has ended, each time with the new log lines.
+        """Yield the ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines; at
+        first those with ids above ``since``.
 
-        Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, Unreachable at the first lost connection,
-        and TicketUnfinished after ``timeout_s``.
+        Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, Unreachable at the first lost connection, and
+        TicketUnfinished after ``timeout_s`` seconds.
         """
         end_s = time.monotonic() + timeout_s
         watch = Watch(ticket, every_s, since)
@@ -155,7 +158,7 @@ class ItkSnap(Session):
         return self.run(protocol.queue_position(ticket))
 
     def files(self, ticket: int, area: Area = "results") -> list[tuple[int, str]]:
-        """Index and name of each file."""
+        """Index and name of each file in the ticket's ``area``.  Raises NotUnderstood for a row without a name."""
         return self.run(protocol.files(ticket, area))
 
     def download_results(
@@ -171,7 +174,9 @@ class ItkSnap(Session):
         return self.run(protocol.download_results(ticket, folder, progress, there))
 
     def download_archive(self, ticket: int, target: Path, progress: Progress | None = None) -> None:
-        """Download all results as one zip archive, whose checksums are verified."""
+        """Download all results as one zip archive and verify its checksums.  Raises NotUnderstood if the archive is
+        damaged, and removes it.
+        """
         self.run(protocol.download_archive(ticket, target, progress))
         require_sound(target)
 
@@ -180,9 +185,11 @@ class ItkSnap(Session):
         return self.run(protocol.checksums(ticket))
 
     def retry(self, ticket: int) -> None:
-        """Queue an ended ticket again, with the files that it has."""
+        """Queue a failed or timed-out ticket again, with its files.  Raises Refused for a ticket in another state."""
         self.run(protocol.retry(ticket))
 
     def delete(self, ticket: int, within_s: float | None = None) -> None:
-        """Delete the ticket and all its files, even if a provider works on it."""
+        """Delete the ticket and all its files, even if a provider works on it.  ``within_s`` replaces the usual time
+        limits.
+        """
         self.run(protocol.delete(ticket, within_s))

@@ -1,4 +1,6 @@
-"""A multipart body with one file, streamed, formatted like libcurl's."""
+"""The body of a file upload as ITK-SNAP sends it: a multipart form with one file, streamed from disk, formatted like
+libcurl's.
+"""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping

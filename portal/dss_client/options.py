@@ -11,11 +11,13 @@ F = TypeVar("F", bound=Callable[..., object])
 
 HOME = "http://127.0.0.1:8080"
 LARGEST = 2**31 - 1
-"""Ticket numbers are 32-bit integers."""
+"""Largest ticket number: ticket numbers are 32-bit integers."""
 
 
 class NamedPath(click.Path):
-    """A path that must not be "", because Python would take that for the current folder."""
+    """The type of an option that is a path.  An empty text is an error, because Python would take it for the current
+    folder.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -34,7 +36,7 @@ class NamedPath(click.Path):
 
 
 class TicketNumber(click.ParamType[int]):
-    """The number of a ticket, as ``dss tickets`` shows it."""
+    """The type of an argument that is the number of a ticket, as ``dss tickets`` shows it."""
 
     name = "number"
 

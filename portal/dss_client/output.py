@@ -1,5 +1,5 @@
-"""Prints the output of commands.  Every text is made safe by ``printable``; output that cannot be written is an
-error.
+"""Writes the output of the commands of ``dss``.  ``say`` makes text safe for a terminal; output that cannot be written
+is an error.
 """
 
 import os

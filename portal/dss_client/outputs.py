@@ -1,4 +1,4 @@
-"""Checks, before anything is sent, that results can be written.  Inference may take hours."""
+"""Checks, before an image is sent, that its results can be written, because inference may take hours."""
 
 import os
 import tempfile
@@ -12,7 +12,9 @@ class OutputUnusable(ClientError):
 
 
 def check_folder(folder: Path | None) -> None:
-    """Raises OutputUnusable if ``folder`` cannot be created or written to."""
+    """Raises OutputUnusable if ``folder`` cannot be created or written to.  None stands for a new folder in the current
+    one.
+    """
     if folder is None:
         folder = Path("ticket")
     if folder.exists() and not folder.is_dir():
@@ -24,7 +26,7 @@ def check_folder(folder: Path | None) -> None:
 
 
 def check_file(file: Path | None) -> None:
-    """Raises OutputUnusable if ``file`` cannot be written."""
+    """Raises OutputUnusable if ``file`` cannot be written.  None is accepted."""
     if file is None:
         return
     if file.is_dir():
@@ -41,8 +43,8 @@ def _existing(path: Path) -> Path:
 
 
 def _check_writable(place: Path) -> None:
-    """Raises OutputUnusable unless a file can be created in the folder.  Permissions are not enough to know, because
-    a disk may be full or read-only.
+    """Raises OutputUnusable unless a file can be created in the folder ``place``, or the file ``place`` may be written.
+    A folder's permissions are not enough to know, because a disk may be full or read-only.
     """
     try:
         if place.is_dir():

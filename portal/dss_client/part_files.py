@@ -24,13 +24,15 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # there mypy would know it as missing
 
 REWIND_BYTES = 1 << 16
-"""Bytes that are fetched again: the last ones may be incomplete after a crash, and a range must not be empty."""
+"""Number of bytes at the end of an incomplete download that are fetched again: they may be damaged after a crash, and a
+range must not be empty.
+"""
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
 class Draft:
-    """A file that is being downloaded to ``path``.  ``version`` is the strong ETag of its bytes; "" if there is none,
-    so that the download cannot be continued.
+    """A file at ``path`` to which a download is written.  ``version`` is the strong ETag of its bytes; "" if there is
+    none, so that the download cannot be continued.
     """
 
     def __init__(self, path: Path, record: BinaryIO | None = None, address: str = "") -> None:
@@ -44,7 +46,7 @@ class Draft:
         return self.path.stat().st_size if self.version else 0
 
     def begin(self, version: str) -> None:
-        """Empty the file.  The bytes that follow are of ``version``."""
+        """Empty the file, and record that the bytes that follow belong to ``version``."""
         self._note("")
         self.path.unlink(missing_ok=True)  # in a shared folder it may be another user's link
         self.path.open("xb").close()
@@ -52,7 +54,9 @@ class Draft:
         self.version = version
 
     def recall(self) -> None:
-        """Continue with the bytes that an earlier process received from the same address, if there are any."""
+        """If an earlier process received bytes from the same address, keep them, except the last REWIND_BYTES, and set
+        ``version``.
+        """
         if self._record is None or not _is_own(self.path):
             return
         self._record.seek(0)
@@ -103,7 +107,9 @@ def draft_of(target: Path, address: str) -> Iterator[Draft]:
 
 
 def _locked(path: Path) -> BinaryIO | None:
-    """Open the file and lock it until it is closed.  None if that is not possible."""
+    """Open or create the file, and lock it until it is closed.  None if that is not possible, or if another user owns
+    the file.
+    """
     if fcntl is None:
         return None
     while True:

@@ -1,4 +1,5 @@
-"""Reads from a NIfTI file what a workspace needs, without an imaging library.  The file is sent unchanged.
+"""Prepares a NIfTI file to be sent unchanged, without an imaging library: checks the header, and puts the file into the
+folder of the ticket.
 
 Format: nifti1.h and nifti2.h of the NIfTI Data Format Working Group.
 """
@@ -15,14 +16,16 @@ from dss_datastore.writing import link
 from dss_submission.layer import Layer
 
 _HEADS = {348: ("h", 40, 344, b"n+1\0"), 540: ("q", 16, 4, b"n+2\0")}
-"""By sizeof_hdr: the type and position of ``dim``, position and text of ``magic`` in a file with header and voxels."""
+"""By the header's size in bytes, ``sizeof_hdr``: the struct type and the offset of ``dim``, and the offset and the text
+of ``magic`` in a file that has both header and voxels.
+"""
 _HEADER_BYTES = 540
 _PIECE_BYTES = 1024 * 1024
 
 
 def as_it_is(source: Path, folder: Path) -> Layer:
-    """Put ``source`` into ``folder``, under a name made of a hash of its content, because its own name may name the
-    patient.
+    """Put ``source`` unchanged into ``folder`` and return its Layer.  Its new name is made from a hash of its content,
+    because its own name may name the patient.
 
     Only the NIfTI header is checked; the service checks everything else.  Raises ImageUnreadable.
     """
@@ -45,8 +48,8 @@ def as_it_is(source: Path, folder: Path) -> Layer:
 
 
 def nifti_size(source: Path) -> tuple[int, ...]:
-    """Number of voxels along each axis.  Raises ImageUnreadable if it is not a NIfTI file, OSError if it cannot be
-    read.
+    """Number of voxels along each axis, in the order of the header.  Raises ImageUnreadable if ``source`` is not a
+    NIfTI file, OSError if it cannot be read.
     """
     head = _head(source)
     for order in "<>":

@@ -22,8 +22,8 @@ class SilentWatcher(Silent):
 
 
 def prepared(path: Path, tagged: Mapping[str, Path], service: ServiceDetail, folder: Path) -> Write:
-    """Put the layers into ``folder``, and return the function that writes the workspace.  Raises ImageUnreadable and
-    ServiceUnfit.
+    """Put the image or workspace ``path`` and the ``tagged`` images unchanged into ``folder``.  Returns the function
+    that writes the workspace for a ticket's number into it.  Raises ImageUnreadable and ServiceUnfit.
     """
     source = Source(path=Path(path), tagged={tag: Path(file) for tag, file in tagged.items()})
     return prepare(source, service, folder, Silent(), as_it_is)

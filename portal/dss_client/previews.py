@@ -1,4 +1,6 @@
-"""Shows what would be sent, without sending it."""
+"""Shows which images would be sent, and of which size, without sending them: for ``dss send --dry-run`` and ``dss
+images``.  In all functions, ``progress`` is called with the fraction that is done, 0 to 1.
+"""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -23,7 +25,7 @@ _ROLES = {
 
 
 class _Notes(Silent):
-    """A display that collects the notes about images and passes their progress on."""
+    """Collects the notes about images while they are prepared, and passes the fraction that is done to ``progress``."""
 
     def __init__(self, progress: Progress) -> None:
         self.notes: list[str] = []
@@ -72,7 +74,7 @@ def _found(layer: Layer, folder: Path) -> "FoundImage":
 
 @dataclass(frozen=True, kw_only=True)
 class FoundImage:
-    """An image that would be sent.  ``size`` is in voxels (x, y, z)."""
+    """An image that would be sent.  ``role`` is its role in the workspace, in words; ``size`` is in voxels (x, y, z)."""
 
     role: str
     tags: tuple[str, ...]
@@ -83,7 +85,8 @@ class FoundImage:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundSeries:
-    """A series of a DICOM source.  ``sentence`` describes its image or, if ``refused``, says why there is none.
+    """A series of a DICOM source.  ``sentence`` describes its image or, if ``refused``, says why the series gives no
+    image; ``size`` is in voxels (x, y, z).
 
     ``series`` is the value of ``--series`` that selects it.  ``chosen``: it is sent if the user names no series.
     """
@@ -103,8 +106,8 @@ class FoundSeries:
 
 
 def found_in(source: Path, progress: Progress) -> list[FoundSeries] | list[FoundImage]:
-    """Each series of a DICOM source, or each image that another source would send; notes on all images are with the
-    first one.
+    """Each series of a DICOM source.  For another source, each image that would be sent; the first one has the notes on
+    all of them.
 
     Raises ImageUnreadable.
     """
@@ -144,8 +147,8 @@ def _size(image: FoundImage) -> str:
 
 
 def list_series(source: Path, progress: Progress) -> list[str]:
-    """Lines about each series of a DICOM folder that say, by its tags, whether it would be accepted.  For a source
-    that is not DICOM, the lines of ``preview``.
+    """Lines about each series of a DICOM folder, which say whether it would be accepted, judged by its DICOM attributes
+    without its voxels.  For a source that is not DICOM, the lines of ``preview``.
 
     Raises ImageUnreadable.
     """
@@ -161,7 +164,7 @@ def list_series(source: Path, progress: Progress) -> list[str]:
 
 
 def _surveyed(source: Path, progress: Progress) -> "Survey | None":
-    """The judgement on each series; None if the source is not DICOM."""
+    """What was found out about each series of a DICOM source; None if the source is not DICOM.  Raises ImageUnreadable."""
     from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415  (pydicom is slow to load)
     from dss_images.errors import ImageRefused  # noqa: PLC0415
 

@@ -32,7 +32,7 @@ from dss_client.tables import read_table
 
 AFTER_ERROR_S = 10.0
 ERRORS_IN_A_ROW = 5
-"""After this many bad responses in a row, AFTER_ERROR_S apart, itksnap-wt stops waiting."""
+"""Number of bad responses in a row, AFTER_ERROR_S seconds apart, after which itksnap-wt stops waiting for a ticket."""
 
 Area = Literal["input", "results"]
 
@@ -42,7 +42,7 @@ _GITHASH = re.compile(r"[0-9a-f]{40}")
 
 
 def login(token: str) -> Steps[str]:
-    """Sign in as the window does, and return the user's e-mail address.  Consumes a one-time token.
+    """Sign in as ITK-SNAP's window does, and return the user's e-mail address.  Uses up a one-time token.
 
     Raises SignInRefused for status 401.
     """
@@ -117,8 +117,8 @@ def submit(ticket: int) -> Steps[None]:
 
 
 def rename(ticket: int, title: str) -> Steps[None]:
-    """Set the ticket's title, which only its owner sees.  Raises Refused; also by an older server, which does not
-    know the request.
+    """Set the ticket's title, which only its owner sees.  Raises Refused, also if the server is older and does not know
+    the request.
     """
     yield from _posted(f"api/tickets/{ticket}/title", urlencode({"title": title}, errors="replace"))
 
@@ -130,8 +130,8 @@ def tickets() -> Steps[list[TicketRow]]:
 
 
 def summaries() -> Steps[list[Summary]]:
-    """The user's own tickets with names and times.  From an older server, which does not have them, the rows of
-    ``tickets``.
+    """The user's own tickets with names and times.  An older server does not have this request; then the rows come from
+    ``tickets``, and names and times are "".
     """
     try:
         body = yield from _asked("api/tickets/summary?format=json")
@@ -144,7 +144,9 @@ def summaries() -> Steps[list[Summary]]:
 
 
 def service_estimates(size_bytes: int = 0) -> Steps[dict[str, str]]:
-    """A sentence about each service's time, by its hash, for files of that size; empty if the server has no estimates."""
+    """For each service, by its hash, a sentence about how long a ticket with files of ``size_bytes`` would take; empty
+    if the server has no estimates.
+    """
     address = f"api/services/estimates?format=json&bytes={size_bytes}"
     rows = yield from _estimates(address, Enveloped[list[ServiceEstimate]])
     return {row.githash: row.sentence for row in rows.result} if rows else {}
@@ -176,9 +178,9 @@ def detail(ticket: int, since: int = 0) -> Steps[Detail]:
 
 
 def detail_with_retries(ticket: int, since: int = 0) -> Steps[Detail]:
-    """Like ``detail``, but repeats the request after a bad response.
+    """Like ``detail``, but repeats the request after a bad response, AFTER_ERROR_S seconds later.
 
-    Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, and Unreachable at once.
+    Raises the error of the ERRORS_IN_A_ROW-th bad response in a row.  Unreachable is raised at once.
     """
     for _ in range(ERRORS_IN_A_ROW - 1):
         try:
@@ -203,8 +205,8 @@ def queue_position(ticket: int) -> Steps[int]:
 
 
 def files(ticket: int, area: Area = "results") -> Steps[list[tuple[int, str]]]:
-    """Index and name of each file.  Raises NotUnderstood for a row without a name, which would make ITK-SNAP read
-    past the row's end.
+    """Index and name of each file in the ticket's ``area``.  Raises NotUnderstood for a row without a name, which would
+    make ITK-SNAP read past the row's end.
     """
     body = yield from _asked(f"api/tickets/{ticket}/files/{area}")
     rows = read_table(body.decode(errors="replace"))
@@ -255,12 +257,14 @@ def checksums(ticket: int) -> Steps[dict[str, str]]:
 
 
 def retry(ticket: int) -> Steps[None]:
-    """Queue an ended ticket again, with the files that it has."""
+    """Queue a failed or timed-out ticket again, with its files.  Raises Refused for a ticket in another state."""
     yield from _asked(f"api/tickets/{ticket}/retry")
 
 
 def delete(ticket: int, within_s: float | None = None) -> Steps[None]:
-    """Delete the ticket and all its files, even if a provider works on it."""
+    """Delete the ticket and all its files, even if a provider works on it.  ``within_s`` replaces the usual time
+    limits.
+    """
     yield from _asked(f"api/tickets/{ticket}/delete", within_s)
 
 
@@ -291,7 +295,9 @@ def _email(body: bytes) -> str:
 
 
 def _atoi(body: bytes) -> int:
-    """The number that C's ``atoi`` reads: it skips blanks, reads digits and ignores the rest; 0 without digits."""
+    """The number that C's ``atoi`` reads from a response: blanks are skipped, digits are read, and the rest is ignored;
+    0 without digits.
+    """
     found = re.match(rb"\s*([+-]?\d+)", body)
     return int(found[1]) if found else 0
 
@@ -304,7 +310,9 @@ def _number(body: bytes) -> float:
 
 
 def _plain(name: str) -> str:
-    """Raises NotUnderstood if the name leads out of the folder that the user chose."""
+    """``name`` unchanged.  Raises NotUnderstood if the name, which the server gave, leads out of the folder that the
+    user chose.
+    """
     if name in {"", ".", ".."} or set(name) & set("/\\:\0"):
         raise NotUnderstood("The server's list of files holds a name that is not allowed.")
     return name

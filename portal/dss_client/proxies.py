@@ -24,7 +24,7 @@ class Proxy:
 
 
 def require_address(server: str) -> None:
-    """Raises Unreachable if ``server`` is not an HTTP address."""
+    """Raises Unreachable if ``server`` is not an HTTP address, or if it contains a user name or a password."""
     try:
         parts = urlsplit(server)
         usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
@@ -48,7 +48,9 @@ def require_address(server: str) -> None:
 
 
 def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
-    """The proxy for ``server``; None for a direct connection.  Raises Unreachable if its address is malformed."""
+    """The proxy for ``server`` by the variables in ``environment``; None for a direct connection.  Raises Unreachable
+    if the proxy's address is malformed.
+    """
     parts = urlsplit(server)
     excepted = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     if _is_excepted(parts.hostname or "", excepted):

@@ -17,10 +17,10 @@ from dss_client.part_files import Draft
 from dss_client.retries import Retries
 
 RETRY_S = 600.0
-"""Longest time without any further byte."""
+"""Longest time in seconds without any further byte before a download fails."""
 
 Get: TypeAlias = Callable[[Mapping[str, str]], AbstractContextManager[httpx.Response]]
-"""Requests the file with the given headers besides the usual ones."""
+"""Requests the file, with the given headers in addition to the usual ones."""
 
 _BEGIN = re.compile(r"bytes (\d+)-")
 
@@ -31,10 +31,10 @@ def fetch(
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> None:
-    """Download the missing bytes of the file to ``draft``.
+    """Download to ``draft`` the bytes of the file that it does not have yet.
 
-    Raises Refused, and Unreachable after RETRY_S without progress.  If the server does not give the file's
-    version, Unreachable is raised at the first lost connection.
+    Raises Refused, and Unreachable after RETRY_S without progress.  If the server does not give the file's version,
+    Unreachable is raised at the first lost connection.
     """
     part, retries = _Part(draft, progress), Retries(RETRY_S, pause)
     while True:
@@ -62,14 +62,16 @@ class _Part:
         self.done_bytes = draft.size_bytes
 
     def headers(self) -> dict[str, str]:
-        """The headers of the next request.  If the server has another version by then, it sends the complete file."""
+        """The headers of the next request, for the bytes that are missing.  If the file's version has changed on the
+        server, the server sends the complete file.
+        """
         if not self.done_bytes:
             return {}
         return {"Range": f"bytes={self.done_bytes}-", "If-Range": self._draft.version}
 
     def take(self, response: httpx.Response) -> bool:
-        """Write the bytes of a response to the file.  False if the server refuses the range, so that the complete
-        file must be requested.
+        """Write the bytes of a response to the file.  True if the file is then complete; False if the server refuses
+        the range, so that the complete file must be requested.
 
         Raises Refused if the response contains neither the file nor its missing part.
         """

@@ -1,4 +1,5 @@
-"""The responses of a Distributed Segmentation Service, as far as ITK-SNAP reads them.
+"""The responses of a Distributed Segmentation Service as dataclasses, with the fields that ITK-SNAP or this client
+reads.
 
 Facts: DistributedSegmentationModel.cxx of ITK-SNAP.  Numbers must be JSON numbers, flags JSON booleans.
 """
@@ -13,7 +14,7 @@ from dss_submission.needs import ServiceDetail as ServiceDetail  # noqa: PLC0414
 from dss_submission.needs import Tag as Tag  # noqa: PLC0414
 
 FINISHED = frozenset({"success", "failed", "timeout", "deleted"})
-"""States at which itksnap-wt stops waiting; it waits on in any other state (WorkspaceTool.cxx)."""
+"""States of a ticket that has ended.  At these itksnap-wt stops waiting, and at no others (WorkspaceTool.cxx)."""
 
 T = TypeVar("T")
 
@@ -38,8 +39,8 @@ class ServiceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceEstimate:
-    """The estimate for a ticket that would be submitted now: how long it would take, or that no program serves the
-    service.
+    """The estimate for a ticket that would be submitted now: how long it would take, or that no provider of the service
+    is running.
     """
 
     githash: str
@@ -48,8 +49,8 @@ class ServiceEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketEstimate:
-    """The estimate for an open ticket: when it will be done.  ``ends_s`` is None if that is not known; the sentence
-    says why.
+    """The estimate for an open ticket: when it will be done.  ``ends_s`` is in seconds from now; None if it is not
+    known, and then ``sentence`` says why.
     """
 
     id: int
@@ -66,7 +67,9 @@ class TicketRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A row of the list of tickets for people.  Times are ISO 8601 with a zone; "" if the server does not give them."""
+    """A ticket in the list of the user's tickets.  Times are ISO 8601 with a zone; they are "" if the server does not
+    give them, and ``ended_at`` also while the ticket is open.
+    """
 
     id: int
     service: str

@@ -1,4 +1,4 @@
-"""Reports the outcome of a ticket to people and programs."""
+"""Reports the outcome of a ticket: as lines for the user, and as a JSON file for programs (``dss send --json``)."""
 
 import json
 from dataclasses import asdict
@@ -11,7 +11,9 @@ from dss_client.volumes import LabelVolume
 
 
 def write_report(sent: Sent, path: Path) -> None:
-    """Write a JSON file with absolute paths and volumes in millilitres.  ``workspace`` is null without results."""
+    """Write a JSON file with the ticket's number and state, its results, log and durations.  Paths are absolute,
+    volumes in millilitres; ``workspace`` is null without results.
+    """
     results = sent.results
     path.write_text(
         json.dumps(_head(sent) | _files(results) | _tail(sent), indent=2) + "\n", encoding="utf-8"
@@ -33,7 +35,7 @@ def _files(results: Results | None) -> dict[str, Any]:
 
 
 def _label(label: LabelVolume) -> dict[str, Any]:
-    """``segmentation`` is there only if several segmentations have the label."""
+    """The JSON object of a label.  It has the field ``segmentation`` only if several segmentations contain the label."""
     found = asdict(label)
     return found if label.segmentation else {k: v for k, v in found.items() if k != "segmentation"}
 

@@ -27,11 +27,14 @@ T = TypeVar("T")
 FORM = "application/x-www-form-urlencoded"
 CONNECT_S = 30.0
 SILENCE_S = 300.0
-"""Longest time without data.  ITK-SNAP has no timeouts; a slow connection stays below this one, a broken one does not.
+"""Longest time in seconds without data, after which a request fails.  It is longer than the pauses of a slow
+connection; ITK-SNAP itself has no timeouts.
 """
 TIMEOUT = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
 RESUMABLE_TIMEOUT = httpx.Timeout(120.0, connect=CONNECT_S, write=30.0)
-"""Shorter, because what is resumed costs little; the server may need a minute for the last part of a large file."""
+"""Timeouts of the requests of resumable uploads.  They are shorter, because it costs little to resume a request; the
+server may need a minute for the last part of a large file.
+"""
 
 
 class RestClient:
@@ -85,7 +88,9 @@ class RestClient:
             return cast("T", end.value)
 
     def perform(self, step: Step, pause: Callable[[float], object] = time.sleep) -> Answer:
-        """Perform one step.  Raises Unreachable; a transfer of a file also raises Refused."""
+        """Perform one step and return the response; an empty Answer for a transfer or a pause.  Raises Unreachable; a
+        transfer of a file also raises Refused.
+        """
         match step:
             case Ask():
                 with self._answer(self.request_of(step)) as response:
@@ -117,7 +122,9 @@ class RestClient:
             self._jar.replace(response)
 
     def get(self, path: str) -> bytes:
-        """The body of the response.  Raises Refused or Unreachable, as every method here but ``exchange`` does."""
+        """The body of the response to a GET request.  Raises Refused or Unreachable, as ``post``, ``upload`` and
+        ``download`` do.
+        """
         return good(self._read(self._request("GET", path)))
 
     def post(self, path: str, body: str) -> bytes:
@@ -155,8 +162,8 @@ class RestClient:
         headers: Mapping[str, str],
         content: bytes | Iterator[bytes] = b"",
     ) -> Reply:
-        """Send a request of a protocol that ITK-SNAP does not use.  Returns responses of any status; raises
-        Unreachable.
+        """Send a request that ITK-SNAP does not use, such as those of resumable uploads.  Returns responses of any
+        status; raises Unreachable.
         """
         request = self._request(method, path, dict(headers), content)
         request.extensions["timeout"] = RESUMABLE_TIMEOUT.as_dict()
@@ -171,7 +178,8 @@ class RestClient:
         progress: Progress | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Download to a temporary file, then rename it, so that ``target`` is either complete or unchanged.
+        """Download to a temporary file, then rename it to ``target``, so that ``target`` is either complete or
+        unchanged.
 
         After a lost connection, and in a later call, the download continues at the first missing byte if the server
         gives the file's version.
@@ -198,7 +206,7 @@ class RestClient:
         *,
         cookie: bool = True,
     ) -> httpx.Request:
-        """Headers in libcurl's order: Host, Accept, Cookie, Content-Length, Content-Type."""
+        """The request, with its headers in libcurl's order: Host, Accept, Cookie, Content-Length, Content-Type."""
         url = self._url(path)
         first = {"Host": url.netloc.decode(), "Accept": "*/*"}
         cookies = {"Cookie": text} if cookie and (text := self._jar.header(url)) else {}
@@ -234,8 +242,8 @@ class RestClient:
 
 
 def tls(server: str) -> ssl.SSLContext | bool:
-    """Load certificates if the server uses HTTPS.  For HTTP they are not loaded, because that takes longer than a
-    request.
+    """The value of httpx's ``verify``: the system's certificates for HTTPS.  For HTTP it is False, because loading
+    certificates takes longer than a request.
     """
     return ssl.create_default_context() if server.startswith("https:") else False
 

@@ -17,21 +17,23 @@ from dss_client.multipart import CHUNK_BYTES, Progress
 from dss_client.retries import BUSY, Retries
 
 SMALL_BYTES = 2**20
-"""Smaller files are sent whole, because three requests take longer than repeating one."""
+"""Files of at most this size in bytes are sent in one request, because the three requests of a resumable upload take
+longer than repeating one.
+"""
 LARGEST_PATCH_BYTES, SMALLEST_PATCH_BYTES = 8 * 2**20, 2**20
-"""Largest and smallest size of one request.  Halving helps where a proxy forwards a request only when it is complete,
-and loses it if the connection is lost before.
+"""Largest and smallest size in bytes of the part of the file in one request.  After an error the size is halved,
+because a proxy may forward only complete requests, so that a lost connection loses all of a request.
 """
 MOST_BEGINNINGS = 10
 """Most times that an upload is begun anew because the server has forgotten it."""
 RETRY_S = 600.0
-"""Longest time in which the server receives no further byte."""
+"""Longest time in seconds in which the server receives no further byte."""
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 BODY_TYPE = "application/offset+octet-stream"
 ELSEWHERE = (HTTPStatus.CONFLICT, HTTPStatus.LOCKED, HTTPStatus.REQUEST_TIMEOUT)
-"""Statuses that say: the server has another offset, is still reading from a lost connection, or has received nothing
-for too long.
+"""Statuses that are temporary in an upload.  The server has another offset, is still reading from a lost connection, or
+has received nothing for too long.
 """
 _NAME = re.compile(r"[\w-]+")
 
@@ -58,7 +60,7 @@ class Connection(Protocol):
         headers: Mapping[str, str],
         content: bytes | Iterator[bytes] = b"",
     ) -> Reply:
-        """Send a request.  Raises Unreachable."""
+        """Send a request, and return the response of any status.  Raises Unreachable."""
 
 
 class _Gone(Exception):
@@ -66,7 +68,9 @@ class _Gone(Exception):
 
 
 class _Unknown(Exception):
-    """The server does not know the address.  During an upgrade, old instances respond beside those that offered it."""
+    """The server does not know the address of the uploads.  During an upgrade, an older instance of the portal may
+    respond after a newer one has offered uploads.
+    """
 
 
 def _forgotten() -> Unreachable:
@@ -80,8 +84,8 @@ def upload(
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> bool:
-    """Upload ``file`` to the ticket's input area, over any number of connections.  False if the server has no
-    resumable uploads.  Raises as ``upload_to``.
+    """Upload ``file`` to the ticket's input area, over any number of connections.  False if the server has no resumable
+    uploads.  Raises the errors of ``upload_to``.
     """
     retries = Retries(RETRY_S, pause, ELSEWHERE)
     address = f"api/tickets/{ticket}/uploads"
@@ -90,7 +94,7 @@ def upload(
 
 @dataclass(frozen=True, kw_only=True)
 class Sending:
-    """A file to upload to ``address``.  ``metadata`` is sent in addition to its name and checksum."""
+    """A file to upload to ``address``.  ``metadata`` is sent in addition to the file's name and checksum."""
 
     address: str
     file: Path
@@ -99,9 +103,10 @@ class Sending:
 
 
 def upload_to(connection: Connection, sending: Sending, retries: Retries) -> bool:
-    """Upload a file over any number of connections; False if the server has no resumable uploads at that address.
+    """Upload a file over any number of connections.  False if the server has no resumable uploads at that address.
 
-    Raises Refused, and the last error when ``retries`` ends or after MOST_BEGINNINGS.
+    Raises Refused if the server refuses the file, and the last error if ``retries`` has no time left or after
+    MOST_BEGINNINGS.
     """
     if not _is_offered(connection, sending.address, retries):
         return False
@@ -118,8 +123,8 @@ def upload_to(connection: Connection, sending: Sending, retries: Retries) -> boo
 
 
 def repeated(act: Callable[[], object], pause: Callable[[float], object] = time.sleep) -> None:
-    """Call ``act`` until the server responds; it must be safe to repeat.  Raises Refused, and Unreachable after
-    RETRY_S.
+    """Call ``act``, which must be safe to repeat, until it succeeds.  Raises Refused if the server refuses the request
+    for good, and the last error after RETRY_S.
     """
     retries = Retries(RETRY_S, pause)
     while True:
@@ -144,8 +149,8 @@ def _is_offered(connection: Connection, address: str, retries: Retries) -> bool:
 
 
 class _Transfer:
-    """One upload on the server.  ``run`` raises _Gone if the server no longer has the upload, _Unknown if it has no
-    resumable uploads.
+    """One upload on the server.  ``run`` sends the file; it raises _Gone if the server no longer has the upload, and
+    _Unknown if the server has no resumable uploads.
     """
 
     def __init__(self, connection: Connection, sending: Sending, retries: Retries) -> None:

@@ -13,7 +13,7 @@ Told = Callable[[], object]
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 BUSY = (429, 502, 503, 504)
-"""Status codes of rate limits, and of a proxy whose portal is unavailable."""
+"""Temporary status codes: of a rate limit, and of a proxy whose portal is unavailable."""
 
 
 def _say_nothing() -> None:
@@ -23,11 +23,11 @@ def _say_nothing() -> None:
 def with_retries(
     ask: Callable[[], T], within_s: float, pause: Pause = time.sleep, told: Told = _say_nothing
 ) -> T:
-    """Call ``ask`` until it succeeds, with growing pauses, and return its result.  ``told`` is called once, before
-    the first pause.
+    """Call ``ask`` until it succeeds, with growing pauses, and return its result.  ``told`` is called once, before the
+    first pause.
 
-    After ``within_s`` seconds raises Unreachable, or Refused with a status in BUSY.  Any other error of ``ask`` is
-    raised at once.
+    Repeated are calls that raise Unreachable, or Refused with a status in BUSY; this error is raised if it occurs after
+    ``within_s`` seconds.  Any other error is raised at once.
     """
     end_s, pause_s = time.monotonic() + within_s, 0.0
     while True:
@@ -46,7 +46,8 @@ def with_retries(
 
 
 class Retries:
-    """Waits after temporary errors, and raises them after ``within_s`` seconds without progress.
+    """Waits after each temporary error, and raises it if there was no progress for ``within_s`` seconds; for callers
+    with a loop of their own.
 
     Unreachable is temporary, and so is Refused with a status in BUSY or ``also``.
     """

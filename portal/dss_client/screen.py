@@ -1,4 +1,4 @@
-"""Shows one ticket's progress: a live bar on a terminal, plain lines elsewhere."""
+"""Shows one ticket's progress on standard output: a bar that is redrawn on a terminal, plain lines elsewhere."""
 
 from datetime import datetime
 from types import TracebackType
@@ -72,7 +72,9 @@ class Screen:
             self.log_line(line)
 
     def expected(self, sentence: str) -> None:
-        """Show the estimate beside the state on a terminal.  Elsewhere it is only in the ticket's log."""
+        """Set the estimate that a terminal shows beside the state.  If the output is no terminal, the estimate is not
+        shown.
+        """
         self._expected = sentence
 
     def log_line(self, line: LogLine) -> None:
@@ -90,7 +92,7 @@ class Screen:
 
 
 def state_of(detail: Detail) -> str:
-    """The state, with the place in the queue if the ticket waits."""
+    """The ticket's state as text, with its place in the queue if it waits."""
     if detail.status == "ready" and detail.queue_position is not None:
         return f"ready, number {detail.queue_position} in the queue"
     return detail.status

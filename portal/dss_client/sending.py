@@ -1,4 +1,6 @@
-"""Sends one image through a service, in the steps and the order of ITK-SNAP's Submit and Results tabs."""
+"""Sends one image to a service, in the order of the steps of ITK-SNAP's Submit and Results tabs; also the parts of this
+for ``batch``.
+"""
 
 import tempfile
 import time
@@ -23,11 +25,11 @@ from dss_client.workspace import read_outcome
 from dss_submission.preparing import Source, Write, prepare
 
 POLL_S = 1.0
-"""Four times as often as ITK-SNAP: a user is watching."""
+"""Seconds between two requests of a ticket's state; a quarter of ITK-SNAP's, because a user is watching."""
 
 
 class Watcher(Heard, Protocol):
-    """Shows the progress to the user."""
+    """Is told about the progress of a ticket, and shows it to the user."""
 
     def note(self, text: str) -> None:
         """Show a sentence."""
@@ -41,7 +43,9 @@ class Watcher(Heard, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The downloaded results of a finished ticket.  ``measured`` is false without the extra ``images``."""
+    """The downloaded results of a ticket.  ``measured`` is false if the volumes of the labels were not measured,
+    because the extra ``images`` is not installed.
+    """
 
     files: tuple[Path, ...]
     workspace: Path
@@ -53,7 +57,7 @@ class Results:
 class Sent:
     """The outcome of a sent image.  ``results`` is None unless the status is success.
 
-    ``seconds`` has the duration of each stage: prepare, upload, queue and work (as exact as POLL_S), download, and
+    ``seconds`` has the duration of each stage: prepare, upload, queue and work (both as exact as POLL_S), download, and
     total.
     """
 
@@ -120,7 +124,9 @@ def _sent_bytes(path: Path) -> int:
 
 
 def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Results:
-    """Download a finished ticket's results and measure them.  Raises ClientError."""
+    """Download the results of a ticket with the state success into ``folder``, and measure the labels.  Raises
+    ClientError.
+    """
     watcher.stage("Downloading")
     files = downloaded(client, ticket, folder, watcher.moved)
     workspaces = [path for path in files if path.suffix == ".itksnap"]
@@ -141,8 +147,8 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
 def downloaded(
     client: ItkSnap, ticket: int, folder: Path, moved: Progress | None = None
 ) -> list[Path]:
-    """Download a finished ticket's results, except files that an earlier download has completed.  Raises
-    NotUnderstood if a file differs from the server's checksum.
+    """Download the results of a ticket with the state success, except files that an earlier download has completed.
+    Raises NotUnderstood if a file differs from the server's checksum.
     """
     sums = client.checksums(ticket)
     files = client.download_results(ticket, folder, moved, lambda path: is_there(path, sums))
@@ -165,10 +171,10 @@ def submit(
     note: Callable[[int], object] = lambda _: None,
     title: str = "",
 ) -> int:
-    """Create and submit a ticket with the files that ``source`` names, and return its number.  ``note`` is called
-    with the number as soon as the ticket exists.
+    """Create and submit a ticket with the files that ``source`` names, and return its number.  ``note`` is called with
+    the number as soon as the ticket exists; ``watch`` measures the stages.
 
-    Raises ClientError, after deleting the ticket from the server if that responds.
+    Raises ClientError, after deleting the ticket if the server responds.
     """
     with tempfile.TemporaryDirectory(
         prefix="alfabis_"

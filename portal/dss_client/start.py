@@ -1,4 +1,4 @@
-"""The command ``dss``.  Prints a sentence if the client's libraries are not installed."""
+"""Starts the program ``dss``.  If the client's libraries are not installed, prints a sentence and exits with status 2."""
 
 import sys
 

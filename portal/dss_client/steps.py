@@ -1,7 +1,7 @@
-"""The steps of the protocol, which a connection performs.
+"""The steps of which the client's requests consist, and which a connection performs.
 
-A flow of the protocol is a generator: it yields steps, gets an Answer for each, and returns its value.  The same flow
-runs on a blocking and on an asynchronous connection.
+A flow is a generator: it yields steps, gets an Answer for each, and returns its value.  The same flow runs on a
+blocking connection (``rest``) and on an asynchronous one (``async_rest``).
 """
 
 from collections.abc import Generator
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A response.  ``body`` is not decompressed: ITK-SNAP does not request compression and cannot decode it."""
+    """A response.  ``body`` is not decompressed: ITK-SNAP neither requests nor decodes compressed responses."""
 
     status: int = HTTPStatus.OK
     body: bytes = b""
@@ -26,10 +26,10 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """A request.  ``body`` is a form that is sent unchanged.
+    """A step: a request.  ``path`` is relative to the server's address; ``body`` is a form that is sent unchanged.
 
-    ``signs_in``: the request carries no cookie, and the cookies of its response are stored.  ``within_s`` replaces
-    the usual time limits.
+    ``signs_in``: the request carries no cookie, and the cookies of its response are stored.  ``within_s`` replaces the
+    usual time limits.
     """
 
     method: Literal["GET", "POST"] = "GET"
@@ -41,9 +41,10 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """An upload of a file to the input area of ``ticket``.
+    """A step: an upload of a file to the input area of ``ticket``.
 
-    ``resumes``: it continues after a lost connection if the server supports that; ITK-SNAP's own uploads do not.
+    ``resumes``: the upload continues after a lost connection if the server supports that; ITK-SNAP's own uploads do
+    not.
     """
 
     ticket: int
@@ -54,7 +55,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """A download of a file.  ``target`` is either complete or unchanged."""
+    """A step: a download from ``path``.  Afterwards ``target`` is either complete or unchanged."""
 
     path: str
     target: Path

@@ -15,7 +15,7 @@ from dss_client.output import write
 from dss_client.printable import printable
 
 DRAW_S = 0.1
-"""Shortest time between two redraws."""
+"""Shortest time in seconds between two redraws."""
 BAR_CELLS = 24
 _COLOURS = {"red": "\x1b[31m", "yellow": "\x1b[33m"}
 _PLAIN = "\x1b[0m"
@@ -23,7 +23,9 @@ _PLAIN = "\x1b[0m"
 
 @dataclass
 class Row:
-    """A text.  ``share`` is the fraction that is done, 0 to 1; None shows no bar.  ``amount`` is shown beside the time."""
+    """A row with a text.  ``share`` is the fraction that is done, 0 to 1; None shows no bar.  ``amount``, such as "40
+    %", is shown together with the time since the start; "" shows neither.
+    """
 
     text: str
     share: float | None = None
@@ -31,7 +33,9 @@ class Row:
 
 
 class Terminal:
-    """The output with its rows.  Not thread-safe.  ``rows`` may be changed at any time; ``draw`` shows them."""
+    """Standard output, or ``stream``, with ``rows`` at its bottom.  Not thread-safe.  ``rows`` may be changed at any
+    time; ``draw`` shows them.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout

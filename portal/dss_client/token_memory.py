@@ -1,5 +1,5 @@
-"""Remembers which token opened the session in the jar, so that several commands can use one token from the
-environment.
+"""Remembers which one-time token opened the stored session, so that several commands can get the same token from the
+environment and only the first one uses it up.
 """
 
 import hashlib
@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 class TokenMemory:
-    """A file beside ``jar`` with the digest of a token, which only its owner can read.  The token itself is not
-    stored.
+    """A file beside the cookie file ``jar`` with the SHA-256 of a token; only the user can read it.  The token itself
+    is not stored.
     """
 
     def __init__(self, jar: Path) -> None:
         self._file = jar.with_name(f"{jar.name}.token")
 
     def knows(self, token: str) -> bool:
-        """True if ``token`` opened the session in the jar."""
+        """True if ``token`` opened the session in the cookie file."""
         try:
             stored = self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
@@ -24,7 +24,7 @@ class TokenMemory:
         return hmac.compare_digest(stored.strip(), _digest(token))
 
     def remember(self, token: str) -> None:
-        """Store the digest of ``token``.  It must be called after the session was stored."""
+        """Store the digest of ``token``.  To be called after the session was stored in the cookie file."""
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file.touch(mode=0o600)
         self._file.write_text(_digest(token), encoding="utf-8")

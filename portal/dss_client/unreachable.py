@@ -12,7 +12,9 @@ from dss_client.proxies import Proxy
 
 
 def unreachable(server: str, proxy: Proxy | None, error: httpx.TransportError) -> Unreachable:
-    """The error for the user.  If several causes in the chain of ``error`` are known, the innermost one is reported."""
+    """The Unreachable whose sentence explains ``error``.  The causes of ``error`` are examined from the outermost to
+    the innermost, and the first known one is explained.
+    """
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():

@@ -1,4 +1,4 @@
-"""Measures the labels of a result."""
+"""Measures the volumes of the labels in downloaded results."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from dss_client.workspace import DownloadedResults
 
 @dataclass(frozen=True, kw_only=True)
 class LabelVolume:
-    """The volume of a label.  ``segmentation`` is the name of the layer if several have voxels of the label."""
+    """The volume of a label in a segmentation.  ``segmentation`` is that layer's name if several layers have voxels of
+    the label, otherwise "".
+    """
 
     value: int
     name: str
@@ -19,7 +21,7 @@ class LabelVolume:
 
     @property
     def called(self) -> str:
-        """The label's name, with the layer's if it is needed."""
+        """The label's name, with the name of the segmentation if several have the label."""
         return f"{self.name} (in {self.segmentation})" if self.segmentation else self.name
 
 

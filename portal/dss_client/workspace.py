@@ -1,4 +1,4 @@
-"""Reads a downloaded result workspace."""
+"""Reads a result workspace that was downloaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from dss_workspace.registry import Folder, read
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadedResults:
-    """The contents of a result workspace.  ``segmentations`` are in layer order, ``names`` their names in ITK-SNAP;
-    ``labels`` are the label table's names by value.
+    """The contents of a result workspace.  ``segmentations`` are files in layer order, and ``names`` are their names in
+    ITK-SNAP, in the same order; ``labels`` are the label table's names by value.
     """
 
     segmentations: tuple[Path, ...]
@@ -21,7 +21,9 @@ class DownloadedResults:
     names: tuple[str, ...] = ()
 
     def called(self, index: int) -> str:
-        """The name of a segmentation, which no other one has."""
+        """The name of the segmentation number ``index``, from 0: its name in ITK-SNAP if no other segmentation has it,
+        otherwise "segmentation" and its number from 1.
+        """
         name = self.names[index] if index < len(self.names) else ""
         return name if name and self.names.count(name) == 1 else f"segmentation {index + 1}"
 

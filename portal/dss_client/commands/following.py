@@ -23,7 +23,7 @@ from dss_client.sending import POLL_S, fetch
 @options.ticket
 @options.connection
 def watch(ticket: int, server: str, token: str | None, jar: Path | None) -> None:
-    """Follow a ticket until it has ended: queue, progress, log.  Exit status 1 if it has failed."""
+    """Follow a ticket until it has ended: queue, progress, log.  Exit status 1 if the ticket has failed."""
     with session(server, token, jar) as client:
         _follow(client, ticket, to_the_end=True)
 
@@ -42,9 +42,9 @@ def log(
     token: str | None,
     jar: Path | None,
 ) -> None:
-    """Show a ticket's log and state.  Exit status 1 if it has failed.
+    """Show a ticket's log and state.  Exit status 1 if the ticket has failed.
 
-    With --json the lines alone, as one list; with --follow as well, when the ticket has ended.
+    With --json, print only the log lines, as one JSON list; with --follow too, print them when the ticket has ended.
     """
     with session(server, token, jar) as client:
         if as_json:
@@ -78,7 +78,7 @@ def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
 
 
 def _end(detail: Detail) -> None:
-    """Exit with the status FAILED if the ticket has failed."""
+    """Exit with the status FAILED if the ticket has ended without success."""
     if detail.finished and detail.status != "success":
         raise click.exceptions.Exit(FAILED)
 
@@ -107,7 +107,7 @@ def download(
 ) -> None:
     """Download a finished ticket's results: files into a folder, whose labels are measured, or one archive.
 
-    What has come is compared with the server's checksums.
+    The downloaded files are compared with the server's checksums.
     """
     if attachments and target.suffix.lower() == ".zip":
         raise click.UsageError("--attachments needs a folder; the archive has the results alone.")
@@ -125,7 +125,7 @@ def download(
 
 
 def _attached(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> list[str]:
-    """Download the attachments and return a line about them."""
+    """Download the attachments of the ticket's log, and return the line to print about them."""
     folder = target / "attachments"
     found = client.run(download_attachments(ticket, folder, screen.moved))
     if not found:

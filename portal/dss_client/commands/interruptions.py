@@ -1,4 +1,4 @@
-"""Handles Ctrl-C, and the end of the terminal or machine, in a command that sends images."""
+"""Handles Ctrl-C, and the signals at the end of the terminal or machine, in a command that sends images."""
 
 import signal
 from collections.abc import Iterator
@@ -16,7 +16,9 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible(screen: Screen, server: str) -> Iterator[None]:
-    """A context in which Ctrl-C prints what becomes of the ticket, and ends the command."""
+    """A context for sending one image.  Ctrl-C prints how the user can follow or delete the ticket, and exits with
+    status 130; an error prints how to delete a ticket that was not submitted.
+    """
     try:
         with ends_as_interrupts():
             yield
@@ -37,7 +39,7 @@ def interruptible(screen: Screen, server: str) -> Iterator[None]:
 
 @contextmanager
 def ends_as_interrupts() -> Iterator[None]:
-    """A context in which the end of the terminal or of the machine has the same effect as Ctrl-C."""
+    """A context in which SIGTERM and SIGHUP, the end of the machine or of the terminal, have the same effect as Ctrl-C."""
     earlier = {number: signal.signal(number, _interrupt) for number in ENDS}
     try:
         yield

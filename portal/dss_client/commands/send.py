@@ -95,9 +95,9 @@ def send_images(
 ) -> None:
     """Send images, follow their tickets, download the results and measure the labels.
 
-    Several images keep the quota full and end with tables, results.csv and volumes.csv; the same command again goes
-    on where it was ended.  Without the extra `images`, NIfTI files and workspaces of them are sent as they are, and
-    labels are not measured.
+    Several images are sent as fast as your quota of open tickets allows; the outcome is in the tables results.csv and
+    volumes.csv.  If the command was interrupted, the same command continues.  Without the extra `images`, NIfTI files
+    and workspaces of NIfTI files are sent unchanged, and labels are not measured.
     """
     what = SendOptions(
         tagged=_tagged(tags), region=_region(crop, time_point), name=name, wait=not no_wait
@@ -115,7 +115,9 @@ def send_images(
 
 
 def _one_scan() -> AbstractContextManager[None]:
-    """A context in which a folder is looked through once, because it may have hundreds of series."""
+    """A context in which each DICOM folder is scanned only once, because it may have hundreds of series.  Without the
+    extra ``images`` it does nothing.
+    """
     if not installed("images"):
         return nullcontext()
     from dss_images.dicom.scan_cache import one_scan_per_source  # noqa: PLC0415  (needs the extra ``images``)

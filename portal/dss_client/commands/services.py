@@ -19,7 +19,7 @@ from dss_client.printable import on_one_line
 @options.as_json
 @options.connection
 def services(*, as_json: bool, server: str, token: str | None, jar: Path | None) -> None:
-    """List what the server offers."""
+    """List the services that the server offers."""
     with session(server, token, jar) as client:
         rows = client.services()
         estimates = client.service_estimates()
@@ -41,7 +41,9 @@ def services(*, as_json: bool, server: str, token: str | None, jar: Path | None)
 )
 @options.as_json
 def list_images(*, image: Path, as_json: bool) -> None:
-    """List the series of a DICOM folder, and what would become of each; nothing is sent."""
+    """List the series of a DICOM folder, and say whether each would be accepted; nothing is sent.  For other images,
+    show their sizes.
+    """
     from dss_client.previews import found_in, list_series  # noqa: PLC0415  (needs the extra ``images``)
     from dss_client.screen import Screen  # noqa: PLC0415
 
@@ -60,7 +62,8 @@ def list_images(*, image: Path, as_json: bool) -> None:
 @options.server
 @options.token
 def doctor(server: str, token: str | None) -> None:
-    """Say why a connection fails, step by step, as ITK-SNAP makes it.  Exit status 1 if something is wrong.
+    """Check a connection step by step, as ITK-SNAP makes it, and say why it fails.  Exit status 1 if something is
+    wrong.
 
     A one-time token is used up.
     """
@@ -76,7 +79,7 @@ def doctor(server: str, token: str | None) -> None:
 
 
 class _OwnService(CommandGroup):
-    """The group of the commands of ``dss_provider``, which need an extra."""
+    """The group ``dss service``, whose commands are in ``dss_provider`` and need the extra ``provider``."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if not installed("provider"):

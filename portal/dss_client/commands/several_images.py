@@ -1,4 +1,4 @@
-"""Sends many images as a batch that keeps the quota full, and ends with a table."""
+"""Sends many images as a batch for ``dss send``, and prints at the end which images have not succeeded."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from dss_client.sending import chosen
 from dss_submission.left_out import LeftOut, left_out
 
 REASONS = 20
-"""Most images whose reasons are repeated at the end of a batch."""
+"""Largest number of images whose reasons are printed again at the end of a batch."""
 
 
 def send_several(
@@ -66,7 +66,9 @@ def _refuse_for_several(*, series: str, json: Path | None, delete: bool) -> None
 
 
 def _items(images: Sequence[Path], *, each: bool) -> tuple[list[Item], LeftOut]:
-    """The items of the batch, and the files that are not sent."""
+    """The items of the batch, and the files below its folders that are not sent.  Raises ImageUnreadable if a path does
+    not exist or there is no image.
+    """
     with local_errors():
         for image in images:
             if not image.exists():
@@ -75,7 +77,7 @@ def _items(images: Sequence[Path], *, each: bool) -> tuple[list[Item], LeftOut]:
 
 
 def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) -> None:
-    """Send the items as a batch.  Exits with status 1 if an item has not succeeded."""
+    """Send the items as a batch.  Exits with status 1 if an item is neither submitted nor finished with success."""
     with BatchScreen(len(items)) as screen, ends_as_interrupts():
         try:
             made(screen).run(items)
@@ -93,7 +95,7 @@ def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) 
 
 
 def _tell_reasons(items: Sequence[Item]) -> None:
-    """Print again, at the end, why images have not succeeded, because the first message may have scrolled away."""
+    """Print once more why images have not succeeded, because the first message may have scrolled away."""
     for item in items[:REASONS]:
         say(on_one_line(f"{item.name}: {item.status}. {item.reason}").rstrip())
     if len(items) > REASONS:

@@ -1,4 +1,4 @@
-"""Sends one image with a live display, or shows what would be sent."""
+"""Sends one image for ``dss send`` and shows its progress, or shows what would be sent."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +34,9 @@ class ServerAccess:
 
 @dataclass(frozen=True, kw_only=True)
 class SingleImage:
-    """Options that only apply to a single image: its series, a file for the outcome, and deletion afterwards."""
+    """Options of ``dss send``.  ``output`` is the folder for the results.  The others apply only to a single image: its
+    series, a JSON file for the outcome, and whether the ticket is deleted after the download.
+    """
 
     output: Path | None
     series: str
@@ -89,7 +91,9 @@ def send_one(
 
 @contextmanager
 def _hinted(image: Path) -> Iterator[None]:
-    """A context that adds advice to the refusal of a folder with images that is no DICOM folder."""
+    """A context for reading ``image``.  If ``image`` is a folder without DICOM files but with other images, the error
+    advises to name one of them or to use ``--each``.
+    """
     try:
         yield
     except ImageUnreadable as error:
@@ -103,7 +107,7 @@ def _hinted(image: Path) -> Iterator[None]:
 
 
 def _tell(sent: Sent) -> None:
-    """Print the summary.  Without results, print the state and the errors, and exit with status 1."""
+    """Print the summary of the results.  Without results, print the ticket's state and errors, and exit with status 1."""
     if sent.results is not None:
         say("\n".join(summary(sent.results)))
         return

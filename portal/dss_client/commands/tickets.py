@@ -86,7 +86,7 @@ def tickets(
 
 
 def _made(row: Summary, since: datetime | None) -> bool:
-    """True if the ticket was made at ``since`` or later.  A ticket without a known time counts as later."""
+    """True if the ticket was made at ``since`` or later, or if the time of its creation is not known."""
     return since is None or not row.created_at or datetime.fromisoformat(row.created_at) >= since
 
 
@@ -138,7 +138,7 @@ def _shown(ticket: int, detail: Detail, row: Summary | None, names: Sequence[str
 @options.ticket
 @options.connection
 def retry(ticket: int, server: str, token: str | None, jar: Path | None) -> None:
-    """Submit a failed ticket once more, with the files that it has."""
+    """Submit a failed or timed-out ticket once more, with its files."""
     with session(server, token, jar) as client:
         try:
             client.retry(ticket)
@@ -148,8 +148,8 @@ def retry(ticket: int, server: str, token: str | None, jar: Path | None) -> None
 
 
 def _retry_refused(client: ItkSnap, ticket: int, error: Refused) -> ClientError:
-    """``error``, or its cause: the server says "not found" of a ticket in the wrong state, too.  Raises Refused if
-    the user has no such ticket.
+    """The error to show if the server refuses a retry: ``error``, or a sentence about the ticket's state, because the
+    server says "not found" also for a ticket in the wrong state.  Raises Refused if the user has no such ticket.
     """
     text = not_retriable(ticket, client.detail(ticket).status) if is_missing(error) else ""
     return Explained(text) if text else error
@@ -174,9 +174,9 @@ def delete(*, ticket: int, yes: bool, server: str, token: str | None, jar: Path 
 def open_ticket(
     *, ticket: int, page: bool, server: str, token: str | None, jar: Path | None
 ) -> None:
-    """Open a ticket's result in ITK-SNAP if that is installed, else its page in the browser.
+    """Open a ticket's result in ITK-SNAP if ITK-SNAP is installed, else the ticket's page in the browser.
 
-    ITK-SNAP gets a copy of the results in the folder ticket_NUMBER (eight digits), compared with the server's checksums.
+    The results are downloaded to the folder ticket_NUMBER (eight digits) and compared with the server's checksums.
     """
     program = None if page else shutil.which(PROGRAM)
     if program is None:
