@@ -1,4 +1,6 @@
-"""``dss-portal``: serve, migrate, manage users, tokens, providers, services and dead letters."""
+"""The commands of the program ``dss-portal``: ``serve`` and ``migrate``; others manage users, tiers, tokens, providers,
+services and dead letters.
+"""
 
 import asyncio
 import gc
@@ -42,7 +44,7 @@ main.add_typer(services, name="services")
 main.add_typer(dead_letters, name="dead-letters")
 
 ENDING_S = 60.0
-"""Extra time for a shutdown, beside that for running requests and messages: the database may be slow to close."""
+"""Time that the end of a process may take beyond ``Settings.stop_s``, in seconds: closing the database may be slow."""
 
 
 @main.command()
@@ -63,7 +65,7 @@ def serve() -> None:
 
 
 def _serve_alone(settings: Settings) -> None:
-    """Run the portal in this process.  Exits with a sentence if it cannot start."""
+    """Run the portal in this process until SIGTERM.  Ends the program with a sentence if the portal cannot start."""
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
     start_emptying(settings.amqp_url.get_secret_value())
     end_tracing = start_tracing("portal", settings.instance, os.environ)
@@ -95,7 +97,9 @@ async def _migrate(settings: DatabaseSettings) -> list[str]:
 
 
 def _check_scratch(settings: Settings) -> None:
-    """Exits with a sentence if the datastore is in a bucket that this machine cannot use."""
+    """End the program with a sentence if the datastore is in a bucket, and boto3 is not installed or the scratch folder
+    cannot be written.  For a datastore in a folder, do nothing.
+    """
     if not settings.is_s3:
         return
     try:
@@ -106,8 +110,8 @@ def _check_scratch(settings: Settings) -> None:
 
 
 def _check_port(setting: str, bind: str) -> None:
-    """Exits with a sentence if the address ``bind`` is in use.  Hypercorn would report that only after the whole
-    start.
+    """End the program with a sentence if the portal cannot listen on the address ``bind``, the value of ``setting``.
+    Hypercorn would report that only after the whole start.
     """
     host, _, port = bind.rpartition(":")
     try:

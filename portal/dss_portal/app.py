@@ -1,4 +1,4 @@
-"""Builds the portal's web application."""
+"""Builds the portal's web application: the Quart app with all routes, and the ASGI layers in front of it."""
 
 from quart import Quart
 
@@ -75,8 +75,9 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
 
 
 def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None) -> App:
-    """The ASGI application that a server runs.  It normalises paths, answers polls and small writes (not in test
-    mode), and passes all other requests to ``app``.
+    """The ASGI application that a server runs.  It normalises paths, answers polls (the requests that open ITK-SNAP
+    dialogs repeat) and small writes itself, and passes all other requests to ``app``.  In test mode it passes all
+    requests to ``app``.
 
     A test may pass another ASGI application as ``framework`` in place of ``app``, and another ``feed`` than the
     portal's.
@@ -90,7 +91,9 @@ def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None
 
 
 def _before(app: Quart, components: Components, behind: App, feed: Feed) -> Polls:
-    """The layers in front of ``behind``: first polls, then small writes."""
+    """Put two layers in front of the application ``behind``, and return the outer one.  It answers polls; the inner one
+    answers small writes.
+    """
     (auth,) = app.extensions["QUART_AUTH"]
     callers = Callers(auth.cookie_name, lambda signed: auth.load_token(signed, app))
     return Polls(
@@ -105,8 +108,8 @@ def _before(app: Quart, components: Components, behind: App, feed: Feed) -> Poll
 
 
 def writes_before(components: Components, behind: App, feed: Feed, callers: Callers) -> Writes:
-    """The layer that answers small writes.  ``feed`` keeps ``callers`` up to date only if a ``Polls`` with the same
-    callers follows it.
+    """The layer that answers small writes and passes other requests to ``behind``.  ``callers`` caches the users of
+    requests; a ``Polls`` with the same ``callers`` must follow ``feed``, or the cached users grow out of date.
     """
     acting = Acting(
         datastore=components.datastore,

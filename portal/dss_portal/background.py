@@ -1,4 +1,6 @@
-"""The portal's background tasks, supervised as in ``dss_process.supervision``."""
+"""Runs the portal's background tasks.  A task that fails is logged, counted and started again after a backoff, by the
+rules of ``dss_process.supervision``.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -24,11 +26,12 @@ class Background:
         self._supervised: list[Health] = []
         self._ending = False
         self.done: set[str] = set()
-        """The names of the tasks that have returned, as they should."""
+        """The names of the tasks begun with ``returns`` whose work has returned."""
 
     def begin(self, name: str, work: Work, *, returns: bool = False) -> asyncio.Task[None]:
-        """Start and supervise a task.  With ``returns``, the task is done when ``work`` returns; otherwise ``work``
-        should run until ``end``.
+        """Start and supervise a task, and return the asyncio task, which lasts over restarts of ``work``.
+
+        With ``returns``, the task is done when ``work`` returns; otherwise ``work`` should run until ``end``.
         """
         health = Health(name=name)
         self._supervised.append(health)

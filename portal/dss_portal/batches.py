@@ -1,4 +1,6 @@
-"""Applies an action to many items.  An error of one item is logged and skipped; an outage stops the batch."""
+"""Applies an action to many items, one by one.  An error of one item is logged and skipped; an outage stops the batch.
+Also splits long lists of values for SQL statements.
+"""
 
 import logging
 import time
@@ -15,10 +17,12 @@ SAY_AGAIN_S = 60.0
 """Shortest time between two log lines about the same failing item, in seconds."""
 
 MOST_VALUES = 1000
-"""Values in one statement: PostgreSQL allows 32,767; creating objects of 1000 rows takes a few milliseconds."""
+"""Most values in one SQL statement: PostgreSQL allows 32,767; creating objects of 1000 rows takes a
+few milliseconds.
+"""
 
 PAGE_NUMBERS = 5000
-"""Rows to fetch at once if each is only a number."""
+"""Most rows to fetch at once if each row is only a number."""
 
 T = TypeVar("T")
 
@@ -26,8 +30,8 @@ _said_s: dict[tuple[str, str], float] = {}
 
 
 async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
-    """Call ``act`` for each item and return the sum of its results.  If it raises, the error is logged and the item
-    is skipped.
+    """Call ``act`` for each item and return the sum of its results.  If ``act`` raises an error for an item, the error
+    is logged and the item is skipped.  ``what`` names the batch in the log.
 
     Raises an error that every item would have: database or datastore unavailable, schema out of date, or disk full.
     """
@@ -43,7 +47,7 @@ async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]
 
 
 async def uncounted(work: Callable[[], Awaitable[object]]) -> int:
-    """Run ``work`` and return 0, so that it can be used with ``each``."""
+    """Run ``work`` and return 0, so that work without a result can be an item of ``each``."""
     await work()
     return 0
 

@@ -1,8 +1,9 @@
 """The datastore in a bucket of an S3 server.
 
-The keys are the paths that the files have on a shared folder.  A file is received and scrubbed in the portal's
-scratch folder, sent under a temporary key, and becomes visible by a copy that the server makes while the ticket's row
-is locked.  More than 300 lines: it implements each method of ``Datastore``.
+The keys are the paths that the files have on a shared folder.  A file is received in the portal's scratch folder, where
+facts about the sender's machine are removed from it.  Then it is sent under a temporary key.  It becomes visible by a
+copy within the server, which is made while the ticket's row is locked.  More than 300 lines: it implements each method
+of ``Datastore``.
 """
 
 import asyncio
@@ -46,9 +47,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 16
-"""Requests to the S3 server at a time; the others wait, so that a slow server does not hold up other work."""
+"""Most requests to the S3 server at a time.  Further ones wait, so that a slow server does not hold up other work."""
 CHECKED_S = 600.0
-"""A ticket without leftovers is not looked at again for so long: each look is two requests."""
+"""For so many seconds the answer is kept that a ticket has no files to remove, because asking takes two requests."""
 _BEGUN = "begun"
 
 
@@ -81,8 +82,8 @@ class BucketDatastore(Datastore):
         return path.relative_to(self._own(path)).as_posix()
 
     def _own(self, temporary: Path) -> Path:
-        """The folder in the scratch folder that only this temporary file uses.  It is removed with the file, so that
-        no empty folders of tickets remain.
+        """The folder directly in the scratch folder that holds only this temporary file.  It is removed with the file,
+        so that no empty folders of tickets remain.
         """
         return self._root / temporary.relative_to(self._root).parts[0]
 
@@ -96,7 +97,7 @@ class BucketDatastore(Datastore):
         return await super()._receive(temporary.parent, data)
 
     def room_bytes(self) -> tuple[int, int]:
-        """Raises OSError, because a bucket has no size."""
+        """Always raises OSError, because a bucket has no size."""
         raise away()
 
     async def prepare(self) -> None:
@@ -122,7 +123,7 @@ class BucketDatastore(Datastore):
         name: str,  # noqa: ARG002 - likewise
         most_bytes: int,  # noqa: ARG002 - likewise
     ) -> None:
-        """Returns None, because downloads from a bucket have threads of their own."""
+        """Always None: callers then read the file by ``file``, in the threads that serve downloads from a bucket."""
         return
 
     async def attachment(self, ticket_id: int, file_name: str) -> BucketFile:
@@ -144,8 +145,9 @@ class BucketDatastore(Datastore):
         block: bytes,
         folder: UploadFolder = "input",
     ) -> None:
-        """Store ``block`` as an object of its own.  A request with another block of the same offset does not replace
-        it unless the sizes are equal.
+        """Store ``block`` as an object of its own, whose key contains offset and size: only a block with the same
+        offset and size replaces it.  Raises FileNotFoundError without ``begin_part``, and Refused if the server is
+        full.
         """
         below = _parts_below(ticket_id, part, folder)
         if await self._on_bucket(self._bucket.find, below + _BEGUN) is None:
@@ -189,7 +191,9 @@ class BucketDatastore(Datastore):
         return twin
 
     def _blocks(self, below: str) -> Iterator[bytes]:
-        """The content of a part.  Raises FileNotFoundError if there is no such part, or a piece is missing."""
+        """Yield the content of a part (a file in which a resumable upload is collected) in order; the keys of its
+        pieces begin with ``below``.  Raises FileNotFoundError if there is no such part, or a piece is missing.
+        """
         pieces = {found.key.removeprefix(below): found for found in self._bucket.list(below)}
         if pieces.pop(_BEGUN, None) is None:
             raise FileNotFoundError(below)
@@ -208,8 +212,8 @@ class BucketDatastore(Datastore):
         return target, found.size_bytes
 
     async def take_read(self, ticket_id: int, folder: str, name: str) -> tuple[Path, int]:
-        """As in Datastore.  Only a workspace is fetched, because it must be scrubbed; other files are copied within
-        the server.
+        """As in Datastore.  Only a workspace is fetched, because facts about the sender must be removed from it; other
+        files are copied within the server.
         """
         source, target = f"{folder}/{name}", self._temporary(layout.area_dir(ticket_id, "input"))
 
@@ -252,7 +256,9 @@ class BucketDatastore(Datastore):
         *,
         is_flushed: bool = False,  # noqa: ARG002 - the server flushes
     ) -> None:
-        """Let the server copy the sent file to ``name``.  A file that was not sent yet is sent first."""
+        """Let the server copy the sent file to the key ``folder/name``, or to ``name`` in the folder where it was
+        received.  A file that was not sent yet is sent first.  Discards ``temporary``.
+        """
         target = f"{folder}/{name}" if folder else self._key(temporary.with_name(name))
         if temporary not in self._sent:
             await self.send(temporary)
@@ -371,7 +377,9 @@ class BucketDatastore(Datastore):
         return self._has_left(ticket_id, lambda: any(self._bucket.has(f"{f}/") for f in folders))
 
     def _has_left(self, ticket_id: int, look: Callable[[], bool]) -> bool:
-        """The result of ``look``; without calling it, False if its result was False less than ``checked_s`` ago."""
+        """True if ``look`` returns True, that is, finds files of the ticket to remove.  After ``look`` has returned
+        False for a ticket, this method returns False for ``checked_s`` seconds without calling it.
+        """
         now_s = time.monotonic()
         if now_s - self._clean.get(ticket_id, -self._checked_s) < self._checked_s:
             return False
@@ -392,12 +400,14 @@ class BucketDatastore(Datastore):
 
 
 def _parts_below(ticket_id: int, part: str, folder: UploadFolder) -> str:
-    """The prefix of the keys of a part's pieces."""
+    """The prefix of the keys of all pieces of ``part``, the file in which a resumable upload is collected."""
     return f"{upload_dir(ticket_id, folder)}/.{part}.part/"
 
 
 def _is_received(key: str) -> bool:
-    """True for a file that is being received, or a piece of one."""
+    """True if ``key`` is that of an unfinished file, or of a piece of one: one of its folders or its name is
+    ``.*.part``.
+    """
     return any(part.startswith(".") and part.endswith(".part") for part in key.split("/"))
 
 

@@ -17,7 +17,9 @@ _PORTS = {"https": 443, "amqps": 5671}
 
 
 async def watch(**addresses: str) -> None:
-    """Measure the expiry of the certificates of those ``addresses`` that use TLS, every LOOK_S until cancelled."""
+    """Set a gauge for each of the ``addresses`` that uses TLS to the time at which its certificate expires; again every
+    LOOK_S until cancelled.  The names of the arguments are the gauge's labels.
+    """
     servers = {name: urlsplit(address) for name, address in addresses.items()}
     while True:
         for name, url in servers.items():
@@ -28,7 +30,9 @@ async def watch(**addresses: str) -> None:
 
 
 def _look(name: str, host: str, port: int) -> None:
-    """Set the gauge ``name``.  If the server does not answer, the last value stays."""
+    """Set the gauge with the label ``name`` to the time at which the server's certificate expires.  If the server does
+    not answer, log that; the gauge keeps its value.
+    """
     try:
         expiry_s = expires_at(host, port)
     except (OSError, ValueError) as error:
@@ -38,6 +42,8 @@ def _look(name: str, host: str, port: int) -> None:
 
 
 def expires_at(host: str, port: int) -> float:
-    """Expiry of the server's certificate as Unix time, even if it is not trusted or has expired.  Raises OSError."""
+    """Expiry of the server's certificate as Unix time, even if it is not trusted or has expired.  Raises OSError if the
+    server does not answer.
+    """
     pem = ssl.get_server_certificate((host, port), timeout=TIMEOUT_S)
     return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc.timestamp()

@@ -1,4 +1,4 @@
-"""The components of one portal process, without its routes."""
+"""Builds the objects that the routes and the background tasks of one portal process share."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """The components of one portal process.  ``openid`` is None unless the settings name an issuer."""
+    """The objects that the routes and the background tasks of one portal process share.  ``openid`` is None unless the
+    settings name an OpenID Connect issuer.
+    """
 
     settings: Settings
     broker: Broker

@@ -1,4 +1,6 @@
-"""Runs the handlers of the portal's queues on the event loop.  The broker calls them in its own threads."""
+"""Subscribes to the portal's queues.  The broker delivers messages in threads of its own; the handlers are coroutines
+that run on the event loop.
+"""
 
 import asyncio
 import logging
@@ -43,7 +45,11 @@ async def listen(broker: Broker, listener: Listener) -> None:
 
 
 def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
-    """A handler for the broker's threads that runs ``handler`` on ``loop`` and waits for it."""
+    """A handler for the broker's threads, which runs ``handler`` on ``loop`` and waits until it has ended.
+
+    After a temporary error ``handler`` is called again every RETRY_S; another error is raised.  Raises TryAgainLater if
+    the portal stops.
+    """
 
     async def patient(delivery: Delivery) -> None:
         # Wait here, because a retry through the broker would change the order of the events.

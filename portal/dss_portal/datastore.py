@@ -1,4 +1,5 @@
-"""Files on the shared volume.  Each is written to a temporary name and published by renaming it.
+"""The portal's access to ticket files on the shared volume.  A file is written under a temporary name and published by
+renaming it.
 
 More than 300 lines: one class, with a short method for each thing that the portal does with a ticket's files, and the
 functions that these methods run in threads.
@@ -31,21 +32,23 @@ from dss_portal.uncancelled import to_its_end
 from dss_workspace.registry import MAX_BYTES, Folder, parse
 
 UploadFolder: TypeAlias = Area | Literal["attachments"]
-"""A folder of a ticket that resumable uploads fill."""
+"""The folder of a ticket to which a resumable upload goes."""
 
 Stamps: TypeAlias = dict[str, tuple[int, int, int]]
-"""Inode, size and modification time by file name; any change of a file changes them."""
+"""By file name: inode (in a bucket: hash of the version), size in bytes, and modification time in ns.  Any change of a
+file changes its stamp.
+"""
 
 
 StoredFile: TypeAlias = Path | BucketFile
-"""A file of a ticket, which need not exist."""
+"""A file of a ticket, on the volume or in a bucket.  It need not exist."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Mark(Enum):
-    """A marker among the pieces of a file that is being received."""
+    """A marker in the stream of pieces of a file that is being received.  AGAIN: the pieces before it are void."""
 
     AGAIN = "another file follows, and counts instead"
 
@@ -54,14 +57,17 @@ Piece: TypeAlias = bytes | memoryview | Mark
 
 
 SMALL_BYTES = 2 * BLOCK_BYTES
-"""A file up to this size is written only when it has been received completely."""
+"""A file up to this size is collected in memory and written when it has been received completely."""
 
 
 class Datastore:
     """The portal's access to the files of tickets.  No other module of the portal makes a path from a ticket number.
 
-    Methods that read or write files raise OSError (ENODEV) while the volume is not mounted.  Without that check all
-    files would seem to be missing, and new files would be lost below the mount point.
+    Methods that read or write files raise OSError (ENODEV) while the volume is not mounted.  Without the check for it
+    all files would seem to be missing, and new files would be lost below the mount point.
+
+    ``name`` or ``place`` of a file of an area is its name, after the folder of its attempt and a slash if it has one:
+    see ``layout.file_path``.  A *part* is the file in which a resumable upload is collected.
     """
 
     def __init__(self, root: Path, max_file_bytes: int) -> None:
@@ -103,9 +109,7 @@ class Datastore:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
     async def file(self, ticket_id: int, area: Area, name: str) -> StoredFile:
-        """The file of an area.  In this class, ``name`` and ``place`` of a file are as ``place`` of
-        ``layout.file_path``.
-        """
+        """The file ``name`` of an area, which need not exist."""
         await asyncio.to_thread(self._require)
         return self._root / layout.file_path(ticket_id, area, name)
 
@@ -116,7 +120,7 @@ class Datastore:
         names: Iterable[str],
         look: Callable[[Iterable[StoredFile]], T],
     ) -> T:
-        """The result of ``look`` at the files ``names`` of an area, in one visit to a thread."""
+        """Call ``look`` in a thread, with the files ``names`` of an area, and return its result."""
         paths = [self._root / layout.file_path(ticket_id, area, name) for name in names]
         return await self._on_disk(look, paths)
 
@@ -126,7 +130,7 @@ class Datastore:
         """Path, content and ``stat`` of a file of at most ``most_bytes``; None for a larger file, or if the datastore
         is in a bucket.
 
-        Raises FileNotFoundError.
+        Raises FileNotFoundError if there is no such file.
         """
         path = self._root / layout.file_path(ticket_id, area, name)
         found = await self._on_disk(_content, path, most_bytes)
@@ -156,8 +160,8 @@ class Datastore:
             raise
 
     async def _store(self, temporary: Path, data: AsyncIterator[Piece]) -> int:
-        """Write the file, fsync it and return its size.  A small file takes only one call in the threads for disk
-        work.
+        """Write ``data`` to the file ``temporary``, fsync it and return its size.  A small file takes only one call in
+        the threads for disk work.
         """
         begun, is_whole = await _gathered(data, min(SMALL_BYTES, self._max_file_bytes))
         if is_whole:
@@ -168,8 +172,8 @@ class Datastore:
     async def begin_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
     ) -> None:
-        """Make the empty file of a resumable upload, at the path where ``keep`` expects it.  Raises Refused if the
-        disk has no room for ``size_bytes``.
+        """Make the empty file in which a resumable upload is collected.  Raises Refused if the disk has no room for
+        ``size_bytes``.
         """
         path = self._part(ticket_id, part, folder)
 
@@ -190,7 +194,9 @@ class Datastore:
         block: bytes,
         folder: UploadFolder = "input",
     ) -> None:
-        """Write ``block`` at ``offset``, with fsync.  Raises Refused if there is no room for it."""
+        """Write ``block`` at ``offset`` of the file in which a resumable upload is collected, with fsync.  Raises
+        Refused if the disk is full.
+        """
         with room_needed():
             await self._on_disk(write_at, self._part(ticket_id, part, folder), offset, block)
 
@@ -198,16 +204,19 @@ class Datastore:
         await self._on_disk(self._part(ticket_id, part, folder).unlink, missing_ok=True)
 
     async def part_sha256(self, ticket_id: int, part: str, folder: UploadFolder = "input") -> str:
-        """The SHA-256 of the part in hexadecimal digits.  Raises FileNotFoundError."""
+        """The SHA-256 of the file in which a resumable upload is collected, in hexadecimal digits.  Raises
+        FileNotFoundError.
+        """
         return await self._on_disk(_sha256, self._part(ticket_id, part, folder))
 
     async def copy_of_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
     ) -> Path:
-        """Copy the part to a temporary file like that of ``receive``, and return its path.  The part stays until it
-        is removed, so a portal that is killed while it stores the file can repeat this.
+        """Make a temporary file like that of ``receive``, with the content of a part (the file in which a resumable
+        upload is collected), and return its path.  The part stays until ``remove_part``, so a portal that is killed
+        while it stores the file can repeat this.
 
-        Raises FileNotFoundError, also if the part has another size.
+        Raises FileNotFoundError, also if the part does not have ``size_bytes``.
         """
         path = self._part(ticket_id, part, folder)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -224,8 +233,8 @@ class Datastore:
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
         """Remove facts about the sender's machine from a received file, and return its new size.
 
-        A cancelled caller waits for the thread, because the thread could make the file again after it is discarded.
-        The same applies to ``receive`` and ``copy_of_part``.
+        If the caller is cancelled, it waits for the thread, which could otherwise make the file again after
+        ``discard``.  The same applies to ``receive`` and ``copy_of_part``.
         """
         return await to_its_end(scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}"))
 
@@ -236,18 +245,20 @@ class Datastore:
         return await self._receive(self._root / layout.attachments_dir(ticket_id), data)
 
     async def take_attached(self, ticket_id: int, claim_id: str, name: str) -> tuple[Path, int]:
-        """Copy a file that the claim's dispatcher has written to a temporary file, as ``receive_attachment`` makes
-        it.  Raises FileNotFoundError if there is no such plain file.
+        """Make a temporary file, as ``receive_attachment`` does, with the content of the file ``name`` that the
+        dispatcher of the claim has written.  Returns its path and size.
+
+        Raises FileNotFoundError if there is no such file, or if it is a link.
         """
         source = self._root / layout.attached_dir(ticket_id, claim_id) / name
         target = self._root / layout.attachments_dir(ticket_id) / f".{uuid.uuid4().hex}.part"
         return target, await self._on_disk(_copy, source, target)
 
     async def take_read(self, ticket_id: int, folder: str, name: str) -> tuple[Path, int]:
-        """A temporary file in the ticket's input, like that of ``receive``, with the content of the file ``name``
-        that an upload reader wrote to ``folder``.
+        """Make a temporary file in the ticket's input, as ``receive`` does, with the content of the file ``name`` that
+        an upload reader wrote to ``folder``.  Returns its path and size.
 
-        Raises FileNotFoundError.
+        Raises FileNotFoundError if there is no such file, or if it is a link.
         """
         source = self._root / folder / name
         target = self._root / layout.area_dir(ticket_id, "input") / f".{uuid.uuid4().hex}.part"
@@ -262,8 +273,8 @@ class Datastore:
         return target, await to_its_end(self._on_disk(take))
 
     async def remove_files(self, ticket_id: int, area: Area, places: Iterable[str]) -> None:
-        """Delete files of the area that are no longer registered, after the transaction that forgot them.  What
-        cannot be deleted now is left for the next cleaning.
+        """Delete files of the area.  Call it after the transaction that deletes their rows.  What cannot be deleted now
+        is left for the next cleaning.
         """
         paths = [self._root / layout.file_path(ticket_id, area, place) for place in places]
         await asyncio.to_thread(_remove_files, paths, self._areas(ticket_id))
@@ -274,15 +285,15 @@ class Datastore:
 
     @asynccontextmanager
     async def changing(self, ticket_id: int, area: Area, name: str) -> AsyncIterator[Path]:
-        """A context with the path of a file that the caller may change there, within a transaction that locks the
-        ticket.  Raises FileNotFoundError.
+        """A context with the path of a file, which the caller may change there.  The caller must be in a transaction
+        that locks the ticket.  Raises FileNotFoundError.
         """
         await asyncio.to_thread(self._require)
         yield self._root / layout.file_path(ticket_id, area, name)
 
     async def send(self, temporary: Path) -> None:
-        """Send a received file to the server, if there is one, so that ``keep`` finds it.  Call it outside
-        transactions, because it may take long.
+        """In a bucket: send a received file to the server under a temporary key, from which ``keep`` copies it.  Call
+        it outside transactions, because it may take long.  In a folder: do nothing.
         """
 
     async def keep(
@@ -311,7 +322,9 @@ class Datastore:
         temporary.unlink(missing_ok=True)
 
     async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
-        """Stamps of the files ``names`` of an area, which change with the files.  Raises Refused if one is missing."""
+        """Stamps of the files ``names`` of an area, to see later whether a file has changed.  Raises Refused if one is
+        missing.
+        """
         paths = {name: self._root / layout.file_path(ticket_id, area, name) for name in names}
         try:
             return await self._on_disk(lambda: {n: _stamp(path) for n, path in paths.items()})
@@ -325,9 +338,10 @@ class Datastore:
         names_and_sizes: Iterable[tuple[str, int]],
         staged_dir: str = "",  # noqa: ARG002 - on a folder, the attempts of a claim share one
     ) -> str:
-        """Bring the staged files of a claim into a new ``layout.attempt_dir``, and return the folder's name.
+        """Link the staged files of a claim into a new ``layout.attempt_dir``, and return the folder's name.
+        ``staged_dir`` is their folder if it is not ``layout.staging_dir``; only a bucket uses it.
 
-        The folder is seen when a committed row of TicketFile names it.  So a portal that has lost its transaction
+        Users see the folder when a committed row of TicketFile names it.  So a portal that has lost its transaction
         changes nothing that users see, however late its files arrive.  The staged files stay until the ticket is
         cleaned, so the next attempt can publish them.  Raises FileNotFoundError if a file is missing or has another
         size.
@@ -338,8 +352,8 @@ class Datastore:
         )
 
     async def freeze_results(self, ticket_id: int, places_and_sizes: Mapping[str, int]) -> str:
-        """Bring uploaded results into a new folder, in which they do not change any more, and return the folder's
-        name, as ``publish_results`` does.
+        """Link uploaded results into a new folder, in which they do not change any more, and return the folder's name.
+        Raises FileNotFoundError if a file is missing or has another size.
         """
         return await self._gathered(
             ticket_id,
@@ -347,15 +361,17 @@ class Datastore:
         )
 
     async def _gathered(self, ticket_id: int, sizes: Mapping[PurePosixPath, int]) -> str:
-        """Bring the files, with these sizes in bytes, into a new folder."""
+        """Link the files, whose sizes in bytes are given, into a new folder of an attempt, and return the folder's
+        name.  Raises FileNotFoundError if a file is missing or has another size.
+        """
         folder = uuid.uuid4().hex
         target = self._root / layout.attempt_dir(ticket_id, folder)
         await to_its_end(self._on_disk(_gather, self._root, target, sizes))
         return folder
 
     async def show_earlier_portals(self, ticket_id: int, places: Iterable[str]) -> None:
-        """Link results to the names under which portals of release 0.1.0 look for them, which work beside this one
-        during an upgrade, or after a rollback.  Call it when the ticket has ended, with the ticket locked.
+        """Link results to the names under which portals of release 0.1.0 look for them.  Such portals run beside this
+        one during an upgrade, or after a rollback.  Call it when the ticket has ended, with the ticket locked.
         """
         shown = {
             layout.file_path(ticket_id, "results", place): layout.area_dir(ticket_id, "results")
@@ -370,7 +386,9 @@ class Datastore:
             await asyncio.to_thread(shutil.rmtree, self._root / folder, ignore_errors=True)
 
     async def remove_abandoned(self) -> None:
-        """Remove incomplete files of killed programs that no listing of files shows."""
+        """In a bucket: remove incomplete uploads of killed programs, which no listing of files shows.  In a folder: do
+        nothing.
+        """
 
     async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
         """Delete the files of an ended ticket that are not in ``shown``, the files that clients can see.
@@ -380,14 +398,13 @@ class Datastore:
         await asyncio.to_thread(self._remove_scraps, ticket_id, shown)
 
     def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
-        """True if ``remove_scraps`` would delete something.  Blocks.
-
-        If ``shown`` is None, only temporary files and the working folders of claims count.
+        """True if ``remove_scraps`` would delete something.  If ``shown`` is None, only temporary files and the working
+        folders of claims and upload readers count.  Blocks its thread.
         """
         return bool(self._scraps(ticket_id, shown))
 
     def has_ticket(self, ticket_id: int) -> bool:
-        """True if ``remove_ticket`` would delete something.  Blocks."""
+        """True if ``remove_ticket`` would delete something.  Blocks its thread."""
         folders = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
         return any((self._root / folder).exists() for folder in folders)
 
@@ -429,7 +446,7 @@ def flat_name(sent: str) -> str:
 
 
 def flat(name: str) -> str:
-    """``name``, which must be that of a file without folders.  Raises FileNotFoundError."""
+    """``name`` unchanged.  Raises FileNotFoundError if it is not the name of a file, without folders."""
     if "/" in name or name in {"", ".", ".."}:
         raise FileNotFoundError(f"'{name}' is not the name of a file")
     return name
@@ -499,8 +516,8 @@ async def _write(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> in
 async def _gathered(
     data: AsyncIterator[Piece], most_bytes: int
 ) -> tuple[list[bytes | memoryview], bool]:
-    """The first pieces of a file, with a little more than ``most_bytes`` at most, and True if they are the complete
-    file.
+    """Read pieces of a file until they are more than ``most_bytes``, or the file ends.  Returns the pieces, and True if
+    they are the complete file.
     """
     pieces: list[bytes | memoryview] = []
     size_bytes = 0
@@ -584,7 +601,11 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def _gather(root: Path, target: Path, sizes: Mapping[PurePosixPath, int]) -> None:
-    """Link files below ``root`` into the new folder ``target``, with fsync.  Leaves nothing after an error."""
+    """Link files below ``root`` into the new folder ``target``, with fsync.  ``sizes``: size in bytes by path below
+    ``root``.
+
+    Raises FileNotFoundError if a file is a link, is missing or has another size.  Leaves nothing after an error.
+    """
     _make_folder(target)
     try:
         for place, size_bytes in sizes.items():
@@ -599,7 +620,9 @@ def _gather(root: Path, target: Path, sizes: Mapping[PurePosixPath, int]) -> Non
 
 
 def _link_again(root: Path, folders: Mapping[PurePosixPath, PurePosixPath]) -> None:
-    """Link each file into a second folder, replacing a file of its name.  A crash may undo it, so it needs no fsync."""
+    """Link each file (key) into a second folder (value), replacing a file of the same name.  All paths are below
+    ``root``.  Does no fsync: it does no harm if a crash undoes the links.
+    """
     for file, folder in folders.items():
         target = root / folder / file.name
         _make_folder(target.parent)
@@ -609,7 +632,7 @@ def _link_again(root: Path, folders: Mapping[PurePosixPath, PurePosixPath]) -> N
 
 
 def _remove_files(paths: Iterable[Path], areas: Container[Path]) -> None:
-    """Remove files, and their folders if these become empty and are not in ``areas``."""
+    """Remove the files that can be removed, and their folders if these become empty and are not in ``areas``."""
     for path in paths:
         with suppress(OSError):
             path.unlink()

@@ -1,4 +1,4 @@
-"""Chooses the datastore: a folder or a bucket."""
+"""Chooses the portal's datastore by its settings: a folder on a shared volume, or a bucket of an S3 server."""
 
 from dss_portal.bucket_datastore import BucketDatastore
 from dss_portal.datastore import Datastore

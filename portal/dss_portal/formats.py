@@ -1,7 +1,7 @@
-"""Tables and durations as text.
+"""Formats tables, durations and names of downloads as text.
 
-ITK-SNAP's table reader ends a field at a comma or CR and a row at CR only; it knows no header row
-and no line break inside a field.
+ITK-SNAP's table reader ends a field at a comma or CR and a row at CR only; it knows no header row and no line break
+inside a field.
 """
 
 import csv
@@ -13,7 +13,7 @@ Cell = str | int | float | None
 Rows = Sequence[Sequence[Cell]]
 
 PAGE_ROWS = 500
-"""Rows read and formatted at once; this number takes some milliseconds."""
+"""Rows that long tables read and format at a time; so many take some milliseconds."""
 
 
 def csv_text(rows: Iterable[Sequence[Cell]]) -> str:
@@ -26,7 +26,7 @@ def csv_text(rows: Iterable[Sequence[Cell]]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in words: ``42 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
+    """A duration in words: ``42 s``, ``3 min 05 s``, ``2 h 07 min``, ``3 d 04 h``; "" for None."""
     if seconds is None:
         return ""
     whole = round(seconds)

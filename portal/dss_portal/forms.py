@@ -8,8 +8,8 @@ from dss_portal.refusals import Refused
 
 
 def decoded(body: bytes) -> dict[str, str]:
-    """The fields of a URL-encoded form or query; of several with one name, the last.  Raises Refused unless it is
-    text.
+    """The fields of a URL-encoded form or query by name; if a name occurs several times, its last value counts.  Raises
+    Refused if a field is not UTF-8 or contains NUL.
     """
     try:
         fields = dict(parse_qsl(text(body), keep_blank_values=True, errors="strict"))
@@ -31,14 +31,14 @@ def text(value: bytes) -> str:
 
 
 def of(form: Mapping[str, str], name: str) -> str:
-    """The field ``name``.  Raises Refused if it is missing."""
+    """The value of the field ``name``.  Raises Refused if it is missing."""
     if name not in form:
         raise Refused(f"Missing '{name}' parameter")
     return form[name]
 
 
 def fraction(form: Mapping[str, str], name: str) -> float:
-    """The field ``name`` as a number from 0 to 1.  Raises Refused if it is none."""
+    """The field ``name`` as a number from 0 to 1.  Raises Refused if it is missing or is not such a number."""
     given = of(form, name)
     try:
         value = float(given)

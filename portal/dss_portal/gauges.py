@@ -1,4 +1,4 @@
-"""Sets the gauges of tickets, outbox and disk at regular intervals."""
+"""Sets the gauges of tickets, outbox, notifications and disk at regular intervals."""
 
 import asyncio
 import logging
@@ -66,7 +66,8 @@ async def _look_at_notifications() -> None:
 
 
 async def _look_at_tickets() -> None:
-    """Set the number of tickets of every service in every state except deleted, and the age of its longest wait.
+    """Set two kinds of gauges for every service: the number of its tickets in each state except deleted, and the
+    seconds for which its longest-waiting ticket has waited.
 
     Zeros are set as well: a gauge that is not set keeps its old number, and an alert on it would not end.
     """
@@ -103,7 +104,9 @@ GROUP BY service.name
 
 
 async def _waiting_since() -> dict[str, datetime]:
-    """By service name: the time since which its longest-waiting ticket waits for its current attempt."""
+    """By name of a service with waiting tickets: when the first of these tickets last became ``ready``, which a ticket
+    does at the begin of each wait.
+    """
     rows = await get_connection("default").execute_query_dict(_WAITING_SINCE)
     return {str(row["name"]): row["since"] for row in rows}
 

@@ -1,4 +1,6 @@
-"""``/healthz``: the process is alive.  ``/readyz``: the portal can serve requests."""
+"""Two addresses for monitoring: ``/healthz`` says that the process is alive, ``/readyz`` whether the portal can serve
+requests.
+"""
 
 from quart import Blueprint, Response
 

@@ -1,4 +1,4 @@
-"""A file that a client is sending."""
+"""Describes a file that a client is uploading in a form."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from dss_portal.datastore import Piece
 
 @dataclass(kw_only=True)
 class Incoming:
-    """A file that a client is uploading.  ``data`` must be read to its end, which also checks the rest of the form
-    and fills ``fields``.
+    """A file that a client is uploading in a form.  ``data`` must be read to its end, which also checks the rest of the
+    form and fills ``fields``, the other fields of the form.
 
     If the form has a second file, it replaces the first, and ``name`` changes with it.  ``expected_bytes`` is the
-    announced size, including the form around the file; 0 if none was announced.
+    announced size of the request, which is a little more than that of the file; 0 if none was announced.
     """
 
     name: str

@@ -1,11 +1,13 @@
-"""Reads settings under their names in the old systems."""
+"""Translates the environment variables of the older servers (ITK-SNAP's DSS server and its forerunner ALFABIS) into
+``DSS_*`` settings.
+"""
 
 from collections.abc import Mapping
 from urllib.parse import quote
 
 
 def renamed(environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings that ``environment`` has under old names, by their new names."""
+    """The settings that ``environment`` contains under old names, by their new names."""
     found: dict[str, str] = {}
     host = environment.get("POSTGRES_PORT_5432_TCP_ADDR")
     if host:
@@ -33,5 +35,5 @@ def _database_url(host: str, environment: Mapping[str, str]) -> str:
 
 
 def _in_address(host: str) -> str:
-    """``host`` as it is written in a URL: an IPv6 address in brackets, a socket folder quoted."""
+    """``host`` as it is written in a URL: an IPv6 address in brackets, the folder of a Unix socket percent-encoded."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else quote(host, safe="[]:,")

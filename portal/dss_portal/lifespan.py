@@ -25,18 +25,20 @@ from dss_portal.tickets.presence import Presence
 log = logging.getLogger(__name__)
 
 LISTEN_S = 1.0
-"""Requests are served without the broker if it is still absent after this time."""
+"""Longest time that the start of the portal waits for the subscription to its queues, in seconds.  Without it the
+portal serves requests all the same, and subscribes when the broker is there.
+"""
 
 
 def install(app: Quart, components: Components) -> None:
-    """Connect and start the background tasks before the first request; end them after the last."""
+    """Register a ``Lifespan`` with ``app``: Quart starts it before the first request and stops it after the last."""
     lifespan = Lifespan(components)
     app.before_serving(lifespan.start)
     app.after_serving(lifespan.stop)
 
 
 class Lifespan:
-    """The database connection, the background tasks and the operators' port of one portal."""
+    """Starts and stops the database connection, the background tasks and the operators' port of one portal."""
 
     def __init__(self, components: Components) -> None:
         self._components = components
@@ -79,7 +81,7 @@ class Lifespan:
             await self._resources.aclose()
 
     def _begin_preparations(self, schema: "asyncio.Task[None]") -> list["asyncio.Task[None]"]:
-        """Start the tasks that end by themselves."""
+        """Start the tasks that end by themselves, and return them."""
         parts = self._components
         listener = Listener(parts.datastore, parts.settings)
         preparations: dict[str, Work] = {
@@ -125,7 +127,9 @@ def _after(schema: "asyncio.Task[None]", work: Work) -> Work:
 
 
 def _missing(components: Components) -> Missing:
-    """The readiness check for the operators' port.  A thread serves that port, so the check runs on this event loop."""
+    """The readiness check for the operators' port: the sentences of ``readiness.missing``.  A thread serves that port,
+    so the check runs on this event loop and the thread waits for it.
+    """
     loop = asyncio.get_running_loop()
     return lambda: asyncio.run_coroutine_threadsafe(readiness.missing(components), loop).result(10)
 
@@ -141,9 +145,11 @@ async def _watch_certificates(settings: Settings) -> None:
 
 
 async def prepare(datastore: Datastore) -> None:
-    """Create the folders of a new site's datastore as soon as the database answers.
+    """Create the folders of a new site's datastore as soon as the database answers.  Returns when the datastore can be
+    used.
 
-    If the database names stored files, an empty folder is a mount point without its volume, and nothing is created.
+    If the database names stored files, an empty folder is a mount point without its volume: then nothing is created,
+    and ``prepare`` waits for the volume.
     """
     waits = False
     while reason := await datastore.problem():

@@ -1,4 +1,4 @@
-"""The portal's tables.  A change here needs a generated migration; new columns need ``db_default``.
+"""The portal's tables in PostgreSQL.  A change here needs a generated migration; new columns need ``db_default``.
 
 More than 300 lines: one short class for each table, which Tortoise and its migrations find in one module.
 
@@ -106,10 +106,10 @@ class ApiToken(Model):
 
 
 class MachineSignIn(Model):
-    """A command line that asks to be signed in.  ``allowed`` is None until a user answers.
+    """A request of a command line to be signed in as a user.  ``allowed`` is None until a user answers.
 
-    The row contains SHA-256s of secrets, not the secrets: ``sha256`` of the one that the machine keeps, ``passed_on``
-    of the one that its browser delivers.
+    The row contains SHA-256s of two secrets, not the secrets: ``sha256`` is of the secret that the command line keeps,
+    ``passed_on`` of the secret that the browser on its machine delivers to it.
     """
 
     sha256 = fields.CharField(max_length=64, primary_key=True)
@@ -197,7 +197,7 @@ class ProviderAccess(Model):
 class Dispatcher(Model):
     """A dispatcher process that has announced itself, with the service that it serves and the bundle that it needs.
 
-    The bundle is "" if the dispatcher uses none of our workers.
+    The bundle is "" if the dispatcher needs no inference worker.
     """
 
     id = fields.IntField(primary_key=True)
@@ -216,8 +216,8 @@ class Dispatcher(Model):
 class Publisher(Model):
     """A provider's program, such as ``dss service publish``, that serves a service over HTTP and announces itself.
 
-    ``parallel`` is the largest number of tickets that it processes at a time; ``ended``: it claims no more tickets.
-    The ``instance`` of a claim by one of its threads is its own ``instance``, a hyphen and a number.
+    ``parallel`` is the largest number of tickets that it processes at a time; ``ended``: it claims no more tickets.  A
+    claim by one of its threads has as its own ``instance`` the one in this row, a hyphen and a number.
     """
 
     id = fields.IntField(primary_key=True)
@@ -261,7 +261,9 @@ class Ticket(Model):
     the request that queued it.  ``uploaded_at`` is when the last part of a file was received.  ``missed`` is the kind
     of program that its log last reported as missing: ``dispatcher``, ``worker`` or "".  ``title`` is the owner's name
     for it, which is shown only to the owner.  ``verdict`` is the algorithm's verdict on the result: ``good``, ``look at
-    it`` or "".  ``delete_at`` is when its planned deletion takes effect; None if none is planned.
+    it`` or "".  ``delete_at`` is when its planned deletion takes effect; None if none is planned.  ``voxels`` is the
+    number of voxels of its largest image; None if unknown.  ``expected_at`` is its expected end, as its log last
+    reported it.
     """
 
     id = fields.IntField(primary_key=True)
@@ -293,7 +295,9 @@ class Ticket(Model):
 
 
 class Turn(Model):
-    """The time at which a user's ticket was last claimed for a service, in any version of the service."""
+    """The time at which a user's ticket was last claimed for a service, in any version of the service.  In queues, the
+    user's waiting tickets are ordered as if they had come at this time at the earliest.
+    """
 
     id = fields.IntField(primary_key=True)
     service = fields.TextField()
@@ -365,7 +369,7 @@ class TicketFile(Model):
 
     @property
     def place(self) -> str:
-        """The file's place, as for ``layout.file_path``."""
+        """``folder/name``, or ``name`` if ``folder`` is "": what ``layout.file_path`` expects as ``place``."""
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
     class Meta(Model.Meta):
@@ -450,12 +454,13 @@ class Upload(Model):
 class ResumableUpload(Model):
     """A file of a ticket that is received by the tus protocol, over any number of connections.
 
-    The first ``received_bytes`` of its part are on disk.  ``holder`` names the request that writes to it, whose last
-    sign of life was at ``heard_at``; "" is none.  ``sha256`` is the client's checksum of the whole file, "" if it gave
-    none or if it was checked already.  ``finished``: the part has become the file ``name`` of the ticket.
+    Its part is the temporary file that collects its bytes; the first ``received_bytes`` are on disk.  ``holder`` names
+    the request that writes to it, whose last sign of life was at ``heard_at``; "" if there is none.  ``sha256`` is the
+    client's checksum of the whole file; "" if the client gave none, or if it was checked already.  ``finished``: the
+    part has become the file ``name`` of the ticket.
 
-    ``area`` is input, results or attachments.  A provider's upload has the ``claim_id`` that it needs, a user's has "";
-    ``description`` and ``mime_type`` are those of an attachment.
+    ``area`` is input, results or attachments.  ``claim_id`` is that of the provider's claim; "" for an upload of a
+    user.  ``description`` and ``mime_type`` are those of an attachment.
     """
 
     id = fields.CharField(max_length=32, primary_key=True)
@@ -482,11 +487,12 @@ class ResumableUpload(Model):
 
 
 class Intake(Model):
-    """What a browser uploads for a ticket, and the state of its reading: see ``dss_portal.intake.store``.
+    """The files that a browser uploads for a ticket, and how far a program has read them: see
+    ``dss_portal.intake.store``.
 
-    All of these are JSON: ``request`` says which file belongs to which image, ``series`` are those to choose from,
-    ``images`` are those that were read, until their files belong to the ticket.  ``attempt_id`` is the fencing token
-    of the program's answer.
+    ``request``, ``series`` and ``images`` are JSON.  ``request`` says which file belongs to which image; ``series`` are
+    the DICOM series from which the user may choose; ``images`` are those that were read, until their files belong to
+    the ticket.  ``attempt_id`` is the fencing token that the reading program's answer must contain.
     """
 
     id = fields.IntField(primary_key=True)
@@ -521,8 +527,8 @@ class UploadReaderProgram(Model):
 
 
 class BatchItem(Model):
-    """A case that a user sends from the browser.  ``key`` is the browser's id for its files; ``ticket`` is None until
-    its upload begins.  ``name`` is shown only to the user.
+    """One of several cases that a user sends from the browser; each becomes a ticket.  ``key`` is the browser's id for
+    its files; ``ticket`` is None until its upload begins.  ``name`` is shown only to the user.
     """
 
     id = fields.BigIntField(primary_key=True)
@@ -621,9 +627,10 @@ class NotificationChannel(Model):
 
 
 class Notification(Model):
-    """A notification that waits, or is being sent until ``taken_until``, or was set aside with its ``reason``.
+    """A notification for a channel.  It waits, or is being sent until ``taken_until``, or was set aside with its
+    ``reason`` because it cannot be delivered.
 
-    ``key`` is the same in every attempt.  A trial notification has no ``ticket_id``.
+    ``key`` is the same in every attempt.  A notification that only tries the channel has no ``ticket_id``.
     """
 
     id = fields.BigIntField(primary_key=True)

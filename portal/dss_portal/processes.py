@@ -35,11 +35,10 @@ class ProcessEnded(RuntimeError):
 
 
 def of_process(settings: Settings, number: int) -> Settings:
-    """The settings of process number ``number``, from 0.  The first one has the name and the operators' port of
-    ``settings``.
+    """The settings of process number ``number``, counted from 0.  Number 0 has the settings unchanged.
 
-    Each further process has a suffix in its name, and the next port for operators.  Port 0, which stands for any free
-    port, stays.
+    Process n has the suffix ``-{n + 1}`` in its name and a port for operators that is higher by n.  Port 0, which
+    stands for any free port, stays.
     """
     if number == 0:
         return settings
@@ -52,7 +51,7 @@ def of_process(settings: Settings, number: int) -> Settings:
 
 def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_s: float) -> int:
     """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM, and return the exit status.  It must be
-    called before a thread is started.
+    called before this process starts a thread.
 
     A process that does not end within ``within_s`` after SIGTERM is killed.
     """
@@ -66,7 +65,7 @@ def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_
 
 
 class _Child:
-    """One of the processes.  It is restarted after a backoff if it ends."""
+    """One of the processes that serve requests.  ``pid`` is 0 while it does not run."""
 
     def __init__(self, settings: Settings, serve: Callable[[Settings], None]) -> None:
         self._settings = settings
@@ -77,8 +76,8 @@ class _Child:
         self.pid = 0
 
     def start(self) -> None:
-        """Fork.  A signal for the new process waits until that process has its own handlers: the handlers of this one
-        would swallow it there.
+        """Fork.  A signal for the new process waits until that process has installed its own handlers: the handlers
+        that it inherits would swallow the signal.
         """
         self._starts += 1
         self._health.started()
@@ -90,8 +89,8 @@ class _Child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def cannot_start(self) -> int | None:
-        """Restart the process if it has ended.  If it ended at its first start with a reason, it is not restarted,
-        and its status is returned.
+        """Start the process again, after a backoff, if it has ended; returns None.  If it reported at its first start
+        why it cannot start, it is not started again, and its exit status is returned.
         """
         if not self.pid:
             if time.monotonic() >= self._again_s:
@@ -107,7 +106,7 @@ class _Child:
         return None
 
     def ended(self) -> int | None:
-        """The exit status, which is negative if a signal ended the process; None while it runs."""
+        """The exit status, which is negative if a signal ended the process; None while the process runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid == 0:
             return None
@@ -120,8 +119,8 @@ class _Child:
 
 
 def _serve_in_child(parent: int, serve: Callable[[], None]) -> None:
-    """Serve in this process until it ends.  It also gets SIGTERM if the first process dies; a Ctrl-C of the terminal
-    does not reach it.
+    """Serve in this process until ``serve`` returns, then end the process.  The process also gets SIGTERM if the first
+    process dies; a Ctrl-C of the terminal does not reach it.
     """
     status = UNFORESEEN
     try:
@@ -147,8 +146,8 @@ def _serve_in_child(parent: int, serve: Callable[[], None]) -> None:
 
 
 def _watch(children: list[_Child], stop: threading.Event) -> int:
-    """Restart processes that end, until ``stop`` is set; then return 0.  If a process cannot start, return its status
-    at once.
+    """Restart processes that end, until ``stop`` is set; then return 0.  If a process cannot start, return its exit
+    status at once.
     """
     while not stop.wait(LOOK_S):
         for child in children:

@@ -21,7 +21,7 @@ NOT_MIGRATED = "The database's schema is not up to date: run dss-portal migrate.
 
 
 async def missing(components: Components) -> list[str]:
-    """A sentence for each thing that prevents the portal from working."""
+    """A sentence for each thing that prevents the portal from working; empty if the portal is ready."""
     found = []
     migrated, answers = True, await database.answers()
     if not answers:
@@ -39,13 +39,17 @@ async def missing(components: Components) -> list[str]:
 
 
 async def _queue_problems(components: Components) -> list[str]:
-    """What keeps tickets from the dispatchers, or the dispatchers' messages from this portal."""
+    """A sentence for each thing that keeps tickets from the dispatchers, or the dispatchers'
+    messages from this portal.
+    """
     found = [sentence] if (sentence := await _outbox_problem(components.relay)) else []
     return found if LISTENER in components.background.done else [*found, NOT_LISTENING]
 
 
 async def _outbox_problem(relay: Relay) -> str:
-    """The relay's problem; "" if there is none or if the database does not answer."""
+    """A sentence about messages that ``relay`` cannot send; "" if there is no problem or if the database does not
+    answer.
+    """
     try:
         return await asyncio.wait_for(relay.problem(), database.ANSWER_S)
     except Exception:  # an error of the database, which is reported elsewhere
@@ -53,9 +57,11 @@ async def _outbox_problem(relay: Relay) -> str:
 
 
 async def unserved() -> list[str]:
-    """A sentence for each service that one of our dispatchers has served, and that no program serves now.
+    """A sentence for each offered service that a dispatcher has served before, and that no program serves now; empty if
+    the database does not answer.
 
-    Such a portal is still ready: if it left the load balancer, finished tickets could not be downloaded either.
+    A portal with such a service is still ready: if it left the load balancer, finished tickets could not be downloaded
+    either.
     """
     try:
         return await asyncio.wait_for(_unserved(), database.ANSWER_S)

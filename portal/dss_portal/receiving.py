@@ -10,8 +10,9 @@ from dss_datastore.writing import write_all
 
 BLOCK_BYTES = 1 << 20  # passed to the thread for disk work in one call
 SYNC_BYTES = 8 * 2**20
-"""The disk begins to write after each of so many bytes; about as much is left for the last fsync, 5 ms on
-an SSD."""
+"""After each of so many bytes an fdatasync begins in the background.  So the last fsync has about as many bytes left to
+write, which takes 5 ms on an SSD.
+"""
 
 
 class WritableFile(Protocol):
@@ -23,7 +24,9 @@ class WritableFile(Protocol):
 
 
 class Writing:
-    """Writes pieces to a file in order, in the background.  Every method may raise the OSError of an earlier write."""
+    """Writes pieces to a file in order, in the background.  Every method may raise the OSError of an earlier write.  To
+    be used as an asynchronous context; call ``end`` before its end, or the last pieces are not written.
+    """
 
     def __init__(self, file: WritableFile) -> None:
         self._file = file
@@ -55,7 +58,7 @@ class Writing:
             await self._begin_block()
 
     async def begin_anew(self) -> None:
-        """Discard all data that was written, and data that waits to be written."""
+        """Discard all data that was written, and data that waits to be written.  The file is empty afterwards."""
         self._pieces, self._bytes = [], 0
         await self._ended()
         await self._file.seek(0)

@@ -2,9 +2,11 @@
 
 
 class Refused(Exception):
-    """The request cannot be served; ``text`` is shown to the user unchanged.
+    """The request cannot be served.  ``status`` is the HTTP status; ``text`` is a sentence that is shown to the user
+    unchanged.
 
-    If old clients compare ``text`` and ``status``, ``for_people`` and ``page_status`` replace them on pages.
+    Pages show ``for_people`` and ``page_status`` instead, which differ where old clients compare ``text`` and
+    ``status``.
     """
 
     def __init__(
@@ -18,7 +20,7 @@ class Refused(Exception):
 
 
 class NotSignedIn(Refused):
-    """The user is not signed in.  The text is the one that clients compare."""
+    """The user is not signed in.  Old clients compare the text with theirs, so it must not change."""
 
     def __init__(self) -> None:
         super().__init__("You are not logged in!", 401)

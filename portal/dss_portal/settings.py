@@ -20,13 +20,13 @@ Network = IPv4Network | IPv6Network
 
 
 def _database_address(url: SecretStr) -> SecretStr:
-    """``url``, if it is valid.  Raises ValueError without showing the address, because it contains a password."""
+    """``url`` unchanged.  Raises ValueError if it is not valid, without showing it, because it contains a password."""
     parse(url.get_secret_value())
     return url
 
 
 class DatabaseSettings(BaseSettings):
-    """The settings of commands that use only the database."""
+    """The settings of those commands of ``dss-portal`` that use only the database."""
 
     model_config = SettingsConfigDict(
         env_prefix="DSS_", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
@@ -203,8 +203,8 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
     @model_validator(mode="after")
     def _an_issuer_is_whole(self) -> Self:
-        """Raises ValueError if the configuration of the issuer is incomplete.  Otherwise that would only be noticed
-        at the first sign-in.
+        """Raises ValueError if the configuration of the OpenID Connect issuer is incomplete.  Otherwise that would only
+        be noticed at the first sign-in.
         """
         parts = {
             "DSS_OIDC_ISSUER": self.oidc_issuer,
@@ -232,7 +232,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
     @model_validator(mode="after")
     def _proxies_are_networks(self) -> Self:
-        """Raises ValueError, with a sentence, if an entry is not a network."""
+        """Raises ValueError, with a sentence, if an entry of DSS_TRUSTED_PROXIES is not a network."""
         _ = self.proxy_networks
         return self
 
@@ -304,7 +304,9 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
 
 def _networks(setting: str, texts: str) -> tuple[Network, ...]:
-    """The networks in ``texts``.  Raises ValueError, with a sentence, for an entry that is no network."""
+    """The networks in ``texts``, a list with commas.  Raises ValueError for an entry that is not a network, with a
+    sentence that names the setting.
+    """
     return tuple(_network(setting, text.strip()) for text in texts.split(",") if text.strip())
 
 

@@ -1,4 +1,6 @@
-"""The entry point: prepares the process, then imports the part of the program that the command needs."""
+"""The entry point of ``dss-portal``: prepares the process, then imports the part of the program
+that the command needs.
+"""
 
 import os
 import sys
@@ -19,7 +21,7 @@ _GROUPS = {
     "providers": "dss_portal.commands.offers",
     "services": "dss_portal.commands.offers",
 }
-"""Command groups that need neither web server nor broker, with their modules."""
+"""Command groups that need neither web server nor broker, and the modules that define them."""
 OVERVIEW = {
     "serve": "Serve ITK-SNAP clients and browsers until SIGTERM.  Settings come from DSS_* variables.",
     "migrate": "Bring the database schema up to date.  May be repeated, also by several portals at once.",
@@ -38,7 +40,9 @@ def main() -> None:
 
 
 def program(words: Sequence[str]) -> "typer.Typer":
-    """The complete program, or only the part that ``words`` need, because importing the web server takes a second."""
+    """The program with the commands that the command line ``words`` needs: all commands, one group, or only the
+    overview.  Importing the web server would take a second.
+    """
     if asks_for_overview(words):
         about = "The portal of the Distributed Segmentation Service."
         return overview("dss-portal", about, OVERVIEW, add_completion=True)

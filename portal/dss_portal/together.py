@@ -8,11 +8,13 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 Work = Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]]
-"""Returns the answers in the order of the questions; an answer that is an exception is raised by ``ask``."""
+"""Gets questions and returns their answers in the same order.  An answer that is an exception is raised by ``ask``."""
 
 
 class Together(Generic[A, R]):
-    """Collects questions while ``work`` runs, and passes them to its next call, at most ``most`` at a time."""
+    """Collects the questions that are asked while ``work`` runs, and passes them to the next call of ``work``, at most
+    ``most`` at a time.
+    """
 
     def __init__(self, work: Work[A, R], most: int) -> None:
         self._work = work
@@ -21,8 +23,8 @@ class Together(Generic[A, R]):
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, question: A) -> R:
-        """The answer to ``question``.  Raises the error of ``work``, or the answer itself if it is an error.  May be
-        cancelled.
+        """The answer of ``work`` to ``question``.  Raises the error of ``work``, or the answer if that is an error.
+        The caller may be cancelled.
         """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._asked.append((question, answer))
