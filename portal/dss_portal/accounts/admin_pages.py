@@ -21,8 +21,8 @@ _USER = f"/users/<{NUMBER}:number>"
 
 @blueprint.get("/users")
 async def show(problem: str = "", at: str = "") -> Response:
-    """The page.  With a ``problem``, the status is 400 and the sentence is shown at the form ``at`` (``user`` or
-    ``token``).
+    """The page.  If ``problem`` is a sentence, the status is 400 and the sentence is shown at the form ``at`` (``user``
+    or ``token``).
     """
     edited, wanted = request.args.get("edit", ""), request.args.get("find", "").strip()
     return await page(

@@ -14,7 +14,9 @@ IPV6_PREFIX = 64  # one customer's network, within which its addresses change
 
 
 def key() -> str:
-    """The key by which the client of this request is counted."""
+    """The address or network of the client that sent the current request, from ``key_of``.  Failed sign-ins are counted
+    under it.
+    """
     trusted = components().settings.proxy_networks
     forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
     return key_of(request.remote_addr or "", forwarded, trusted)

@@ -14,7 +14,7 @@ KEPT_FOR = ("/api/tickets", "/api/pro/")
 
 
 class KeptSessions:
-    """The cache of one portal process.  A session that was ended by another process stays valid here for at most a
+    """The cache of one portal process.  A session that another process has ended stays valid in this one for at most a
     second.
     """
 
@@ -24,8 +24,8 @@ class KeptSessions:
         feed.follow(self._take)
 
     async def find(self, session_id: str) -> Session | None:
-        """The session, as ``store.find_session`` returns it.  While the feed is down, the database is queried each
-        time.
+        """The session with its user; None under the conditions of ``store.find_session``.  While the feed of changes is
+        down, each call queries the database.
         """
         if not self._feed.is_current():
             return await store.find_session(session_id)

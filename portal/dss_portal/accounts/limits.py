@@ -29,8 +29,8 @@ class Count:
     before: int = 0
 
     def recent(self, now_s: float) -> float:
-        """Estimated number of events in the last 60 s.  Of the earlier window, the share that lies within these 60 s
-        is counted.
+        """Estimated number of events in the 60 s before ``now_s``: ``events``, and the share of ``before`` that
+        corresponds to the rest of the 60 s.  Begins a new window if the current one has lasted 60 s.
         """
         age_s = now_s - self.began_s
         if age_s >= WINDOW_S:
@@ -61,7 +61,7 @@ class RateWindow:
         count.events += 1
 
     def give_back(self, key: str) -> None:
-        """Undo one call of ``count`` for ``key``, because its event is counted by another window."""
+        """Undo one call of ``count`` for ``key``, whose event another window counts."""
         count = self._counts.get(key)
         if count is not None:
             count.events = max(0, count.events - 1)

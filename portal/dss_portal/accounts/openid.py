@@ -27,7 +27,9 @@ _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A sign-in in progress.  The browser that began it keeps its three secrets."""
+    """A sign-in in progress.  The browser is sent to ``url``, and keeps ``state``, ``nonce`` and ``verifier``, which
+    are secret, until the issuer sends it back.
+    """
 
     url: str
     state: str
@@ -44,7 +46,7 @@ class Person:
 
 
 class OpenIdIssuer:
-    """One issuer of identities.  Its configuration is fetched by discovery at its first use."""
+    """An OpenID Connect issuer.  Its configuration is fetched by discovery at its first use."""
 
     def __init__(self, issuer: str, client_id: str, client_secret: str, redirect_uri: str) -> None:
         self._issuer = PRESETS.get(issuer, issuer).rstrip("/")
@@ -64,7 +66,9 @@ class OpenIdIssuer:
         return Started(url=url, state=state, nonce=nonce, verifier=verifier)
 
     async def finish(self, code: str, nonce: str, verifier: str) -> Person:
-        """Exchange the code for a verified identity.  Raises Refused."""
+        """Exchange the authorization code for the e-mail address and name of the user.  Raises Refused if the issuer
+        does not confirm them or cannot be reached.
+        """
         metadata = await self._discovered()
         try:
             async with self._client() as client:
@@ -128,7 +132,7 @@ class OpenIdIssuer:
 
 
 def _object(value: object) -> dict[str, Any]:
-    """Raises ValueError unless ``value`` is a JSON object."""
+    """``value`` unchanged.  Raises ValueError unless it is a JSON object."""
     if not isinstance(value, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 - of the answer, like a JSON error
     return value

@@ -16,7 +16,9 @@ from dss_portal.web.context import components
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 SIGNS = ("Origin", "Referer", "Accept-Language", "Upgrade-Insecure-Requests")
-"""Each browser sends some of these with each request; ITK-SNAP, curl, httpx and the Python client send none."""
+"""Request headers.  Each browser sends at least one of them with each request; ITK-SNAP, curl, httpx and the Python
+client send none.
+"""
 
 CALLBACK = "/api/oauth2cb"  # the issuer's site redirects here; ``state`` protects it
 

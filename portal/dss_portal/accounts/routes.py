@@ -32,7 +32,9 @@ async def who() -> Response:
 
 @blueprint.post("/login")
 async def login() -> Response:
-    """Sign in with a one-time token.  A wrong token ends the current session, as in the reference server."""
+    """Sign in with a one-time token and greet the user.  A wrong token ends the current session, as in the reference
+    server, and the response is 401.
+    """
     form = await parameters.form()
     token = form.get("token")
     if token is None:
@@ -50,7 +52,7 @@ async def login() -> Response:
 @blueprint.get("/token")
 @changes_state
 async def token() -> Response:
-    """Create a one-time token.  The user must be signed in and have accepted the terms of use."""
+    """Create a one-time token and send it as text.  The user must be signed in and have accepted the terms of use."""
     found = await identity()
     if found is None or not found.terms_accepted:
         raise Refused("Unauthorized access", 401)

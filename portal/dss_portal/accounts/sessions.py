@@ -31,15 +31,17 @@ View = Callable[P, Awaitable[Response]]
 WHO = "accounts.who"  # this endpoint responds before the terms are accepted
 EVERYTHING = frozenset(api_tokens.SCOPES)
 AFTER_SIGN_IN = "after_sign_in"
-"""Key in the browser's session cookie: the path of ours to which a sign-in leads back once."""
+"""Key in the browser's session cookie.  Its value is the path of this portal to which the next sign-in redirects."""
 _TERMS_DUE = "terms_due"
 _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
-"""The scope that a token needs, by the beginning of the address; others need ``tickets``."""
+"""The scope that a token needs, by the beginning of the request's path.  Other paths need ``tickets``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """The user of a request.  ``session`` is None for a Bearer token and in test mode."""
+    """The user of a request, with the scopes that its token has (all for a session).  ``session`` is None for a Bearer
+    token and in test mode.
+    """
 
     user: User
     scopes: frozenset[str] = EVERYTHING
@@ -76,7 +78,9 @@ async def _refuse_other_sites() -> None:
 
 
 async def identity() -> Identity | None:
-    """The identity of the sender of this request, looked up once; None without a session or token."""
+    """The identity of the sender of this request; None without a valid session or token.  Looked up at the first call,
+    and kept for the request.
+    """
     if "dss_identity" not in g:
         g.dss_identity = await _look_up()
     found: Identity | None = g.dss_identity
@@ -84,13 +88,15 @@ async def identity() -> Identity | None:
 
 
 def current_user() -> User:
-    """The user of the current request, in a view that is ``signed_in``."""
+    """The user of the current request.  Only for views that are wrapped by ``signed_in``."""
     found: Identity = g.dss_identity
     return found.user
 
 
 def signed_in(view: View[P]) -> View[P]:
-    """A view that first refuses requests without a session, or with a token of another scope."""
+    """Wrap a view.  The result raises Refused for a request without a session or valid token, with a token of another
+    scope, above the rate limit, or of a user who has to accept the terms of use.
+    """
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -108,8 +114,8 @@ def signed_in(view: View[P]) -> View[P]:
 
 
 async def _require_terms(user: User) -> None:
-    """Raises Refused if the site has terms of use that the user has not accepted.  The database is asked before that:
-    ``user`` may come from a cache and have accepted them since.
+    """Raises Refused if the site requires consent to its terms of use and the user has not given it.  If ``user`` shows
+    no consent, the database is queried: ``user`` may be a cached copy from before the consent.
     """
     settings = components().settings
     asks = settings.require_terms and request.endpoint != WHO and settings.test_mode == "off"
@@ -123,7 +129,7 @@ def _scope_of(path: str) -> str:
 
 
 def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """A view that refuses HEAD, for GET routes that change something."""
+    """Wrap a view of a GET route that changes something.  The result refuses HEAD requests."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -136,9 +142,10 @@ def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
 
 def for_programs(view: View[P]) -> View[P]:
-    """A view that refuses browsers, for GET routes of old clients that change something.
+    """Wrap a view of a GET route that changes something and that old clients use.  The result refuses browsers.
 
-    Any page could call such a route with a link, image or frame.  Browsers have other pages for the same purpose.
+    Any web page could make a browser call such a route by a link, image or frame.  Browsers have other pages for the
+    same purpose.
     """
 
     @wraps(view)
@@ -184,17 +191,19 @@ def ask_for_terms(user: User) -> None:
 
 
 def terms_are_due() -> bool:
-    """True if this browser's user has not yet accepted the terms of use."""
+    """True if this browser must show its user the terms of use first, because the user had not accepted them at
+    sign-in.
+    """
     return _TERMS_DUE in session
 
 
 def terms_are_settled() -> None:
-    """Stop showing the terms of use to this browser first."""
+    """Note that this browser need not show its user the terms of use first any more."""
     session.pop(_TERMS_DUE, None)
 
 
 async def sign_out() -> None:
-    """End the session, if there is one.  The page to which the sign-in was to lead back is forgotten."""
+    """End the session, if there is one.  Also forget the page to which a sign-in would have redirected."""
     session.pop(AFTER_SIGN_IN, None)
     found = await identity()
     if found is not None and found.session is not None:
@@ -233,8 +242,8 @@ async def _by_bearer(token: str) -> Identity | None:
 
 
 async def _in_test_mode() -> Identity | None:
-    """The identity of the test user, whom all requests have in test mode, as with ``--noauth`` of the reference
-    server.
+    """In test mode: the identity of the test user, which all requests without another have, as with ``--noauth`` of the
+    reference server.  Otherwise None.
     """
     settings = components().settings
     if settings.test_mode == "off":

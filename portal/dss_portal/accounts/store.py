@@ -1,4 +1,6 @@
-"""Users, one-time tokens and sessions in the database.  Of each secret, only its SHA-256 is stored."""
+"""Users, tiers, one-time tokens and sessions in the database.  Only the SHA-256 of each secret is stored, not the
+secret.
+"""
 
 import hashlib
 import re
@@ -20,9 +22,9 @@ _QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e<>"
 
 GIB = 2**30
 TIERS = {"guest": (10, 50 * GIB), "poweruser": (60, 500 * GIB), "xnat": (100_000, 50_000 * GIB)}
-"""Open tickets and stored bytes by tier; the numbers of tickets are those of the reference server."""
+"""By tier: the number of open tickets, which is that of the reference server, and the number of stored bytes."""
 FILES_PER_TICKET = 100
-"""Files that a tier's users may store, for each of its open tickets."""
+"""A tier's users may store this number of files for each open ticket that they may have."""
 
 
 def address(text: str) -> str:
@@ -36,7 +38,7 @@ _ADDRESS_CHARACTERS = 254
 
 
 def valid_address(text: str) -> str:
-    """``address(text)``.  Raises Refused if mail cannot be sent there."""
+    """The e-mail address in ``text``, as it is stored.  Raises Refused if mail cannot be sent there."""
     found = address(text)
     if not (
         _ADDRESS.fullmatch(found) and found.isprintable() and len(found) <= _ADDRESS_CHARACTERS
@@ -81,9 +83,10 @@ async def set_priority(name: str, minutes: int) -> None:
 
 
 async def save_user(email: str, *, sysadmin: bool | None = None, tier: str | None = None) -> User:
-    """Create a user, or update and enable one; an argument that is None changes nothing.
+    """Create a user, or update and enable an existing one; an argument that is None changes nothing.  A new user is a
+    guest unless ``tier`` says otherwise.
 
-    Raises LookupError for an unknown tier, Refused for a new user without an e-mail address.
+    Raises LookupError for an unknown tier, Refused for a new user without a valid e-mail address.
     """
     if tier is not None and not await Tier.exists(name=tier):
         raise LookupError(f"There is no tier '{tier}'; there are {', '.join(TIERS)}.")
@@ -134,7 +137,9 @@ async def find_session(session_id: str) -> Session | None:
 
 
 async def forget_expired(session_life_s: float) -> None:
-    """Remove expired one-time tokens and sessions."""
+    """Delete the rows of expired one-time tokens, of revoked sessions, and of sessions older than
+    ``session_life_s``.
+    """
     now = clock.now()
     await LoginToken.filter(expires_at__lt=now).delete()
     too_old = Q(created_at__lt=now - timedelta(seconds=session_life_s))
@@ -142,7 +147,9 @@ async def forget_expired(session_life_s: float) -> None:
 
 
 async def accept_terms(session: Session, *, accepted: bool) -> None:
-    """Store the consent in the session, which clients see, and in the user's record."""
+    """Store in the session, where clients see it, whether the user accepts the terms of use; if so, store the time in
+    the user's record.
+    """
     session.terms_accepted = accepted
     await session.save(update_fields=["terms_accepted"])
     if accepted:
@@ -150,7 +157,7 @@ async def accept_terms(session: Session, *, accepted: bool) -> None:
 
 
 async def has_accepted_terms(user: User) -> bool:
-    """True if the user's record, as it is in the database now, has the consent."""
+    """True if the user has accepted the terms of use.  Reads the database, because ``user`` may be out of date."""
     return await User.exists(id=user.id, terms_accepted_at__isnull=False)
 
 
@@ -160,11 +167,11 @@ async def revoke_session(session: Session) -> None:
 
 
 async def disable_user(email: str) -> None:
-    """Disable a user.  Sessions and tokens are refused, within a second by portals that cache them; the user's
-    claimed tickets return to the queue.
+    """Disable a user.  All sessions and tokens of the user are refused, at the latest after a second by portals that
+    cache them; the tickets that the user has claimed return to the queue.
 
-    The user's rights with providers are locked first: a claim that is being granted ends with the others, and a later
-    one is refused.  Raises LookupError if there is no such user.
+    The user's rights with providers are locked first, so that a claim that is just being granted ends as well.  Raises
+    LookupError if there is no such user.
     """
     async with in_transaction():
         rights = ProviderAccess.filter(user__email=address(email)).values_list("id", flat=True)
@@ -178,8 +185,8 @@ async def disable_user(email: str) -> None:
 
 
 async def require_enabled(user_id: int) -> None:
-    """Raises NotSignedIn if the user is disabled.  Call it in the transaction of a write: the request may have begun
-    before, and its portal may know the user from a cache.
+    """Raises NotSignedIn if the user is disabled.  Call it in the transaction that writes: the user may have been
+    disabled since the request began, or since the portal cached the user.
     """
     if not await User.exists(id=user_id, disabled=False):
         raise NotSignedIn
