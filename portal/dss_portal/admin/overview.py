@@ -28,8 +28,8 @@ from dss_portal.tickets.store import now
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Numbers for the overview.  ``tickets`` is by state, without deleted ones; ``workers`` counts running processes,
-    ``users`` accounts that are not disabled, ``outbox`` messages.
+    """Numbers for the overview.  ``tickets`` is by state, without deleted ones; ``workers`` counts running inference
+    workers, ``users`` accounts that are not disabled, ``outbox`` messages that the broker does not have yet.
     """
 
     tickets: dict[Status, int]
@@ -104,8 +104,9 @@ async def newest_tickets(
     email_part: str = "",
     before: int | None = None,
 ) -> list[TicketRow]:
-    """The newest tickets, newest first: in all states except deleted, or in ``status``; of all users, or of
-    ``user_id``, or of those whose e-mail addresses contain ``email_part``, in any case of letters.  With ``before``, only tickets with smaller numbers.
+    """At most ``limit`` tickets, newest first: in state ``status``, or in all states except deleted; of ``user_id``, or
+    of users whose e-mail addresses contain ``email_part`` (upper and lower case are equal), or of all users.  With
+    ``before``, only tickets with smaller numbers.
     """
     wanted = Ticket.filter(status=status) if status else Ticket.exclude(status=Status.DELETED)
     if user_id is not None:
@@ -118,7 +119,7 @@ async def newest_tickets(
 
 
 async def unsubmitted(user_id: int, before: int, limit: int) -> list[TicketRow]:
-    """The user's tickets in state ``init`` with numbers below ``before``, newest first."""
+    """At most ``limit`` of the user's tickets in state ``init`` with numbers below ``before``, newest first."""
     found = Ticket.filter(user_id=user_id, status=Status.INIT, id__lt=before)
     return await _rows(await found.order_by("-id").limit(limit).select_related("user", "service"))
 

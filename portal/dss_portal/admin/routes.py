@@ -29,7 +29,7 @@ _HASH = "<regex('[a-f0-9]+'):githash>"
 
 
 def sysadmin_only(view: View[P]) -> View[P]:
-    """A view that first refuses users who are not sysadmins at the moment of the request."""
+    """Wrap a view.  The result raises Refused for users who are not sysadmins at the moment of the request."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -41,7 +41,9 @@ def sysadmin_only(view: View[P]) -> View[P]:
 
 
 def own_provider_too(view: View[P]) -> View[P]:
-    """Like ``sysadmin_only``, but also admits admins of the provider in the URL."""
+    """Wrap a view whose URL names a provider.  The result raises Refused unless the user is a sysadmin or an admin of
+    that provider.
+    """
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -110,7 +112,10 @@ async def services(provider: str) -> Response:
 @blueprint.post(f"/providers/{_PROVIDER}/services")
 @sysadmin_only
 async def add_service(provider: str) -> Response:
-    """Add a service and return its hash: the commit of its repository, or that of ``descriptor``, a service.json."""
+    """Register a service of the provider and send its hash.  The form names either a git repository (``repo``,
+    ``ref``), whose commit becomes the hash, or contains a service.json (``descriptor``), from which the hash is
+    computed.
+    """
     form = await parameters.form()
     owner = await store.provider_named(provider)
     if "descriptor" in form:
@@ -138,9 +143,10 @@ async def tickets() -> Response:
 @blueprint.post("/tickets/purge/<any(completed, all):which>")
 @sysadmin_only
 async def purge(which: str) -> Response:
-    """Delete tickets created more than ``days`` (or ``hours``) ago, 7 days by default.
+    """Delete tickets created more than ``days`` (or ``hours``) ago, 7 days by default, and send their number.
 
-    ``completed`` deletes only tickets that have ended.  Raises Refused if the age is no number or negative.
+    ``completed`` deletes only tickets that have ended, ``all`` open ones as well.  Raises Refused if the age is no
+    number or negative.
     """
     age = _age(await parameters.form())
     datastore = components().datastore

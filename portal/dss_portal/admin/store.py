@@ -50,8 +50,8 @@ async def add_provider(name: str) -> None:
 
 
 async def remove_provider(name: str) -> None:
-    """Remove a provider.  Claims that its users no longer have the right to end, and their tickets return to the
-    queue.
+    """Mark a provider and its offers as removed.  Where its users lose the right to a claim, the claim ends and its
+    ticket returns to the queue.
     """
     async with in_transaction():
         await _rights(ProviderAccess.filter(provider__name=name))
@@ -93,7 +93,7 @@ async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
 
 async def remove_provider_user(name: str, user_id: int) -> None:
     """Remove a user's rights with a provider.  Claims that need these rights end, and their tickets return to the
-    queue.  Idempotent.
+    queue.  Without such rights, do nothing.
     """
     if user_id >= 2**31:
         return
@@ -131,8 +131,8 @@ ORDER BY ticket.id
 
 
 async def ticket_pages() -> AsyncIterator[Rows]:
-    """Pages of all tickets that are not deleted, by number: number, e-mail, service, state, and minutes between the
-    first and the last change of state.
+    """Yield all tickets that are not deleted, by number, in pages of rows: number, e-mail, service, state, and minutes
+    between the first and the last change of state.
     """
     last = 0
     while True:
@@ -170,8 +170,8 @@ async def _remove_orphans() -> None:
 
 
 async def _rights(query: "QuerySet[ProviderAccess]") -> list[int]:
-    """The numbers of the rights in ``query``.  They are locked until the caller's transaction ends, so that no claim
-    uses them meanwhile.
+    """The numbers of the rights in ``query``.  The rows are locked until the caller's transaction ends, so that no
+    claim uses them meanwhile.
     """
     numbers = await _ids(query)
     await ProviderAccess.filter(id__in=numbers).order_by("id").select_for_update()
