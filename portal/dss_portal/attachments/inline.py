@@ -12,9 +12,9 @@ from dss_portal.datastore import Datastore, content_of
 from dss_portal.models import Attachment
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-"""Not SVG, which is markup and may hold scripts."""
+"""Media types that pages show as pictures.  SVG is not one of them, because it is markup and may contain scripts."""
 TEXTS = frozenset({"text/plain", "text/csv"})
-"""Not JSON, which is for programs."""
+"""Media types that pages show as text or table.  JSON is not one of them, because it is meant for programs."""
 MOST_BYTES = 64 * 1024
 MOST_SHOWN = 12
 MOST_ROWS, MOST_COLUMNS = 200, 20
@@ -22,7 +22,7 @@ MOST_ROWS, MOST_COLUMNS = 200, 20
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """An attachment for display: a ``table`` whose first row is its header, or a ``text``."""
+    """An attachment for display: a ``table`` whose first row is its header, or, if ``table`` is empty, a ``text``."""
 
     attachment: Attachment
     text: str = ""
@@ -34,7 +34,7 @@ def is_picture(attachment: Attachment) -> bool:
 
 
 async def shown(datastore: Datastore, found: Iterable[Attachment]) -> list[Shown]:
-    """Those of ``found`` that are text, with their content.  At most MOST_SHOWN; files above MOST_BYTES and missing
+    """The text attachments among ``found``, with their content.  At most MOST_SHOWN; files above MOST_BYTES and missing
     files are left out.
     """
     texts = [a for a in found if _type_of(a) in TEXTS and a.size_bytes <= MOST_BYTES]
@@ -54,7 +54,7 @@ async def _shown(datastore: Datastore, attachment: Attachment) -> Shown | None:
 
 
 def _table(text: str) -> tuple[tuple[str, ...], ...]:
-    """The rows of a table; () if the text is no table, or too large to display."""
+    """The rows of a CSV text, padded to the same length; () if ``text`` is no table, or one too large to display."""
     try:
         rows = [tuple(row) for row in csv.reader(text.splitlines()) if row]
     except csv.Error:

@@ -1,4 +1,4 @@
-"""Stores files that are attached to log lines."""
+"""Stores and finds files that are attached to lines of a ticket's log."""
 
 import logging
 import mimetypes
@@ -21,7 +21,7 @@ _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;\s*[\w-]+=[\w.+-]+)*", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedFile:
-    """A file on disk that is not yet an attachment."""
+    """A temporary file in the datastore, with the properties of the attachment that ``keep`` makes of it."""
 
     path: Path
     size_bytes: int
@@ -31,7 +31,9 @@ class ReceivedFile:
 
 
 async def receive(datastore: Datastore, ticket_id: int, sent: Incoming) -> ReceivedFile:
-    """Store the file and read the fields that follow it.  Raises Refused."""
+    """Receive an upload of a provider: write the file to a temporary file, and read the form's other fields.  Raises
+    Refused if ``desc`` is missing, the file is too large or the disk is full.
+    """
     path, size_bytes = await datastore.receive_attachment(ticket_id, sent.data)
     if "desc" not in sent.fields:
         datastore.discard(path)
@@ -94,7 +96,7 @@ async def of_lines(log_ids: Iterable[int]) -> dict[int, list[Attachment]]:
 
 
 async def by_public_id(public_id: str) -> Attachment:
-    """The attachment.  Raises Refused if there is none, or if its ticket was deleted."""
+    """The attachment, with its ticket.  Raises Refused if there is none, or if its ticket was deleted."""
     found = await Attachment.get_or_none(public_id=public_id).select_related("ticket")
     if found is None or found.ticket.status is Status.DELETED:
         raise Refused(
@@ -106,7 +108,7 @@ async def by_public_id(public_id: str) -> Attachment:
 
 
 def suffix(name: str) -> str:
-    """The file name's suffixes, such as .nii.gz."""
+    """The file name from its first dot on, such as .nii.gz, cut to 32 characters; "" if there is none."""
     return "".join(name.partition(".")[1:])[:32]
 
 
