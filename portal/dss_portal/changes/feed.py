@@ -1,12 +1,12 @@
-"""The feed of changes.  It reports every change that any portal of the site has committed to the followers in this
-process.
+"""The feed of changes.  It tells its followers, which are caches and streams in this process, of each change that a
+portal of the site has committed to the database.
 
-It polls the table ``change`` every PERIOD_S, and at once on request.  ``LISTEN`` would need no polls, but a
-``NOTIFY`` in each transaction makes PostgreSQL commit transactions one after the other, with an fsync each; and a
-poll works through any pooler.
+It polls the table ``change`` every PERIOD_S, and at once on request.  ``LISTEN`` would need no polls, but a ``NOTIFY``
+in each transaction makes PostgreSQL commit transactions one after the other, with an fsync each; and a poll works
+through any connection pooler.
 
-A thread of its own polls, so that changes are known in time even if the event loop is late: a feed that is stale makes
-each request ask the database, and the loop would be later still.
+A thread of its own polls, so that changes are known in time even if the event loop is late: while the feed is out of
+date, each request queries the database, which would delay the loop further.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from dss_portal.changes.reading import Change, Subject
 from dss_portal.changes.watcher import CURRENT_S, Look, Watcher
 
 IDLE_S = 30.0
-"""After this time without a call of ``is_current`` the feed rests: it polls only seldom."""
+"""Seconds after the last call of ``is_current`` after which the feed rests: it polls only every FORGET_S."""
 
 Follower = Callable[[Sequence[Change] | None], None]
-"""Gets the changes, in order; None if anything may have changed."""
+"""Is called with the changes, in order, or with None if anything may have changed."""
 
 
 class Feed:
@@ -33,7 +33,7 @@ class Feed:
         self._looked_s = -CURRENT_S
         self._asked_s = -IDLE_S
         self._arrived: deque[Look] = deque()
-        """Looks that the watcher has ended and that the followers do not know yet."""
+        """Results of polls that the watcher has completed and that the followers do not know yet."""
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._watcher = Watcher(database_url, self._rests, self._waiting)
 
@@ -43,7 +43,7 @@ class Feed:
         return lambda: self._followers.remove(follower)
 
     def is_current(self) -> bool:
-        """True if the followers know every change that was committed up to CURRENT_S ago.  A resting feed begins to
+        """True if the followers know every change that was committed more than CURRENT_S ago.  A resting feed begins to
         poll again.
         """
         rests = self._rests()
@@ -58,13 +58,13 @@ class Feed:
         return time.monotonic() - self._looked_s < CURRENT_S
 
     def note(self, subject: Subject, number: int, owner: int | None) -> None:
-        """Report at once, to the followers, a change that this portal has committed.  The next poll reports it a
-        second time.
-        """
+        """Tell the followers at once of a change that this portal has committed.  The next poll tells them again."""
         self._tell([Change(subject=subject, number=number, owner=owner, version=0)])
 
     async def caught_up(self, within_s: float = CURRENT_S) -> bool:
-        """Wait for the end of a poll that begins after this call.  False if none ends within ``within_s`` seconds."""
+        """Wait for the end of a poll that begins after this call.  False if that poll fails, or none ends within
+        ``within_s`` seconds.
+        """
         ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(ended)
         self._asked_s = time.monotonic()
@@ -88,7 +88,7 @@ class Feed:
         return time.monotonic() - self._asked_s > IDLE_S
 
     def _take_in(self) -> None:
-        """Tell the followers what the watcher has found."""
+        """Tell the followers what the watcher's polls have found, and wake the callers of ``caught_up``."""
         while self._arrived:
             look = self._arrived.popleft()
             self._looked_s = look.began_s

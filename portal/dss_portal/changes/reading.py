@@ -19,7 +19,7 @@ class Subject(StrEnum):
     TICKET = "ticket"
     """A ticket's log, progress or files have changed."""
     USER = "user"
-    """An account, one of its sessions or one of its tokens has changed or ended."""
+    """An account has changed or was disabled, or one of its sessions or tokens has changed or ended."""
     SERVICE = "service"
     """A service is new, or what the list of services shows of it has changed."""
     TIER = "tier"
@@ -27,8 +27,8 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change to the ticket, user or service with the number ``number``.  ``owner`` is the number of the ticket's
-    user, if there is one.
+    """A change to the ticket, user or service with the number ``number``.  ``owner`` is the number of the user to whom
+    the ticket belongs; None for other subjects.
 
     ``version`` grows with each transaction, in the order of their first writes; it is 0 for a change reported by
     ``Feed.note``.
@@ -58,7 +58,7 @@ _FORGET = "DELETE FROM change WHERE at < now() - interval '5 minutes'"
 
 
 class ChangeReader:
-    """Reads each change once, in order."""
+    """Reads each committed change once.  The changes of one read are in the order of ``version``."""
 
     def __init__(self) -> None:
         self._next: str | None = None

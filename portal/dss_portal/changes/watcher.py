@@ -1,4 +1,4 @@
-"""Reads the table of changes again and again, in a thread and on an event loop of its own."""
+"""Polls the table ``change`` of the database, in a thread and on an event loop of its own."""
 
 import asyncio
 import logging
@@ -21,9 +21,11 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 0.3
 CURRENT_S = 1.0
-"""Followers know every change that is older than this; otherwise they are told that anything may have changed."""
+"""Longest time between two successful polls, in seconds, after which the followers are up to date.  After a longer time
+they are told that anything may have changed.
+"""
 FORGET_S = 60.0
-"""Interval at which rows that every portal has read are deleted, and of the polls of a resting feed."""
+"""Interval in seconds at which rows that every portal has read are deleted, and at which a resting feed polls."""
 ANSWER_S = 5.0
 RETRY_S = 1.0
 
@@ -32,9 +34,11 @@ Asked = Sequence["asyncio.Future[bool]"]
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """One look at the table.  ``began_s`` is by ``time.monotonic``.  ``changes`` is None if anything may have changed.
+    """The result of one poll of the table ``change``.  ``began_s`` is its begin by ``time.monotonic``.  ``changes`` is
+    None if anything may have changed.
 
-    ``asked`` are the futures of those who wait for its end.  If it failed, it is not complete, and began long ago.
+    ``asked`` are the futures of callers that wait for its end, which get ``is_complete``: False if the poll failed.  A
+    failed poll has a ``began_s`` of long ago, so that the feed does not count as current.
     """
 
     began_s: float
@@ -44,9 +48,10 @@ class Look:
 
 
 class Watcher:
-    """Looks at the table every PERIOD_S, or every FORGET_S while ``rests`` returns True, and reports each look.
+    """Polls the table ``change`` every PERIOD_S, or every FORGET_S while ``rests`` returns True, and reports each poll.
 
-    ``waiting`` is shared: each look takes the futures that are there when it begins.
+    ``waiting`` is shared with the caller: each poll takes out the futures that are there when it begins, and reports
+    them.
     """
 
     def __init__(
@@ -64,14 +69,14 @@ class Watcher:
         self._forgot_s = time.monotonic()
 
     def look_now(self) -> None:
-        """Any thread: look at once."""
+        """Begin the next poll at once.  May be called in any thread."""
         loop = self._loop
         if loop is not None:
             with suppress(RuntimeError):  # it has just been closed
                 loop.call_soon_threadsafe(self._wake.set)
 
     async def run(self, report: Callable[[Look], None]) -> None:
-        """Look at the table until cancelled.  ``report`` is called in the watcher's thread."""
+        """Poll the table until cancelled.  ``report`` is called in the watcher's thread."""
         here, theirs = asyncio.get_running_loop(), asyncio.new_event_loop()
         ended: asyncio.Future[None] = here.create_future()
         watching = theirs.create_task(self._watch(report))
