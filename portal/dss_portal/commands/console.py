@@ -36,7 +36,9 @@ def with_database(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def or_sentence(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` and return its result.  Exits with a sentence if the database cannot be used."""
+    """Run ``work`` and return its result.  If the database cannot be used, end the program with a
+    sentence about that.
+    """
     try:
         return asyncio.run(work)
     except Exception as error:
@@ -47,7 +49,9 @@ def or_sentence(work: Coroutine[Any, Any, T]) -> T:
 
 
 def or_exit(work: Callable[[], Awaitable[T]]) -> T:
-    """Run ``work`` with a database connection.  Exits with a sentence if it raises LookupError or Refused."""
+    """Run ``work`` with a database connection and return its result.  If the database cannot be used, or ``work``
+    raises LookupError or Refused, end the program with a sentence.
+    """
     try:
         return with_database(work)
     except (LookupError, Refused) as error:
@@ -55,7 +59,7 @@ def or_exit(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def with_broker(work: "Callable[[Settings, RabbitBroker], Awaitable[T]]") -> T:
-    """Like ``or_exit``, but pass the settings and a broker to ``work``; closes the broker afterwards."""
+    """Like ``or_exit``, but call ``work`` with the settings and a broker, and close the broker afterwards."""
     from dss_broker.rabbit import RabbitBroker  # noqa: PLC0415 - most commands need none
 
     settings = read(Settings)
@@ -67,7 +71,9 @@ def with_broker(work: "Callable[[Settings, RabbitBroker], Awaitable[T]]") -> T:
 
 
 def read(kind: type[S]) -> S:
-    """Read settings from the environment.  Exits with one message for each setting that is missing or wrong."""
+    """Read the settings of class ``kind`` from the environment, where names of the older servers count too.  If a
+    setting is missing or wrong, end the program with one message for each.
+    """
     for name, value in renamed(os.environ).items():
         os.environ.setdefault(name, value)
     try:

@@ -1,4 +1,4 @@
-"""``dss-portal dead-letters``."""
+"""The commands ``dss-portal dead-letters list``, ``requeue`` and ``discard``."""
 
 from typing import Annotated
 
@@ -46,7 +46,7 @@ def discard_dead_letters(
     all_of_them: AllLetters = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Delete a message, or all."""
+    """Delete a message, or all of them, after a question."""
     which = _which_letter(letter_id, all_of_them=all_of_them)
     if not yes:
         typer.confirm(f"Remove {which or 'all dead letters'} for good?", abort=True)

@@ -1,4 +1,4 @@
-"""``dss-portal providers`` and ``services``."""
+"""The commands of ``dss-portal providers`` and ``dss-portal services``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ services = typer.Typer(help="What is offered.", no_args_is_help=True)
 
 @providers.command("add")
 def add_provider(name: str) -> None:
-    """Add a provider, or a removed one again."""
+    """Add a provider, or restore a removed one."""
     or_exit(lambda: admin.add_provider(name))
 
 

@@ -1,4 +1,4 @@
-"""``dss-portal users``, ``tiers``, ``tokens``."""
+"""The commands of ``dss-portal users``, ``dss-portal tiers`` and ``dss-portal tokens``."""
 
 from datetime import timedelta
 from typing import Annotated
