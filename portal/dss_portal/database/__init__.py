@@ -1,4 +1,4 @@
-"""The connection to PostgreSQL and the schema's migrations."""
+"""The connection to PostgreSQL, the kinds of its errors, and the migrations of the schema."""
 
 import asyncio
 import errno
@@ -47,7 +47,9 @@ _AWAY = (
 )
 
 MIGRATION_TRIES = 40
-"""PostgreSQL looks for deadlocks after a second, so this is about a minute of them."""
+"""Most attempts at a migration that deadlocks stop.  PostgreSQL detects a deadlock after a second, so they take about a
+minute.
+"""
 
 MIGRATION_LOCK = 0x647373  # "dss": the same number in all portals
 _MIGRATION_TURN = f"""
@@ -102,7 +104,9 @@ def is_away(error: BaseException) -> bool:
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """True for the plain OSErrors of a missing socket, a host without a route, or several addresses of a name."""
+    """True for a plain OSError of a failed connection: the socket file is missing, no route leads to the host,
+    encryption fails, or all addresses of a host name fail.
+    """
     if not isinstance(error, OSError) or error.filename is not None:
         return False
     several = str(error).startswith("Multiple exceptions:")
@@ -171,7 +175,9 @@ async def is_current() -> bool:
 
 
 async def migrate_to_latest(database_url: str) -> list[str]:
-    """Apply the missing migrations, in one portal at a time.  Returns the names of the applied steps."""
+    """Apply the missing migrations; if several portals call this at once, one after the other.  Returns the names of
+    the applied steps.
+    """
     steps: dict[str, None] = {}  # an ordered set, because Tortoise reports each step twice
     lock = await asyncpg.connect(**await arguments(parse(database_url)))
     try:
@@ -201,11 +207,11 @@ async def _migrate(database_url: str, progress: Callable[[str, str, str], object
 
 @asynccontextmanager
 async def _migrating_alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """A transaction that holds the migration lock.  A session could not hold it, because a pooler does not keep
-    sessions.
+    """A context that begins when this program has the lock on migrations, in a transaction that holds the lock.  A
+    session could not hold it, because a pooler does not keep sessions.
 
-    A portal that does not get the lock tries again later: several that wait inside transactions would take all
-    connections of a pooler.
+    While another program has the lock, this one tries again at intervals: programs that wait inside transactions would
+    take all connections of a pooler.
     """
     while True:
         async with connection.transaction():

@@ -60,7 +60,8 @@ class DatabaseAddress:
     """The parsed address.  ``hosts`` are names, addresses or socket folders, each with its port; if empty, libpq's
     defaults apply.
 
-    ``statement_cache_size`` is None if it depends on whether there is a pooler.
+    ``statement_cache_size`` is None if it depends on whether there is a pooler.  ``pool`` is the smallest and the
+    largest number of connections; ``for_driver`` are the options that asyncpg itself reads.
     """
 
     hosts: tuple[tuple[str, int], ...] = ()

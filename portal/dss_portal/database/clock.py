@@ -16,7 +16,9 @@ log = logging.getLogger(__name__)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 LOOK_S = 10.0
 TOLERATED = timedelta(seconds=0.5)
-"""Smaller differences are ignored: they may be the duration of the query."""
+"""Smaller differences between this machine's clock and the database's are ignored: they may be the duration of the
+query.
+"""
 
 _began, _began_s = datetime.now(UTC), time.monotonic()
 _ahead = timedelta()
@@ -27,10 +29,10 @@ def now() -> datetime:
 
 
 def _here() -> datetime:
-    """The time by this machine's clock at the start, and by a monotonic clock since then.
+    """The time of this machine, which follows the monotonic clock since the start of the program.
 
-    A step of the machine's clock (NTP, an operator) changes nothing; otherwise a portal would for some seconds delete
-    and give up what is not due.
+    So a step of the machine's clock (by NTP or an operator) changes nothing.  Otherwise a portal would delete tickets
+    and end leases too early for some seconds.
     """
     return _began + timedelta(seconds=time.monotonic() - _began_s)
 

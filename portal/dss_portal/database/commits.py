@@ -7,7 +7,9 @@ Act = Callable[[], None]
 
 
 class Commit:
-    """Collects the functions to call after one outermost transaction has been committed."""
+    """Collects the functions to call after one outermost transaction has been committed.  ``is_over``: the transaction
+    has ended.
+    """
 
     def __init__(self) -> None:
         self._acts: dict[Act, None] = {}  # an ordered set
@@ -17,7 +19,7 @@ class Commit:
         self._acts[act] = None
 
     def end(self, *, committed: bool) -> None:
-        """Call each act once, or none after a rollback."""
+        """Note that the transaction has ended.  If it was committed, call each collected function once."""
         self.is_over = True
         for act in self._acts if committed else ():
             act()
@@ -27,7 +29,7 @@ _current: ContextVar[Commit | None] = ContextVar("commit", default=None)
 
 
 def begin() -> Commit:
-    """Start to collect functions for a transaction that this task has begun."""
+    """Start to collect functions for a transaction that the current asyncio task has begun."""
     commit = Commit()
     _current.set(commit)
     return commit

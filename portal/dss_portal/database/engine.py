@@ -23,7 +23,9 @@ class UnresetConnection(asyncpg.Connection):
 
 
 class DatabaseClient(HiddenValues):
-    """Tortoise's client.  Its credentials contain the DatabaseAddress as ``address``."""
+    """Tortoise's database client, which hides values in errors and uses ``CarefulTransaction``.  Tortoise's credentials
+    must contain a DatabaseAddress as ``address``.
+    """
 
     async def create_pool(self, **template: Any) -> asyncpg.Pool:
         address: DatabaseAddress = template["address"]
@@ -41,11 +43,11 @@ class DatabaseClient(HiddenValues):
 
 
 client_class = DatabaseClient
-"""The name under which Tortoise looks for it."""
+"""Tortoise finds the client class of this module under this name."""
 
 
 async def arguments(address: DatabaseAddress) -> dict[str, Any]:
-    """The arguments for asyncpg.  Connects once to find out whether prepared statements can be cached.
+    """The arguments for ``asyncpg.connect``.  Connects once to find out whether prepared statements can be cached.
 
     With a pooler they cannot: it may give each transaction another server connection, which does not know them.
     """

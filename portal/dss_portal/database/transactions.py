@@ -20,7 +20,9 @@ from dss_portal.database.hidden_values import HiddenValues
 
 
 class CarefulTransaction(TransactionContextPooled):
-    """An outermost transaction.  When it ends, its connection always returns to the pool and leaves the context."""
+    """An outermost transaction.  When it ends, its connection always returns to the pool and leaves the caller's
+    context, and ``commits`` calls the functions that wait for the commit.
+    """
 
     __slots__ = ("_commit",)
 
@@ -60,7 +62,7 @@ class CarefulTransaction(TransactionContextPooled):
 
 
 class Transaction(HiddenValues, TransactionWrapper):
-    """The connection inside a transaction, with HiddenValues.  Nested transactions use the same class."""
+    """The connection inside a transaction; hides values in errors.  Nested transactions use the same class."""
 
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(Transaction(self))

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 SAY_AGAIN_S = 60.0
-"""Interval of the log lines of a long wait."""
+"""Interval between the log lines of a long wait, in seconds."""
 
 
 async def for_server(database_url: str, wait_s: float, say: Callable[[str], object]) -> None:
@@ -41,7 +41,7 @@ async def for_server(database_url: str, wait_s: float, say: Callable[[str], obje
 
 
 async def for_migrations() -> None:
-    """Wait until the database has the schema of this program, with a log line each minute."""
+    """Wait until the database has the schema of this program.  While it waits, it logs the reason each minute."""
     said_s = -SAY_AGAIN_S
     while reason := await _problem():
         if time.monotonic() - said_s >= SAY_AGAIN_S:
