@@ -17,8 +17,8 @@ SHOWN = 200
 
 @blueprint.get("")
 async def show(problem: str = "") -> Response:
-    """The page with the dead letters.  If the broker is unavailable, it shows the reason, and only the letters of the
-    outbox.
+    """The page with the dead letters.  If the broker is unavailable, it shows the reason, and only the messages that
+    the portal itself could not send.
     """
     try:
         letters = await store.listed(components().broker)
@@ -36,8 +36,8 @@ async def show(problem: str = "") -> Response:
 
 @blueprint.get("/requeue")
 async def ask_requeue() -> Response:
-    """Ask for confirmation before all letters are requeued.  A single requeue needs none, because the letter can be
-    discarded later.
+    """Show a question before all letters are requeued.  Requeueing one letter needs no question, because it loses
+    nothing.
     """
     return await confirmation(
         question="Requeue all dead letters?",

@@ -1,8 +1,9 @@
-"""Lists dead letters, and requeues or discards them for an operator.
+"""Lists dead letters, and requeues or discards them for an operator.  Dead letters are messages that no program could
+handle, and messages that the portal could not send.
 
 A message about a ticket is not sent again: the ticket failed because of it, so its claim has ended and the message
-would be ignored.  To requeue such a letter is to put its ticket back to the beginning, as its user's retry does.  The
-letter is removed after that is committed, so that nothing is done twice.
+would be ignored.  To requeue such a letter means to put its ticket back to the beginning, as its user's retry does.
+The letter is removed after that is committed, so that nothing is done twice.
 """
 
 import asyncio
@@ -41,8 +42,8 @@ class RequeueOutcome:
 
 
 async def listed(broker: Broker) -> list[DeadLetter]:
-    """The letters in the broker's queue, the oldest first, each with its ticket; then the messages that were never
-    sent.
+    """The letters in the broker's queue, the oldest first, each with its ticket's number; then the messages that the
+    portal could not send.
 
     Raises Refused if the queue cannot be read now.
     """
@@ -111,8 +112,8 @@ async def discard(broker: Broker, letter_id: str | None) -> int:
 
 
 async def _ticket_of(letter: DeadLetter) -> int | None:
-    """The number of the ticket that a letter is about; for TicketReady, of a ticket that was claimed with this
-    message.  None if there is none.
+    """The number of the ticket that a letter is about; None if there is none.  A TicketReady counts as about the last
+    ticket that was claimed with it.
     """
     if letter.type_name != TicketReady.__name__:
         return letter.ticket_id
@@ -123,7 +124,7 @@ async def _requeue(
     session: DeadLetterSession, datastore: Datastore, letter: DeadLetter, ticket_id: int | None
 ) -> int:
     """Requeue a letter and return the number of letters removed: if it is about a ticket, all letters of that ticket.
-    Raises Refused.
+    Raises Refused if it cannot be requeued.
     """
     if ticket_id is not None:
         await submission.put_back(datastore, ticket_id)
@@ -142,8 +143,8 @@ async def _requeue(
 
 
 async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
-    """Send a message of the outbox again.  If its ticket no longer waits, put the ticket back into its queue instead,
-    which announces it again.  Raises Refused.
+    """Send a message that the portal could not send once more, and return 1.  If it announces a ticket that no longer
+    waits, put the ticket back into its queue instead, which announces it again.  Raises Refused.
     """
     is_announcement = letter.type_name == TicketReady.__name__ and letter.ticket_id is not None
     if is_announcement and not await Ticket.exists(id=letter.ticket_id, status=Status.READY):
@@ -173,7 +174,9 @@ def _chosen_or_refused(session: DeadLetterSession, letter_id: str | None) -> Seq
 
 @asynccontextmanager
 async def _session(broker: Broker) -> AsyncIterator[DeadLetterSession]:
-    """A context with the dead letters.  Raises Refused if the queue cannot be read now."""
+    """A context with a session that reads the dead letters of the broker.  Raises Refused if they
+    cannot be read now.
+    """
     context = broker.dead_letters()
     try:
         session = await asyncio.to_thread(context.__enter__)
