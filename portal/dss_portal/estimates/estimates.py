@@ -17,17 +17,18 @@ from dss_portal.models import Tier, User
 from dss_portal.services.liveness import SENTENCES, Missed
 
 FRESH_S = 2.0
-"""Shortest time between two readings of the site's state, for any number of requests."""
+"""Shortest time in seconds between two readings of the site's state from the database, for any number of requests."""
 AT_LEAST_S = 0.5
-"""Shortest time between two readings for a request about a ticket that is newer than the last one."""
+"""Shortest time in seconds between two readings if a request is about a ticket that is newer than the last reading."""
 NEW = 0
 """The number that stands for a ticket which the user might submit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewTicketEstimate:
-    """The estimate for a ticket that would be submitted now.  ``before`` is the number of tickets that are served
-    earlier, at most ``reading.MOST``; ``forecast`` is None if it is not known.
+    """The estimate for a ticket that would be submitted now.  ``missed`` is the kind of program that is missing;
+    ``before`` is the number of tickets that are served earlier, at most ``reading.MOST``; ``forecast`` is None if it is
+    not known.
     """
 
     missed: Missed
@@ -46,7 +47,9 @@ class NewTicketEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """The estimate for a ticket that waits or is claimed.  ``forecast`` is None if it is not known."""
+    """The estimate for a ticket that waits or is claimed.  ``missed`` is the kind of program that is missing;
+    ``forecast`` is None if it is not known.
+    """
 
     missed: Missed
     forecast: Forecast | None
@@ -59,14 +62,16 @@ class Expected:
 
 
 def times_of(forecast: Forecast | None) -> tuple[float | None, float | None]:
-    """Seconds until the ticket begins and until it ends, for a table; None for unknown ones."""
+    """Seconds from now until the ticket begins and until it ends, with one decimal; twice None without a forecast."""
     if forecast is None:
         return None, None
     return round(forecast.begins_s, 1), round(forecast.ends_s, 1)
 
 
 class Estimates:
-    """The estimates of one portal process.  Its requests share the last state that was read from the database."""
+    """The estimates of one portal process.  Its callers share the state of the site that was last read from the
+    database.
+    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -127,7 +132,7 @@ class Estimates:
 
 def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:
     """The number of tickets in ``places`` that are served before one that the user submits now, by the rules of
-    ``tickets.queue``.
+    ``tickets.queue``.  ``since`` is now minus the priority of the user's tier.
     """
     number = sum(place.user_id == user.id for place in places) + 1
     return sum((place.number, place.since) <= (number, since) for place in places)
@@ -136,7 +141,9 @@ def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:
 def _offers(
     known: Known, paces: Paces, turns: Mapping[str, int], size: TicketSize | None
 ) -> dict[str, NewTicketEstimate]:
-    """Estimates for new tickets, by service name.  ``turns`` is the number of tickets before the new one."""
+    """Estimates for new tickets, by service name.  ``turns``: the number of tickets before the new one, by service
+    name.
+    """
     return {name: _offer(known, paces, name, before, size) for name, before in turns.items()}
 
 
@@ -155,14 +162,16 @@ def _offer(
 
 
 def _complete(size: TicketSize | None, usual_size: TicketSize | None) -> TicketSize | None:
-    """``size`` with the usual number of bytes if it states none, because past runs may state nothing else."""
+    """``size``; if it states no number of bytes, with that of ``usual_size``, because past runs may have no number of
+    voxels.
+    """
     if size is None or usual_size is None or size.size_bytes:
         return size or usual_size
     return replace(size, size_bytes=usual_size.size_bytes)
 
 
 def usual(runs: Sequence[Run]) -> TicketSize | None:
-    """The median size of the runs; None without runs."""
+    """The median size of the images of ``runs``; None without runs."""
     if not runs:
         return None
     voxels = [run.size.voxels for run in runs if run.size.voxels is not None]

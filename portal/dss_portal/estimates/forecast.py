@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from dss_portal.estimates.pace import Pace, Run, TicketSize
 
 LEAST_LEFT = 0.1
-"""A run that takes longer than expected is assumed to need at least this fraction of the expected time still."""
+"""A run that has taken longer than expected is assumed to need at least this fraction of the
+expected time in addition.
+"""
 TELLING = 0.3
 """From this progress on, the progress itself predicts the duration as well as past runs do."""
 UNLIKELY = 3.0
-"""The cost, as a logarithm, of a device that does not serve a ticket or has no past run of it."""
+"""The cost, as a logarithm, of the assumption that a ticket runs on a device without a past run of its service."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,9 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """The site's state at ``now_s``.  ``waiting`` is in the order of each service's queue, ``runs`` in order of time."""
+    """The site's state at ``now_s`` (Unix time).  ``waiting`` has the tickets of each service in the order of its
+    queue; ``runs`` are past runs in order of time.
+    """
 
     now_s: float
     workers: Sequence[Worker]
@@ -66,7 +70,7 @@ class Site:
 
 
 class Paces:
-    """The paces of each service on each device, learned from ``runs``, which are in order of time."""
+    """Predicts the duration of a run for each service and device, from ``runs``, which are in order of time."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         grouped: dict[tuple[str, str], list[Run]] = defaultdict(list)
@@ -84,7 +88,9 @@ class Paces:
         return pace.seconds(size) if pace else None
 
     def guess(self, service: str, size: TicketSize, device: str) -> float | None:
-        """A less certain duration in seconds, from fewer runs or runs on other devices; None without any run."""
+        """Like ``seconds``, or else a less certain duration in seconds, from fewer runs or runs on other devices; None
+        if the service has no past run.
+        """
         pace = self._paces.get((service, device)) or self._paces.get((service, ""))
         return pace.guess(size) if pace else None
 
@@ -140,8 +146,8 @@ class _Simulation:
         return self.paces.seconds(service, size, device)
 
     def _running(self) -> list[Running]:
-        """The running tickets in the order in which workers began them.  If all workers were busy at the claim, a
-        worker began the ticket later.
+        """The running tickets in the order in which workers began them, with the time of that as ``began_s``.  A worker
+        begins a ticket later than it is claimed if all workers are busy at the claim.
         """
         found: list[Running] = []
         for running in sorted(self.site.running, key=lambda r: r.began_s):
@@ -150,7 +156,9 @@ class _Simulation:
         return sorted(found, key=lambda r: r.began_s)
 
     def _began_s(self, running: Running, others_s: Sequence[float]) -> float:
-        """The time when a worker began the ticket.  ``others_s`` are those times of the other tickets that run now."""
+        """The time when a worker began the ticket.  ``others_s`` are these times of the tickets that began earlier and
+        still run.
+        """
         able = [worker for worker in self.site.workers if running.service in worker.services]
         devices, claimed_s = {worker.device for worker in able}, running.began_s
         later = [r for r in self.site.runs if r.device in devices and r.ended_s > claimed_s]
@@ -190,8 +198,8 @@ class _Simulation:
         return self.site.now_s + left_s
 
     def _idle(self, workers: Sequence[Worker]) -> list[_SimulatedWorker]:
-        """The idle workers with the times when they became free, which are the ends of the newest runs on each
-        device.
+        """The idle workers, each with the time when it became free: the end of one of the newest runs on its device; 0
+        if there is none.
         """
         ends = {device: sorted(found) for device, found in self._ends.items()}
         places = []
@@ -201,8 +209,8 @@ class _Simulation:
         return places
 
     def _simulate(self, places: list[_SimulatedWorker], queues: dict[str, deque[Waiting]]) -> None:
-        """Simulate the future: the worker that is free first takes the first ticket that it can serve, until no
-        ticket is left.
+        """Simulate the future and store the forecasts of waiting tickets.  The worker that is free first takes the
+        oldest ticket at the head of the queues that it serves, until no ticket is left.
         """
         places = [place for place in places if place.free_s is not None]
         while places:

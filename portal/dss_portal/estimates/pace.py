@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 NEWEST = 60
-"""Most runs that count, and the newest count most, because a service changes."""
+"""Number of past runs that a prediction uses, the newest ones.  Later runs have more weight,
+because a service changes.
+"""
 FADING = 0.97
 FEW = 3
 """With at least this many runs, a line is fitted; with fewer, the durations are scaled."""
@@ -29,7 +31,7 @@ class TicketSize:
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """A run that succeeded.  ``device`` is the worker's name for its device, "" for a provider over HTTP; ``ended_s``
-    is its end.
+    is its end as Unix time.
     """
 
     service: str
@@ -53,7 +55,7 @@ class Line:
 
 
 class Pace:
-    """The speed of a service on one device, learned from ``runs``, which are in order of time."""
+    """Predicts the duration of runs of a service on one device, from past ``runs``, which are in order of time."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         newest = list(runs)[-NEWEST:]
@@ -68,8 +70,8 @@ class Pace:
         return known.at(number)
 
     def guess(self, size: TicketSize) -> float:
-        """The same, or else a less certain duration scaled from the median of past runs.  It is used for the tickets
-        before the one whose time is forecast.  There must be a run.
+        """Like ``seconds``, or else a less certain duration in seconds, scaled from the median of past runs.  Used for
+        the tickets before the ticket whose time is forecast.  There must be a past run.
         """
         known, number = self._known_of(size)
         found = known.at(number)
@@ -104,14 +106,18 @@ class _Known:
 
 
 def _line(points: Sequence[tuple[float, float]]) -> Line:
-    """The fitted line.  Outliers are left out if enough points remain."""
+    """The line fitted to ``points``: sizes and seconds, in order of time.  Outliers are left out if enough points
+    remain.
+    """
     first = fit(points)
     kept = [p for p in points if abs(math.log(p[1] / first.at(p[0]))) < math.log(ODD)]
     return fit(kept) if len(kept) >= FEW else first
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:
-    """The line with the smallest relative errors.  Neither of its numbers is negative."""
+    """The line through ``points`` (sizes and seconds, in order of time) with the smallest relative errors.  Neither
+    ``each_s`` nor ``rate_s`` is negative.
+    """
     weights = [
         FADING**age / s**2 for age, (_, s) in zip(range(len(points))[::-1], points, strict=True)
     ]

@@ -17,7 +17,7 @@ from dss_portal.services.liveness import Standing
 from dss_portal.tickets import queue
 
 MOST = 300
-"""Most tickets of a service that are read; those behind them get no estimate."""
+"""Most waiting tickets of a service, and most claimed tickets of the site, that are read.  Others get no estimate."""
 
 _SIZE = """ticket.voxels, (
     SELECT coalesce(sum(size_bytes), 0)::bigint FROM ticket_file
@@ -46,8 +46,11 @@ WHERE ticket.status = 'claimed' LIMIT $1
 
 @dataclass(frozen=True, kw_only=True)
 class QueueEntry:
-    """A waiting ticket's place in its service's queue.  The entry with the smallest ``(number, since, ticket)`` is
+    """A waiting ticket's place in its service's queue.  The entry with the smallest ``(number, since, ticket_id)`` is
     served next.
+
+    ``number`` counts the waiting tickets of one user from 1; ``since`` is the time of submission, corrected by priority
+    and by the user's last claim.
     """
 
     ticket_id: int
@@ -58,8 +61,8 @@ class QueueEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """The site's state.  ``places`` are in the order of each service's queue.  ``promised`` are the expected ends
-    that tickets' logs state.
+    """The site's state.  ``standings`` and ``places`` are by service name; ``places`` are in the order of the queue.
+    ``promised`` is, by ticket number, the expected end that the ticket's log states; None if the log states none.
     """
 
     site: Site
@@ -93,7 +96,9 @@ async def known() -> Known:
 
 
 async def _workers() -> list[Worker]:
-    """Our live workers, each with the services that it serves, and the HTTP servers that dispatchers use."""
+    """The live inference workers, each with the services that it serves, and one worker for each dispatcher that uses
+    an HTTP server instead.
+    """
     services: dict[str, set[str]] = defaultdict(set)
     found = []
     for dispatcher in await liveness.alive_dispatchers():
@@ -110,8 +115,9 @@ async def _workers() -> list[Worker]:
 
 
 def _over_http(standings: Mapping[str, Standing], held: Mapping[str, int]) -> list[Worker]:
-    """Workers that stand for the providers over HTTP of each service: as many as hold tickets now or as publishers
-    say that they process; one if there is only a provider that polls.
+    """Workers that stand for the providers over HTTP of each service.  Their number is that of the tickets that they
+    hold now, or that their programs process at a time, whichever is larger; at least 1 if a provider polls for the
+    service.
     """
     return [
         Worker(device="", services=frozenset({name}))

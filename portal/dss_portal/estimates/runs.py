@@ -1,4 +1,4 @@
-"""Stores how long past tickets took and how large waiting tickets are."""
+"""Stores the durations of tickets that succeeded, and the numbers of voxels of waiting tickets."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ async def keep(ticket: Ticket, device: str, seconds: float) -> None:
 
 
 async def newest(services: Iterable[str]) -> list[Run]:
-    """The newest runs of each of the services, in order of time."""
+    """The NEWEST last runs of each of the services, in order of time."""
     rows = await get_connection("default").execute_query_dict(_NEWEST, [list(services), NEWEST])
     return [
         Run(
@@ -85,7 +85,7 @@ async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) ->
 
 
 async def note(ticket_id: int, voxels: int | None) -> None:
-    """Store the number of voxels of a ticket that will be submitted."""
+    """Store the number of voxels of a ticket, before it is submitted; None if it is not known."""
     await Ticket.filter(id=ticket_id, status=Status.INIT).update(voxels=voxels)
 
 

@@ -22,12 +22,12 @@ PERIOD_S = 3.0
 SHORT_S = 10.0
 """A shorter time is not logged, because the ticket would be done before the line is read."""
 LATE_SHARE, LATE_S = 0.5, 60.0
-"""A promise is corrected if the end is later by at least this fraction of the remaining time, and by at least this
-time.
+"""The end that a log states is corrected if the new estimate is later by at least LATE_S seconds, and by at least
+LATE_SHARE of the remaining time.
 """
 LONG_SHARE = 0.25
-"""Likewise, by at least this fraction of the time that the ticket has waited or run: a run that hangs for a day is
-corrected some twenty times, not each minute.
+"""The new estimate must also be later by at least this fraction of the time that the ticket has waited or run: so a run
+that hangs for a day is corrected some twenty times, not each minute.
 """
 
 # Only one portal writes a line: $3 is the time that the log stated before.  Tickets that another transaction has locked
@@ -51,8 +51,8 @@ RETURNING id
 
 @dataclass(frozen=True, kw_only=True)
 class Promise:
-    """A line for a ticket's log.  Its log stated the end ``before`` (None: none so far), and the end is now expected
-    ``at``.
+    """A line for a ticket's log, which states that the ticket is expected to end ``at``.  ``before`` is the end that
+    the log has stated so far; None if it has stated none.
     """
 
     ticket_id: int
@@ -75,7 +75,7 @@ async def run(estimates: Estimates) -> None:
 
 
 async def look(estimates: Estimates) -> int:
-    """Write the lines that are due, and return their number."""
+    """Write new expected ends into the logs of tickets where they are due, and return the number of lines."""
     if not await Ticket.filter(status__in=[Status.READY, Status.CLAIMED]).exists():
         return 0
     known = await estimates.known()
@@ -94,7 +94,7 @@ async def look(estimates: Estimates) -> int:
 
 
 def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
-    """New lines for tickets with a forecast: the log states no time yet, or a time that is now too early."""
+    """New lines for tickets with a forecast whose log states no expected end yet, or one that is now too early."""
     ahead = {
         place.ticket_id: number
         for places in known.places.values()

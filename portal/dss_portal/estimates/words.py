@@ -39,8 +39,8 @@ def left(forecast: Forecast) -> str:
 
 
 def promise(ends_s: float, at: datetime, ahead: int, *, again: bool) -> str:
-    """A line for a ticket's log.  It states the time of day, because the line does not change later.  ``ahead``
-    tickets are served earlier.
+    """A line for a ticket's log that states its expected end, with the time of day, because the line does not change
+    later.  ``ahead`` is the number of tickets served earlier; ``again``: the log has stated another end before.
     """
     begin = "Now expected" if again else "Expected"
     clock = at.astimezone(UTC).strftime("%H:%M")
