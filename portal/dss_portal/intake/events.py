@@ -23,7 +23,9 @@ NOT_SENT = "Series {} was not sent: {}"
 
 
 async def on_read(datastore: Datastore, settings: Settings, event: UploadRead) -> None:
-    """Give the files of the first image to the ticket, and those of each further image to a new ticket of its user."""
+    """Give the files of the first image to the ticket, and those of each further image to a new ticket of its user.  A
+    late or repeated answer is ignored, and its files are removed.
+    """
     async with in_transaction():
         found = await _current(event.ticket_id, event.intake_id)
         if found is None:
@@ -44,7 +46,7 @@ async def on_refused(event: UploadRefused) -> None:
 
 
 async def on_parked(message: ReadUpload | UploadRead | UploadRefused) -> None:
-    """Refuse the upload, because the request or its answer was moved to the dead letters."""
+    """Refuse the upload of a ticket, because the request to read it, or the answer, was moved to the dead letters."""
     async with in_transaction():
         found = await _current(message.ticket_id, message.intake_id)
         if found is not None:
@@ -57,8 +59,8 @@ async def _refuse(intake: Intake, reason: str, series: Sequence[dict[str, str]])
 
 
 async def _current(ticket_id: int, attempt_id: str) -> tuple[Ticket, Intake] | None:
-    """The locked ticket and its intake; None if the answer belongs to an earlier request, or an answer was accepted
-    before.
+    """The locked ticket and its intake (the state of its upload); None if the answer belongs to an earlier request, or
+    an answer was accepted before.
     """
     ticket, intake = await store.locked(ticket_id), await intakes.find(ticket_id)
     is_open = ticket is not None and ticket.status is Status.INIT
@@ -79,7 +81,9 @@ async def _ignored(datastore: Datastore, event: UploadRead) -> None:
 
 
 async def _assign_images(ticket: Ticket, intake: Intake, images: Sequence[ReadImage]) -> list[int]:
-    """Assign each image to a ticket, and return the tickets' numbers."""
+    """Assign the first image to ``ticket`` and each other one to a new ticket, and return the tickets' numbers.  An
+    image that could not be read becomes a line in the ticket's log.
+    """
     first, *others = [image for image in images if image.folder]
     await intakes.save(intake, State.PLACING, images=intakes.images_text([first]), reason="")
     for refused in (image for image in images if not image.folder):
@@ -94,9 +98,10 @@ async def _assign_images(ticket: Ticket, intake: Intake, images: Sequence[ReadIm
 
 
 async def _add_ticket(ticket: Ticket, intake: Intake, title: str, image: ReadImage) -> int:
-    """Make a ticket like ``ticket`` for the image of another series.
+    """Make a ticket like ``ticket`` for the image of another series, and return its number.
 
-    The quota of open tickets is checked when it is queued, not now; it waits until there is a place.
+    The user's quota of open tickets is not checked now, but before the new ticket is queued, which waits until the
+    quota allows it.
     """
     number = await creation.create(ticket.user_id, await ticket.service)
     made = await Ticket.get(id=number)

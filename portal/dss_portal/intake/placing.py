@@ -1,4 +1,6 @@
-"""Makes the files that were read the input of their tickets, and queues the tickets."""
+"""Takes the files that a program has written from a browser's upload as the input of the ticket, and then queues the
+ticket.
+"""
 
 import logging
 
@@ -19,8 +21,8 @@ WAITS = "You have as many open tickets as you may; this one is queued by itself 
 
 
 async def go_on(datastore: Datastore, settings: Settings, ticket_id: int) -> bool:
-    """Take the ticket through as many states as possible; True if something has changed.  Idempotent, also after a
-    crash.
+    """Continue a ticket whose upload was read: take over its files, then queue it.  True if it is queued now or needs
+    that no more; False if it must wait, was refused, or has no upload to continue.  Idempotent, also after a crash.
     """
     intake = await intakes.find(ticket_id)
     if intake is None:
@@ -34,7 +36,9 @@ async def go_on(datastore: Datastore, settings: Settings, ticket_id: int) -> boo
 
 
 async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> None:
-    """Link the files that were read into the ticket's input, where they replace the uploaded ones."""
+    """Link the files that were read into the ticket's input, where they replace the uploaded ones.  Refuses the upload
+    if files are missing or exceed the user's quota.
+    """
     intake = await Intake.get(ticket_id=ticket_id)
     if intake.state != State.PLACING:  # another portal has done it
         return
@@ -88,12 +92,14 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
 
 
 def _own_name(ticket_id: int, name: str) -> str:
-    """The file's name in the ticket.  A workspace gets the ticket's number, as ITK-SNAP names it."""
+    """The name that the file ``name`` gets in the ticket.  The name of a workspace contains the ticket's number, as
+    ITK-SNAP's does.
+    """
     return f"ticket_{ticket_id:08d}.itksnap" if files.is_workspace(name) else name
 
 
 async def _clear(datastore: Datastore, folder: str) -> None:
-    """Remove the files that were read, if no ticket needs them any more."""
+    """Remove the files that were read from the upload to which ``folder`` belongs, if no ticket needs them any more."""
     whole = folder.rsplit("/", 2)[0]
     if not await Intake.exists(state=State.PLACING, images__contains=whole):
         await datastore.remove_read(whole)
@@ -130,7 +136,7 @@ async def _end(intake: Intake) -> None:
 
 
 async def _refuse(ticket_id: int, reason: str, state: State) -> None:
-    """Refuse the upload, unless another portal has changed its state from ``state``."""
+    """Refuse the upload with ``reason``, unless another portal has changed its state from ``state`` meanwhile."""
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         intake = await Intake.get(ticket_id=ticket_id)
@@ -141,8 +147,8 @@ async def _refuse(ticket_id: int, reason: str, state: State) -> None:
 
 
 async def due() -> list[int]:
-    """Numbers of the tickets that may continue: of each user the one that has waited longest, and all tickets in
-    state ``placing``.
+    """Numbers of the tickets that may continue: all in state ``placing``, and for each user the oldest ticket in state
+    ``waiting``.
     """
     placing = await Intake.filter(state=State.PLACING).order_by("ticket_id").limit(1000)
     waiting = (
@@ -158,8 +164,8 @@ async def due() -> list[int]:
 
 
 async def go_on_all(datastore: Datastore, settings: Settings, ticket_id: int) -> int:
-    """Call ``go_on`` for the ticket, and then for the user's next tickets until one has to wait.  Returns the number
-    of changes.
+    """Call ``go_on`` for the ticket, and then for the user's next waiting tickets until one has to wait.  Returns the
+    number of calls that returned True.
     """
     changed = 0
     while await go_on(datastore, settings, ticket_id):

@@ -25,7 +25,7 @@ IMAGE_TYPES = frozenset(
 )
 """Types of tags that an image satisfies; others need a workspace from ITK-SNAP."""
 OF_MAIN_IMAGE = frozenset({TagType.MAIN, TagType.ANATOMICAL})
-"""Types of tags that the main image gets."""
+"""Types of tags that the main image gets without a choice of the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class ExpectedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The expected ``files``.  They are to be read as ``messages.ReadUpload`` says; with ``as_it_is``, they are a
-    workspace and its files, which are not read.
+    """The files that a browser will upload for a ticket.  They are images to be read; ``series`` chooses DICOM series
+    as in ``messages.ReadUpload``.  With ``as_it_is``, they are a workspace and its files, which are not read.
     """
 
     files: tuple[ExpectedFile, ...]
@@ -96,7 +96,9 @@ def _require_tags(given: Sequence[str], service: Service) -> None:
 
 
 def further_tags(service: Service) -> list[dict[str, object]]:
-    """The tags of the service that a further image may get, for the page."""
+    """The tags of the service that an image other than the main image may get, for the page: name, hint, and whether
+    required.
+    """
     return [
         {"name": tag.name, "hint": tag.hint, "required": tag.required}
         for tag in _tags(service)
@@ -105,7 +107,7 @@ def further_tags(service: Service) -> list[dict[str, object]]:
 
 
 def unfit(service: Service) -> str:
-    """A sentence if images alone cannot satisfy the service; "" if they can."""
+    """A sentence for users if images alone cannot satisfy the service's tags; "" if they can."""
     tags = _tags(service)
     others = [tag.name for tag in tags if tag.required and tag.type not in IMAGE_TYPES]
     if not others:

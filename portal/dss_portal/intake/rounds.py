@@ -1,5 +1,5 @@
-"""Continues uploads that no message continues: after a crash, a lost request, or when a place in the quota becomes
-free.
+"""A background task that continues uploads of browsers for which no message comes: after a crash, if a request was
+lost, or when the user's quota allows another open ticket.
 """
 
 import asyncio
@@ -38,7 +38,9 @@ async def run(datastore: Datastore, settings: Settings) -> None:
 
 
 async def look(datastore: Datastore, settings: Settings) -> int:
-    """Take every upload through as many states as possible, and return the number of changes."""
+    """Continue every upload that can be continued, repeat requests to read uploads that were not answered, and return
+    the number of changes.
+    """
     act = partial(placing.go_on_all, datastore, settings)
     changed = await each("an upload that was read", await placing.due(), act)
     return changed + await each(
@@ -47,8 +49,8 @@ async def look(datastore: Datastore, settings: Settings) -> int:
 
 
 async def _unanswered() -> list[int]:
-    """Numbers of the tickets whose request must be repeated; none while no reader runs, so that requests do not pile
-    up.
+    """Numbers of the tickets whose request to read the upload must be repeated; none while no program reads uploads, so
+    that requests do not pile up.
     """
     if not await intakes.is_read_now():
         return []

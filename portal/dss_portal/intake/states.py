@@ -1,10 +1,12 @@
-"""The states of an intake; ``store`` explains them."""
+"""The states of an intake: the upload of a ticket's images by a browser, until the ticket is queued."""
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """The state of an intake."""
+    """The state of an intake, which is the upload of a ticket's images by a browser.  ``dss_portal.intake.store``
+    explains each.
+    """
 
     COMING = "coming"
     READING = "reading"

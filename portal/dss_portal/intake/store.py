@@ -1,10 +1,9 @@
-"""The intake of a ticket in the database: what is uploaded for it, and the state of its reading.  A ticket has at
-most one.
+"""Intakes in the database.  The intake of a ticket says what a browser uploads for it, and how far that has been read.
+A ticket has at most one.
 
 States, in order: ``coming`` until all files are uploaded, ``reading`` until a program has answered, ``placing`` until
-the files that were read are those of the ticket, ``waiting`` until the ticket may be queued, ``done``; or
-``refused``, with a reason.  Each request has an ``attempt_id`` of its own, so that a late answer to an earlier one is
-ignored.
+the files that were read are those of the ticket, ``waiting`` until the ticket may be queued, ``done``; or ``refused``,
+with a reason.  Each request has an ``attempt_id`` of its own, so that a late answer to an earlier one is ignored.
 """
 
 import uuid
@@ -37,7 +36,7 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import store, submission, titles
 
 GOING_ON = (State.READING, State.PLACING, State.WAITING)
-"""States in which the portal goes on by itself, so the ticket is not given up."""
+"""States in which the portal continues without the user, so that the ticket is not given up as abandoned."""
 
 NOBODY = "Nobody reads uploads at present; yours is kept, and is read as soon as a program that does so is back."
 READING = "The upload is being read; after that the ticket is queued by itself."
@@ -49,9 +48,11 @@ async def find(ticket_id: int) -> Intake | None:
 
 
 async def declare(ticket_id: int, user: User, request: Request, title: str) -> Intake:
-    """Store what will be uploaded for the ticket.  The upload is read as soon as it is complete.  Idempotent.
+    """Store what the browser will upload for the ticket, and its title.  The upload is read as soon as it is complete.
+    Idempotent.
 
-    A new request replaces an earlier one and its files.  Raises Refused.
+    A new request replaces an earlier one and its files.  Raises Refused if the user has no such ticket, the files do
+    not suit the service, or the images have been read already.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
@@ -101,10 +102,10 @@ def series_of(intake: Intake) -> list[FoundSeries]:
 
 
 async def ask_if_complete(ticket: Ticket, intake: Intake, *, finished: str = "") -> bool:
-    """Request that the upload is read, if all files of the locked ticket are uploaded; True if they are.  An upload
-    that is taken as it is needs no reading, and waits to be queued.
+    """If all files of the locked ticket are uploaded, request that they are read, and return True; otherwise, or if
+    that was done before, return False.  An upload that is used as it is needs no reading, and waits to be queued.
 
-    ``finished`` is the resumable upload that has just been stored; "" if none was.
+    ``finished`` is the id of the resumable upload that has just been stored; "" if none was.
     """
     request = request_of(intake)
     if intake.state != State.COMING or not await _is_complete(ticket.id, request, finished):
@@ -126,7 +127,7 @@ async def _is_complete(ticket_id: int, request: Request, finished: str) -> bool:
 
 
 async def is_raw(ticket_id: int, name: str) -> bool:
-    """True if the file is only uploaded to be read, and is not itself a file that the service gets."""
+    """True if the file is an upload that a program still has to convert, and not a file that the service gets."""
     intake = await find(ticket_id)
     if intake is None or intake.state == State.DONE:
         return False
@@ -150,8 +151,8 @@ async def _ask(ticket: Ticket, intake: Intake) -> None:
 
 
 async def ask_again(ticket_id: int) -> bool:
-    """Repeat the request to read an upload, in case it was lost; False if the ticket has no unanswered one.  An answer
-    to either of the two requests is accepted.
+    """Repeat the request to read an upload, in case it was lost.  An answer to either of the requests is accepted.
+    False if no answer is expected for the ticket.
     """
     async with in_transaction():
         ticket, intake = await store.locked(ticket_id), await find(ticket_id)
@@ -162,7 +163,9 @@ async def ask_again(ticket_id: int) -> bool:
 
 
 async def choose(ticket_id: int, user: User, series: str) -> None:
-    """Read the same files again, with the series that the user has chosen.  Raises Refused."""
+    """Read the uploaded files again, with the DICOM series that the user has chosen.  Raises Refused if the user has no
+    such ticket, there is nothing to choose, or the series or the files do not exist.
+    """
     async with in_transaction():
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
         if ticket is None or ticket.user_id != user.id:
@@ -181,7 +184,7 @@ async def choose(ticket_id: int, user: User, series: str) -> None:
 
 
 def going_on() -> Subquery:
-    """A subquery for the tickets whose intake continues without the user."""
+    """A subquery for the numbers of the tickets whose upload the portal continues without the user."""
     return Subquery(Intake.filter(state__in=GOING_ON).values("ticket_id"))
 
 
@@ -190,7 +193,7 @@ async def is_going_on(ticket_id: int) -> bool:
 
 
 def images_of(intake: Intake) -> list[ReadImage]:
-    """The images that were read, as long as their files are not yet those of their tickets."""
+    """The images that were read from the upload.  Empty once the ticket has taken their files."""
     return msgspec.json.decode(intake.images, type=list[ReadImage])
 
 
