@@ -1,1 +1,1 @@
-"""Live updates of pages: one stream of events to each browser, fed by the feed of changes."""
+"""Live updates of the portal's pages: each open page receives a stream of events, which the feed of changes causes."""

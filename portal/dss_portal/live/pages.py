@@ -12,8 +12,8 @@ blueprint = Blueprint("live", __name__)
 
 @blueprint.get("/live")
 async def stream() -> Response:
-    """The stream of this browser's events.  Raises Refused if the user has not signed in, has yet to accept the terms,
-    or has too many pages open.
+    """The stream of events for one page of a browser.  Raises Refused if the user has not signed in, has yet to accept
+    the terms of use, or has too many pages open.
     """
     found = await person()
     if found is None or terms_are_due():

@@ -1,7 +1,8 @@
-"""Streams of events (server-sent events, HTML Living Standard section 9.2), each to one browser.
+"""Streams of events for open pages (server-sent events, HTML Living Standard section 9.2), each to one page of a
+browser.
 
-An event has only the names of the topics that have changed; the page then loads itself again and shows what its user
-may see.
+An event names only the topics that have changed.  The page then loads its content again, which shows what its user may
+see.
 """
 
 import asyncio
@@ -15,13 +16,13 @@ from dss_portal.changes.reading import Change, Subject
 from dss_portal.refusals import Refused
 
 BEAT_S = 5.0
-"""Longest time without an event.  A browser that receives nothing for longer assumes that the stream is cut or that a
-proxy holds it back.
+"""Longest time without an event, in seconds.  A browser that receives nothing for longer assumes that the connection is
+cut or that a proxy holds events back.
 """
 GAP_S = 0.3
-"""Changes within this time are sent as one event."""
+"""Changes within this time, in seconds, are sent as one event."""
 QUEUE_S = 2.0
-"""Shortest time between two events about places in queues."""
+"""Shortest time between two events about places in queues, in seconds."""
 MOST_OF_A_USER, MOST_OF_ALL = 20, 2000
 
 EVERYTHING, TICKETS, QUEUE, SERVICES, ALL_TICKETS = (
@@ -36,7 +37,7 @@ TOO_MANY = "This user has too many live pages open; pages ask again and again in
 
 
 class Stream:
-    """One browser's stream: the topics that have changed since its last event."""
+    """The stream of events to one page.  It collects the topics that have changed since its last event."""
 
     def __init__(self, user_id: int, *, sysadmin: bool) -> None:
         self.user_id, self.sysadmin = user_id, sysadmin
@@ -89,7 +90,9 @@ class Streams:
         return sum(map(len, self._streams.values()))
 
     async def opened(self, user_id: int, *, sysadmin: bool) -> AsyncIterator[bytes]:
-        """The events for a browser of this user, until it disconnects.  Raises Refused if too many streams are open."""
+        """The events for a page of this user, until the browser disconnects.  Raises Refused if too many streams are
+        open.
+        """
         if len(self._streams.get(user_id, ())) >= MOST_OF_A_USER or len(self) >= MOST_OF_ALL:
             raise Refused(TOO_MANY, 503)
         return self._events(Stream(user_id, sysadmin=sysadmin))
@@ -109,7 +112,9 @@ class Streams:
                 self._streams.pop(stream.user_id, None)
 
     def follow(self, changes: Sequence[Change] | None) -> None:
-        """Receive changes from the feed, and send events to the browsers whose pages they affect."""
+        """Receive changes from the feed (None: anything may have changed), and send events to the pages that they
+        affect.
+        """
         if changes is None:
             self._tell_all({EVERYTHING})
             return
@@ -138,7 +143,7 @@ class Streams:
             self._queue_moved.set()
 
     def tell_services(self) -> None:
-        """Send an event to all browsers, because the programs that serve a service have changed."""
+        """Send an event to all pages, because the programs that serve a service have changed."""
         self._tell_all({SERVICES})
 
     async def tell_queues(self) -> None:
