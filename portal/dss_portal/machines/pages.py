@@ -33,10 +33,10 @@ async def only_signed_in() -> Response | None:
 
 @blueprint.get("")
 async def show() -> Response:
-    """Ask for a code or, if the link has one, for an answer.
+    """The page without a code asks for a code.  If the link has a code, the page asks whether to allow that sign-in.
 
-    Only a request whose answer goes to its own machine may use a link.  The code of any other request must be typed,
-    so that a link from an attacker is not enough.
+    A link works only for a request whose token is delivered to the machine on which the browser runs (it has a
+    callback).  The code of any other request must be typed, so that a link from an attacker is not enough.
     """
     code = store.typed(request.args.get("code", ""))
     if not code:
@@ -49,7 +49,7 @@ async def show() -> Response:
 
 @blueprint.post("")
 async def typed() -> Response:
-    """Ask for an answer to the request whose code the user has typed."""
+    """Ask whether to allow the sign-in whose code the user has typed."""
     found = await store.waiting(store.typed((await forms.submitted()).text("code")))
     if found is None:
         return await _wrong(UNKNOWN)
@@ -77,7 +77,9 @@ async def sign_out(number: int) -> Response:
 
 
 async def _wrong(problem: str) -> Response:
-    """The response to a wrong code.  It counts towards the limit for wrong tokens."""
+    """The response to a wrong code: the form again, with the sentence ``problem``.  Counts towards the limit for wrong
+    tokens.
+    """
     components().limits.failed_logins.count(client_addresses.key())
     return await _ask_for_code(problem)
 

@@ -1,4 +1,4 @@
-"""``/api/device``: a command line requests a sign-in, and then its token.  The format is that of RFC 8628."""
+"""``/api/device``: a command line begins a sign-in, and then fetches its token.  The format is that of RFC 8628."""
 
 import json
 import logging
@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 
 @blueprint.post("")
 async def begin() -> Response:
-    """Begin a sign-in.  Raises Refused on a site without an issuer, where users paste tokens."""
+    """Begin a sign-in and send its codes.  Raises Refused on a site without an OpenID Connect issuer, where users paste
+    tokens.
+    """
     issuer()
     components().limits.machine_sign_ins.count(client_addresses.key())
     form = await parameters.form()
@@ -53,7 +55,9 @@ async def begin() -> Response:
 
 @blueprint.post("/token")
 async def token() -> Response:
-    """The token, once a user has allowed the sign-in.  Until then status 400 with the error code of RFC 8628."""
+    """Send the token, once a user has allowed the sign-in.  Until then, or if the user refuses, the status is 400 with
+    the error code of RFC 8628.
+    """
     form = await parameters.form()
     try:
         given = await store.redeem(forms.of(form, "device_code"), form.get("code", ""))

@@ -1,8 +1,10 @@
-"""Stores sign-ins of command lines.  A machine requests a sign-in, and a user answers the request in a browser.
+"""Stores sign-ins of command lines.  A program on a machine requests a sign-in, and a user answers the request in a
+browser.
 
-This is the device authorization grant (RFC 8628).  A machine may name a ``callback``, an address on itself (RFC
-8252).  The token then also needs a secret that the user's browser delivers to the machine it runs on.  So an attacker
-who sends the link of a request to a user gets no token.  Of each secret, only its SHA-256 is stored.
+This is the device authorization grant (RFC 8628).  A request may name a ``callback``, an address on the machine itself
+(RFC 8252).  To get the token, the program then also needs a second secret, which the user's browser delivers to the
+callback on the browser's own machine.  So an attacker who sends the link of a request to a user gets no token.  Only
+the SHA-256 of each secret is stored.
 """
 
 import re
@@ -22,19 +24,21 @@ from dss_portal.refusals import Refused
 LIFE_S = 600
 """Time in which a person must answer, in seconds."""
 POLL_S = 2
-"""Pause between a machine's questions, in seconds."""
+"""Pause that a command line must make between two requests for its token, in seconds."""
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
-"""No vowels and no digits, so that a code is not a word and is hard to misread (RFC 8628, 6.1)."""
+"""The letters of codes.  Vowels and digits are left out, so that a code is not a word and is hard to misread (RFC 8628,
+6.1).
+"""
 CODE_LETTERS = 8
 MACHINE_CHARACTERS = 80
 NAME = "dss login on "
-"""How the names of these tokens begin."""
+"""The beginning of the names of tokens that ``redeem`` makes."""
 
 _CALLBACK = re.compile(r"http://127\.0\.0\.1:[1-9]\d{0,4}/[\w-]{1,64}")
 
 
 class NotGiven(Exception):
-    """There is no token, or not yet.  ``error`` is an error code of RFC 8628, section 3.5."""
+    """The token is not given: not yet, or not at all.  ``error`` is an error code of RFC 8628, section 3.5."""
 
     def __init__(self, error: str) -> None:
         super().__init__(error)
@@ -43,14 +47,18 @@ class NotGiven(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """A new request: the ``secret``, which only the machine knows, and the ``code``, which the user sees."""
+    """A new sign-in request: the ``secret``, which only the command line knows, and the ``code``,
+    which the user sees.
+    """
 
     secret: str
     code: str
 
 
 async def begin(machine: str, scopes: Iterable[str], callback: str, address: str) -> Begun:
-    """Store a sign-in request of ``machine``, sent from ``address``.  Raises Refused if a part of it is not usable."""
+    """Store a sign-in request of the machine named ``machine``, sent from ``address``.  Raises Refused for unknown
+    scopes or a callback that is not on 127.0.0.1.
+    """
     wanted = sorted(set(scopes))
     if not wanted or set(wanted) - set(api_tokens.SCOPES):
         raise Refused(f"The scopes are one or more of {', '.join(api_tokens.SCOPES)}.")
@@ -91,8 +99,8 @@ async def waiting(code: str) -> MachineSignIn | None:
 
 
 async def answer(code: str, user: User, *, allowed: bool) -> str:
-    """Store the user's answer to the request, and return the address to which the browser must go; "" if there is
-    none.
+    """Store the user's answer to the request with ``code``.  Returns the address to which the browser must go, which is
+    the request's callback with the answer; "" if the request has no callback.
 
     Raises Refused if the request no longer waits.
     """
@@ -109,8 +117,8 @@ async def answer(code: str, user: User, *, allowed: bool) -> str:
 
 
 async def redeem(secret: str, passed_on: str) -> str:
-    """Return the token, once, to the machine that knows ``secret``.  ``passed_on`` is the secret that its browser has
-    delivered; "" without one.  Raises NotGiven.
+    """Create the token and return it, once, to the command line that knows ``secret``.  ``passed_on`` is the secret
+    that the browser has delivered to the callback; "" without a callback.  Raises NotGiven.
     """
     async with in_transaction():
         found = await MachineSignIn.select_for_update().get_or_none(
@@ -131,7 +139,7 @@ async def redeem(secret: str, passed_on: str) -> str:
 
 
 async def signed_in(user: User) -> list[ApiToken]:
-    """The user's tokens that are not revoked, including tokens for programs."""
+    """The user's tokens that are not revoked: those of command lines and all others."""
     return [token for token in await api_tokens.listed() if token.user.id == user.id]
 
 
