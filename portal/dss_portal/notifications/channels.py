@@ -1,4 +1,4 @@
-"""The channels that notify a user of ended tickets."""
+"""Stores the channels through which users are notified of ended tickets, after a check of each."""
 
 import base64
 import secrets
@@ -28,8 +28,8 @@ async def of_user(user: User) -> dict[str, NotificationChannel]:
 
 
 async def choose_mail(user: User, settings: Settings) -> None:
-    """Notify the user by mail, at the account's own address.  Raises Refused if the site sends no mail or the account
-    has no address.
+    """Create the user's mail channel, with the account's own address.  Raises Refused if the site sends no mail or the
+    account's name is no address.
     """
     if not settings.smtp_host:
         raise Refused("This site sends no mail.")
@@ -39,7 +39,8 @@ async def choose_mail(user: User, settings: Settings) -> None:
 
 
 async def choose_webhook(user: User, address: str, networks: Sequence[targets.Network]) -> str:
-    """Notify the user by a webhook.  Returns the new signing secret, or "" if the user's webhook keeps its secret.
+    """Create or change the user's webhook.  Returns the signing secret of a new webhook; "" for an existing one, which
+    keeps its secret.
 
     Raises Refused if the portal may not send to the address.
     """
@@ -64,7 +65,9 @@ async def new_webhook_secret(user: User) -> str:
 async def choose_ntfy(
     user: User, address: str, token: str, networks: Sequence[targets.Network]
 ) -> None:
-    """Notify the user by ntfy.  Raises Refused if the portal may not send to the address, or for an unusable token."""
+    """Create or change the user's ntfy channel.  Raises Refused if the portal may not send to the address, or for an
+    unusable token.
+    """
     await _check(address, networks)
     if len(token) > MOST_TOKEN_CHARACTERS or not (token.isascii() and token.isprintable()):
         raise Refused(
@@ -74,7 +77,7 @@ async def choose_ntfy(
 
 
 async def stop(user: User, kind: ChannelKind) -> None:
-    """Delete the channel, and the notifications that wait to be sent through it."""
+    """Delete the user's channel of this kind, and the notifications that wait to be sent through it."""
     await NotificationChannel.filter(user_id=user.id, kind=kind).delete()
 
 

@@ -18,8 +18,8 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """The facts of one notification.  ``key`` is the same in every attempt.  A trial has no ``ticket_id``, service or
-    outcome.
+    """The facts of one notification.  ``key`` is the same in every attempt.  For a notification that only tries the
+    channel, ``ticket_id`` is None and ``service`` and ``outcome`` are "".
     """
 
     key: str
@@ -46,8 +46,8 @@ def text(notice: Notice) -> str:
 
 
 def mail(notice: Notice, *, sender: str, recipient: str, host: str) -> EmailMessage:
-    """The notification as a mail.  ``host`` is the part of its Message-ID after the ``@``.  Raises ValueError for an
-    address with a line break.
+    """The notification as a mail.  ``host`` is the part of its Message-ID after the ``@``.  Raises ValueError if an
+    address has a line break.
     """
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = sender, recipient, subject(notice)
@@ -80,15 +80,15 @@ def webhook_headers(notice: Notice, secret: str, body: bytes, now_s: int) -> dic
 
 
 def signature(secret: str, key: str, now_s: int, body: bytes) -> str:
-    """Base64 of the HMAC-SHA256 over ``key.now_s.body``."""
+    """The signature of a webhook: base64 of the HMAC-SHA256 over ``key.now_s.body``."""
     raw = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = f"{key}.{now_s}.".encode() + body
     return base64.b64encode(hmac.digest(raw, signed, hashlib.sha256)).decode()
 
 
 def ntfy_headers(notice: Notice, token: str) -> dict[str, str]:
-    """Headers for ntfy.  A server replaces a message by a later one with the same ``X-Sequence-ID``, so a repeated
-    attempt is shown once.
+    """Headers of a notification to ntfy.  A server replaces a message by a later one with the same ``X-Sequence-ID``,
+    so a repeated attempt is shown once.  ``token`` is the access token; "" for none.
     """
     tags = {"success": "white_check_mark", "": "wave"}.get(notice.outcome, "warning")
     headers = {

@@ -19,7 +19,7 @@ from dss_portal.models import Notification, NotificationChannel, Ticket
 LEASE_S = 60.0
 FIRST_DELAY_S, LONGEST_DELAY_S = 5.0, 3600.0  # between two tries, doubled each time
 MAX_TRIES = 16
-"""Number of attempts, which together take about six hours."""
+"""Most attempts to send a notification, which together take about six hours."""
 MOST_OF_A_CHANNEL = 4
 """Most notifications that are sent to one channel at a time, by all portals together: a receiver that hangs delays few
 others.
@@ -28,7 +28,7 @@ KEPT = 20
 """Most notifications that stay set aside for one channel."""
 
 senders: set[asyncio.Event] = set()
-"""Events that each commit of this process sets if it stored a notification."""
+"""Events that are set after each commit of this process that has stored a notification."""
 
 _PUT = """
 INSERT INTO notification (channel_id, key, ticket_id, service, outcome, ended_at, created_at)
@@ -89,7 +89,9 @@ DELETE FROM notification WHERE id IN (
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """A notification to send now.  ``tries`` includes this attempt."""
+    """A leased notification to send now, with the kind, address and secret of its channel.  ``tries`` includes this
+    attempt.
+    """
 
     id: int
     kind: str
@@ -113,7 +115,7 @@ async def put(ticket: Ticket) -> None:
 
 
 async def put_trial(channel: NotificationChannel) -> int:
-    """Store a trial notification, which has no ticket and is sent only once.  Returns its number."""
+    """Store a notification that only tries the channel: it has no ticket and is sent only once.  Returns its number."""
     trial = await Notification.create(
         channel=channel, key=uuid.uuid4().hex, ended_at=clock.now(), tries=MAX_TRIES - 1
     )
@@ -122,33 +124,39 @@ async def put_trial(channel: NotificationChannel) -> int:
 
 
 async def waiting() -> dict[str, tuple[int, datetime]]:
-    """By kind of channel: the number of waiting notifications, and the time since which the oldest one waits.  Kinds
-    without any are missing.
+    """By kind of channel: the number of waiting notifications, and the time since which the oldest of them waits.  A
+    kind without waiting notifications is missing.
     """
     rows = await get_connection("default").execute_query_dict(_WAITING)
     return {row["kind"]: (row["waiting"], row["since"]) for row in rows}
 
 
 async def take(most: int, taker: str) -> list[Taken]:
-    """Lease at most ``most`` due notifications for LEASE_S.  ``taker`` is the name of the lease."""
+    """Lease at most ``most`` due notifications for LEASE_S.  ``taker`` is the id of the lease, which ``sent``,
+    ``put_off`` and ``set_aside`` need.
+    """
     values = [MOST_OF_A_CHANNEL, most, LEASE_S, taker]
     rows = await get_connection("default").execute_query_dict(_TAKE, values)
     return [Taken(**row) for row in sorted(rows, key=lambda row: int(row["id"]))]
 
 
 async def sent(taken: Taken, taker: str) -> None:
-    """Delete a sent notification.  Idempotent; without effect if ``taker`` has lost its lease."""
+    """Delete a notification that the receiver has accepted.  Idempotent; does nothing if the lease
+    ``taker`` has ended.
+    """
     await get_connection("default").execute_query(_SENT, [taken.id, taker])
 
 
 async def put_off(taken: Taken, taker: str, reason: str) -> None:
-    """Postpone a notification after a failed attempt.  Without effect if ``taker`` has lost its lease."""
+    """Postpone a notification after a failed attempt.  Does nothing if the lease ``taker`` has ended."""
     values = [taken.id, taker, reason, FIRST_DELAY_S, LONGEST_DELAY_S]
     await get_connection("default").execute_query(_PUT_OFF, values)
 
 
 async def set_aside(taken: Taken, taker: str, reason: str) -> None:
-    """Set a notification aside with its reason.  Without effect if ``taker`` has lost its lease."""
+    """Set a notification aside with its reason, so that it is not sent any more.  Does nothing if the lease ``taker``
+    has ended.
+    """
     rows = await get_connection("default").execute_query_dict(_SET_ASIDE, [taken.id, taker, reason])
     for row in rows:
         await get_connection("default").execute_query(_FORGET_OLD, [row["channel_id"], KEPT])

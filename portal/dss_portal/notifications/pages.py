@@ -27,8 +27,8 @@ _SECRET_HINT = (
 
 @blueprint.get("")
 async def show(problem: str = "", at: str = "") -> Response:
-    """The page.  With a ``problem``, the status is 400 and the sentence is shown at the form ``at``, a kind of
-    channel.
+    """The page.  If ``problem`` is a sentence, the status is 400 and the sentence is shown at the form ``at``, a kind
+    of channel.
     """
     user = current_user()
     failed = Notification.filter(channel__user_id=user.id, reason__isnull=False)
@@ -62,7 +62,7 @@ async def stop(kind: str) -> Response:
 
 @blueprint.post(f"/<{_KIND}>/try")
 async def try_it(kind: str) -> Response:
-    """Send a trial through the channel, and show whether the receiver accepted it."""
+    """Send a notification that only tries the channel, and show whether the receiver accepted it."""
     if problem := await problem_of(_try(ChannelKind(kind))):
         return await show(problem, at=kind)
     return await see_other(addresses.ACCOUNT, "The trial was sent, and the receiver took it.")
@@ -83,7 +83,9 @@ async def _shown_secret(secret: str) -> Response:
 
 
 async def _save(kind: ChannelKind, form: forms.Form) -> str:
-    """Save the channel that the form describes.  Returns a new signing secret, or "".  Raises Refused."""
+    """Save the channel that the form describes.  Returns the signing secret of a new webhook, otherwise "".  Raises
+    Refused.
+    """
     settings, user = components().settings, current_user()
     networks = settings.notify_networks_listed
     match kind:
@@ -97,8 +99,8 @@ async def _save(kind: ChannelKind, form: forms.Form) -> str:
 
 
 async def _try(kind: ChannelKind) -> None:
-    """Send a trial notification, and return when the receiver has accepted it.  Raises Refused with the reason if it
-    has not.
+    """Send a notification that only tries the channel, and return when the receiver has accepted it.  Raises Refused
+    with the reason if it has not, or if the user tries too often.
     """
     user = current_user()
     components().limits.trials.count(str(user.id))

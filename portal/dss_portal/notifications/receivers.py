@@ -1,4 +1,4 @@
-"""Sends one notification: over SMTP, or by one HTTP request to a permitted address."""
+"""Sends a notification to its receiver: by SMTP, or by one HTTP request to a permitted address."""
 
 import asyncio
 import ssl
@@ -36,8 +36,8 @@ class NotTaken(Exception):
 
 
 class Receivers:
-    """Sends the notifications of one portal process.  Connections are not reused, because each belongs to one checked
-    address and one host name.
+    """Sends the notifications of one portal process.  HTTP connections are not reused, because each belongs to one
+    checked address and one host name.
     """
 
     def __init__(self, settings: Settings, authorities: ssl.SSLContext | None = None) -> None:
@@ -48,8 +48,8 @@ class Receivers:
 
     @property
     def _http(self) -> httpx2.AsyncClient:
-        """The HTTP client.  It is made for the first notification, because reading the certificate authorities takes
-        long.
+        """The HTTP client.  Made for the first notification over HTTP, because reading the certificate authorities
+        takes long.
         """
         self._client = self._client or httpx2.AsyncClient(
             verify=self._authorities or True,
@@ -61,8 +61,8 @@ class Receivers:
         return self._client
 
     async def send(self, taken: Taken) -> None:
-        """Send a notification, and return when the receiver has accepted it.  Raises NotTaken.  The caller must limit
-        the time.
+        """Send a notification, and return when the receiver has accepted it.  Raises NotTaken if it does not.  Has no
+        time limit of its own, so the caller must set one.
         """
         notice = self._notice(taken)
         if taken.kind == ChannelKind.MAIL:
@@ -103,8 +103,8 @@ class Receivers:
     async def _status(
         self, target: targets.Destination, headers: Mapping[str, str], body: bytes
     ) -> int:
-        """The status of the response, whose body is not read.  If one of the addresses does not connect, the next one
-        is tried.
+        """Send the request, and return the status of the response, whose body is not read.  The addresses of ``target``
+        are tried in order until one connects.  Raises NotTaken if none does, or the connection ends without a response.
         """
         for address in target.addresses:
             url = httpx2.URL(target.url).copy_with(host=address)
@@ -149,8 +149,8 @@ class Receivers:
         client.close()
 
     def _smtp(self) -> aiosmtplib.SMTP:
-        """A connection to the mail server.  The password is read from its file each time, so that it may be changed.
-        Raises OSError.
+        """A client for the mail server, not yet connected.  The password is read from its file each time, so that it
+        may be changed.  Raises OSError if the file cannot be read.
         """
         settings = self._settings
         password = settings.smtp_password_file
@@ -186,8 +186,8 @@ def _unconnected(host: str, error: Exception) -> NotTaken:
 
 
 def _mail_refused(error: Exception) -> NotTaken:
-    """The NotTaken for a mail server's error.  Statuses of 500 and above are final, except errors of this site's own
-    sign-in.
+    """The NotTaken for an error of the mail server.  It is final for SMTP statuses of 500 and above, except if the
+    server refuses the password of this site.
     """
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]

@@ -1,4 +1,4 @@
-"""Sends due notifications, several at once.  Several portals may run it at the same time."""
+"""Sends due notifications, several at once.  Several portals may do this at the same time."""
 
 import asyncio
 import logging
@@ -19,7 +19,9 @@ from dss_portal.settings import Settings
 log = logging.getLogger(__name__)
 
 IDLE_S = 2.0
-"""Longest time between two polls, which find notifications of other processes and of portals that died."""
+"""Longest time between two polls of the table, in seconds.  A poll finds notifications that other processes stored, or
+that a dead portal has leased.
+"""
 SEND_S = 15.0
 """Time limit for one notification."""
 NOTE_AGAIN_S = 1.0
@@ -28,8 +30,8 @@ SENT, FAILED, SET_ASIDE = "sent", "failed", "set_aside"
 
 
 class Sender:
-    """Sends the notifications of one portal process.  ``run`` is a supervised task; ``finish`` stops it and waits for
-    open requests.
+    """Sends the notifications of one portal process.  ``run`` is a background task; ``finish`` ends its work and waits
+    for open requests.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -60,15 +62,17 @@ class Sender:
             await receivers.close()
 
     async def finish(self, within_s: float) -> None:
-        """Take no more notifications, and wait for those in progress.  A response that is not read would lead to a
-        second message.
+        """Begin no more notifications, and wait at most ``within_s`` for those being sent.  If a receiver's response
+        were not read, it would get the same notification again.
         """
         self._finished = True
         if self._sending:
             await asyncio.wait(set(self._sending), timeout=within_s)
 
     async def _begin_due(self, receivers: Receivers) -> bool:
-        """Lease due notifications and begin to send them; False if none is due."""
+        """Lease due notifications and begin to send them.  False if none is due, too many are being sent, or the
+        database is unavailable.
+        """
         room = MOST_AT_ONCE - len(self._sending)
         if self._finished or room <= 0:
             return False
@@ -91,8 +95,8 @@ class Sender:
         self._news.set()
 
     async def _send(self, receivers: Receivers, taken: Taken, taker: str, until_s: float) -> None:
-        """Send a notification, but not later than ``until_s`` (on the clock ``time.monotonic``): then another portal
-        may lease it.
+        """Send a notification, but do not begin later than ``until_s`` (by ``time.monotonic``), because another portal
+        may lease it then.
         """
         if taken.kind == ChannelKind.MAIL:
             async with self._mails:
@@ -131,8 +135,8 @@ class Sender:
             await self._note(lambda: outbox.put_off(taken, taker, error.reason))
 
     async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Store the outcome with ``write``, and retry while the database is unavailable.  Otherwise the notification
-        would be sent again.
+        """Store the outcome of a notification with ``write``, and retry while the database is unavailable: an outcome
+        that is not stored leads to a second sending.
         """
         until_s = time.monotonic() + outbox.LEASE_S
         while True:

@@ -1,6 +1,6 @@
-"""Decides where webhooks and ntfy messages may be sent, by the addresses of a host, not by its name.
+"""Decides to which URLs webhooks and ntfy messages may be sent, by the IP addresses of the host, not by its name.
 
-The caller connects to the addresses that were checked, because a second lookup could return other ones.
+The caller must connect to the addresses that were checked, because a second lookup could return other ones.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ class Destination:
 
 
 def check_form(url: str) -> None:
-    """Raises Refused, with a sentence, unless ``url`` is an http or https address in ASCII with a host, and without
-    user, password and port 0.
+    """Raises Refused, with a sentence, unless ``url`` is an http or https address in ASCII that has a host, no user, no
+    password and no port 0.
     """
     if len(url) > MOST_CHARACTERS:
         raise Refused(
@@ -59,8 +59,10 @@ def check_form(url: str) -> None:
 
 
 async def judged(url: str, listed: Sequence[Network]) -> Destination:
-    """Look up and check the destination of ``url``.  Raises Refused if this server may not send there, NotFound if
-    the host has no address.
+    """Look up and check the destination of ``url``.  Raises Refused if this server may not send there, NotFound if the
+    host has no address.
+
+    All addresses of the host must be public or in ``listed``; for http instead of https, all must be in ``listed``.
     """
     check_form(url)
     parts = urlsplit(url)
@@ -82,7 +84,9 @@ async def judged(url: str, listed: Sequence[Network]) -> Destination:
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """False for private, loopback, link-local and other special addresses, also inside an IPv6 address."""
+    """False for private, loopback, link-local and other special addresses, and for an IPv6 address that contains such
+    an IPv4 address.
+    """
     inner = _embedded(address)
     if inner is not None:
         return is_public(inner)
@@ -92,7 +96,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a mapped, translated or tunnelled IPv6 address leads to."""
+    """The IPv4 address that a mapped, translated or tunnelled IPv6 address leads to; None for any other address."""
     if isinstance(address, IPv4Address):
         return None
     if address.ipv4_mapped or address.sixtofour:
