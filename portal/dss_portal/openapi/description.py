@@ -1,4 +1,4 @@
-"""Builds the OpenAPI 3.1 document from OPERATIONS."""
+"""Builds the portal's OpenAPI 3.1 document from ``operations.OPERATIONS``."""
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -54,7 +54,7 @@ _TYPES: Mapping[Shape, tuple[str, ...]] = {
 
 
 def description(public_url: str) -> dict[str, Json]:
-    """The complete document for a portal at ``public_url``."""
+    """The complete OpenAPI document, as JSON, for a portal at ``public_url``."""
     paths: dict[str, dict[str, Json]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)

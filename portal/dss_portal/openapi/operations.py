@@ -10,9 +10,9 @@ Shape = Literal["text", "table", "csv", "json", "bytes", "nothing"]
 class Operation:
     """One operation of the API.
 
-    ``query`` and ``form`` name its parameters; the name of a required one ends with ``!``.  ``sends_file``: the form
-    is multipart with a file ``myfile``.  ``gives`` is the type of a successful response; ``table`` stands for CSV
-    without a header row, or JSON with ``format=json``.
+    ``query`` and ``form`` name its parameters; the name of a required one ends with ``!``.  ``sends_file``: the form is
+    multipart with a file ``myfile``.  ``gives`` is the type of a successful response, and ``status`` its status;
+    ``table`` stands for CSV without a header row, or JSON with ``format=json``.  ``public``: no sign-in is needed.
     """
 
     method: str
@@ -36,7 +36,7 @@ _CLAIM = ("provider!", "code", "key", "announced")
 
 
 def _uploads(address: str) -> tuple[Operation, ...]:
-    """The operations of resumable uploads below ``address``."""
+    """The operations of resumable uploads (tus protocol) at and below the path ``address``."""
     upload = f"{address}/{{upload_id}}"
     begin = "Begin a resumable upload (tus); its address"
     again = "The same, by X-HTTP-Method-Override"
