@@ -1,1 +1,1 @@
-"""Links from which ITK-SNAP opens results (``itksnap-https://...``), without a cookie or token."""
+"""Links (``itksnap-https://...``) by which ITK-SNAP opens the results of a ticket without a sign-in."""

@@ -15,8 +15,8 @@ GONE = "This link has ended; open the ticket's page for a new one."
 
 @blueprint.get("/open/<regex('[0-9a-f]{32}'):token>/<name>")
 async def file(token: str, name: str) -> Response:
-    """A file of the results, or 304 if ITK-SNAP's copy is current.  Raises Refused if the link or the file does not
-    exist.
+    """Send a file of the results, or 304 if the copy that ITK-SNAP already has is current.  Raises Refused if the link
+    or the file does not exist.
     """
     ticket = await store.ticket_of(token)
     files = [] if ticket is None else await tickets.files(ticket.id, "results")

@@ -12,19 +12,19 @@ from dss_portal.tickets import store, submission
 
 TOKEN_BYTES = 16
 MOST_URL_BYTES = 4095
-"""ITK-SNAP truncates a longer URL."""
+"""Longest URL that ITK-SNAP does not truncate."""
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
-"""Names that need no escapes in a URL: ITK-SNAP passes URLs to printf, so they must not contain %."""
+"""File names that need no escapes in a URL.  ITK-SNAP passes URLs to printf, so they must not contain %."""
 
 NO_NAME = "A file's name has characters that no link can have; download the results instead."
 NO_RESULTS = "This ticket has no results that ITK-SNAP could open."
 
 
 async def open_results(ticket_id: int, user: User, life_s: float, public_url: str) -> str:
-    """Make a link with which ITK-SNAP opens the ticket's results, and return it.  An earlier link of the ticket
-    becomes invalid.
+    """Make a link by which ITK-SNAP opens the ticket's results, valid for ``life_s`` seconds, and return it.  An
+    earlier link of the ticket becomes invalid.
 
-    Raises Refused if the user may not read the ticket, if it has no results with exactly one workspace, or if a file
+    Raises Refused if the user may not read the ticket, if its results do not have exactly one workspace, or if a file
     name does not fit into the link.
     """
     await submission.readable(ticket_id, user)
@@ -43,7 +43,7 @@ async def open_results(ticket_id: int, user: User, life_s: float, public_url: st
 
 
 async def close_results(ticket_id: int, user: User) -> None:
-    """Delete the ticket's link.  Raises Refused if the user may not read the ticket."""
+    """Delete the ticket's link, if there is one.  Raises Refused if the user may not read the ticket."""
     await submission.readable(ticket_id, user)
     await Opening.filter(ticket_id=ticket_id).delete()
 
