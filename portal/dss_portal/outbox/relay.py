@@ -1,8 +1,8 @@
 """Publishes the messages of the outbox, each at least once.
 
-``store.put`` stores a message in the transaction of the change that it reports.  The relay publishes the message, and
-deletes it once the broker has confirmed it; after a crash in between it is published twice.  A message that fails is
-sent again later or set aside, and does not delay others.
+The outbox is a table: ``store.put`` stores a message there in the transaction of the change that the message reports.
+The relay publishes the message, and deletes it once the broker has confirmed it; after a crash in between it is
+published twice.  A message that fails is sent again later or set aside, and does not delay others.
 """
 
 import asyncio
@@ -37,18 +37,24 @@ IDLE_S = (
     5.0  # between two looks at the table, which find commits of other processes and of dead portals
 )
 PACE_S = 0.01
-"""Shortest time from one look to the next: commits of this time are published together, with one look."""
+"""Shortest time from one poll of the table to the next, in seconds: the messages of all commits in this time are
+published together.
+"""
 UNHEARD_S = 1.0
-"""Shortest time between two notes of tickets whose service has no queue; they are announced again much later."""
+"""Shortest time in seconds between two calls that reset the announcement counts of tickets whose
+service has no queue.
+"""
 FAILED_S = 1.0  # pause after a failed look
 SEEKING_S = 0.5  # between two checks whether the broker is connected again; they need no query
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two attempts, doubled each time
 MAX_TRIES = 15
-"""Number of attempts, which together take about ten minutes.  A message that then still fails is set aside: its type
-may be of a newer program, or a right may be missing.
+"""Most attempts, which together take about ten minutes.  A message that fails in all of them is set aside: its type may
+be of a newer program, or a right may be missing.
 """
 STILL_S = 30.0
-"""The outbox is reported as stuck if the broker is connected and a message has not been tried for this time."""
+"""The outbox is reported as stuck if the broker is connected and a message has not been tried for this time, in
+seconds.
+"""
 RELAY_LOCK = 0x64737301
 _TURN = f"SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1)"
 
@@ -94,15 +100,15 @@ class _Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class _Failed:
-    """A failed attempt to publish.  With ``for_ever``, a later attempt would fail in the same way."""
+    """A failed attempt to publish.  With ``for_ever``, each later attempt would fail in the same way."""
 
     reason: str
     for_ever: bool
 
 
 class Relay:
-    """Publishes the messages of the outbox in order; failed messages do not delay others.  Only one portal at a time
-    does so.
+    """Publishes the messages of the outbox in order; failed messages do not delay others.  A lock in the database lets
+    only one portal at a time publish.
     """
 
     def __init__(self, broker: Broker) -> None:
@@ -146,13 +152,15 @@ class Relay:
             await asyncio.sleep(FAILED_S)
 
     def _rest_s(self) -> float:
-        """Seconds until the next look at the table, if nothing wakes the relay before."""
+        """Seconds until the next poll of the table, if nothing wakes the relay before."""
         if not self._broker.connected:
             return SEEKING_S
         return UNHEARD_S if self._unheard else IDLE_S
 
     async def problem(self) -> str:
-        """A sentence if the broker is connected but no message is published; otherwise ""."""
+        """A sentence for operators if the broker is connected but messages have not been published for STILL_S;
+        otherwise "".
+        """
         connected_s = self._note_connection()
         if connected_s < STILL_S:
             return ""
@@ -163,7 +171,7 @@ class Relay:
         return f"The outbox stands still: its oldest message has waited for {duration(age_s)}."
 
     def _note_connection(self) -> float:
-        """Seconds for which the broker has been seen connected; 0 while it is not."""
+        """Seconds for which the broker is known to have been connected; 0 while it is not."""
         now_s = time.monotonic()
         if not self._broker.connected:
             self._connected_s = None
@@ -172,7 +180,7 @@ class Relay:
         return now_s - self._connected_s if self._connected_s is not None else 0.0
 
     async def _flush(self) -> bool:
-        """Publish one batch; True if there may be more."""
+        """Publish one batch of due messages and store the outcomes; True if more messages may be due."""
         if not self._broker.connected:
             return False
         async with in_transaction() as connection:
@@ -190,8 +198,8 @@ class Relay:
         due: Sequence[_Stored],
         ends: Sequence[_Failed | None],
     ) -> None:
-        """Delete the published messages.  Postpone the failed ones, unless the connection to the broker was lost
-        meanwhile.
+        """Delete the published messages.  Postpone the failed ones; if the connection to the broker was lost meanwhile,
+        they stay due.  ``ends`` are the outcomes of ``due``, None for success.
         """
         sent = [stored for stored, end in zip(due, ends, strict=True) if end is None]
         if sent:
@@ -205,8 +213,8 @@ class Relay:
             await connection.execute_query(_PUT_OFF, values)
 
     async def _set_aside(self, due: Sequence[_Stored], ends: Sequence[_Failed | None]) -> None:
-        """Set aside the messages that failed for good, each in its own transaction.  A message for which that fails
-        is due again later.
+        """Set aside the messages that failed for good or too often, each in its own transaction.  If that fails for a
+        message, the message is due again later.
         """
         for stored, end in zip(due, ends, strict=True):
             if end and (end.for_ever or stored.tries + 1 >= MAX_TRIES):
@@ -218,10 +226,10 @@ class Relay:
                     log.exception("message not set aside", extra={"id": stored.message_id})
 
     async def _note_unheard(self) -> None:
-        """Reset, at most once in UNHEARD_S, the announcement counts of tickets whose service has no queue, because
-        none of its dispatchers has ever started.  The reaper then announces them at short intervals.
+        """Reset the announcement counts of tickets whose service has no queue, because none of its dispatchers has ever
+        started.  The reaper then announces these tickets at short intervals.  Done at most once in UNHEARD_S.
 
-        Requests to read uploads become due again as soon as a reader runs.
+        Also make requests to read uploads that found no queue due again as soon as a program reads uploads.
         """
         if self._unheard and time.monotonic() > self._noted_s + UNHEARD_S:
             unheard, self._unheard = list(self._unheard), set()
@@ -259,8 +267,8 @@ class Relay:
         return None
 
     def _published(self, stored: _Stored, message: Message) -> "Future[None]":
-        """The future that confirms the message: that of an earlier attempt if it is still pending, otherwise that of
-        a new one.
+        """The future that the broker's confirmation of the message completes: that of an earlier attempt if it is still
+        pending, otherwise that of a new attempt.
         """
         known = self._under_way.get(stored.id)
         if known is None or known.done():
@@ -282,8 +290,8 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
 
 @contextmanager
 def _sending_span(stored: _Stored) -> Iterator[None]:
-    """A context that is a span from the commit that stored the message to the end of the block, which sends the
-    message.
+    """A context for sending a message, recorded as a tracing span.  The span begins with the commit that stored the
+    message, and ends with the context.
     """
     waiting = tracing.begin(
         "outbox",

@@ -1,4 +1,6 @@
-"""Stores messages in the transaction of the change that they report.  The commit wakes the relay."""
+"""Stores messages in the outbox, a table, in the transaction of the change that they report.  After the commit, the
+relay publishes them.
+"""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,9 +14,11 @@ from dss_portal.models import OutboxMessage
 from dss_portal.subjects import ticket_of
 
 INSERT = "INSERT INTO outbox (message_id, type_name, body, traceparent, created_at, ticket_id)"
-"""For statements that store a message together with their change; ``is_due`` is called after them."""
+"""The beginning of SQL statements that store a message together with the change that it reports.  Call ``is_due`` after
+such a statement.
+"""
 _listeners: set[Callable[[], None]] = set()
-"""The relays of this process."""
+"""The functions that wake the relays of this process."""
 
 
 async def put(message: Message) -> None:
@@ -31,7 +35,7 @@ async def put(message: Message) -> None:
 
 
 def is_due() -> None:
-    """Wake the relay after the caller's commit, because that commit makes a message of the outbox due."""
+    """Wake the relay after the caller's commit.  Call it after a statement that makes a message of the outbox due."""
     after_commit(_tell)
 
 
@@ -39,7 +43,7 @@ def is_due() -> None:
 def woken_by_commits(listener: Callable[[], None]) -> Iterator[None]:
     """A context in which ``listener`` is called after each commit of this process that makes a message due.
 
-    Commits of other processes, such as a command's, are found by the relay's periodic look.
+    Commits of other processes, such as a command's, do not call it: the relay's regular poll finds their messages.
     """
     _listeners.add(listener)
     try:

@@ -1,4 +1,5 @@
-"""Messages of the outbox that cannot be sent: set aside with a reason, for operators.
+"""Messages of the outbox that cannot be sent.  They are set aside with a reason; operators see them among the dead
+letters.
 
 The ticket of such a message keeps waiting, and is announced again from time to time.  When an announcement succeeds,
 the message that was set aside is deleted.
@@ -20,7 +21,7 @@ from dss_portal.outbox import store
 log = logging.getLogger(__name__)
 
 ORIGIN = "outbox"
-"""The queue of such a letter, as operators read it."""
+"""The name of the queue that operators see for a message that could not be sent."""
 
 UNSENT_SENTENCE = (
     "The service could not be told of this ticket, which waits until it can. Please tell the "
@@ -35,7 +36,9 @@ def plain(reason: str) -> str:
 
 
 async def set_aside(row_id: int, reason: str) -> None:
-    """Set a message aside.  If it is the first announcement of a ticket, a line in the ticket's log tells the owner."""
+    """Set the message of row ``row_id`` aside with ``reason``.  If it announces a ticket, and no earlier announcement
+    of the ticket was set aside, a line in the ticket's log tells the owner.
+    """
     async with in_transaction():
         row = await OutboxMessage.select_for_update().get_or_none(id=row_id)
         if row is None or row.set_aside_at is not None:
@@ -57,7 +60,7 @@ async def listed() -> list[DeadLetter]:
 
 
 async def send_again(letter_id: str) -> None:
-    """Make the message due again.  Its attempts are counted from 0."""
+    """Make the message that was set aside due again.  Its attempts are counted from 0."""
     again = _letters().filter(message_id=letter_id)
     await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
     store.is_due()
@@ -76,7 +79,7 @@ def _letters() -> QuerySet[OutboxMessage]:
 
 
 async def _replaces_earlier(row: OutboxMessage) -> bool:
-    """Delete earlier messages about the same ticket that were set aside; True if there was one."""
+    """Delete earlier messages of the same type about the same ticket that were set aside; True if there was one."""
     same = _letters().filter(type_name=row.type_name, ticket_id=row.ticket_id)
     return await same.exclude(id=row.id).delete() > 0
 
