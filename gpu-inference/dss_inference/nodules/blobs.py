@@ -1,6 +1,10 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Finds bright blobs with diameters from 4 to 30 mm, as maxima of differences of Gaussians."""
+"""Finds bright blobs with diameters from 4 to 30 mm in the lungs, the first step of the search for nodules.
+
+A blob is a local maximum of a difference of two Gaussians (an approximation of the Laplacian of Gaussian) at one of
+eight scales.  The Hessian is computed only at these maxima.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +20,7 @@ FINEST_MM = 1.0
 _RATIO = 4 / 3
 _SCALES = 8
 _COARSER_AT = (2, 5)
-"""From each of these scales on, only every second voxel is used."""
+"""Numbers of scales, from 0.  At each of them the image is thinned to every second voxel along each axis."""
 _RADIUS = 2.0
 """Ratio of a ball's radius to the sigma of the scale at which it has the strongest response."""
 _LEAST_HU = 35.0
@@ -26,8 +30,8 @@ _MOST = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Blob:
-    """A bright blob.  ``centre`` (z, y, x) in the 1 mm grid; ``strength_hu`` grows with contrast; ``blobness`` is the
-    weakest curvature divided by the strongest: 1 for a ball, 0 for a tube.
+    """A bright blob.  ``centre`` is its index (z, y, x) in the 1 mm grid of a ``LungSpace``; ``strength_hu`` grows with
+    its contrast; ``blobness`` is the weakest curvature divided by the strongest: 1 for a ball, 0 for a tube.
     """
 
     centre: npt.NDArray[np.float64]
@@ -37,7 +41,9 @@ class Blob:
 
 
 def smoothed(hu: Floats, sigma_mm: float, step_mm: float = 1.0) -> Floats:
-    """``hu`` smoothed by a Gaussian of ``sigma_mm``."""
+    """``hu`` (z, y, x), with cubic voxels of side ``step_mm``, smoothed by a Gaussian with a sigma of ``sigma_mm``;
+    unchanged if it has fewer than four voxels along an axis.
+    """
     image = sitk.GetImageFromArray(hu)
     image.SetSpacing([step_mm] * 3)
     if min(hu.shape) < 4:
@@ -47,8 +53,8 @@ def smoothed(hu: Floats, sigma_mm: float, step_mm: float = 1.0) -> Floats:
 
 
 def blobs_in(space: LungSpace, finest: Floats) -> list[Blob]:
-    """At most 1000 blobs, by falling blobness times the square root of strength.  ``finest`` is the HU of ``space``, smoothed by
-    FINEST_MM.
+    """At most 1000 blobs, the highest product of blobness and square root of strength first.  ``finest`` is the HU of
+    ``space``, smoothed by a Gaussian of FINEST_MM.
     """
     found = list(_all_blobs(space.inside, finest))
     return sorted(found, key=lambda blob: -blob.blobness * blob.strength_hu**0.5)[:_MOST]
@@ -75,7 +81,9 @@ def _all_blobs(inside: Flags, finest: Floats) -> Iterator[Blob]:
 
 
 def _peaks(answer: Floats, inside: Flags) -> npt.NDArray[np.intp]:
-    """Indices of the voxels in ``inside`` that have no neighbour with a higher ``answer``."""
+    """Indices (points, 3) of the voxels in ``inside`` whose ``answer`` exceeds _LEAST_HU and is not lower than that of
+    any neighbour.
+    """
     points = np.argwhere((answer > _LEAST_HU) & inside)
     values = answer[tuple(points.T)]
     for offset in np.ndindex(3, 3, 3):
@@ -86,8 +94,8 @@ def _peaks(answer: Floats, inside: Flags) -> npt.NDArray[np.intp]:
 
 
 def _blobness(hu: Floats, points: npt.NDArray[np.intp]) -> npt.NDArray[np.floating]:
-    """Blobness (see ``Blob``) at each of ``points``, from the Hessian; 0 where the image is not bright in all
-    directions.
+    """Blobness (see ``Blob``) at each of ``points`` (points, 3), from the Hessian of ``hu``; 0 where the image does not
+    become darker in all directions.
     """
     hessian = np.empty((len(points), 3, 3))
     unit = np.eye(3, dtype=int)

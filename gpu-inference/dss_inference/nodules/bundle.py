@@ -1,4 +1,6 @@
-"""``nodule-detection``: marks round structures in the lungs for a reader to check."""
+"""The bundle ``nodule-detection`` of the inference worker: marks round structures in the lungs of a CT as candidates
+that a reader has to check.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -41,7 +43,9 @@ _THICK_MM = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """Findings with their label map; ``voxels`` is in the order of ``Ct.hu``."""
+    """What a run has found: the findings, their label map ``voxels`` (z, y, x) in the order of ``Ct.hu``, the notes for
+    the user, and how much of the lungs was searched.
+    """
 
     voxels: npt.NDArray[np.uint8]
     findings: tuple[Finding, ...]
@@ -118,7 +122,7 @@ class NoduleDetection:
 
 
 def quality_notes(quality: Quality) -> Iterator[Note]:
-    """Notes: the verdict on the lungs, then its reasons."""
+    """Notes for the user on the lungs in which nodules are searched: the verdict on them, then its reasons."""
     yield verdict_on(quality)
     for flag in quality.flags:
         yield Note(level="warning", text=flag.text)
@@ -136,7 +140,9 @@ def _nothing(ct: Ct, search: Search, why: str, *before: Note) -> _Found:
 def findings_of(
     candidates: Sequence[Candidate], outlines: Sequence[Outline], space: LungSpace, ct: Ct
 ) -> tuple[Finding, ...]:
-    """Findings with the numbers of their labels and their positions in the patient."""
+    """Findings, numbered from 1 in the given order as in the label map, with their centres in the patient (LPS, mm).
+    The outline at a position belongs to the candidate at the same position.
+    """
     return tuple(
         Finding(
             number=number,
@@ -159,7 +165,9 @@ def _place_mm(candidate: Candidate, space: LungSpace, ct: Ct) -> tuple[float, fl
 def labels_of(
     findings: Sequence[Finding], voxels: npt.NDArray[np.uint8], voxel_ml: float
 ) -> tuple[Label, ...]:
-    """The labels of the findings.  Their names contain the diameter and the score."""
+    """The labels of the findings, with their volumes in the label map ``voxels``.  A label's name contains the diameter
+    and the score.
+    """
     counts = voxels_by_value(voxels)
     return tuple(
         Label(
@@ -173,7 +181,7 @@ def labels_of(
 
 
 def notes_on(findings: Sequence[Finding], ct: Ct, search: Search) -> tuple[Note, ...]:
-    """Notes: the position of each finding, then limits that the user should know."""
+    """Notes for the user: the position of each finding, or that there is none, then limits that the user should know."""
     lines = [finding.sentence for finding in findings]
     info = [Note(level="info", text=line) for line in [*lines, _LIMITS]]
     if not findings:

@@ -1,4 +1,4 @@
-"""Selects the blobs that a reader should check and orders them by score."""
+"""Selects the blobs that may be nodules and that a reader should check, and orders them by score."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from dss_inference.nodules.shape import Shape, shape_at, shape_of
 
 MOST = 10
 LEAST_SCORE = 0.5
-"""Default of the least score; ``tests/bench/bench_nodules.py`` shows how many nodules of phantoms it finds, and how
-many false ones.
+"""Default of the smallest score of a candidate; ``tests/bench/bench_nodules.py`` shows how many nodules of phantoms
+reach it, and how many false candidates.
 """
 _HOPELESS = 0.02
-"""A blob with a lower score at the first measurement has never reached the least score (788 of 2000 blobs of two
-phantoms).
+"""A blob with a lower score at its first measurement is not measured again: of 2000 blobs of two phantoms, 788 had a
+lower score, and none of these 788 reached LEAST_SCORE.
 """
 _GAP_MM = 1.0
 _FULL_HU = 360.0
 _FULL_HU_A_MM = 70.0
-"""Additional contrast needed for each mm of voxel length by candidates no larger than the voxels, because a vessel that
-crosses long voxels looks like a faint ball of their size.  Fitted on even seeds at 3 to 7 mm
-(``bench_nodule_sweep.py``).
+"""Additional contrast that a candidate no larger than the voxels needs for each mm of their longest side, because a
+vessel that crosses long voxels looks like a faint ball of their size.  Fitted on phantoms with even seeds at slice
+distances of 3 to 7 mm (``bench_nodule_sweep.py``).
 """
 
 
@@ -44,7 +44,8 @@ def candidates_in(
 ) -> tuple[Candidate, ...]:
     """At most ``most`` candidates with scores of at least ``least``, the best first.
 
-    ``step`` is called with the finished fraction (0..1) and the next stage; it may raise to end the work.
+    ``step`` is called with the finished fraction (0..1) and the name of the next stage; it may raise an error to end
+    the work.
     """
     step(0.0, "looking for bright spots")
     finest = smoothed(space.hu, FINEST_MM)
@@ -55,7 +56,9 @@ def candidates_in(
 
 
 def _scored(blob: Blob, finest: Floats, space: LungSpace) -> Candidate:
-    """The candidate of a blob.  Its shape is measured repeatedly, unless the first measurement excludes it."""
+    """The candidate for a blob.  Its shape is measured again from the centre that was found, unless the first score is
+    hopeless.
+    """
     voxel_mm = max(space.steps)
     shape = shape_at(blob, finest, space)
     score = score_of(blob, shape, voxel_mm)

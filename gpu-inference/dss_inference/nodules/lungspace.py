@@ -19,15 +19,15 @@ LUNG_HU = -850.0
 _MARGIN_MM = 3.0
 _COARSE_MM = 4.0
 _NOTCH_MM = 30.0
-"""A bulge into a lung that is at most some twice as wide may be a nodule at the wall."""
+"""A bulge of the chest wall into a lung may be a nodule at the wall if it is at most about twice as wide as this."""
 _HIGHEST_HU = 150.0
 """Upper limit of HU: calcium and contrast medium are brighter, but not rounder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LungSpace:
-    """The lungs on a 1 mm grid.  ``hu`` and ``inside`` are (z, y, x); ``box`` is the part of the image that they
-    cover.
+    """The lungs on a 1 mm grid.  ``hu`` and ``inside`` are (z, y, x); ``box`` are the slices (z, y, x) of the image
+    that they cover; ``steps`` is the number of 1 mm voxels for each voxel of the image along (z, y, x).
     """
 
     hu: Floats
@@ -36,7 +36,7 @@ class LungSpace:
     steps: tuple[float, ...]
 
     def in_image(self, point: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Convert an index (z, y, x) in this space to one in the image."""
+        """Convert an index (z, y, x) in this space to one in the image; both may be fractional."""
         first = np.array([part.start for part in self.box])
         return np.asarray(first + (point + 0.5) / self.steps - 0.5, np.float64)
 
@@ -54,11 +54,11 @@ class LungSpace:
 
 
 def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray[np.uint8]:
-    """An array with 1 where the chest wall bulges into a lung, as it does at a nodule on the wall; decided on a grid
-    of some 4 mm.
+    """An array with 1 where the chest wall bulges into a lung, as it does at a nodule on the wall.  It has every n-th
+    voxel of ``lungs`` (z, y, x), so that its voxels are about 4 mm wide.
 
-    The lungs' rules exclude tissue as dense as the wall.  Bulges towards the mediastinum are not included, because
-    vessels, aorta and hilum bulge there.
+    Tissue as dense as the wall is not in ``lungs``.  Bulges towards the mediastinum are not included, because vessels,
+    aorta and hilum bulge there.
     """
     every = tuple(slice(None, None, max(1, round(_COARSE_MM / s))) for s in spacing_mm)
     coarse_mm = tuple(s * (e.step or 1) for s, e in zip(spacing_mm, every, strict=True))
@@ -78,8 +78,8 @@ def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray
 def lung_space(
     hu: npt.NDArray[np.int16], lungs: npt.NDArray[np.uint8], spacing_mm: Triple, runner: Runner
 ) -> LungSpace:
-    """Resample the lungs to a LungSpace.  ``hu`` and ``lungs`` (0: no lung) are (z, y, x) of the complete image.
-    Raises ValueError if there is no lung.
+    """Resample the lungs to a LungSpace.  ``hu`` and ``lungs`` (LEFT, RIGHT or UNSIDED; 0: no lung) are (z, y, x) of
+    the complete image.  Raises ValueError if there is no lung.
     """
     margin = tuple(int(np.ceil(_MARGIN_MM / s)) for s in spacing_mm)
     box = tuple(

@@ -1,4 +1,4 @@
-"""Outlines a candidate: its voxels are grown from its centre, and separated from vessels and the chest wall."""
+"""Outlines a nodule candidate: the region is grown from the centre, and separated from vessels and the chest wall."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from dss_inference.nodules.shape import Shape
 
 _FINE_MM = 0.5
 _REACH, _REACH_MM = 1.6, 2.0
-"""How far the outline may extend beyond the median radius, which is that of the round part: _REACH times the radius,
-plus _REACH_MM.
-"""
+"""An outline may extend at most _REACH times the candidate's radius plus _REACH_MM from its centre."""
 _THIN, _THINNEST_MM = 0.35, 2.0
-"""A part that is thinner than twice _THIN times the radius, or than twice this, is a vessel that leads away."""
+"""A part that is thinner than twice the smaller one of _THIN times the radius and _THINNEST_MM is a vessel that leads
+away.
+"""
 _ROUGH_MM = 0.7
 _READ_HU = -500.0
-"""Upper limit of the edge's HU.  Readers draw at a lung window (level -600, width 1500), where darker voxels look like
-lung; half-way up to a dense core, the edge would exclude the soft rim that they include.
+"""Upper limit of the HU at the edge of an outline.  Readers draw at a lung window (level -600, width 1500), where
+darker voxels look like lung.  Half-way up to a dense core, the edge would exclude the soft rim that they include.
 """
 _ANGLES = np.deg2rad(np.arange(0, 180, 5))
 _WAYS = np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1)
@@ -30,8 +30,8 @@ _WAYS = np.stack([np.sin(_ANGLES), np.cos(_ANGLES)], axis=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """The voxels of one candidate.  ``part`` are its voxels in ``box`` of the image.  ``fine`` is the same box with
-    voxels of ``fine_mm``, of which a whole number fits into an image voxel.
+    """The voxels of one candidate: ``part`` are flags (z, y, x) in ``box``, slices of the image.  ``fine`` are flags in
+    the same box with smaller voxels of ``fine_mm``, a whole number of which fits into an image voxel along each axis.
     """
 
     box: tuple[slice, ...]
@@ -50,8 +50,8 @@ class Outline:
 def outline_of(
     shape: Shape, space: LungSpace, hu: npt.NDArray[np.int16], spacing_mm: Triple
 ) -> Outline:
-    """The outline of a candidate with ``shape``.  It contains at least a core around the centre, even if the
-    candidate is faint.
+    """The outline of a candidate with ``shape`` in the image ``hu`` (z, y, x).  It contains at least a core around the
+    centre, even if the candidate is faint.
     """
     reach_mm = _REACH * shape.radius_mm + _REACH_MM
     centre = space.in_image(shape.centre)
@@ -74,7 +74,7 @@ def outline_of(
 def _box(
     centre: npt.NDArray[np.float64], reach_mm: float, shape: tuple[int, ...], spacing_mm: Triple
 ) -> tuple[slice, ...]:
-    """The box of the image around ``centre``; it contains at least the voxel there."""
+    """The part of an image of ``shape`` that extends ``reach_mm`` from ``centre`` (z, y, x); at least one voxel."""
     middle = np.clip(np.rint(centre), 0, np.array(shape) - 1).astype(int)
     steps = [int(np.ceil(reach_mm / s)) for s in spacing_mm]
     return tuple(
@@ -87,13 +87,17 @@ def _away_mm(
     centre: npt.NDArray[np.float64],
     spacing_mm: Triple,
 ) -> npt.NDArray[np.float64]:
-    """Distance of each voxel from ``centre``, in millimetres.  ``places`` has the image indices along z, y and x."""
+    """Distance (z, y, x) of each voxel from ``centre``, in millimetres.  ``places`` has the image indices along z, y
+    and x, one list for each axis.
+    """
     axes = np.ix_(*((p - c) * s for p, c, s in zip(places, centre, spacing_mm, strict=True)))
     return np.asarray(np.sqrt(sum(axis**2 for axis in axes)), np.float64)
 
 
 def _without_vessels(bright: Flags, core: Flags, fine_mm: Triple, radius_mm: float) -> Flags:
-    """The part of ``bright`` that is connected to ``core`` and thick, and the small bumps on its surface."""
+    """The thick part of ``bright`` that is connected to ``core``, with the small bumps on its surface and without
+    holes.
+    """
     thin_mm = min(_THIN * radius_mm, _THINNEST_MM)
     thick = core | (distance_mm(~bright, fine_mm) > thin_mm)
     found, _ = ndi.label(thick)
@@ -118,7 +122,9 @@ def _longest_mm(row: Flags, in_plane_mm: Sequence[float]) -> float:
 
 
 def drawn(outlines: Sequence[Outline], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """A label map: 1 for the first outline, 2 for the second, ...; where two overlap, the earlier one is drawn."""
+    """The label map (z, y, x) of an image of ``shape``: 1 for the first outline, 2 for the second, and so on.  Where
+    two overlap, the earlier one is drawn.
+    """
     labels = np.zeros(shape, np.uint8)
     for value, outline in reversed(list(enumerate(outlines, start=1))):
         labels[outline.box][outline.part] = value

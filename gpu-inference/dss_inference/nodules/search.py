@@ -1,4 +1,4 @@
-"""Measures how much of the lungs was searched, and what was left out, in ml and as a fraction."""
+"""Measures how much of the lungs was searched for nodules, and what was left out, in ml and as a fraction."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,17 @@ _GRID_MM = 4.0
 _BORDER_MM = 5.0
 """A nodule this close to the image's border may be cut, so that its shape cannot be judged."""
 _LEFT_SHARE = (0.42, 0.5)
-"""Smallest and largest fraction of the left lung in both, in health."""
+"""Smallest and largest fraction of the left lung in the volume of both, in health."""
 _TILTS = tuple(np.tan(np.radians(range(-48, 49, 12))).tolist())
 _ANGLES = np.deg2rad(np.arange(0, 360, 10))
 _DOUBTFUL = {"other_side": 0.1, "other_air": 0.15, "suspect_air": 0.01}
-"""From this share on, a part may well be lung that was not searched."""
+"""By code of a part: the share from which on it may well be lung that was not searched."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChestPart:
-    """A part of the chest.  ``code`` is for programs and never changes.  ``share`` is ``volume_ml`` divided by the
-    sum of ``volume_ml`` and the searched lung volume, 0..1.
+    """A part of the chest that was not searched for nodules, or only in part.  ``code`` is for programs and never
+    changes.  ``share`` is ``volume_ml`` divided by the sum of ``volume_ml`` and the searched lung volume, 0..1.
     """
 
     code: str
@@ -40,11 +40,11 @@ class ChestPart:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What was searched for nodules.  ``lung_ml`` is the searched lung; ``parts`` are the parts that were not
-    searched, and ``cut_border``, which is included in ``lung_ml``.
+    """What was searched for nodules.  ``lung_ml`` is the volume of the searched lung; ``parts`` are the parts that were
+    not searched, and the part ``cut_border``, which was searched and is included in ``lung_ml``.
 
-    ``slices`` is the number of axial slices with searched lung, ``of_slices`` that of all.  ``verdict`` and
-    ``reasons`` are those of the lung segmentation.  ``borders`` are the borders of the image that the lungs touch.
+    ``slices`` is the number of axial slices with searched lung, ``of_slices`` that of all.  ``verdict`` and ``reasons``
+    are those of the lung segmentation.  ``borders`` are the borders of the image that the lungs touch.
     """
 
     verdict: str
@@ -62,8 +62,8 @@ class Search:
 
     @property
     def conclusion(self) -> str:
-        """The verdict on the result: that on the lungs, but ``look at it`` instead of ``good`` if lung was not
-        searched.
+        """The verdict on the result: the verdict on the lungs, but ``look at it`` instead of ``good`` if lung was left
+        out of the search.
         """
         good = self.verdict == Verdict.GOOD and self.lacks_lung
         return str(Verdict.LOOK) if good else self.verdict
@@ -74,8 +74,8 @@ NO_SEARCH = Search(verdict="none", reasons=(), lung_ml=0.0, slices=0, of_slices=
 
 
 def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
-    """Measure what was searched, in lungs that must not be empty.  Lung outside the user's box counts as not
-    searched.
+    """Measure what was searched in ``lungs``, which must not be empty.  Lung outside the box that the user marked
+    counts as not searched.
     """
     inside = ct.inside(lungs.sides)
     every = tuple(slice(None, None, max(1, round(_GRID_MM / s))) for s in ct.spacing_mm)
@@ -115,8 +115,8 @@ def _cut_at_side(lungs: Lungs) -> bool:
 
 
 def _missing(sides: npt.NDArray[np.uint8], spacing_mm: Triple) -> float:
-    """Number of voxels that one lung lacks beside the other at the same height: the minimum over tilts of the
-    patient.
+    """Number of voxels that one lung lacks compared with the other at the same height: the minimum over tilts of the
+    patient to the left or right.  ``sides`` is (z, y, x).
     """
     z, _, x = np.nonzero(sides)
     side = sides[sides > 0]
@@ -136,7 +136,9 @@ def _missing_along(height: npt.NDArray[np.float64], side: npt.NDArray[np.uint8])
 
 
 def _chest_without(sides: npt.NDArray[np.uint8]) -> int:
-    """Number of voxels inside the convex outline of both lungs, in each axial slice, that are not lung."""
+    """Number of voxels of ``sides`` (z, y, x) that are not lung, inside the convex outline of both lungs in each axial
+    slice.
+    """
     lung: Flags = sides > 0
     y, x = np.ogrid[: lung.shape[1], : lung.shape[2]]
     outline = np.ones(lung.shape, bool)

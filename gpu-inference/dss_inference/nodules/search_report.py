@@ -1,4 +1,4 @@
-"""Reports to the user what was searched, in the ticket's log and in files beside the findings."""
+"""Reports to the user how much lung was searched for nodules, in the ticket's log and in files beside the findings."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ _LEAST = {
     "outside_box": 0.0,
     "cut_border": 0.0,
 }
-"""Smaller shares are not mentioned in the log."""
+"""By code of a part: smaller shares are not mentioned in the log."""
 
 
 def search_notes(search: Search) -> Iterator[Note]:
@@ -80,7 +80,9 @@ def _searched(search: Search) -> str:
 
 
 def search_reports(search: Search, folder: Path) -> tuple[Report, ...]:
-    """Write what was searched into a text file and a CSV file."""
+    """Write what was searched into a text file and a CSV file in ``folder``, fsynced.  Returns both as reports of the
+    ticket.
+    """
     return (
         write_report(
             folder / TEXT_NAME,

@@ -1,4 +1,6 @@
-"""Measures the shape of a blob with rays from its centre, to distinguish balls from tubes, forks and walls."""
+"""Measures the shape of a blob with rays from its centre, to distinguish balls (possible nodules) from tubes and forks
+(vessels) and walls.
+"""
 
 from dataclasses import dataclass
 
@@ -19,9 +21,10 @@ _REPEATS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The measured shape of a blob.  ``roundness`` is the shortest axis divided by the longest.  ``closed`` is the
-    fraction of rays that find an edge, ``walled`` that of rays whose edge is the lung's border.  ``contrast_hu``
-    is the difference to the surrounding lung.
+    """The measured shape of a blob.  ``centre`` is an index (z, y, x) in the LungSpace; ``radius_mm`` is the median
+    distance of the edge.  ``roundness`` is the shortest axis divided by the longest.  ``closed`` is the fraction of
+    rays that find an edge, ``walled`` the fraction of rays whose edge is the lung's border.  ``contrast_hu`` is the
+    difference to the surrounding lung; ``edge_hu``, half-way between both, is the HU at which a ray finds the edge.
     """
 
     centre: npt.NDArray[np.float64]
@@ -34,7 +37,7 @@ class Shape:
 
 
 def _directions() -> npt.NDArray[np.float64]:
-    """Unit vectors, evenly distributed over the sphere."""
+    """Unit vectors (rays, 3), evenly distributed over the sphere."""
     n = np.arange(_RAYS) + 0.5
     up, turn = 1 - 2 * n / _RAYS, n * np.pi * (1 + 5**0.5)
     flat = np.sqrt(1 - up**2)
@@ -45,12 +48,14 @@ _WAYS = _directions()
 
 
 def shape_at(blob: Blob, finest: Floats, space: LungSpace) -> Shape:
-    """The shape of a blob, measured once from its centre."""
+    """The shape of a blob, measured once from the blob's own centre.  ``finest`` is the HU of ``space``, smoothed."""
     return _measured(blob.centre, blob.radius_mm, finest, space)
 
 
 def shape_of(blob: Blob, finest: Floats, space: LungSpace) -> Shape:
-    """The shape of a blob, measured several times, each time from the centre that the last measurement found."""
+    """The shape of a blob, measured several times, each time from the centre that the last measurement found.
+    ``finest`` is the HU of ``space``, smoothed.
+    """
     shape = shape_at(blob, finest, space)
     for _ in range(_REPEATS):
         shape = _measured(shape.centre, blob.radius_mm, finest, space)
