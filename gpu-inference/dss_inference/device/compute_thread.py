@@ -1,4 +1,4 @@
-"""The one thread that uses the device.  Other threads read and write images at the same time."""
+"""The one thread of a worker that computes on the device.  Other threads read and write images at the same time."""
 
 import threading
 from collections.abc import Callable
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class ComputeThread:
-    """Runs one function after another.  May be called from any thread except its own.
+    """Runs functions one after another in a thread of its own.  May be called from any other thread.
 
-    It is a thread and not a lock because OpenMP keeps a pool of threads, and the allocator an arena, for each
-    thread that computes.
+    It is a thread and not a lock because OpenMP keeps a pool of threads, and the allocator an arena, for each thread
+    that computes.
     """
 
     def __init__(self, memory: Memory | None = None) -> None:
@@ -31,8 +31,10 @@ class ComputeThread:
         self._started = False
 
     def __call__(self, work: Callable[[], T], cancelled: IsCancelled) -> T:
-        """Run ``work`` in the thread; return its result or raise its error.  Raises Cancelled if it is cancelled
-        before that.
+        """Run ``work`` in the thread after the work that waits already, and return its result or raise its error.
+
+        Raises Cancelled if ``cancelled()`` becomes True before ``work`` begins; from then on ``work`` itself must check
+        it.
         """
         self._start()
         done: Future[T] = Future()

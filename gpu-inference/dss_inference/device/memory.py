@@ -1,4 +1,4 @@
-"""Measures the memory that a process uses.  Imports no torch."""
+"""Measures the memory that this process uses, or could still use.  Imports no torch."""
 
 import re
 from contextlib import suppress
@@ -27,7 +27,7 @@ class Memory(Protocol):
 
 
 class ProcessMemory:
-    """The memory of this process from /proc (proc(5)), including its threads and libraries."""
+    """The memory of this process, with its threads and libraries, from /proc (proc(5)): the ``Memory`` of a CPU."""
 
     def begin(self) -> None:
         with suppress(OSError):  # then peak_bytes includes the time before

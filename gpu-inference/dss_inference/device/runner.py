@@ -1,4 +1,6 @@
-"""Voxelwise computations on the device.  The rules and the worker use torch only through this module."""
+"""Voxelwise computations on the device, a CPU or a GPU.  The rules for lungs and nodules and the worker use torch only
+through this module.
+"""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from dss_inference.errors import InferenceError, innermost
 _SLAB_VOXELS = 16_000_000
 """Number of voxels computed at once; it limits the memory beyond the image itself."""
 NEAR, CERTAIN = 127, 254
-"""Values of a coarse segmentation that ``Runner.refine`` refines."""
+"""Values of the argument ``coarse`` of ``Runner.refine``, which says what they mean."""
 _NEAR_SHARE = 20
 
 
@@ -32,7 +34,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raise MemoryError instead of torch's errors for exhausted memory."""
+    """A context, or decorator, that raises MemoryError instead of torch's errors for exhausted memory."""
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
@@ -43,7 +45,7 @@ def memory_errors() -> Iterator[None]:
 
 
 class GpuMemory:
-    """The memory that this process has allocated on a GPU."""
+    """The memory that this process has allocated on a GPU: the ``Memory`` of that GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -65,7 +67,9 @@ class GpuMemory:
 
 
 class Runner:
-    """Computes on ``device``; takes and returns numpy arrays (z, y, x)."""
+    """Computes on the device with the name ``device`` (``cpu`` or ``cuda:N``); takes and returns numpy arrays (z, y,
+    x).
+    """
 
     def __init__(self, device: str) -> None:
         self.device_name = device
@@ -82,7 +86,7 @@ class Runner:
         return str(self._device)
 
     def release(self) -> None:
-        """Return memory that torch has reserved but does not use to the GPU."""
+        """Return memory of the GPU that torch has reserved but does not use, so that other programs can use it."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -152,7 +156,7 @@ class Runner:
     def _enlarged(
         self, coarse: npt.NDArray[np.uint8], factors: tuple[int, int, int], rows: slice
     ) -> torch.Tensor:
-        """``coarse`` interpolated linearly to the fine rows ``rows``."""
+        """``coarse`` interpolated linearly to full resolution, for the slices ``rows`` of the full image only."""
         first, last = rows.start // factors[0] - 1, -(-rows.stop // factors[0]) + 1
         index = np.clip(np.arange(first, last), 0, coarse.shape[0] - 1)
         values = self._on_device(coarse[index]).float()[None, None]
@@ -204,8 +208,8 @@ def _repeated(
 
 
 def slab_rows(shape: tuple[int, ...], *, step: int) -> int:
-    """Number of slices in a slab: a multiple of ``step``, with at most ``_SLAB_VOXELS`` voxels unless one step has
-    more.
+    """Number of slices of an image of ``shape`` (z, y, x) to compute at once: a multiple of ``step``, with at most
+    ``_SLAB_VOXELS`` voxels unless ``step`` slices have more.
     """
     slices = _SLAB_VOXELS // (math.prod(shape[1:]) or 1)
     return max(1, slices // step) * step
@@ -227,8 +231,8 @@ def gpu_utilisation(device: str) -> float:
 
 
 def runner_for(device: str, threads: int) -> Runner:
-    """The runner for ``device``, which is ``auto``, ``cpu`` or ``cuda:N``.  Raises InferenceError if there is no such
-    device.
+    """The runner for ``device``, which is ``auto`` (a GPU if there is one), ``cpu`` or ``cuda:N``.  Limits torch in
+    this process to ``threads`` CPU threads.  Raises InferenceError if there is no such device.
     """
     torch.set_num_threads(threads)
     if device == "auto":
