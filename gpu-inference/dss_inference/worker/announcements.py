@@ -10,11 +10,13 @@ from dss_broker.messages import WorkerAnnounced
 from dss_inference.bundle import Bundle
 
 UNHEARD_S = 1.0
-"""Interval between announcements while no portal receives them, and longest wait for the broker to confirm one."""
+"""Interval in seconds between announcements while no portal receives them; also the longest wait for the broker to
+confirm an announcement.
+"""
 
 
 class Announcements:
-    """Sends announcements.  Methods may be called from any thread."""
+    """Announces the bundles of a worker to the portal and the dispatchers.  Methods may be called from any thread."""
 
     def __init__(
         self, broker: Broker, bundles: Iterable[Bundle], instance: str, stopping: threading.Event
@@ -36,21 +38,25 @@ class Announcements:
         return bundle in self._served
 
     def keep_sending(self) -> None:
-        """Announce every ANNOUNCE_S until the worker stops; every UNHEARD_S while no portal receives the
-        announcements.
+        """Announce every ANNOUNCE_S, and at once when a bundle is added, until the worker stops.  While no portal
+        receives the announcements, the interval is UNHEARD_S.
         """
         while not self._stopping.is_set():
             self._changed.clear()
             self._changed.wait(ANNOUNCE_S if self._announce() else UNHEARD_S)
 
     def end(self) -> None:
-        """Announce that the worker stops.  ``stopping`` is set, so that no other announcement follows."""
+        """Announce that the worker stops.  The event ``stopping`` must be set before, so that no other announcement
+        follows.
+        """
         self._changed.set()
         with self._sending:
             self._send(ends=True)
 
     def _announce(self) -> bool:
-        """Announce all bundles.  False if no portal receives it."""
+        """Announce all bundles that the worker serves.  False if no portal receives the announcements, or the worker
+        stops.
+        """
         with self._sending:
             return not self._stopping.is_set() and self._send(ends=False)
 

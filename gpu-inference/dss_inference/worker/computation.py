@@ -1,4 +1,4 @@
-"""Computes the answer to a request with its bundle."""
+"""The last step of answering a request: runs the bundle that the request names."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,7 +10,7 @@ from dss_inference.worker.request import Request
 
 
 class Computation:
-    """Runs bundles by name.  Paths in its answers are relative to the datastore."""
+    """Runs bundles by name and makes the answer.  Paths in the answer are relative to the datastore."""
 
     def __init__(self, bundles: Mapping[str, Bundle]) -> None:
         self._bundles = bundles

@@ -1,5 +1,5 @@
-"""Tells whether the answer to a request is still wanted.  A ticket may be deleted, and a claim may lose its ticket to
-another claim.
+"""Tells a worker whether the answer to a request is still wanted.  It is not if the user has deleted the ticket, or if
+the claim that requested the answer has lost the ticket to another claim.
 """
 
 import threading
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from dss_broker.messages import TicketWithdrawn
 
 SUCCESSION_S = 10.0
-"""Longest time until a claim that takes over a ticket requests the same work; the computation continues until then."""
+"""Longest time in seconds until a claim that takes over a ticket requests the same work.  After a claim has lost its
+ticket, the computation continues for this time.
+"""
 
 _REMEMBERED = 4096
 _ALL_CLAIMS = ""
@@ -19,8 +21,8 @@ _ALL_CLAIMS = ""
 
 
 class WithdrawalLog:
-    """The latest withdrawals, and whether this worker has abandoned its requests.  Methods may be called from any
-    thread.
+    """The latest withdrawals that the portal has announced, and whether this worker has abandoned all its requests.
+    Methods may be called from any thread.
     """
 
     def __init__(self) -> None:
@@ -36,12 +38,16 @@ class WithdrawalLog:
         return (ticket_id, _ALL_CLAIMS) in self._heard_s
 
     def lost_s(self, ticket_id: int, claim_id: str) -> float | None:
-        """Seconds since the claim lost its ticket to another claim; None if it still has the ticket."""
+        """Seconds since this worker heard that the claim has lost its ticket to another claim; None if it has not heard
+        so.
+        """
         heard_s = self._heard_s.get((ticket_id, claim_id))
         return None if heard_s is None else time.monotonic() - heard_s
 
     def abandon_all(self) -> None:
-        """End all computations: the worker stops, and the broker delivers the requests to another worker."""
+        """Make ``Interest.has_ended`` and ``work_is_unwanted`` True for all requests: the worker stops, and the broker
+        delivers the requests to another worker.
+        """
         self._abandoned.set()
 
     @property
@@ -67,7 +73,7 @@ class Interest:
         return self.is_withdrawn() or self.log.has_abandoned_all
 
     def work_is_unwanted(self, alone_s: Callable[[], float]) -> bool:
-        """True if no request needs the result that is being computed.
+        """True if no request needs the result that is being computed, so that the computation should end.
 
         After the loss of a claim this is True only if no other request has asked for the same work for SUCCESSION_S.
         ``alone_s`` returns that time in seconds.

@@ -1,4 +1,6 @@
-"""Sends progress replies at a limited rate, and repeats the last one while nothing changes."""
+"""Sends progress of a computation to the requester, at a limited rate, and repeats the last progress while nothing
+changes.
+"""
 
 import threading
 import time
@@ -17,7 +19,9 @@ LONGEST_GAP_S = 10.0
 
 
 class ReportedProgress:
-    """Sends progress replies and traces the stages while the next step computes the answer."""
+    """A step in answering a request: sends progress replies, and traces the stages, while the next step computes the
+    answer.
+    """
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
@@ -34,10 +38,11 @@ class ReportedProgress:
 
 
 class ProgressReplies:
-    """A context manager that sends the latest progress from a thread of its own.
+    """A context manager that is called with progress, and sends the latest progress with ``send`` from a thread of its
+    own.
 
-    A change is sent within ``shortest_gap_s``.  Without a change the last progress is repeated every
-    ``longest_gap_s``, so that the requester knows that the worker is alive.
+    A change is sent within ``shortest_gap_s``.  Without a change the last progress is repeated every ``longest_gap_s``,
+    so that the requester knows that the worker is alive.
     """
 
     def __init__(

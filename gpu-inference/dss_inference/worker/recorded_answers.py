@@ -1,4 +1,6 @@
-"""Records finished answers, so that work is not computed again for the same claim or another claim of the ticket."""
+"""Records finished answers on disk, so that work is not computed again for the same claim or another claim of the
+ticket.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -25,8 +27,8 @@ TAKEN_OVER = Note(
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """A recorded answer.  ``image`` is the image's size in bytes and the time of its last change in ns; another value
-    means that the image was replaced.
+    """A recorded answer with its request.  ``image`` is the image's size in bytes and the time of its last change in
+    ns; if the image has other values now, it was replaced, and the answer is not used.
     """
 
     request: RunInference
@@ -35,8 +37,8 @@ class _Record:
 
 
 class RecordedAnswers:
-    """Returns a recorded answer if there is one; otherwise passes the request to the next step and records its
-    answer.
+    """A step in answering a request: returns a recorded answer if there is one; otherwise passes the request to the
+    next step and records that step's answer.
     """
 
     def __init__(self, next_step: Answers) -> None:
@@ -60,7 +62,9 @@ class RecordedAnswers:
 
 
 def _fetch(request: Request) -> None:
-    """Copy the image and the ticket's records from the datastore to ``access.root``."""
+    """Copy the image and the earlier answers for the ticket from the datastore to ``request.access.root``, the local
+    folder.
+    """
     message, access = request.message, request.access
     access.fetch(PurePosixPath(message.image_path))
     access.fetch(PurePosixPath(message.output_dir))
@@ -80,7 +84,7 @@ def _measure(request: Request, finished: InferenceFinished) -> None:
 def _record(
     folder: Path, request: RunInference, finished: InferenceFinished, access: Access
 ) -> None:
-    """Write the answer beside the segmentation, which is on disk already."""
+    """Write the answer to ``folder``, beside the segmentation, and put the folder into the datastore, the answer last."""
     known = _Record(request=request, finished=finished, image=_image(request, access.root))
     write(folder / layout.OUTCOME, msgspec.json.encode(known))
     access.put(PurePosixPath(request.output_dir), last=layout.OUTCOME)
@@ -89,7 +93,7 @@ def _record(
 def _earlier_answer(
     folder: Path, request: RunInference, access: Access
 ) -> InferenceFinished | None:
-    """The recorded answer to the same work; None if there is none or if one of its files is missing.
+    """The recorded answer to the same work; None if there is none, or if one of its files is missing.
 
     Files of an earlier claim are linked into ``folder``, the output folder of ``request``.
     """
@@ -104,7 +108,9 @@ def _earlier_answer(
 
 
 def _records(folder: Path, request: RunInference, datastore: Path) -> Iterator[Path]:
-    """Paths of records: that of the request's own claim first, then those of other claims of the ticket."""
+    """Paths where answers may be recorded: that of the request's own claim, which may not exist, then those of other
+    claims of the ticket.
+    """
     yield folder / layout.OUTCOME
     if folder == datastore / layout.inference_dir(request.ticket_id, request.claim_id):
         pattern = layout.inference_dir(request.ticket_id, "*") / layout.OUTCOME
@@ -133,7 +139,9 @@ def _image(request: RunInference, datastore: Path) -> tuple[int, int]:
 def _answered(
     known: _Record, folder: Path, request: RunInference, access: Access
 ) -> InferenceFinished:
-    """The recorded answer, adapted to ``request``.  Raises FileNotFoundError if one of its files is missing."""
+    """The recorded answer, adapted to the claim and the output folder of ``request``.  Raises FileNotFoundError if one
+    of its files is missing.
+    """
     finished, datastore = known.finished, access.root
     access.fetch(PurePosixPath(known.request.output_dir))
     files = [finished.segmentation_path, *(report.path for report in finished.reports)]
@@ -151,7 +159,7 @@ def _answered(
 
 
 def _moved(finished: InferenceFinished, request: RunInference) -> InferenceFinished:
-    """``finished`` with the claim and the output folder of ``request``."""
+    """``finished`` with the claim and the output folder of ``request``, and a note that the result was taken over."""
 
     def moved(path: str) -> str:
         return f"{request.output_dir}/{PurePosixPath(path).name}"

@@ -16,7 +16,7 @@ from dss_inference.worker.interest import Interest
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request for inference.  ``image_path`` and ``output_dir`` are below ``access.root``.
+    """A request for inference inside the worker.  ``image_path`` and ``output_dir`` are below ``access.root``.
 
     ``tell`` receives the progress.  ``alone_s`` returns the seconds for which no other request has wanted the same
     work.  ``facts`` identify the request in logs and traces.
@@ -34,14 +34,16 @@ class Request:
 
 
 class Answers(Protocol):
-    """One step in answering a request.  It may pass the request to the next step."""
+    """One step in answering a request.  It may pass the request on to the next step."""
 
     def answer(self, request: Request) -> InferenceFinished:
         """The finished inference.  Raises InferenceError (a sentence for the user), Cancelled, MemoryError, OSError."""
 
 
 def inside(datastore: Path, relative: str) -> Path:
-    """The path in ``datastore``.  Raises InferenceError if it leads out of the datastore, also through links."""
+    """The path of ``relative``, a path in a message, in ``datastore``.  Raises InferenceError if it leads out of the
+    datastore, also through links.
+    """
     path = (datastore / relative).resolve()
     if not path.is_relative_to(datastore) or path == datastore:
         raise InferenceError("The request names a place outside the datastore.")
@@ -49,7 +51,7 @@ def inside(datastore: Path, relative: str) -> Path:
 
 
 def requester_has_gone(message: RunInference, access: Access) -> bool:
-    """True if the request's folder does not exist: requesters that set ``silence_s`` create it, and remove it when
-    they stop waiting.
+    """True if the requester no longer waits, because the request's output folder does not exist: requesters that set
+    ``silence_s`` create it, and remove it when they stop waiting.  False for requests without ``silence_s``.
     """
     return message.silence_s > 0 and not access.is_made(PurePosixPath(message.output_dir))

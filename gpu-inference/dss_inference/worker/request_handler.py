@@ -25,8 +25,8 @@ from dss_observability import metrics
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 60.0
-"""Longest wait for the broker to store a reply.  After it the request is retried, and its recorded answer is found on
-disk.
+"""Longest wait in seconds for the broker to store a reply.  After it the request is retried; the retry finds the answer
+that was recorded on disk.
 """
 UNEXPECTED = (
     "The segmentation failed for a reason that the service did not foresee; "
@@ -37,7 +37,7 @@ WITHDRAWN = "The ticket was withdrawn."
 
 
 class RequestHandler:
-    """Handles the messages of the subscription ``topology.inference``."""
+    """Handles the messages of the subscription ``topology.inference``: requests to run a bundle."""
 
     def __init__(
         self,
@@ -48,7 +48,9 @@ class RequestHandler:
         *,
         shared: bool,
     ) -> None:
-        """``shared``: the datastore is the portal's, which may be unavailable."""
+        """``shared``: the datastore is the portal's, which may be unavailable for a while; False for a folder of this
+        process.
+        """
         self._answers = answers
         self._withdrawals = withdrawals
         self._datastore = datastore
@@ -71,8 +73,8 @@ class RequestHandler:
     def _reply(
         self, delivery: Delivery, message: RunInference
     ) -> InferenceFinished | InferenceFailed:
-        """The reply.  Raises TryAgainLater if memory, disk space or the datastore is missing, ReturnToQueue if the
-        worker stops.
+        """The reply to ``message``, from the steps that answer it.  Raises TryAgainLater if memory, disk space or the
+        datastore is missing, ReturnToQueue if the worker stops.
         """
         interest = Interest(
             log=self._withdrawals, ticket_id=message.ticket_id, claim_id=message.claim_id
@@ -100,7 +102,7 @@ class RequestHandler:
     def _ended_by(
         self, error: Exception, delivery: Delivery, message: RunInference, access: Access
     ) -> InferenceFailed:
-        """The reply to a request that raised ``error``.  Raises like ``_reply``."""
+        """The reply to a request that raised ``error``.  Raises TryAgainLater or ReturnToQueue as ``_reply`` does."""
         facts = _facts(message)
         match error:
             case InferenceError():
@@ -146,8 +148,8 @@ def _send_progress(delivery: Delivery, message: RunInference, fraction: float, s
 
 
 def _put_off(delivery: Delivery, message: RunInference, error: Exception) -> NoReturn:
-    """Raise TryAgainLater, because memory or disk space may become free.  After the last attempt, a failure is sent
-    as well.
+    """Raise TryAgainLater, because memory or disk space may become free.  The requester is told that the request waits
+    or, if this was the last attempt, that it has failed.
     """
     _count(message, "put_off")
     log.warning("memory or disk is short", extra={**_facts(message), "reason": str(error)})

@@ -1,4 +1,4 @@
-"""The worker's subscriptions, from start to stop.  Loads no torch."""
+"""The subscriptions of an inference worker to its queues, from start to stop.  Loads no torch."""
 
 import logging
 import threading
@@ -28,14 +28,15 @@ from dss_process.supervision import Supervisor
 log = logging.getLogger(__name__)
 
 ABANDON_S = 5.0
-"""Abandoned work ends within this time, unless one of its stages takes longer."""
+"""Seconds for which ``QueueServer.stop`` waits for abandoned work to end; a longer stage of the work is not waited for.
+"""
 
 NOT_SUBSCRIBED = "The worker does not take requests yet."
 
 
 class QueueServer:
-    """The subscriptions of one process with one device.  It holds up to ``ahead`` requests of each bundle: while one
-    computes on the device, the image of the next is read and the segmentation of the last is written.
+    """The subscriptions of one worker process, which has one device.  It holds up to ``ahead`` requests of each bundle:
+    while one computes on the device, the image of the next is read and the segmentation of the last is written.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class QueueServer:
         ahead: int = 2,
         shared: bool = True,
     ) -> None:
-        """``shared``: the datastore is the portal's, which may be unavailable.  A path is the folder of the datastore."""
+        """``shared``: the datastore is the portal's, which may be unavailable for a while.  A path as ``datastore`` is
+        the folder of the datastore.
+        """
         by_name = {bundle.name: bundle for bundle in bundles}
         self._broker = broker
         self._names = tuple(by_name)
@@ -67,7 +70,9 @@ class QueueServer:
         )
 
     def start(self) -> None:
-        """Subscribe.  Returns when the broker delivers messages."""
+        """Subscribe to withdrawals and to the queue of each bundle, and start the announcements.  Returns when the
+        broker delivers messages.
+        """
         self._broker.consume(topology.withdrawn("inference"), self._withdraw)
         self._supervisor.start("announcements", self._announcements.keep_sending)
         begun = [
@@ -79,8 +84,8 @@ class QueueServer:
         log.info("serving", extra={"bundles": sorted(self._names), "instance": self._instance})
 
     def problems(self) -> list[str]:
-        """A sentence for each background thread that has failed, and one if some requests do not reach this worker
-        yet.
+        """A sentence for each background thread that has failed, and one while the queues of some bundles are not
+        subscribed.
         """
         early = self._broker.connected and not self._subscribed
         return [*([NOT_SUBSCRIBED] if early else []), *self._supervisor.problems()]
@@ -88,8 +93,8 @@ class QueueServer:
     def stop(self, timeout_s: float) -> bool:
         """Announce the end, take no new requests, and finish those in progress.
 
-        Returns False if some take longer than ``timeout_s``.  These end at their next window, and are requeued for
-        another worker when the broker is closed.
+        Returns False if some take longer than ``timeout_s``.  These are cancelled, and the broker delivers them to
+        another worker when the connection is closed.
         """
         self._stopping.set()
         self._announcements.end()
@@ -100,8 +105,8 @@ class QueueServer:
         return False
 
     def _subscribe(self, name: str) -> None:
-        """Subscribe to the queue of one bundle.  It runs in a thread of its own, so that a queue that the broker
-        refuses does not delay other bundles.
+        """Subscribe to the queue of the bundle ``name``, and announce it.  Each bundle has a thread for this, so that a
+        queue that the broker refuses does not delay other bundles.
         """
         if self._announcements.is_served(name):
             return

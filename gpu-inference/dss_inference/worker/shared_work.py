@@ -1,7 +1,7 @@
 """Lets one of several requests for the same work compute, while the others wait and get its progress.
 
-Several requests exist when a ticket moves to another dispatcher while its inference runs.  The answer of the first is
-used for all, see ``recorded_answers``.
+Several requests exist when a ticket moves to another dispatcher while its inference runs.  The answer of the first
+request is used for all of them, see ``recorded_answers``.
 """
 
 import threading
@@ -22,7 +22,9 @@ POLL_S = 0.5
 
 @dataclass(kw_only=True, eq=False)
 class WorkTurn:
-    """The place of one request in the queue of requests for the same work.  The first request computes."""
+    """The place of one request in ``queue``, the requests for the same work in their order of arrival.  The first
+    request computes.  ``tell`` sends progress to this request.
+    """
 
     tell: Progress
     queue: list["WorkTurn"]
@@ -39,7 +41,9 @@ class WorkTurn:
 
 
 class SharedWork:
-    """Lets only one of several requests for the same work compute.  Methods may be called from any thread."""
+    """A step in answering a request: lets only one of several requests for the same work compute.  Methods may be
+    called from any thread.
+    """
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
@@ -47,8 +51,8 @@ class SharedWork:
         self._changed = threading.Condition()
 
     def answer(self, request: Request) -> InferenceFinished:
-        """Wait until the request is the first of its queue, then pass it to the next step.  Raises Cancelled while
-        waiting.
+        """Wait until the request is the first of its queue, then pass it to the next step and return that step's
+        answer.  Raises Cancelled if the request is withdrawn, or the worker stops, while it waits.
         """
         with self._turn(request) as turn:
             return self._next_step.answer(
@@ -90,6 +94,6 @@ class SharedWork:
 
 
 def _work(message: RunInference) -> Hashable:
-    """A key that is equal for all requests for the same work, whichever claim requests it."""
+    """A key that is equal for all requests for the same work, also of different claims of a ticket."""
     parameters = tuple(sorted(message.parameters.items()))
     return (message.ticket_id, message.bundle, message.image_path, parameters)

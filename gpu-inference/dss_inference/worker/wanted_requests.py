@@ -1,4 +1,4 @@
-"""Drops a delivered request if its requester no longer waits for it."""
+"""The first step of answering a request: drops the request if its requester no longer waits for the answer."""
 
 from dss_broker.messages import InferenceFinished
 from dss_inference.errors import Cancelled
@@ -6,7 +6,9 @@ from dss_inference.worker.request import Answers, Request, requester_has_gone
 
 
 class WantedRequests:
-    """Passes a request to the next step only if its requester still waits; otherwise raises Cancelled."""
+    """A step in answering a request: passes it to the next step only if its requester still waits; otherwise raises
+    Cancelled.
+    """
 
     def __init__(self, next_step: Answers) -> None:
         self._next_step = next_step
