@@ -1,4 +1,4 @@
-"""``dss-inference``: serves bundles to dispatchers, or runs one by hand."""
+"""The command ``dss-inference``: serves bundles to dispatchers through the broker or over HTTP, or runs one by hand."""
 
 import logging
 import os
@@ -94,7 +94,8 @@ def phantom(context: typer.Context) -> None:
 
 
 def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bundle]:
-    """Load the bundles ``names``, or all installed ones.  Exits with a sentence if there is no such bundle.
+    """Load the bundles ``names``, or all built-in and installed ones.  Exits with a sentence if there is no such
+    bundle.
 
     A MONAI bundle that cannot be used is served, too: it answers each request with the reason.
     """
@@ -160,7 +161,7 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
 
 
 def _start(server: QueueServer) -> None:
-    """Wait for the broker, then serve.  Returns early if the program is stopped."""
+    """Wait for the broker, then subscribe to the queues.  Returns early if the program is stopped."""
     with suppress(BrokerClosed):
         server.start()
 
@@ -168,7 +169,7 @@ def _start(server: QueueServer) -> None:
 def _start_facade(
     bind: str, loaded: Sequence[Bundle], settings: FacadeSettings
 ) -> Callable[[], bool]:
-    """Start the facade at ``bind``, unless that is blank.
+    """Start the facade (the HTTP interface) at ``bind``, unless that is blank.
 
     Returns a function that stops the facade; that function returns False if requests are unfinished.
     """

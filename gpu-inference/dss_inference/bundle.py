@@ -1,4 +1,4 @@
-"""The interface between bundles and the programs that run them."""
+"""The interface between bundles, the algorithms that segment images, and the programs that run them."""
 
 import time
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from dss_inference.errors import Cancelled, IsCancelled
 
 T = TypeVar("T")
 WAITING = "waiting for the device"
-"""The stage in which a request waits for others; it does not count in the request's own time."""
+"""The stage in which a request waits for other requests; ``Stages.seconds`` does not count it."""
 
 Progress: TypeAlias = Callable[[float, str], None]
-"""Called with the finished fraction (0..1) and the current stage, any number of times."""
+"""Function that a bundle calls with the finished fraction (0..1) and the current stage, any number of times."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A file beside the segmentation, on disk and fsynced, attached to the ticket's log."""
+    """A file that a bundle makes beside the segmentation and that is attached to the ticket's log; on disk and fsynced."""
 
     path: Path
     description: str
@@ -29,7 +29,8 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class BundleOutcome:
-    """``segmentation`` is on disk, fsynced, in the image's exact grid; its values are those of ``labels``.
+    """The result of ``Bundle.run``.  ``segmentation`` is a file on disk, fsynced, in the image's exact grid; its values
+    are those of ``labels``.
 
     ``peak_memory_bytes`` is the highest use during the work, of the device or, on a CPU, of the process; 0: unknown.
     ``verdict`` is as in ``InferenceFinished``.
@@ -63,15 +64,17 @@ class Bundle(Protocol):
         progress: Progress,
         cancelled: IsCancelled,
     ) -> BundleOutcome:
-        """Segment the image.  ``output_dir`` exists.  Idempotent.
+        """Segment the image and write the files of the result into ``output_dir``, which exists.  Idempotent.
 
-        Raises InferenceError (a sentence for the user), Cancelled soon after ``cancelled()`` becomes
-        true, MemoryError, OSError.
+        ``parameters`` are those of the service.  Raises InferenceError (a sentence for the user), Cancelled soon after
+        ``cancelled()`` becomes True, MemoryError, OSError.
         """
 
 
 class Stages:
-    """The stages of one run: reports progress, measures their time, raises Cancelled."""
+    """The stages of one run of a bundle: reports progress, measures the time of each stage, and raises Cancelled if the
+    run is cancelled.
+    """
 
     def __init__(self, progress: Progress, cancelled: IsCancelled) -> None:
         self._progress = progress
@@ -81,7 +84,7 @@ class Stages:
         self.peak_memory_bytes = 0
 
     def enter(self, fraction: float, stage: str) -> None:
-        """End the current stage and begin ``stage``.  Raises Cancelled."""
+        """End the current stage and begin ``stage``; ``fraction`` (0..1) of the run is finished.  Raises Cancelled."""
         if self._cancelled():
             raise Cancelled
         self._fraction = fraction
@@ -89,8 +92,8 @@ class Stages:
         self._progress(fraction, stage)
 
     def on_device(self, device: ComputeThread, work: Callable[[], T]) -> T:
-        """Run ``work`` in the device's thread, after the work that was queued there before.  Raises Cancelled while
-        waiting.
+        """Run ``work`` in the device's thread, after the work that was queued there before, and return its result.
+        Sets ``peak_memory_bytes``.  Raises Cancelled while waiting, and the errors of ``work``.
         """
 
         def measured() -> T:

@@ -1,4 +1,4 @@
-"""A cache of loaded bundles, bounded by their memory."""
+"""A cache of loaded MONAI bundles, bounded by the memory that they use."""
 
 import gc
 import logging
@@ -23,14 +23,14 @@ class _Loaded:
 
 
 class BundleCache:
-    """Loads a bundle when it is needed.  Above the limit it evicts the least recently used bundles.
+    """Loads a bundle when it is needed.  Above ``limit_bytes`` it evicts the least recently used bundles.
 
-    Loads one bundle at a time, because it measures the memory meanwhile.  A bundle that is evicted while it runs
-    keeps its memory until the run ends.
+    Loads one bundle at a time, because it measures the memory meanwhile.  A bundle that is evicted while it runs keeps
+    its memory until the run ends.
     """
 
     def __init__(self, memory: Memory, limit_bytes: int, release: Callable[[], object]) -> None:
-        """``release`` returns unused memory to the device."""
+        """``memory`` is that of the device that holds the bundles; ``release`` returns unused memory to that device."""
         self._memory = memory
         self._limit_bytes = limit_bytes
         self._release = release
@@ -44,7 +44,7 @@ class BundleCache:
             return list(self._loaded)
 
     def bundle(self, name: str, load: Callable[[], Bundle]) -> Bundle:
-        """The bundle ``name``, loaded if needed.  Raises the errors of ``load``."""
+        """The bundle ``name``, loaded by ``load`` unless it is in the cache.  Raises the errors of ``load``."""
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name, load)
@@ -74,7 +74,7 @@ class BundleCache:
 
 
 class CachedBundle:
-    """A ``Bundle`` that the cache loads when it is needed."""
+    """A ``Bundle`` that is loaded through a BundleCache when it is needed, and again after an eviction."""
 
     def __init__(
         self, name: str, device: str, cache: BundleCache, load: Callable[[], Bundle]

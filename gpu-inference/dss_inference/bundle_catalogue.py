@@ -26,7 +26,7 @@ DEMO_BUNDLES = Path(__file__).parent / "demo_bundles"
 
 @cache
 def _runner(device: str, threads: int) -> "Runner":
-    """The runner of all bundles, which share the device's thread."""
+    """The runner of all bundles on ``device``, made once, so that they share the device's thread."""
     from dss_inference.ct.reading import limit_threads  # noqa: PLC0415  (loads SimpleITK)
     from dss_inference.device.runner import runner_for  # noqa: PLC0415  (loads torch)
 
@@ -64,8 +64,8 @@ def installed_in(folder: Path | None) -> dict[str, Path]:
 
 
 def _is_installed(path: Path) -> bool:
-    """True if the folder holds a MONAI bundle.  A folder that cannot be read, or whose name is not UTF-8, is logged
-    and counts as none.
+    """True if the folder holds a MONAI bundle.  False for a folder that cannot be read or whose name is not UTF-8; that
+    is logged.
     """
     try:
         path.name.encode()
@@ -107,7 +107,9 @@ def load(
 def load_to_serve(
     name: str, device: str, threads: int, installed: Path | None, limit_bytes: int
 ) -> Bundle:
-    """Like ``load``, but an unusable installed bundle is replaced by one that refuses each request with the reason."""
+    """Like ``load``, but instead of an installed bundle that cannot be used it returns an UnusableBundle, which answers
+    each request with the reason.
+    """
     root = monai_bundles(installed).get(name)
     if root is None:
         return load(name, device, threads, installed, limit_bytes)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 IsCancelled: TypeAlias = Callable[[], bool]
-"""Returns True as soon as the inference is to end, which then raises Cancelled."""
+"""Function that returns True as soon as the inference is to end; the inference then raises Cancelled."""
 
 
 class InferenceError(Exception):
@@ -16,7 +16,10 @@ class Cancelled(Exception):
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The last error in the chain of ``__cause__``; ``error`` itself if it has no cause.  MONAI wraps an error once for each level of a configuration."""
+    """The last error in the chain of ``__cause__``; ``error`` itself if it has no cause.
+
+    MONAI wraps an error once for each level of a configuration.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
     return error

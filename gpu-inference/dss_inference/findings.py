@@ -1,4 +1,4 @@
-"""Findings of a detector, and their files for other programs."""
+"""Findings of a detector, such as possible nodules, and their files for other programs."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ JSON_NAME, CSV_NAME = "findings.json", "findings.csv"
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """``number`` is its value in the label map; ``centre_mm`` (x, y, z) is in LPS; ``score`` is 0..1."""
+    """One finding.  ``number`` is its value in the label map; ``centre_mm`` (x, y, z) is in LPS; ``score`` is 0..1."""
 
     number: int
     name: str
@@ -22,12 +22,12 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """The name of the finding's label."""
+        """The text that names the finding as a label and a landmark: name, number, diameter and score."""
         return f"{self.name} {self.number}, {self.diameter_mm:.0f} mm, score {self.score:.2f}"
 
     @property
     def sentence(self) -> str:
-        """The finding's line in the ticket's log."""
+        """The finding's line in the ticket's log: its title and its centre."""
         place = ", ".join(f"{value:.1f}" for value in self.centre_mm)
         return f"{self.title[:1].upper()}{self.title[1:]}, centre {place} mm (LPS)."
 
@@ -35,7 +35,9 @@ class Finding:
 def write_findings(
     findings: Sequence[Finding], folder: Path, facts: Mapping[str, object]
 ) -> tuple[Path, Path]:
-    """Write ``findings`` as JSON, after ``facts``, and as CSV."""
+    """Write ``findings`` into ``folder`` as JSON, after the entries ``facts``, and as CSV.  Returns both paths; does
+    not fsync.
+    """
     rows = [asdict(finding) for finding in findings]
     (folder / JSON_NAME).write_text(
         json.dumps({**facts, "findings": rows}, indent=2) + "\n", encoding="utf-8"

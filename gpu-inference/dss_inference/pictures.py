@@ -1,4 +1,4 @@
-"""Draws the picture of a segmentation into a file beside it."""
+"""Draws the picture of a segmentation into a file beside the segmentation."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -28,8 +28,8 @@ def picture_report(
     folder: Path,
     parameters: Mapping[str, str],
 ) -> tuple[Report, ...]:
-    """Draw ``found``, which is in the order of ``ct.hu``, and return the file.  Colours in ``parameters`` override
-    those of ``labels``.
+    """Draw the label map ``found``, (z, y, x) in the order of ``ct.hu``, over the image, and return the file as a
+    report.  Colours in the parameter ``label_colours.PARAMETER`` of the request override those of ``labels``.
 
     Returns () if drawing fails, because a picture is not worth losing the segmentation.  Raises InferenceError if the
     parameter is malformed.

@@ -1,4 +1,4 @@
-"""Writes the files beside a segmentation, and makes its landmarks."""
+"""Writes the files that a bundle attaches to the ticket beside the segmentation, and makes landmarks of findings."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,9 @@ def write_report(path: Path, text: str, description: str, mime_type: str) -> Rep
 def write_finding_reports(
     findings: Sequence[Finding], folder: Path, facts: Mapping[str, object] | None = None
 ) -> tuple[Report, ...]:
-    """Write the findings as CSV and as JSON, fsynced; ``facts`` precede them in the JSON."""
+    """Write the findings into ``folder`` as CSV and as JSON, fsynced, and return both files.  ``facts`` precede the
+    findings in the JSON.
+    """
     as_json, as_csv = write_findings(findings, folder, facts or {})
     for path in (as_json, as_csv, folder):
         sync(path)
@@ -35,7 +37,7 @@ def write_finding_reports(
 
 
 def landmarks_of(findings: Sequence[Finding], labels: Sequence[Label]) -> tuple[Landmark, ...]:
-    """One landmark for each finding, in the colour of its label."""
+    """One landmark for each finding, with the colour of the label whose value is the finding's number."""
     colours = {label.value: label.rgb for label in labels}
     return tuple(
         Landmark(text=f.title, position_mm=f.centre_mm, rgb=colours[f.number]) for f in findings

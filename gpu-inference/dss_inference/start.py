@@ -1,4 +1,4 @@
-"""The entry point: prepares the process, then imports the program, which takes time."""
+"""The entry point of the command ``dss-inference``: prepares the process, then imports the program, which takes time."""
 
 import os
 import sys
@@ -26,7 +26,9 @@ def main() -> None:
 
 
 def program(words: Sequence[str]) -> "typer.Typer":
-    """The complete program; only the list of its commands if ``words`` request no more than that."""
+    """The program to run for the command line ``words``.  If they only ask for the list of commands, it is a program
+    that shows this list and imports nothing else.
+    """
     if asks_for_overview(words):
         about = "Segment images with bundles, on a GPU if there is one."
         return overview("dss-inference", about, OVERVIEW)

@@ -56,7 +56,7 @@ def note_out_of_memory(device: str) -> None:
 
 
 def note_batch(bundle: str, windows: int) -> None:
-    """Record the number of windows of a batch."""
+    """Record that the network of ``bundle`` ran with ``windows`` windows at once."""
     metrics.INFERENCE_BATCH_WINDOWS.labels(bundle).observe(windows)
 
 
