@@ -363,8 +363,7 @@ class BucketDatastore(Datastore):
 
     async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
         def remove() -> None:
-            for key in self._scrap_keys(ticket_id, shown):
-                self._bucket.remove(key)
+            self._bucket.remove_all(self._scrap_keys(ticket_id, shown))
 
         with suppress(OSError):  # the next round tries again
             await self._on_bucket(remove)

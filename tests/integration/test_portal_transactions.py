@@ -118,6 +118,28 @@ async def test_a_ticket_that_cannot_be_deleted_stops_no_other_planned_deletion(
     assert (await Ticket.get(id=tickets[1])).status is Status.DELETED
 
 
+async def test_many_tickets_that_cannot_be_deleted_leave_room_for_the_others(
+    portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletions, "PAGE_TICKETS", 2)
+    tickets = [await submitted_ticket(ann) for _ in range(4)]
+    forget = submission.forget
+
+    async def broken(ticket: Ticket) -> None:
+        if ticket.id != tickets[-1]:
+            raise ValueError("a row that nobody foresaw")
+        await forget(ticket)
+
+    monkeypatch.setattr(submission, "forget", broken)
+    user = (await Ticket.get(id=tickets[0]).select_related("user")).user
+    for number in tickets:
+        await deletions.plan(number, user, after_s=-1)
+
+    assert await deletions.delete_due(portal.components.datastore) == 1
+
+    assert (await Ticket.get(id=tickets[-1])).status is Status.DELETED
+
+
 async def test_a_deletion_that_is_not_committed_leaves_the_files(
     portal: Portal, ann: Client, other: "asyncpg.Connection"
 ) -> None:

@@ -8,11 +8,13 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
+from dss_portal.batches import each
 from dss_portal.datastore import Datastore, UploadFolder, too_large
 from dss_portal.models import ResumableUpload
 from dss_portal.refusals import Refused
@@ -206,9 +208,15 @@ async def remove_stale(datastore: Datastore, settings: Settings) -> None:
     """Delete uploads that received nothing for ``abandoned_upload_s``, and those that may not continue."""
     before = store.now() - timedelta(seconds=settings.abandoned_upload_s)
     rows = await get_connection("default").execute_query_dict(_CLOSED, [before])
-    for upload in await ResumableUpload.filter(id__in=[row["id"] for row in rows]):
-        if await ResumableUpload.filter(id=upload.id, heard_at=upload.heard_at).delete():
-            await datastore.remove_part(upload.ticket_id, upload.id, folder_of(upload))
+    stale = await ResumableUpload.filter(id__in=[row["id"] for row in rows])
+    await each("removing an upload", stale, partial(_remove_stale, datastore))
+
+
+async def _remove_stale(datastore: Datastore, upload: ResumableUpload) -> int:
+    removed = await ResumableUpload.filter(id=upload.id, heard_at=upload.heard_at).delete()
+    if removed:
+        await datastore.remove_part(upload.ticket_id, upload.id, folder_of(upload))
+    return removed
 
 
 @asynccontextmanager

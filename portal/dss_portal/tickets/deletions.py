@@ -4,6 +4,7 @@ them.
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 UNDO_S = 60.0
 PERIOD_S = 2.0
-_BATCH = 100
+PAGE_TICKETS = 100
 
 
 async def plan(ticket_id: int, user: User, after_s: float = UNDO_S) -> None:
@@ -65,9 +66,25 @@ async def delete_due(datastore: Datastore) -> int:
 
     Several portals may call it at the same time.  An error with one ticket is logged and does not stop the others.
     """
-    due = Ticket.filter(delete_at__lte=store.now()).order_by("delete_at").limit(_BATCH)
-    numbers = [int(str(number)) for number in await due.values_list("id", flat=True)]
-    return await each("deleting a ticket", numbers, partial(_delete, datastore))
+    deleted = 0
+    async for numbers in _due():
+        deleted += await each("deleting a ticket", numbers, partial(_delete, datastore))
+    return deleted
+
+
+async def _due() -> AsyncIterator[list[int]]:
+    """The numbers of the tickets that are due now, in pages, so that any number of tickets that cannot be deleted
+    leaves a page for the others.
+    """
+    last, now = 0, store.now()
+    while True:
+        due = Ticket.filter(delete_at__lte=now, id__gt=last).order_by("id").limit(PAGE_TICKETS)
+        numbers = [int(str(number)) for number in await due.values_list("id", flat=True)]
+        if numbers:
+            yield numbers
+            last = numbers[-1]
+        if len(numbers) < PAGE_TICKETS:
+            return
 
 
 async def _delete(datastore: Datastore, ticket_id: int) -> bool:
