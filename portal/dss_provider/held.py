@@ -29,7 +29,7 @@ class HeldTickets:
     """A file with the numbers of the claimed tickets, and the keys of requests for tickets.  Thread-safe.
 
     While this object exists, no other process can open the file.  Making it raises BlockingIOError if another process
-    has the file open.
+    has the file open, and ServiceInvalid if the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,11 @@ class HeldTickets:
             self.close()
             raise BlockingIOError
         self._lock = threading.Lock()
-        stored = _stored_in(path)
+        try:
+            stored = _stored_in(path)
+        except ServiceInvalid:
+            self.close()
+            raise
         self._numbers, self._asked = set(stored.tickets), set(stored.keys)
 
     def before(self) -> list[int]:
@@ -102,12 +106,25 @@ class _Stored(msgspec.Struct):
 
 
 def _stored_in(path: Path) -> _Stored:
+    """The content of the file; empty if there is no file, or if it is damaged.
+
+    Raises ServiceInvalid if the file cannot be read.  It is not taken for an empty one, because the next ticket would
+    replace it, and the tickets in it would be forgotten.
+    """
     try:
         content = path.read_bytes()
+    except FileNotFoundError:
+        return _Stored()
+    except OSError as error:
+        raise ServiceInvalid(
+            f"The file with the tickets of this folder, {path}, cannot be read ({error.strerror}): make it readable, "
+            "or remove it to forget these tickets."
+        ) from error
+    try:
         if content.startswith(b"["):  # of version 0.1
             return _Stored(tickets=msgspec.json.decode(content, type=list[int]))
         return msgspec.json.decode(content, type=_Stored)
-    except (OSError, msgspec.MsgspecError):
+    except msgspec.MsgspecError:
         return _Stored()
 
 
@@ -126,7 +143,7 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
 
 def held_in(paths: list[Path]) -> HeldTickets:
     """The first of ``paths`` that no other process has open, with the content of all others that are free.  Raises
-    ServiceInvalid if all are in use.
+    ServiceInvalid if all are in use, or if one cannot be read.
 
     A lock lets only one process do this at a time.  Otherwise, if a process is killed while it takes over a file, two
     others could open files with the same tickets.

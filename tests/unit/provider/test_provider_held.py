@@ -92,6 +92,18 @@ def test_a_damaged_file_is_an_empty_one(paths: list[Path]) -> None:
     assert held_in(paths).before() == []
 
 
+def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(paths: list[Path]) -> None:
+    paths[1].mkdir()  # the administrator may read every file, but no folder
+    first = held_in(paths[:1])
+
+    with pytest.raises(ServiceInvalid, match=r"held-1\.json, cannot be read"):
+        held_in(paths)
+
+    paths[1].rmdir()
+    first.close()
+    assert held_in(paths).before() == []
+
+
 def test_more_publishers_than_files_are_refused(paths: list[Path]) -> None:
     kept = [held_in(paths) for _ in paths]
 
