@@ -8,10 +8,12 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from quart import Quart
 
 from dss_datastore import layout
@@ -113,6 +115,53 @@ def test_half_a_file_is_not_seen_and_its_parts_are_removed(linked: Linked) -> No
     assert linked.bucket.find(IMAGE) is None
     assert linked.bucket.remove_abandoned(timedelta(0)) == 1  # moto gives each the same old date
     assert linked.bucket.remove_abandoned(timedelta(0)) == 0
+
+
+class Pages:
+    """The answer of a server whose clock shows eleven to the question for parts of uploads; one began at ten."""
+
+    def __init__(self) -> None:
+        self.aborted: list[str] = []
+
+    def get_paginator(self, _: str) -> "Pages":
+        return self
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        begun = {"Key": IMAGE, "UploadId": "1", "Initiated": datetime(2001, 1, 1, 10, tzinfo=UTC)}
+        headers = {"date": "Mon, 01 Jan 2001 11:00:00 GMT"}
+        return [{"Uploads": [begun], "ResponseMetadata": {"HTTPHeaders": headers}}]
+
+    def abort_multipart_upload(self, **about: str) -> None:
+        self.aborted.append(about["UploadId"])
+
+
+def test_parts_are_as_old_as_the_server_says_whatever_this_machine_shows(linked: Linked) -> None:
+    linked.bucket._client = pages = Pages()  # moto gives each upload the same old date
+
+    assert linked.bucket.remove_abandoned(timedelta(hours=2)) == 0
+    assert linked.bucket.remove_abandoned(timedelta(minutes=59)) == 1
+    assert pages.aborted == ["1"]
+
+
+def test_a_file_that_may_not_be_removed_keeps_no_other(
+    linked: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(Server(endpoint=linked.link.endpoint, attempts=2), linked.bucket.place)
+    for key in ("tickets/1/a", "tickets/1/b"):
+        bucket.put_bytes(key, b"x")
+    delete = bucket._client.delete_object
+
+    def refusing(**about: str) -> object:
+        if about["Key"].endswith("a"):
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteObject")
+        return delete(**about)
+
+    monkeypatch.setattr(bucket._client, "delete_object", refusing)
+
+    with pytest.raises(OSError, match="not there"):
+        bucket.remove_below("tickets/1/")
+
+    assert [found.key for found in bucket.list("tickets/1/")] == ["tickets/1/a"]
 
 
 def test_half_a_file_does_not_replace_the_one_before(linked: Linked) -> None:

@@ -8,13 +8,14 @@ More than 300 lines: one class with a short method for each operation on keys.
 import hashlib
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from io import BufferedReader
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from dss_datastore import layout
 from dss_datastore.access import WorkEnded, never
@@ -235,19 +236,33 @@ class Bucket:
             self._client.delete_object(**self._of(key))
 
     def remove_below(self, below: str) -> None:
+        self.remove_all(found.key for found in self.list(below))
+
+    def remove_all(self, keys: Iterable[str]) -> None:
+        """Remove these files.  If the server refuses to remove some of them, the others are removed nevertheless, and
+        the first error is raised.
+        """
+        refusal: OSError | None = None
         # One by one: servers differ in what they ask of a request that removes several.
-        for found in self.list(below):
-            self.remove(found.key)
+        for key in keys:
+            try:
+                self.remove(key)
+            except OSError as error:
+                if error.__cause__ is None or not code_of(error.__cause__):  # no answer
+                    raise
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
 
     def remove_abandoned(self, older_than: timedelta = ABANDONED) -> int:
         """Remove the parts of uploads that began more than ``older_than`` ago and were never completed.  Returns the
         number of uploads.
         """
-        latest = datetime.now(UTC) - older_than
         about = {"Bucket": self.place.bucket, "Prefix": self.place.prefix}
         removed = 0
         with file_errors(self.place.prefix):
             for page in self._client.get_paginator("list_multipart_uploads").paginate(**about):
+                latest = _answered_at(page) - older_than
                 for found in page.get("Uploads", ()):
                     if found["Initiated"] <= latest:
                         self._client.abort_multipart_upload(
@@ -301,6 +316,12 @@ def _parts(first: bytes, source: BinaryIO) -> Iterator[bytes]:
         yield part
         number += 1
         part = source.read(PART_BYTES << (number * 4 // MOST_PARTS))
+
+
+def _answered_at(page: Mapping[str, Any]) -> datetime:
+    """The S3 server's time, by which it also dates uploads.  This machine's clock may differ, or be set meanwhile."""
+    headers = page["ResponseMetadata"]["HTTPHeaders"]
+    return parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
 
 
 def _raise_if_ended(has_ended: Callable[[], bool]) -> None:

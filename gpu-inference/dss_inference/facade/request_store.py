@@ -4,6 +4,7 @@ import logging
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
@@ -15,6 +16,8 @@ from dss_datastore.writing import write
 log = logging.getLogger(__name__)
 
 _REQUEST, _ANSWER, _STARTS = "request.json", "answer.json", "starts"
+_FOUND_ANSWERED, _FOUND_BEGUN = ".found_answered_s", ".found_begun_s"
+"""Files with the RunningTime at which the request was first found answered, or was first found being uploaded."""
 _SEGMENTATION = "segmentation.nrrd"
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -29,11 +32,12 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class RequestStore:
     """One folder for each request.  Its name is the only permission to read the result, so it is random."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
         """Raises OSError if ``root`` is not writable."""
         root.mkdir(parents=True, exist_ok=True)
         (root / ".writable").touch()
         self.root = root.resolve()
+        self._running = RunningTime(self.root / ".running_s", clock_s)
 
     def create(self) -> str:
         """Create a folder and return its id."""
@@ -67,10 +71,10 @@ class RequestStore:
         write(self.root / result_id / _ANSWER, msgspec.json.encode(answer))
 
     def answer(self, result_id: str) -> StoredAnswer | None:
-        """The stored answer; None while there is none."""
+        """The stored answer; None while there is none.  Raises OSError if it cannot be read."""
         try:
             raw = (self.root / result_id / _ANSWER).read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
         return msgspec.json.decode(raw, type=StoredAnswer)
 
@@ -88,21 +92,58 @@ class RequestStore:
         return [request for file in waiting if (request := _read(file)) is not None]
 
     def purge(self, older_than_s: float) -> int:
-        """Remove requests that were answered, or whose upload was interrupted, more than ``older_than_s`` ago.
-        Returns their number.
+        """Remove requests that were found answered more than ``older_than_s`` ago, and uploads that were found
+        unfinished so long ago.  Returns their number.
+
+        Only time in which a process runs counts, and no clock of the machine or of the volume, because a step of one
+        would remove uploads in progress, or keep results for ever.
         """
-        latest = time.time() - older_than_s
-        old = [path for path in self.root.iterdir() if self._is_over(path, latest)]
+        now_s = self._running.keep()
+        old = [path for path in self.root.iterdir() if self._is_old(path, now_s, older_than_s)]
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
         return len(old)
 
-    def _is_over(self, path: Path, latest: float) -> bool:
-        waits = (path / _REQUEST).exists() and not (path / _ANSWER).exists()
+    def _is_old(self, path: Path, now_s: float, older_than_s: float) -> bool:
+        is_answered = (path / _ANSWER).exists()
+        waits = (path / _REQUEST).exists() and not is_answered
+        if not self.exists(path.name) or waits:
+            return False
+        note = path / (_FOUND_ANSWERED if is_answered else _FOUND_BEGUN)
         try:
-            return self.exists(path.name) and not waits and path.stat().st_mtime < latest
+            return now_s - _noted_s(note, now_s) > older_than_s
         except OSError:
             return False  # removed meanwhile, or unreadable
+
+
+class RunningTime:
+    """The time in seconds for which processes with this ``file`` have run.  It is monotonic."""
+
+    def __init__(self, file: Path, clock_s: Callable[[], float]) -> None:
+        self._file, self._clock_s = file, clock_s
+        self._began_s = clock_s() - (_seconds_in(file) or 0.0)
+
+    def keep(self) -> float:
+        """The time until now.  It is stored, so that the next process continues from it."""
+        now_s = self._clock_s() - self._began_s
+        write(self._file, str(now_s).encode())
+        return now_s
+
+
+def _noted_s(file: Path, now_s: float) -> float:
+    """The time in ``file``.  If there is none, ``now_s`` is written to it.  Raises OSError."""
+    noted_s = _seconds_in(file)
+    if noted_s is None or noted_s > now_s:  # the file of RunningTime was lost
+        write(file, str(now_s).encode())
+        return now_s
+    return noted_s
+
+
+def _seconds_in(file: Path) -> float | None:
+    try:
+        return float(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _number_in(file: Path) -> int:

@@ -3,6 +3,7 @@
 """How long the REST interface keeps images and results: withdrawals, removals, the next process."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ from support import facades
 from support.facade_requests import PATIENCE_S, as_file, sent, until
 from support.facades import LARGEST_BYTES, BrightBundle
 from support.waiting import wait_until
+
+
+@dataclass
+class Clock:
+    s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.s
+
 
 bundle = facades.bundle
 results = facades.results
@@ -98,13 +108,50 @@ def test_old_results_are_removed_and_waiting_ones_kept(
     until(client, old, 200)
     bundle.go_on.clear()
     waiting = sent(client, as_file(tmp_path, ".nrrd")).get_json()["Endpoint"]
-    for endpoint in (old, waiting):
-        os.utime(results.root / endpoint.rpartition("/")[2], (0, 0))
+    clock = Clock()
+    assert RequestStore(results.root, clock).purge(older_than_s=3600) == 0
+    clock.s += 1800
+    following = RequestStore(
+        results.root, clock
+    )  # of a process that begins where another was killed
+    assert following.purge(older_than_s=3600) == 0
+    clock.s += 3601
 
-    assert results.purge(older_than_s=3600) == 1
+    assert following.purge(older_than_s=3600) == 1
 
     assert client.get(old).status_code == 404
     assert client.get(waiting).status_code == 202
+
+
+def test_the_time_that_a_process_runs_goes_on_in_the_next(tmp_path: Path) -> None:
+    clock = Clock()
+    first = RequestStore(tmp_path, clock)
+    first.create()
+    first.purge(older_than_s=3600)
+    clock.s += 1800
+    assert first.purge(older_than_s=3600) == 0
+    following = RequestStore(tmp_path, Clock())
+    assert following.purge(older_than_s=3600) == 0
+
+    assert RequestStore(tmp_path, Clock()).purge(older_than_s=1799) == 1
+
+
+@pytest.mark.parametrize("moment", [0.0, 32503680000.0])
+def test_a_step_of_the_clock_neither_removes_an_upload_nor_keeps_a_result(
+    tmp_path: Path, moment: float
+) -> None:
+    """The times of files are those of a clock that was set meanwhile."""
+    clock = Clock()
+    store = RequestStore(tmp_path, clock)
+    folder = store.folder(store.create())
+    os.utime(folder, (moment, moment))
+
+    assert store.purge(older_than_s=3600) == 0
+    assert folder.exists()
+    os.utime(folder, (moment, moment))
+    clock.s += 3601
+
+    assert store.purge(older_than_s=3600) == 1
 
 
 def test_a_result_removed_while_the_old_ones_are_looked_for_disturbs_nothing(
