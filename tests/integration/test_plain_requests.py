@@ -246,6 +246,21 @@ async def test_a_server_that_stops_finishes_its_requests(port: int) -> None:
         await is_answered_and_closed(app, reader, writer)
 
 
+async def test_a_server_that_stops_cuts_off_a_long_request_without_an_error(port: int) -> None:
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    app = Asked(wait)
+    async with serving(app, port, graceful_timeout=0.2):
+        reader, writer = await connected(port)
+        writer.write(GET)
+        await asyncio.wait_for(app.began.wait(), 20)
+
+    assert await asyncio.wait_for(reader.read(), 20) == b""
+    await asyncio.sleep(0)
+    writer.close()
+    assert faults == []
+
+
 async def test_a_connection_ends_after_as_many_requests_as_with_h11(port: int) -> None:
     app = Asked(echo)
     async with serving(app, port, keep_alive_max_requests=3):

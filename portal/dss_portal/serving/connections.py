@@ -78,10 +78,20 @@ class Exchange:
 
 
 class Connection(TCPServer):
-    """A Hypercorn connection, as the module describes.  Overrides ``_read_data`` and ``_idle_timeout``."""
+    """A Hypercorn connection, as the module describes.  Overrides ``run``, ``_read_data`` and ``_idle_timeout``."""
 
     _used_s = 0.0
     _is_busy = False
+
+    async def run(self) -> None:
+        """As in TCPServer.  If the server cancels a connection that outlasts ``graceful_timeout``, this returns after
+        closing it, because asyncio of Python 3.11 logs a cancelled connection as an error of its own.
+        """
+        try:
+            await super().run()
+        except asyncio.CancelledError:
+            if not self.context.terminated.is_set():
+                raise
 
     async def _read_data(self) -> None:
         ahead: deque[bytes] = deque()
