@@ -1,4 +1,6 @@
-"""``/adminservices``: the page that lists each provider's services, and where services are registered and removed."""
+"""The admin's page of services, ``/adminservices``: lists the services of each provider, and registers and removes
+services.
+"""
 
 from quart import Blueprint, Response, request
 
@@ -15,7 +17,9 @@ blueprint = Blueprint("services", __name__, url_prefix=addresses.ADMIN_SERVICES)
 
 @blueprint.get("")
 async def show(problem: str = "", at: str = "") -> Response:
-    """The page.  With a ``problem``, the sentence is shown at the form ``at``: ``git`` or ``upload``."""
+    """The page.  If a registration was refused, ``problem`` is the reason, a sentence, which is shown at the form
+    ``at``: ``git`` or ``upload``.
+    """
     return await page(
         "admin_services.html",
         status=400 if problem else 200,

@@ -1,4 +1,4 @@
-"""Reads the service.json of an uploaded archive, with limits on the decompressed size.
+"""Reads the service.json in an uploaded ZIP or tar archive, with limits on the decompressed size.
 
 All functions block: call them in a thread.
 """
@@ -21,9 +21,10 @@ MAX_ENTRIES = 10_000
 
 
 def descriptor_file(name: str, data: bytes) -> bytes:
-    """The content of the service.json in the archive ``data``; ``data`` itself if ``name`` ends with .json.
+    """The content of the service.json in the archive ``data``; ``data`` itself if ``name``, the uploaded file's name,
+    ends with .json.
 
-    Raises Refused if there is none or if it is too large.
+    Raises Refused if the archive has no service.json, or if it is too large.
     """
     if name.endswith(".json"):
         if len(data) > MAX_FILE_BYTES:
@@ -47,7 +48,7 @@ class Readable(Protocol):
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that raises Refused after MAX_UNPACKED_BYTES."""
+    """A stream that reads from ``source``, and raises Refused when it has read more than MAX_UNPACKED_BYTES in all."""
 
     def __init__(self, source: Readable) -> None:
         super().__init__()
@@ -103,8 +104,8 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
 
 
 def _wanted(name: str) -> bool:
-    """True for a service.json at the top level of the archive, or inside its single top folder, which archives of
-    repositories have.
+    """True if ``name`` is the path of a service.json at the top of the archive or one folder below, because archives of
+    repositories have a single folder at the top.
     """
     path = PurePosixPath(name)
     return path.name == FILE and len(path.parts) <= 2 and ".." not in path.parts

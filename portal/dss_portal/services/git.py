@@ -17,8 +17,8 @@ OUTWARD = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "
 async def read_file(
     repository: str, reference: str, name: str, settings: Settings
 ) -> tuple[str, bytes]:
-    """The commit (40 hexadecimal digits) and the content of the file ``name`` at ``reference``; "" is the default
-    branch.  Raises Refused.
+    """The commit (40 hexadecimal digits) that ``reference`` names, and the content of its file ``name``.  ``reference``
+    is a branch, tag or commit; "" is the default branch.  Raises Refused.
 
     Nothing is checked out, so links and hooks of the repository have no effect.  The temporary copy is removed.
     """
@@ -39,7 +39,9 @@ async def read_file(
 
 
 async def _fetch(git: "_Git", repository: str, reference: str) -> None:
-    """Fetch the commit alone; from a server of plain files, with its history.  Raises Refused."""
+    """Fetch only the commit ``reference``, without its history.  If the server cannot do that, because it only serves
+    plain files, fetch the commit with its history.  Raises Refused.
+    """
     words = ("fetch", "--quiet", "--no-tags", "--", repository, reference)
     try:
         await git(words[0], "--depth=1", *words[1:])
@@ -50,7 +52,7 @@ async def _fetch(git: "_Git", repository: str, reference: str) -> None:
 
 
 class _Failed(Refused):
-    """Git ended with an error.  ``said`` is its output."""
+    """Git ended with an error.  ``said`` is what it wrote to standard error."""
 
     def __init__(self, said: bytes) -> None:
         super().__init__(_sentence(said))
@@ -83,7 +85,9 @@ class _Git:
         self._credentials_file = settings.git_credentials_file
 
     async def __call__(self, *arguments: str) -> bytes:
-        """Run git and return its standard output.  Raises Refused if git fails, is too slow or receives too much."""
+        """Run git and return its standard output.  Raises Refused if git fails, takes longer than the timeout, or
+        receives too many bytes.
+        """
         process = await asyncio.create_subprocess_exec(
             "prlimit",
             f"--fsize={self._max_bytes}",
@@ -107,7 +111,9 @@ class _Git:
         return output
 
     def _environment(self) -> dict[str, str]:
-        """The environment for git: the variables for proxies and certificates, and none of a user's settings."""
+        """The environment for git: variables for proxies, certificates and credentials.  Git reads no configuration of
+        a user or of the machine, and asks no questions.
+        """
         given = {name: os.environ[name] for name in OUTWARD if name in os.environ}
         if self._ca_file:
             given["GIT_SSL_CAINFO"] = self._ca_file
@@ -126,8 +132,8 @@ class _Git:
 
 
 def _credentials(file: str) -> dict[str, str]:
-    """Variables with which git reads the credentials in ``file`` and never changes it.  Otherwise git would delete a
-    refused password.
+    """Environment variables that make git read passwords from ``file`` and never change it.  With its usual settings,
+    git would delete a password that a server has refused.
     """
     script = (
         f'!f() {{ test "$1" = get && git credential-store --file {shlex.quote(file)} get; }}; f'

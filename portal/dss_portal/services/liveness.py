@@ -1,4 +1,6 @@
-"""Finds out which programs serve a service now, by the rule in ``dss_broker.liveness``."""
+"""Finds out which programs serve a service now, from their announcements and polls in the database.  The time limits
+are in ``dss_broker.liveness``.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,18 +16,18 @@ from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Publisher, Service, Worker
 
 FORGOTTEN = timedelta(days=1)
-"""Programs that have sent nothing for this time are no longer listed."""
+"""Programs that have sent nothing for this time are forgotten: no longer listed, and their rows deleted."""
 
 
 class Missed(StrEnum):
-    """The kind of program that a service lacks, so that its tickets wait."""
+    """The kind of program that a service lacks, so that its tickets wait; NOBODY if it lacks none."""
 
     NOBODY = ""
     DISPATCHER = "dispatcher"
     WORKER = "worker"
     SILENT = "silent"
-    """It is not known whether the provider over HTTP is alive: it holds a ticket, and has been silent for longer than
-    usual.
+    """A provider over HTTP holds a ticket and has been silent for longer than usual, so it is not known whether it is
+    alive.
     """
 
 
@@ -36,17 +38,22 @@ SENTENCES = {
     "the other tickets wait until it is heard of again.",
     Missed.NOBODY: "The service is at work again.",
 }
-"""Sentences about a missing program, for the owners of tickets."""
+"""For each kind of program, what the owners of tickets are told if it is missing; for NOBODY, what they are told when
+it is back.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """The programs that serve a service.  ``dispatchers`` counts processes and publishers; all other providers over
-    HTTP count as one.  ``heard_at`` is the last sign of life of any of them.  ``places`` is the number of tickets that
-    its publishers process at a time.
+    """The programs that serve a service at present.  A publisher is a provider's program that announces itself over
+    HTTP; other providers over HTTP only poll for tickets.
 
-    ``offered``: it takes tickets.  ``has_dispatched``: one of our dispatchers has served it within FORGOTTEN.
-    ``polls``: a provider over HTTP serves it.  ``was_polled``: the last sign of life came from such a provider.
+    ``dispatchers`` counts live dispatcher processes and publishers; all other providers over HTTP count as one.
+    ``missed`` is the kind of program that the service lacks.  ``heard_at`` is the last sign of life of any program;
+    None if there was none.  ``places`` is the number of tickets that live publishers process at a time.
+
+    ``offered``: the service takes tickets.  ``has_dispatched``: one of our dispatchers has served it within FORGOTTEN.
+    ``polls``: a provider over HTTP serves it.  ``was_polled``: the last sign of life came from a provider over HTTP.
     """
 
     dispatchers: int
@@ -76,12 +83,12 @@ def is_alive(process: Worker | Dispatcher) -> bool:
 
 
 async def workers_at_work() -> int:
-    """The number of live worker processes.  A process with several bundles counts once."""
+    """The number of live worker processes.  A process that serves several bundles counts once."""
     return len(set(await alive_workers().values_list("instance", flat=True)))
 
 
 async def standings() -> dict[str, Standing]:
-    """The Standing of every service that was ever registered, by name, over all its versions."""
+    """The Standing of every service that was ever registered, by its name; one for all versions of a service."""
     heard, polled = await _last_signs()
     current = await Service.filter(current=True).values_list("name", flat=True)
     offered = set(map(str, current))
@@ -111,7 +118,9 @@ async def standings() -> dict[str, Standing]:
 
 
 async def delete_expired() -> None:
-    """Delete the rows of programs that have announced nothing for FORGOTTEN.  Their names are rarely used again."""
+    """Delete the rows of workers, dispatchers and publishers that have announced nothing for FORGOTTEN.  The names of
+    ended processes are rarely used again, so their rows would accumulate.
+    """
     before = clock.now() - FORGOTTEN
     await Worker.filter(heard_at__lt=before).delete()
     await Dispatcher.filter(heard_at__lt=before).delete()
@@ -121,8 +130,8 @@ async def delete_expired() -> None:
 def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
     """The kind of program that a service lacks.
 
-    ``bundles`` are those that its live dispatchers need, ``served`` those that live workers serve; ``polls``: a
-    provider over HTTP is alive.
+    ``bundles`` are the bundles that the service's live dispatchers need ("" for none), ``served`` those that live
+    workers serve; ``polls``: a provider over HTTP serves it.
     """
     asked = set(bundles)
     if polls or "" in asked or asked & served:
@@ -144,7 +153,7 @@ async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]
 
 
 async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """The names of the live dispatcher processes, and the bundles that they need, both by service."""
+    """By service name: the names of its live dispatcher processes, and the bundles that these need."""
     processes: dict[str, set[str]] = defaultdict(set)
     bundles: dict[str, set[str]] = defaultdict(set)
     for dispatcher in await alive_dispatchers():
@@ -155,8 +164,8 @@ async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Publishers:
-    """The publishers of a service: how many are alive, how many tickets these process at a time, and when any was
-    last heard.
+    """Figures about the publishers of one service: how many are alive, how many tickets the live ones process at a
+    time, and the last time at which any was heard.
     """
 
     alive: int = 0
@@ -165,7 +174,7 @@ class Publishers:
 
 
 async def _publishers() -> dict[str, Publishers]:
-    """The publishers by service.  Those that have announced nothing for FORGOTTEN are left out."""
+    """Figures about publishers by service name.  A publisher that has announced nothing for FORGOTTEN may be missing."""
     found: dict[str, Publishers] = {}
     for each in await Publisher.all():
         before = found.get(each.service, Publishers())
@@ -179,8 +188,8 @@ async def _publishers() -> dict[str, Publishers]:
 
 
 USUAL = 1.5
-"""A provider over HTTP that works is usually silent for at most this many times its longest recent run, or its longest
-silence since it claimed the ticket.
+"""A provider over HTTP that works on a ticket is taken for alive while its silence is at most this many times the
+longest recent run of the service or, if that is longer, its own longest silence since it claimed the ticket.
 """
 
 # $1: now.  $2: a publisher that was heard since then is alive.  A provider that reports nothing before the end
@@ -200,10 +209,10 @@ GROUP BY service.name
 
 
 async def _held_over_http() -> dict[str, bool]:
-    """The services with a ticket that is claimed over HTTP.  The value is False if its provider has been silent for
-    longer than usual.
+    """By name, the services with a ticket that a provider over HTTP holds.  The value is True if that provider counts
+    as alive although it does not poll while it works, and False if it has been silent for longer than usual.
 
-    Such a provider counts as alive, because it does not poll while it works.
+    Tickets of publishers that are alive or have announced their end are not considered, because their state is known.
     """
     values = [clock.now(), _ago(PUBLISHER_ALIVE_S)]
     rows = await get_connection("default").execute_query_dict(_HELD, values)

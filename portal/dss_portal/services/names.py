@@ -11,8 +11,8 @@ from dss_portal.tickets import queue
 
 
 async def reserve(name: str, provider: Provider) -> None:
-    """Lock the name for the provider until the caller's transaction ends.  Raises Refused if it belongs to another
-    provider, or if the provider was removed.
+    """Lock the service name for the provider until the caller's transaction ends, so that no other provider can
+    register it meanwhile.  Raises Refused if the name belongs to another provider, or if the provider was removed.
     """
     if not provider.current:
         raise Refused(f"Provider {provider.name} was removed; add it again first.")

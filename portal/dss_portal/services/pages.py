@@ -1,4 +1,4 @@
-"""``/services``: the page with all services and the state of each."""
+"""``/services``: the page that lists all services with their state."""
 
 from dataclasses import dataclass
 
@@ -30,14 +30,16 @@ KINDS = {
     TagType.LANDMARK: "landmark",
     TagType.TIME_POINT: "time point",
 }
-"""Objects that a tag may mark, in words."""
+"""The kinds of objects that a tag of a service marks, in words for users."""
 SHOWN_VERSIONS = 20
-"""Versions of a service that are listed, the newest first."""
+"""Largest number of versions of one service that the page lists, the newest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """An indicator.  ``colour`` is ``green``, ``yellow`` or ``red``; ``cyan`` if there is nothing to assess."""
+    """An indicator of one aspect of a service's state, with words that explain it.  ``colour`` is ``green``, ``yellow``
+    or ``red``; ``cyan`` if there is nothing to assess.
+    """
 
     colour: str
     words: str
@@ -45,7 +47,7 @@ class Light:
 
 @blueprint.get(addresses.SERVICES)
 async def service_list() -> Response:
-    """The page of all services, for users who have signed in."""
+    """The page of all services.  Users who have not signed in, or must accept the terms of use, are redirected."""
     found = await person()
     if found is None:
         return await sign_in_first(addresses.HOME)
@@ -86,8 +88,8 @@ async def _lights(service: Service, standing: Standing) -> list[Light]:
 
 
 def presence(missed: Missed, silent_s: float | None) -> Light:
-    """The indicator for the programs that serve a service.  ``missed`` is the kind that it lacks, ``silent_s`` the
-    time since the last sign of life.
+    """The indicator for the programs that serve a service.  ``missed`` is the kind of program that it lacks;
+    ``silent_s`` is the time in seconds since the last sign of life, None if there was none.
     """
     if missed is Missed.NOBODY:
         return Light(colour="green", words="At work")

@@ -24,14 +24,19 @@ TOO_DEEP = f"it is nested more than {MAX_LEVELS} levels deep."
 
 
 async def from_git(provider: Provider, repository: str, reference: str, settings: Settings) -> str:
-    """Register the commit that ``reference`` names, and return its hash.  "" is the default branch.  Raises Refused."""
+    """Register the service that the service.json of a Git repository describes, and return the commit's hash, which
+    becomes the hash of the service.  ``reference`` is a branch, tag or commit; "" is the default branch.  Raises
+    Refused.
+    """
     commit, text = await git.read_file(repository, reference, FILE, settings)
     await register(provider, commit, await asyncio.to_thread(parsed, text))
     return commit
 
 
 async def from_upload(provider: Provider, name: str, data: bytes) -> str:
-    """Register an uploaded service.json, .zip or .tar.gz, and return its synthetic hash.  Raises Refused."""
+    """Register the service in an uploaded service.json, .zip or .tar.gz, whose file name is ``name``.  Returns its
+    synthetic hash.  Raises Refused.
+    """
     descriptor = await asyncio.to_thread(_read, name, data)
     githash = synthetic_hash(descriptor.published)
     await register(provider, githash, descriptor)
@@ -43,8 +48,8 @@ def _read(name: str, data: bytes) -> Descriptor:
 
 
 def parsed(text: bytes) -> Descriptor:
-    """Parse a service.json.  Raises Refused with the reference server's words and the fault.  It takes long for long
-    texts, so call it in a thread.
+    """Parse and check a service.json.  Raises Refused with a sentence that names the fault; it begins with the words of
+    the reference server.  Call it in a thread, because a long text takes long.
     """
     try:
         decoded = json.loads(text, parse_constant=_no_number)
@@ -88,7 +93,8 @@ def _no_number(word: str) -> NoReturn:
 
 
 async def register(provider: Provider, githash: str, descriptor: Descriptor) -> None:
-    """Add a service to the catalogue, or restore it if it was removed.
+    """Add a service to the catalogue as one that ``provider`` offers.  A service with the same hash that was removed is
+    restored.
 
     Raises Refused if another service has its name and version, or if the name belongs to another provider.
     """

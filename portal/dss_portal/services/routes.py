@@ -1,4 +1,6 @@
-"""``/api/services``: the services for ITK-SNAP's Submit tab."""
+"""``/api/services``: the API with which ITK-SNAP and other clients list services, their descriptors, statistics and
+estimates.
+"""
 
 from quart import Blueprint, Response
 
@@ -25,11 +27,11 @@ async def listing() -> Response:
 @blueprint.get("/estimates")
 @signed_in
 async def estimates() -> Response:
-    """Estimates for a ticket that would be submitted now, with ``voxels`` or ``bytes``, or else of the service's
-    usual size.
+    """A table of estimates, one row for each service: when would a ticket that is submitted now begin and end?  The
+    query gives its size as ``voxels`` or ``bytes``; without them it has the service's usual size.
 
-    ``before`` tickets are served earlier.  It begins after ``begins_s`` and ends after ``ends_s`` seconds, empty if
-    that is not known; ``sentence`` says so for people.
+    ``before`` is the number of tickets that would be served earlier.  ``begins_s`` and ``ends_s`` are in seconds from
+    now, and empty if they are not known; ``sentence`` says the same in words.
     """
     voxels, size_bytes = parameters.number("voxels", 0), parameters.number("bytes", 0)
     given = TicketSize(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))
@@ -48,7 +50,7 @@ def _offered(offer: NewTicketEstimate | None) -> tuple[Cell, ...]:
 @blueprint.get("/<regex('[a-f0-9]+'):githash>/detail")
 @signed_in
 async def detail(githash: str) -> Response:
-    """The service's descriptor, without the ``result`` envelope."""
+    """The service's descriptor as JSON, without the object ``{"result": ...}`` around it that other responses have."""
     return json_body((await store.by_hash(githash)).descriptor)
 
 

@@ -1,4 +1,6 @@
-"""The catalogue of services by hash and by name, and the programs that serve them."""
+"""The catalogue of services in the database: finds services by hash and by name, computes their statistics, and records
+the announcements of the programs that serve them.
+"""
 
 import hashlib
 import json
@@ -31,10 +33,11 @@ STATS_WINDOW = timedelta(hours=24)
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """Statistics of a service: its results within STATS_WINDOW, and its present state.
+    """Statistics of a service: the results within STATS_WINDOW, and the number of waiting tickets (``queue_length``).
 
-    ``mean_s`` is the mean time from claim to success, None without a success.  ``silent_s`` is the time since the last
-    sign of life of a program that serves it, None if there was none; ``listed_s`` is the time since its registration.
+    ``mean_s`` is the mean time from claim to success in seconds, None without a success.  ``silent_s`` is the time in
+    seconds since the last sign of life of a program that serves it, None if there was none; ``listed_s`` is the time
+    since its registration.
     """
 
     n_success: int
@@ -73,8 +76,8 @@ async def by_hash(githash: str) -> Service:
 
 
 async def for_new_ticket(githash: str | None, name: str | None) -> Service:
-    """The service for a new ticket: the one with ``githash`` or, without it, the greatest version of ``name``.
-    Raises Refused.
+    """The service for a new ticket: the one with the hash ``githash`` or, without a hash, the highest version of the
+    service ``name``.  Raises Refused if no such service takes tickets.
     """
     if githash is not None:
         service = await Service.get_or_none(githash=githash, current=True)
@@ -116,7 +119,7 @@ SELECT (SELECT count(*) FROM succeeded) AS n_success,
 
 
 async def stats(service: Service) -> Stats:
-    """The statistics of a service.  A ticket that timed out counts as failed."""
+    """Compute the statistics of a service.  A ticket that timed out counts as failed."""
     now = clock.now()
     rows = await get_connection("default").execute_query_dict(
         _STATS, [service.id, now - STATS_WINDOW]
@@ -130,10 +133,11 @@ async def stats(service: Service) -> Stats:
 
 
 async def announce(announced: ServiceAnnounced) -> None:
-    """Record an announcement of a dispatcher that it is alive or has just ended, and add its service if it is new.
+    """Record a dispatcher's announcement that it is alive or has just ended, and add its service to the catalogue if it
+    is new.
 
     A service or provider that an admin has removed stays removed.  A new descriptor with the same name and version
-    replaces the older one.  If the name belongs to another provider, the announcement is ignored and logged.
+    replaces the older one.  If the service's name belongs to another provider, the announcement is ignored and logged.
     """
     if announced.ends:
         await _note_dispatcher(announced)
