@@ -1,4 +1,6 @@
-"""``/admin/providers/N``: the page of one provider, with its users, their rights, and its removal."""
+"""``/admin/providers/N``: the admin's page of one provider: lists its users and services, adds and removes users, and
+removes the provider.
+"""
 
 from quart import Blueprint, Response, request
 
@@ -69,7 +71,7 @@ async def remove_user(number: int, user_id: int) -> Response:
 
 
 async def _provider(number: int) -> Provider:
-    """The provider with that number.  Raises Refused if there is none."""
+    """The provider with that number.  Raises Refused (404) if there is none."""
     found = await Provider.get_or_none(id=number)
     if found is None:
         raise Refused(f"There is no provider {number}.", 404)
@@ -77,7 +79,7 @@ async def _provider(number: int) -> Provider:
 
 
 async def _member(provider: Provider, user_id: int) -> str:
-    """The e-mail address of a user of the provider.  Raises Refused if the user is not one."""
+    """The e-mail address of a user of the provider.  Raises Refused (404) if the user does not belong to it."""
     for number, email, _ in await store.provider_users(provider.name):
         if number == user_id:
             return email

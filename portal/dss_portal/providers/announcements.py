@@ -1,7 +1,7 @@
-"""Announcements of publishers: programs of providers that report over HTTP that they serve services, and that they
-stop.
+"""Announcements of publishers.  A publisher is a provider's program, such as ``dss service publish``, that regularly
+reports over HTTP which services it serves, and reports its end.
 
-So the portal knows at once when a publisher stops, and soon when it is silent.  Of other programs over HTTP it knows
+So the portal knows at once when a publisher ends, and soon when it is silent.  Of other providers' programs it knows
 only their polls.
 """
 
@@ -16,14 +16,14 @@ from dss_portal.services import liveness
 
 MOST_TICKETS = 1000
 MOST_PUBLISHERS = 1000
-"""Most publishers of one user and one service within a day."""
+"""Largest number of publishers that one user may have announced for one service within a day."""
 INSTANCE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Announcement:
-    """A publisher's announcement: it processes ``parallel`` tickets at a time; with ``ends`` it claims no more
-    tickets.
+    """A publisher's announcement.  ``instance`` is its name, ``parallel`` the number of tickets that it processes at a
+    time; with ``ends`` it claims no more tickets.
     """
 
     instance: str
@@ -32,12 +32,14 @@ class Announcement:
 
 
 def announced(form: Mapping[str, str]) -> bool:
-    """True if the request's program announces itself.  Its other requests then do not count as signs of life."""
+    """True if a request says in its form that its program announces itself (``announced=1``).  Then only the
+    announcements count as signs of life, not this request.
+    """
     return form.get("announced") == "1"
 
 
 def read(form: Mapping[str, str]) -> Announcement:
-    """The announcement in a form.  Raises Refused if it is malformed."""
+    """The announcement in a form.  Raises Refused if a field is missing or malformed."""
     instance, parallel = forms.of(form, "code"), form.get("parallel", "1")
     if not 0 < len(instance) <= INSTANCE_CHARACTERS:
         raise Refused(f"'code' must have 1 to {INSTANCE_CHARACTERS} characters.")
@@ -49,8 +51,8 @@ def read(form: Mapping[str, str]) -> Announcement:
 
 
 async def note(user: User, services: Sequence[Service], said: Announcement) -> None:
-    """Record an announcement for each of ``services``, which the user must provide.  Raises Refused if there are too
-    many publishers.
+    """Record an announcement of ``user`` for each of ``services``, which the caller has checked that the user provides.
+    Raises Refused if the user has announced MOST_PUBLISHERS others for a service.
     """
     now = clock.now()
     state = {"parallel": said.parallel, "heard_at": now, "ended": said.ends}
@@ -62,7 +64,9 @@ async def note(user: User, services: Sequence[Service], said: Announcement) -> N
 
 
 async def others(user: User, services: Sequence[Service], said: Announcement) -> int:
-    """The number of other live programs, publishers and dispatchers, that serve any of ``services``."""
+    """The number of live publishers and dispatchers that serve any of ``services``, without the publisher that has sent
+    the announcement ``said``.
+    """
     names = {service.name for service in services}
     publishers = liveness.alive_publishers().filter(service__in=names)
     own = (

@@ -1,7 +1,7 @@
 """Grants claims to providers over HTTP.  Requests that arrive at the same time are granted in one transaction.
 
-The grants of one service are serialised and each commit waits for the disk, so separate transactions would wait for
-one commit after the other.
+Otherwise the requests would wait for each other: the grants of one service are serialised, and each transaction waits
+for the disk when it commits.
 """
 
 from collections import defaultdict
@@ -37,8 +37,8 @@ WHERE access.user_id = ANY($1)
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRequest:
-    """A user's request to claim the next waiting ticket of the services ``githashes``.  ``polls``: the program does
-    not announce itself, so such requests are its only signs of life.
+    """A user's request to claim the next waiting ticket of any of the services with the hashes ``githashes``.
+    ``polls`` is True if the program does not announce itself, so that requests like this are its only signs of life.
     """
 
     user_id: int
@@ -49,13 +49,15 @@ class ClaimRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Granted:
-    """The answer to a ClaimRequest.  ``ticket`` is None if no ticket waits; ``services`` are those of the request."""
+    """The result of a ClaimRequest: the ticket that was claimed, None if no ticket waits.  ``services`` are the
+    services of the request.
+    """
 
     ticket: Ticket | None
     services: Sequence[Service]
 
     def row(self) -> tuple[int, str, str] | None:
-        """The ticket's number, service hash and status; None without a ticket."""
+        """The ticket's number, the hash of its service, and its status; None if no ticket was claimed."""
         if self.ticket is None:
             return None
         githash = next(s.githash for s in self.services if s.id == self.ticket.service_id)
@@ -68,7 +70,9 @@ COLUMNS = ("id", "service_githash", "status")
 def asked_by(
     user_id: int, githashes: Sequence[str], form: Mapping[str, str], lease_s: float
 ) -> ClaimRequest:
-    """The request in a form.  Raises Refused if it names no provider, or has no proper key."""
+    """The claim request that a form contains.  ``lease_s`` applies to services that set no lease.  Raises Refused if
+    the form names no provider, or if its idempotency key is malformed.
+    """
     claimant = Claimant(
         provider=forms.of(form, "provider"),
         instance=form.get("code", "default"),
@@ -82,14 +86,14 @@ def asked_by(
 
 @dataclass
 class _Rights:
-    """The names of a user's providers, and the services that these offer, by hash."""
+    """What a user may claim: the names of the user's providers, and the services that these offer, by hash."""
 
     providers: set[str] = field(default_factory=set)
     services: dict[str, Service] = field(default_factory=dict)
 
     def check(self, ask: ClaimRequest) -> None:
-        """Raises Refused, naming the first service that the user does not provide, or the provider that is not the
-        user's.
+        """Raises Refused if the user may not make this request, naming the first service that the user does not provide
+        or the provider that is not one of the user's.
         """
         for githash in ask.githashes:
             if githash not in self.services:
@@ -99,8 +103,8 @@ class _Rights:
 
 
 async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
-    """Grant the requests ``asks`` in their order.  Returns a result for each; it is a Refused if the user lacks the
-    right.
+    """Handle several requests in one transaction, in the order of ``asks``.  Returns a result for each, in the same
+    order: a Granted, or a Refused if the user lacks the right.
     """
     async with in_transaction():
         rights = await _locked_rights({ask.user_id for ask in asks})
@@ -124,10 +128,11 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
 
 
 async def _granted_earlier(ask: ClaimRequest, services: Sequence[Service]) -> Ticket | None:
-    """The ticket of ``services`` that this request was granted before, when its response was lost; its lease is
-    renewed.
+    """The ticket of ``services`` that was already claimed by this request, if the client repeats it because it did not
+    get the response; its lease is renewed.  None if the request has no idempotency key, or is new.
 
-    A publisher of a new version may send the key with which it asked for tickets of the old one.
+    The ticket must be of ``services``: a publisher of a new version may send a key that it has used for the old
+    version.
     """
     key = ask.claimant.delivery_id
     ticket = await claims.held_by(key, services) if key else None
@@ -137,7 +142,9 @@ async def _granted_earlier(ask: ClaimRequest, services: Sequence[Service]) -> Ti
 
 
 def _allowed_services(ask: ClaimRequest, rights: _Rights) -> list[Service] | Refused:
-    """The services of the request if the user may claim for them, otherwise the refusal."""
+    """The services of the request, without duplicates, if the user may claim for all of them; otherwise the Refused to
+    respond with.
+    """
     try:
         rights.check(ask)
     except Refused as refused:
@@ -146,7 +153,9 @@ def _allowed_services(ask: ClaimRequest, rights: _Rights) -> list[Service] | Ref
 
 
 async def _locked_rights(user_ids: set[int]) -> dict[int, _Rights]:
-    """Rights by user id.  The rows of ProviderAccess stay locked until the caller's transaction ends."""
+    """The rights of these users, by user id.  Their rows of ProviderAccess stay locked until the caller's transaction
+    ends, so that the rights do not change meanwhile.
+    """
     values, connection = [list(user_ids)], get_connection("default")
     await connection.execute_query(_LOCK, values)
     rows = await connection.execute_query_dict(_RIGHTS, values)

@@ -1,4 +1,6 @@
-"""Ends the claim of a provider over HTTP.  Before a ticket succeeds, its results are checked."""
+"""Ends the claim of a provider over HTTP, as failed or as successful.  Before a ticket succeeds, its results are
+checked by another program.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,7 +33,9 @@ LOST = "The claim has ended while its results were checked."
 
 
 async def fail(ticket_id: int, user: User) -> None:
-    """End the user's claim as failed.  Idempotent.  Raises Refused if the user does not hold the claim."""
+    """End the user's claim, and with it the ticket, as failed.  Idempotent.  Raises Refused if the user does not hold
+    the ticket's claim.
+    """
     if await _has_ended(await store.claimed_once(ticket_id, user), user, Status.FAILED):
         return
     async with in_transaction():
@@ -40,10 +44,11 @@ async def fail(ticket_id: int, user: User) -> None:
 
 
 async def succeed(parts: Components, ticket_id: int, user: User) -> None:
-    """Check the results and end the ticket.  Idempotent, also for simultaneous calls.  Raises Refused.
+    """Check the results that the provider has uploaded, and end the ticket as successful.  Idempotent, also for
+    simultaneous calls.
 
-    The verdict applies only to the claim and the files that were checked.  Without a verdict the ticket stays
-    claimed, and its lease is renewed.
+    Raises Refused if the user does not hold the claim, if the results are not accepted or have changed since the check
+    began, or if no verdict came; the ticket then stays claimed, and its lease is renewed.
     """
     ticket = await store.claimed_once(ticket_id, user)
     if await _has_ended(ticket, user, Status.SUCCESS):
@@ -80,8 +85,8 @@ async def _end_with_results(parts: Components, held: Claim, user: User) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Frozen:
-    """Copies of the uploaded results in ``folder``, which no later upload changes.  ``files`` and ``stamps`` are those
-    of the uploads.
+    """Copies of the uploaded results in ``folder``, which later uploads do not change.  ``files`` and ``stamps``
+    describe the uploads at the time of the copy; any later change of an upload changes its stamp.
     """
 
     folder: str
@@ -91,10 +96,11 @@ class _Frozen:
 
 @asynccontextmanager
 async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
-    """A context with copies of the results.  Raises Refused if there are none.
+    """A context with copies of the uploaded results, which are checked and then become the results.  Raises Refused if
+    nothing was uploaded.
 
     The copies are removed if the caller raises Refused.  After another error they stay: the commit that makes them the
-    results may have succeeded although its answer was lost.  Once the ticket has ended, ``cleanup`` removes those that
+    results may have succeeded although its answer was lost.  Once the ticket has ended, ``cleanup`` removes copies that
     are not its results.
     """
     uploaded = await tickets.files(ticket_id, "results")
@@ -125,8 +131,8 @@ async def _take(datastore: Datastore, ticket_id: int, frozen: _Frozen) -> None:
 
 
 async def _check(parts: Components, held: Claim, frozen: _Frozen) -> ResultsAccepted:
-    """Let a dispatcher check the results; no database connection is held meanwhile.  Raises Refused if they are not
-    accepted.
+    """Let a dispatcher check the copies of the results, and return its verdict.  Raises Refused if they are not
+    accepted.  It is called outside of a transaction, because it may take long; the lease is renewed at the end.
     """
     try:
         question = _question(held, frozen, parts.settings)
@@ -138,8 +144,8 @@ async def _check(parts: Components, held: Claim, frozen: _Frozen) -> ResultsAcce
 async def _store_presentation(
     datastore: Datastore, ticket: Ticket, held: Claim, accepted: ResultsAccepted
 ) -> None:
-    """Store the labels and pictures from the checker's answer.  This happens in the transaction that ends the claim,
-    so that it happens once.
+    """Store the labels and pictures of the checker's verdict.  Call it in the transaction that ends the claim, so that
+    they are stored exactly once.
     """
     await segmentation_facts.keep(ticket, accepted.labels)
     for file in accepted.attachments:
@@ -149,7 +155,9 @@ async def _store_presentation(
 
 
 async def _warn(ticket_id: int, remarks: Sequence[str]) -> None:
-    """Add ``remarks`` to the ticket's log, except those that the provider has written itself."""
+    """Add the checker's ``remarks`` to the ticket's log as warnings, except those that are already in it because the
+    provider has written them.
+    """
     lines = await TicketLog.filter(ticket_id=ticket_id, message__in=list(remarks)).only("message")
     told = {line.message for line in lines}
     for remark in remarks:
@@ -158,7 +166,7 @@ async def _warn(ticket_id: int, remarks: Sequence[str]) -> None:
 
 
 async def _stamps(datastore: Datastore, files: Sequence[TicketFile]) -> Stamps:
-    """Stamps of the result files, by their places."""
+    """The stamps (inode, size, modification time) of result files, by the files' places."""
     if not files:
         return {}
     return await datastore.stamps(files[0].ticket_id, "results", [file.place for file in files])
@@ -178,7 +186,9 @@ def _question(held: Claim, frozen: _Frozen, settings: Settings) -> CheckResults:
 async def _has_ended(
     ticket: Ticket, user: User, status: Status, claim_id: str | None = None
 ) -> bool:
-    """True if the ticket ended with ``status`` by a claim of the user; with ``claim_id``, by that claim."""
+    """True if the ticket has ended with ``status`` by a claim of the user; with ``claim_id``, by the claim with that
+    id.
+    """
     if ticket.status is not status or claim_id not in {None, ticket.claim_id}:
         return False
     return await Claim.exists(id=ticket.claim_id, user_id=user.id)

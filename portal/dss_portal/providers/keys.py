@@ -1,4 +1,6 @@
-"""Idempotency keys, by which the portal recognises that a provider repeats a request."""
+"""Idempotency keys: a provider sends the same key when it repeats a request, so that the portal does not carry it out
+twice.
+"""
 
 import re
 from collections.abc import Mapping
@@ -17,12 +19,16 @@ def key_of(form: Mapping[str, str]) -> str:
 
 
 def of_claim(user_id: int, form: Mapping[str, str]) -> str | None:
-    """The ``delivery_id`` of a claim request, made from its key; None without a key.  Raises Refused."""
+    """The ``delivery_id`` for the claim that a request asks for, made from the user and the request's key; None without
+    a key.  Raises Refused if the key is malformed.
+    """
     key = key_of(form)
     return f"pro-{user_id}-{key}" if key else None
 
 
 def of_line(ticket_id: int, form: Mapping[str, str]) -> str | None:
-    """The ``message_id`` of a log line, made from the key of its request; None without a key.  Raises Refused."""
+    """The ``message_id`` for a log line, made from the ticket and the key of the request; None without a key.  Raises
+    Refused if the key is malformed.
+    """
     key = key_of(form)
     return f"pro-{ticket_id}-{key}" if key else None

@@ -36,7 +36,7 @@ async def services() -> Response:
 @blueprint.post("/services/<regex('[a-f0-9]+'):githash>/claims")
 @signed_in
 async def claim_one(githash: str) -> Response:
-    """Claim a ticket and respond with its number, or -1 if none waits."""
+    """Claim a ticket of the service and respond with the ticket's number, or -1 if no ticket waits."""
     ticket = await _claim([githash], await parameters.form())
     return plain("-1" if ticket is None else str(ticket[0]))
 
@@ -44,9 +44,10 @@ async def claim_one(githash: str) -> Response:
 @blueprint.post("/services/claims")
 @signed_in
 async def claim_any() -> Response:
-    """Claim a ticket of the listed services.
+    """Claim a ticket of any of the listed services.
 
-    Responds with one row, or with the word ``None`` if none waits, because the Python client compares with it.
+    Responds with one row about the ticket, or with the word ``None`` if no ticket waits, because the Python client
+    compares with it.
     """
     form = await parameters.form()
     row = await _claim(_listed(form), form)
@@ -58,7 +59,9 @@ async def claim_any() -> Response:
 @blueprint.post("/services/available")
 @signed_in
 async def available() -> Response:
-    """List those of the given services that have waiting tickets; an empty body if there are none."""
+    """List those of the given services that have waiting tickets, with their number; the body is empty if there are
+    none.
+    """
     form = await parameters.form()
     services = await store.provided(current_user(), _listed(form))
     await store.heard(services)
@@ -70,9 +73,10 @@ async def available() -> Response:
 @blueprint.post("/publishers")
 @signed_in
 async def announce() -> Response:
-    """Record that a program serves the listed services; with ``ends=1``, that it claims no more tickets of them.
+    """Record the announcement of a program (a publisher) that it serves the listed services; with ``ends=1``, that it
+    claims no more tickets of them.
 
-    With ``others=1``, the response is the number of other programs that serve any of them.
+    With ``others=1``, the response is the number of other live programs that serve any of them.
     """
     user, form = current_user(), await parameters.form()
     services = await store.provided(user, _listed(form))
@@ -86,7 +90,7 @@ async def announce() -> Response:
 @blueprint.get("/tickets/<int:ticket_id>/status")
 @signed_in
 async def status(ticket_id: int) -> Response:
-    """Respond with the ticket's status, and renew the lease of the user's claim."""
+    """Respond with the ticket's status.  If the user holds the ticket's claim, its lease is renewed."""
     ticket = await store.visible(ticket_id, current_user())
     if ticket.claim_id is not None:
         await claims.renew_for(ticket.claim_id, current_user().id)
@@ -97,7 +101,9 @@ async def status(ticket_id: int) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/status")
 @signed_in
 async def finish(ticket_id: int) -> Response:
-    """End the user's claim with ``success`` or ``failed``.  For ``success``, wait for the check of the results."""
+    """End the user's claim as ``success`` or ``failed``.  For ``success``, the response comes after the check of the
+    results.
+    """
     user = current_user()
     ticket = await store.claimed_once(ticket_id, user)
     form = await parameters.form()
@@ -163,7 +169,9 @@ async def upload(ticket_id: int, area: Area) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/<any(info, warning, error):category>")
 @signed_in
 async def add_log(ticket_id: int, category: str) -> Response:
-    """Add a line to the ticket's log and respond with its number; a request with the same ``key`` adds no second one."""
+    """Add a line to the ticket's log and respond with its number.  If a request with the same ``key`` has added the
+    line before, respond with the number of that line.
+    """
     user = current_user()
     try:
         form = await parameters.form()
@@ -183,7 +191,7 @@ async def add_log(ticket_id: int, category: str) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/attachments")
 @signed_in
 async def attach(ticket_id: int) -> Response:
-    """Store an attachment and respond with its number.  The next log line gets it."""
+    """Store an attachment and respond with its number.  It will belong to the next line that is added to the log."""
     user, datastore = current_user(), components().datastore
     await store.require_claim(ticket_id, user)
     sent = await uploads.file_part()
@@ -210,7 +218,9 @@ async def progress_value(ticket_id: int) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/progress")
 @signed_in
 async def set_progress(ticket_id: int) -> Response:
-    """Set the progress of a part of the work; 0 deletes it."""
+    """Store the progress (0..1) of the part of the work from ``chunk_start`` to ``chunk_end``; the progress 0 deletes
+    what is stored for that part.
+    """
     user = current_user()
     try:
         form = await parameters.form()
@@ -251,7 +261,9 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
 
 
 async def _heard(ticket: Ticket, form: dict[str, str]) -> None:
-    """Record a sign of life for the ticket's service, unless the program announces itself."""
+    """Record a sign of life of a program for the ticket's service, unless the form says that the program announces
+    itself.
+    """
     if not announcements.announced(form):
         await store.heard([await ticket.service])
 

@@ -1,4 +1,4 @@
-"""The services that a user provides, and the tickets that the user has claimed."""
+"""Checks for ``/api/pro`` which services a user provides, and which tickets the user has claimed."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -16,7 +16,9 @@ HEARD_S = 1.0
 
 
 async def services_of(user: User) -> list[tuple[Service, str]]:
-    """The services of this user's providers that take tickets, by hash, each with the name of a provider."""
+    """The services that this user's providers offer and that take tickets, each with the name of the provider, ordered
+    by hash.
+    """
     mine = await _provider_ids(user)
     links = ProviderService.filter(provider_id__in=mine, current=True, service__current=True)
     found = await links.select_related("service", "provider").order_by("service__githash")
@@ -24,7 +26,9 @@ async def services_of(user: User) -> list[tuple[Service, str]]:
 
 
 async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
-    """The services with these hashes.  Raises Refused, naming the first one that the user does not provide."""
+    """The services with these hashes, without duplicates.  Raises Refused (401), naming the first hash that is of no
+    service that the user provides.
+    """
     mine = {service.githash: service for service, _ in await services_of(user)}
     for githash in githashes:
         if githash not in mine:
@@ -33,8 +37,8 @@ async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
 
 
 async def heard(services: Sequence[Service]) -> None:
-    """Record that a provider's user has polled for tickets of these services; for each service at most once in
-    HEARD_S.
+    """Record that a provider's program has shown a sign of life for these services; for each service at most once in
+    HEARD_S seconds.
 
     The interval limits writes, because all users of a service's providers update the same row.
     """
@@ -46,8 +50,8 @@ async def heard(services: Sequence[Service]) -> None:
 
 
 async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
-    """Hash, name and number of waiting tickets of each service that has any.  The service with the oldest ticket
-    comes first.
+    """The hash, the name and the number of waiting tickets of each service that has any, the service with the oldest
+    waiting ticket first.
     """
     ready = Ticket.filter(service_id__in=[s.id for s in services], status=Status.READY)
     rows = (
@@ -61,7 +65,7 @@ async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
 
 
 async def visible(ticket_id: int, user: User) -> Ticket:
-    """The ticket, if the user provides its service.  Raises Refused if not."""
+    """The ticket, if one of the user's providers offers its service now.  Raises Refused if not."""
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     mine = {service.id for service, _ in await services_of(user)}
     if ticket is None or ticket.service_id not in mine:
@@ -70,8 +74,8 @@ async def visible(ticket_id: int, user: User) -> Ticket:
 
 
 async def claimed_once(ticket_id: int, user: User) -> Ticket:
-    """The ticket, for reading, if the user has ever claimed it.  Raises Refused if not, if the user's providers never
-    offered its service, or if it is deleted.
+    """The ticket, for reading, if the user has claimed it at any time.  Raises Refused if not, if the user's providers
+    have never offered its service, or if it is deleted.
     """
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     if ticket is None or not await Claim.exists(ticket_id=ticket_id, user_id=user.id):
@@ -85,7 +89,9 @@ async def claimed_once(ticket_id: int, user: User) -> Ticket:
 
 
 async def claim_held(ticket: Ticket, user: User) -> Claim:
-    """The user's claim on the ticket, for writing.  Raises Refused if that is not the current claim."""
+    """The user's claim on the ticket, which allows writing.  Raises Refused if the user does not hold the ticket's
+    current claim.
+    """
     held = await Claim.get_or_none(id=ticket.claim_id, user_id=user.id)
     if held is None or not is_current(tickets.state_of(ticket), held.id):
         raise not_claimed(ticket.id, user)
@@ -93,13 +99,13 @@ async def claim_held(ticket: Ticket, user: User) -> Claim:
 
 
 async def require_claim(ticket_id: int, user: User) -> None:
-    """Raises Refused unless the user holds the current claim."""
+    """Raises Refused unless the user holds the ticket's current claim."""
     await claim_held(await claimed_once(ticket_id, user), user)
 
 
 async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
-    """The ticket, locked until the caller's transaction ends, and the user's claim on it.  Raises Refused if the user
-    does not hold it.
+    """The ticket, with its row locked until the caller's transaction ends, and the user's claim on it.  Raises Refused
+    if the user does not hold the ticket's current claim.
     """
     await claimed_once(ticket_id, user)
     ticket = await tickets.locked(ticket_id)
@@ -109,8 +115,8 @@ async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
 
 
 def folder_of(held: Claim, area: Area) -> str:
-    """The folder of an upload of this claim, as in TicketFile.  Claims do not share one, so what an earlier claim stores
-    late replaces no file of a newer one.
+    """The folder (as in TicketFile) for a file that is uploaded under this claim.  Each claim has its own folder for
+    results, so that a late upload under an ended claim replaces no file of a newer claim.
     """
     return held.id if area == "results" else ""
 

@@ -1,6 +1,7 @@
-"""The rules for uploads of results and attachments by the provider that holds the ticket's claim.
+"""The rules (``resumable.rules``) for resumable uploads of results and attachments by the provider that holds the
+ticket's claim.
 
-The claim fences them off: when it ends, no more bytes are received, and what was received is deleted.
+When the claim ends, no more bytes are received, and what was received is deleted.
 """
 
 from dataclasses import dataclass
@@ -15,13 +16,13 @@ from dss_portal.resumable.rules import Announced, UploadTarget
 from dss_portal.tickets import claims, files, submission
 
 MOST_UNFINISHED = 100
-"""Most uploads to one ticket that its provider has begun and not finished; a publisher has one at a time."""
+"""Largest number of unfinished uploads to one ticket by its provider; a publisher has one at a time."""
 AREAS = "The 'area' in 'Upload-Metadata' must be 'results' or 'attachments', not '{}'."
 
 
 @dataclass(frozen=True)
 class Provided:
-    """The upload rules for ``user``, who works for a provider."""
+    """The rules for uploads by ``user``, who holds the ticket's claim for a provider."""
 
     datastore: Datastore
     user: User

@@ -1,7 +1,8 @@
-"""A provider's writes to its ticket.  Each is one SQL statement that also checks the claim and renews the lease.
+"""Writes log lines and progress of a provider's ticket.  One SQL statement also checks that the user holds the claim,
+and renews its lease.
 
-So it takes one round trip and one commit.  If the user does not hold the ticket's claim, the statement writes
-nothing; ``store.held_and_locked`` then finds the reason.
+So a write needs one round trip to the database and one commit.  If the user does not hold the ticket's claim, the
+statement writes nothing; ``store.held_and_locked`` then finds the reason.
 """
 
 from datetime import timedelta
@@ -55,9 +56,10 @@ SELECT id FROM held
 async def add_log(
     ticket_id: int, user_id: int, category: str, message: str, message_id: str | None
 ) -> int | None:
-    """Add a log line with the attachments that have no line yet, and return its number.
+    """Add a line to the ticket's log, with the attachments that belong to no line yet, and return the line's number.
 
-    None if nothing was written: the claim is lost, or there is a line with that ``message_id``.
+    None, with nothing written, if the user does not hold the ticket's claim, or if there is already a line with that
+    ``message_id``.
     """
     return await _id(_LINE, ticket_id, user_id, clock.now(), category, message, message_id)
 
@@ -65,9 +67,10 @@ async def add_log(
 async def set_progress(
     ticket_id: int, user_id: int, start: float, end: float, progress: float, *, polls: bool
 ) -> bool:
-    """Store the progress of one part, from ``start`` to ``end``.  False if nothing was written.
+    """Store the progress (0..1) of the part of the work from ``start`` to ``end``.  False, with nothing written, if the
+    user does not hold the ticket's claim.
 
-    ``polls``: the program does not announce itself, so the request counts as a sign of life.
+    ``polls``: the program does not announce itself, so this counts as a sign of life for the service.
     """
     now = clock.now()
     since = now - timedelta(seconds=HEARD_S)
