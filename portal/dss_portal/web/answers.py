@@ -1,4 +1,4 @@
-"""HTTP responses in the formats that ITK-SNAP can parse."""
+"""Builds HTTP responses in the formats that ITK-SNAP can parse: plain text, CSV and JSON."""
 
 import asyncio
 import json
@@ -20,19 +20,23 @@ def plain(text: str, status: int = 200) -> Response:
 
 
 def json_body(value: object) -> Response:
-    """A response with ``value`` in the format of ``json.dumps`` with its default options."""
+    """A response with ``value`` as JSON, formatted as ``json.dumps`` does it by default."""
     return Response(json.dumps(value), content_type="application/json")
 
 
 def asks_for_json(query: MultiDict[str, str]) -> bool:
-    """True if the last parameter ``format`` of the query is ``json``."""
+    """True if the query's last parameter called ``format`` has the value ``json``."""
     return (query.getlist("format") or [""])[-1] == "json"
 
 
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, wants_json: bool | None = None
 ) -> Response:
-    """A table as CSV; as JSON ``{"result": [...]}`` if the request has ``format=json``."""
+    """A response with a table: as CSV without a header line, or as JSON ``{"result": [...]}`` with an object for each
+    row.
+
+    ``wants_json`` chooses; if it is None, the table is JSON if the request has ``format=json``.
+    """
     if wants_json is None:
         wants_json = asks_for_json(request.args)
     if wants_json:
@@ -43,7 +47,9 @@ def table(
 async def long_table(
     columns: Sequence[str], pages: AsyncIterator[Rows], *, wants_json: bool | None = None
 ) -> Response:
-    """Like ``table``, but for tables of any length.  Other requests are served between two pages."""
+    """Like ``table``, but for tables of any length, whose rows come in ``pages``.  Other requests are served between
+    two pages.
+    """
     if wants_json is None:
         wants_json = asks_for_json(request.args)
     if wants_json:
@@ -53,13 +59,15 @@ async def long_table(
 
 
 async def in_pages(rows: Sequence[Sequence[Cell]]) -> AsyncIterator[Rows]:
-    """``rows``, split into pages of PAGE_ROWS as ``long_table`` takes them."""
+    """Yield ``rows`` in pages of PAGE_ROWS, as ``long_table`` expects them."""
     for start in range(0, len(rows), PAGE_ROWS):
         yield rows[start : start + PAGE_ROWS]
 
 
 async def streamed(pieces: AsyncIterator[str], content_type: str) -> Response:
-    """A response with a Content-Length; as a stream without one if it has more than WHOLE_CHARACTERS characters."""
+    """A response with the text ``pieces``.  Up to WHOLE_CHARACTERS characters it has a Content-Length; a longer one is
+    sent piece by piece, without a Content-Length.
+    """
     begun: list[str] = []
     async for piece in pieces:
         begun.append(piece)
@@ -71,8 +79,8 @@ async def streamed(pieces: AsyncIterator[str], content_type: str) -> Response:
 async def enclosed(
     begin: str, objects: AsyncIterator[Sequence[object]], end: str
 ) -> AsyncIterator[str]:
-    """The pieces of a JSON text: ``begin``, all objects of the lists ``objects`` separated by a comma and a blank,
-    and ``end``.
+    """Yield the pieces of a JSON text: ``begin``, then all objects of all lists in ``objects``, separated by a comma
+    and a blank, then ``end``.
     """
     yield begin
     separator = ""

@@ -1,4 +1,6 @@
-"""Adapts Quart to old clients' paths, and limits the unread part of a request's body."""
+"""Adapts Quart to old clients: accepts their paths, limits the part of a request's body that is kept in memory, and
+lets a client that is still sending see the response.
+"""
 
 import asyncio
 import re
@@ -25,8 +27,8 @@ LINGER_S = 1.0
 
 
 class BoundedBody(Body):
-    """The body of a request, in the pieces in which it was received.  It signals when BUFFER_BYTES wait to be read, and
-    can discard the rest.
+    """The body of a request, which the application reads in the pieces in which they were received.  While BUFFER_BYTES
+    or more wait to be read, ``has_space`` is cleared.
     """
 
     def __init__(self, *sizes: int | None) -> None:
@@ -81,12 +83,12 @@ class BoundedRequest(Request):
 
 
 class BoundedConnection(ASGIHTTPConnection):
-    """Stops reading from the network while BUFFER_BYTES are unread; Quart itself would keep the complete body in
-    memory.
+    """Stops reading a request from the network while BUFFER_BYTES of its body are unread; Quart itself would keep the
+    complete body in memory.
 
-    When a response begins, the rest of the request's body is read and discarded for LINGER_S seconds, because a
-    client whose connection is closed while it sends may never see the response.  Then the server closes the
-    connection; it can only do so after the body was read.
+    If the response begins before the body has arrived, the rest of the body is read and discarded, and the end of the
+    response waits for it up to LINGER_S seconds: a client whose connection is closed while it sends may never see the
+    response.  Then the server closes the connection.
     """
 
     async def handle_messages(self, request: Request, receive: ASGIReceiveCallable) -> None:
@@ -117,7 +119,7 @@ class BoundedConnection(ASGIHTTPConnection):
 
 
 def _bounded(request: Request) -> BoundedBody:
-    """The body of ``request``.  Raises TypeError for a request of a class other than the one that ``install`` sets."""
+    """The body of ``request``.  Raises TypeError if the request is not of the class that ``install`` sets."""
     if not isinstance(request.body, BoundedBody):
         raise TypeError(f"{type(request.body).__name__} is no BoundedBody")
     return request.body
@@ -138,8 +140,8 @@ def _has_two_lengths() -> bool:
 
 
 async def _refuse_two_lengths() -> None:
-    """Raises Refused for a request with both a Content-Length and a Transfer-Encoding (RFC 9112, section 6.1).  A
-    proxy may have used the other one, so that a second request could be hidden in the body.
+    """Raises Refused for a request with both a Content-Length and a Transfer-Encoding (RFC 9112, section 6.1).  If a
+    proxy has used the other header than this server, the body could contain a second, hidden request.
     """
     if _has_two_lengths():
         raise Refused("A request has a Content-Length or a Transfer-Encoding, not both.")
@@ -152,8 +154,8 @@ async def _close_after_two_lengths(response: Response) -> Response:
 
 
 class NormalisedPaths:
-    """ASGI middleware that accepts doubled slashes (from a server address with a trailing slash) and the public path
-    prefix.
+    """ASGI middleware that makes one slash of several in a path (clients send them if the server's address ends with a
+    slash), and removes the public path prefix ``prefix``.  It also counts the bytes of the bodies.
     """
 
     def __init__(self, app: ASGIFramework, prefix: str) -> None:

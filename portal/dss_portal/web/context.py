@@ -1,4 +1,4 @@
-"""Gives requests access to the portal's components."""
+"""Gives the code of a request access to the portal's components (datastore, settings, broker and others)."""
 
 from quart import Quart, current_app
 
@@ -8,7 +8,7 @@ _KEY = "dss"
 
 
 def install(app: Quart, components: Components) -> None:
-    """Attach the components to the app.  Earlier ones are replaced."""
+    """Attach the components to the app, in place of any earlier ones."""
     app.extensions[_KEY] = components
 
 

@@ -5,7 +5,7 @@ from werkzeug.routing import BaseConverter, Map
 
 
 class RegexConverter(BaseConverter):
-    """A path segment that matches a pattern: ``<regex('[a-f0-9]+'):githash>``."""
+    """Matches a path segment that fits a regular expression, for rules such as ``<regex('[a-f0-9]+'):githash>``."""
 
     def __init__(self, url_map: Map, pattern: str) -> None:
         super().__init__(url_map)

@@ -1,4 +1,4 @@
-"""The responses to failed requests: a status and a sentence in plain text, without a page or a traceback."""
+"""Turns exceptions of requests into responses: a status and a sentence in plain text, without a page or a traceback."""
 
 import asyncio
 import errno
@@ -29,7 +29,9 @@ AWAY_S = 10
 
 
 def install(app: Quart) -> None:
-    """Respond to every error in plain text, and to OPTIONS as to any other method that is not allowed."""
+    """Make ``app`` respond to every error in plain text, and treat OPTIONS as any other method that a route does not
+    have.
+    """
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     @app.errorhandler(Refused)
@@ -69,8 +71,8 @@ def install(app: Quart) -> None:
 
     @app.after_request
     async def _take_the_rest(response: Response) -> Response:
-        """``response``, after the rest of a small body was read.  If it was not read, the server would close the
-        connection without a response.
+        """Read the rest of a small request body before ``response`` is sent; otherwise the server would close the
+        connection before the client sees the response.
         """
         if 0 < (request.content_length or 0) <= REST_BYTES:
             with suppress(Exception):
@@ -80,7 +82,9 @@ def install(app: Quart) -> None:
 
 
 def reference_answer(error: HTTPException) -> Response:
-    """The reference server's response to an HTTP error, such as an unknown address."""
+    """The response to an HTTP error, such as an unknown address, with the same words and headers as the reference
+    server.
+    """
     status = error.code or 500
     answer = plain(_WORDS.get(status, error.description or error.name), status)
     answer.headers["Content-Type"] = _TYPES.get(status, "text/html; charset=utf-8")
@@ -119,7 +123,7 @@ def _route() -> str | None:
 
 
 def _is_of_the_request(error: Exception) -> bool:
-    """True if the database or its model refused a value of the request."""
+    """True if the error means that the database or its model has refused a value that the request contains."""
     if isinstance(error, OperationalError):
         return isinstance(error.__cause__, DataError | ValueError)  # our driver raises ValueError
     return isinstance(error, ValidationError)

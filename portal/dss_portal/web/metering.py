@@ -1,4 +1,4 @@
-"""Metrics of requests: number, duration and bytes."""
+"""Prometheus metrics of requests: number, duration and bytes."""
 
 import time
 
@@ -14,11 +14,11 @@ from dss_observability import metrics
 
 SERVER_ERROR = 500
 PROBES = ("/readyz", "/healthz")
-"""Routes of probes: status 503 there is an answer, not an error."""
+"""Routes that probes request.  Their status 503 is a normal response, so it is not counted as an error."""
 
 
 def install(app: Quart) -> None:
-    """Count and time every request.  Its label is the URL rule, not the URL."""
+    """Count and time every request of ``app``.  The metrics are labelled with the URL rule, not with the URL."""
     for way in ("token", "issuer"):
         for outcome in ("accepted", "refused"):
             metrics.SIGN_INS.labels(way, outcome)
@@ -41,7 +41,7 @@ def install(app: Quart) -> None:
 def counted(
     receive: ASGIReceiveCallable, send: ASGISendCallable
 ) -> tuple[ASGIReceiveCallable, ASGISendCallable]:
-    """``receive`` and ``send`` that count the bytes of the bodies."""
+    """Wrap ASGI's ``receive`` and ``send`` so that they count the bytes of request and response bodies."""
     coming, going = metrics.HTTP_BYTES.labels("in"), metrics.HTTP_BYTES.labels("out")
 
     async def receive_counted() -> ASGIReceiveEvent:

@@ -1,4 +1,4 @@
-"""Reads multipart forms piece by piece, with a limit on all data that is kept in memory."""
+"""Parses multipart forms piece by piece, with a limit on the data that is kept in memory."""
 
 import re
 from collections.abc import Iterator
@@ -21,13 +21,16 @@ MAX_HEADER_BYTES = 16 * 1024
 MAX_BOUNDARY_BYTES = 200  # RFC 2046 allows 70
 MAX_PARTS = 100
 MAX_BLANKS = 64
-"""Blanks after a boundary for whose end the decoder waits; RFC 2046 allows any number, and no client sends one."""
+"""Number of blanks after a boundary up to which the decoder waits for the end of the line; RFC 2046 allows any number,
+and no client sends one.
+"""
 
 
 class BoundedDecoder(MultipartDecoder):
-    """Werkzeug's decoder with limits.  The original keeps any amount of data before, between and after the parts.
+    """Werkzeug's decoder of multipart forms with limits.  Werkzeug's own keeps any amount of data before, between and
+    after the parts.
 
-    ``max_around_bytes`` limits the data before the first part, and after the last one.
+    ``max_around_bytes`` limits the data before the first part, and the data after the last part.
     """
 
     def __init__(self, boundary: str, max_around_bytes: int) -> None:
@@ -44,7 +47,8 @@ class BoundedDecoder(MultipartDecoder):
         self._after_bytes = 0
 
     def pieces(self, received: bytes) -> Iterator[Field | File | Data]:
-        """The parts that ``received`` completes.
+        """Parse the next bytes of the form, and yield what they complete: the head of a part (Field or File), or a
+        piece of its content (Data).
 
         Raises ValueError if it is not a multipart form, and Refused if there is too much data around its parts.
         """
@@ -57,29 +61,36 @@ class BoundedDecoder(MultipartDecoder):
             self._bound()
 
     def end(self) -> Iterator[Field | File | Data]:
-        """The remaining parts.  Raises ValueError if the form is incomplete."""
+        """Parse what is left after the last byte, and yield it as ``pieces`` does.  Raises ValueError if the form is
+        incomplete.
+        """
         self.receive_data(None)
         yield from self._events()
 
     def _last_partial_boundary_index(self, data: bytes | bytearray) -> int:
-        """The offset up to which the data certainly belong to the part.
+        """The offset in ``data`` up to which the bytes certainly belong to the part, because a boundary may begin
+        there.
 
-        The original overlooks two kinds of boundaries: one of which only the first of the two last dashes has
-        arrived, so that a file would end with the first byte of the line break before it; and one that is followed by
-        blanks.
+        Werkzeug overlooks two kinds of boundaries.  If only the first of the two dashes at the end of the last boundary
+        has arrived, the file would get the first byte of the line break before it.  The other kind is a boundary with
+        blanks after it.
         """
         begun = self._begun_boundary.search(data, max(0, len(data) - self._longest_bytes))
         return begun.start() if begun else super()._last_partial_boundary_index(data)
 
     def _is_all_data(self, received: bytes) -> bool:
-        """True if no boundary ends in ``received``, so that all of it but its end certainly belongs to the part."""
+        """True if ``received`` contains no boundary, and neither does its junction with the buffered bytes.  Then it
+        belongs to the present part, except for its end, in which a boundary may begin.
+        """
         if self.state is not State.DATA or len(received) <= self._longest_bytes:
             return False
         border = bytes(self.buffer) + received[: len(self._delimiter)]
         return self._delimiter not in border and self._delimiter not in received
 
     def _data(self, received: bytes) -> Iterator[Data]:
-        """The data of a part, uncopied.  The end, in which a boundary may begin, stays in the buffer."""
+        """Yield data of the present part without copying ``received``.  Its end, in which a boundary may begin, stays
+        in the buffer.
+        """
         if self.buffer:
             yield Data(data=bytes(self.buffer), more_data=True)
             self.buffer.clear()

@@ -19,7 +19,9 @@ from dss_portal.web.multipart import BoundedDecoder
 
 
 async def form() -> dict[str, str]:
-    """All parameters of the request.  Raises Refused if the form is too large or not UTF-8."""
+    """All parameters of the request, from the query and from the form in its body.  Raises Refused if the form is too
+    large or not UTF-8.
+    """
     fields = forms.decoded(request.query_string)
     kind, _ = parse_options_header(request.headers.get("Content-Type"))
     if kind == "multipart/form-data":
@@ -30,13 +32,13 @@ async def form() -> dict[str, str]:
 
 
 async def required(name: str) -> str:
-    """The parameter ``name``.  Raises Refused if it is missing."""
+    """The value of the parameter ``name``.  Raises Refused if the request has no such parameter."""
     return forms.of(await form(), name)
 
 
 def number(name: str, default: int) -> int:
-    """The parameter ``name`` of the query as a whole number, or ``default`` if it is missing.  Raises Refused if it
-    is no whole number.
+    """The parameter ``name`` of the query as a whole number; ``default`` if it is missing or empty.  Raises Refused if
+    it is not a whole number or has too many digits.
     """
     text = (request.args.getlist(name) or [""])[-1]
     if not text:
@@ -51,8 +53,8 @@ def number(name: str, default: int) -> int:
 
 
 async def chunks(within_s: float) -> AsyncIterator[bytes]:
-    """The pieces of the body as they arrive.  Raises Refused if the sender stops sending, or if the body is not
-    complete after ``within_s`` seconds.
+    """Yield the pieces of the request's body as they arrive.  Raises Refused (408) if nothing arrives for
+    ``upload_silence_s`` seconds, or if the body is not complete after ``within_s`` seconds.
     """
     body = aiter(request.body)
     silence_s = components().settings.upload_silence_s
@@ -78,10 +80,10 @@ def _too_slow(silence_s: float, within_s: float, *, ended: bool) -> Refused:
 
 
 async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
-    """The parts of a multipart body as they arrive.
+    """Yield the parts of the request's multipart form as they arrive, as ``BoundedDecoder.pieces`` does.
 
-    Raises Refused if it is malformed, truncated, not complete after ``within_s`` seconds, or has too much data around
-    its parts.
+    Raises Refused if the form is malformed, truncated, not complete after ``within_s`` seconds, or has too much data
+    around its parts.
     """
     _, options = parse_options_header(request.headers.get("Content-Type"))
     decoder = BoundedDecoder(options.get("boundary", ""), components().settings.max_form_bytes)
@@ -96,7 +98,7 @@ async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
 
 
 class FormFields:
-    """Collects the plain fields of a multipart form, part by part.  Files are skipped."""
+    """Collects the fields of a multipart form that are not files.  ``take`` is called with each part in order."""
 
     def __init__(self) -> None:
         self._values: dict[str, bytearray] = {}
@@ -104,7 +106,9 @@ class FormFields:
         self._size_bytes = 0
 
     def take(self, part: Field | File | Data) -> None:
-        """Add a part.  Raises Refused if the form is too large."""
+        """Add the next part, or the next piece of its content; the content of files is not kept.  Raises Refused if the
+        form is too large.
+        """
         if isinstance(part, Field):
             self._count(len(part.name))
             self._current = self._values[part.name] = bytearray()
@@ -125,7 +129,9 @@ class FormFields:
 
 
 async def remaining_fields(parts: AsyncIterator[Field | File | Data]) -> dict[str, str]:
-    """The plain fields among the parts that have not been read yet."""
+    """Read ``parts`` to the end, and return the fields that are not files.  Raises Refused if they are too large or not
+    UTF-8.
+    """
     fields = FormFields()
     async for part in parts:
         fields.take(part)

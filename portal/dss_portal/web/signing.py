@@ -1,5 +1,5 @@
-"""Signed values that stay valid if the clock of the portal that signed them is ahead. itsdangerous treats such values
-as expired.
+"""Signs cookies and form tokens.  A value stays valid if the clock of the portal that signed it is ahead; itsdangerous
+itself treats such a value as expired.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from dss_portal.database import clock
 
 
 class Serializer(URLSafeTimedSerializer):
-    """Signs values that expire with age.  A signing time in the future is accepted."""
+    """Signs values, and checks their signature and age.  A signing time in the future is accepted."""
 
     def loads(  # type: ignore[override]  # the base class returns Any, or a pair
         self,
@@ -29,10 +29,12 @@ class Serializer(URLSafeTimedSerializer):
 
 
 class SessionInterface(SecureCookieSessionInterface):
-    """Signs the cookie that contains a sign-in in progress, and messages for the next page."""
+    """Signs the cookie that contains the state of a sign-in in progress, and the messages to show on the next page."""
 
     def get_signing_serializer(self, app: Quart) -> URLSafeTimedSerializer | None:
-        """The serializer of the base class with its settings, but of the class Serializer."""
+        """The same serializer as that of the base class, but of our class Serializer; None if the app has no secret
+        key.
+        """
         if not app.secret_key:
             return None
         keys = [*(app.config["SECRET_KEY_FALLBACKS"] or []), app.secret_key]
@@ -41,7 +43,9 @@ class SessionInterface(SecureCookieSessionInterface):
 
 
 class Auth(QuartAuth):
-    """Loads the cookie's session id without checking its age: the session in the database decides how long it is valid."""
+    """Reads the session id from the signed cookie, without checking the cookie's age: the session in the database
+    decides how long it is valid.
+    """
 
     def load_token(self, token: str, app: Quart | None = None) -> str | None:
         app = app or current_app

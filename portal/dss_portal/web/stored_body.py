@@ -1,4 +1,6 @@
-"""Sends a file of a bucket, or a range of it, through the portal, because ITK-SNAP follows no redirect to the bucket."""
+"""Responses with a file that is stored in an S3 bucket.  The portal sends the bytes itself, because ITK-SNAP does not
+follow a redirect to the bucket.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,10 +26,10 @@ T = TypeVar("T")
 
 
 async def reading(file: StoredFile, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``act``, which reads ``file``, in a thread.
+    """Run ``act``, which reads from ``file``, in a thread, and return its result.
 
-    Downloads from a bucket have threads of their own, so that a bucket that does not answer does not delay other work
-    of the portal.
+    Files in a bucket have separate threads, so that a bucket that does not answer does not delay other work of the
+    portal.
     """
     threads = None if isinstance(file, Path) else _THREADS
     loop = asyncio.get_running_loop()
@@ -35,7 +37,9 @@ async def reading(file: StoredFile, act: Callable[P, T], *args: P.args, **kwargs
 
 
 async def send_stored(file: BucketFile, mime_type: str) -> Response:
-    """The response with the file, with the requested range of it, or with status 304.  Raises FileNotFoundError."""
+    """The response with the file or, if the request has a Range header, with that part of it; with status 304 if the
+    client has the present version.  Raises FileNotFoundError.
+    """
     facts = await reading(file, file.facts)
     answer = Response(_StoredBody(file, facts), mimetype=mime_type)
     answer.content_length = facts.size_bytes
@@ -46,10 +50,11 @@ async def send_stored(file: BucketFile, mime_type: str) -> Response:
 
 
 class _StoredBody(ResponseBody):
-    """The body of such a response.  One block is in memory at a time.  Ranges are as in Quart's own ``FileBody``.
+    """The body of a response with a file in a bucket.  One block is in memory at a time.  Ranges work as with Quart's
+    ``FileBody``.
 
-    If the file was replaced since the headers were sent, the connection is closed, so that no bytes of another
-    version are sent.
+    If the file was replaced after the headers were sent, the connection is closed, so that no bytes of another version
+    are sent.
     """
 
     def __init__(self, file: BucketFile, facts: Stored) -> None:
@@ -82,8 +87,8 @@ class _StoredBody(ResponseBody):
             yield block
 
     async def make_conditional(self, begin: int, end: int | None) -> int:
-        """Limit the body to the bytes from ``begin`` to before ``end``; a negative ``begin`` means the last bytes.
-        Returns the file's size.
+        """Limit the body to the bytes from ``begin`` up to, but not including, ``end``; a negative ``begin`` means that
+        many bytes at the end.  Returns the size of the complete file.
         """
         self.begin, self.end = requested(begin, end, self.size)
         return self.size

@@ -1,4 +1,4 @@
-"""Gives each request an id, which is in every log line, and a span in the client's trace."""
+"""Gives each request an id, which is in all its log lines, and a span in the client's trace (W3C Trace Context)."""
 
 import re
 import uuid
@@ -10,7 +10,9 @@ from dss_observability.logs import concerns
 from dss_observability.tracing import TRACEPARENT, Attributes, SpanKind
 
 REQUEST_ID = "X-Request-Id"
-"""Header of the request's id: sent by the client or its proxy, or made here; in the answer and in each log line."""
+"""Header with the request's id.  The client or its proxy may send one; otherwise the portal makes it.  The response
+repeats it.
+"""
 
 UNTOLD = {"/healthz", "/readyz"}
 """Paths without a span, because probes request them all the time."""
@@ -47,13 +49,13 @@ def install(app: Quart) -> None:
 
 
 def _given_id() -> str | None:
-    """The request id in the request's header, if it is safe to log; otherwise None."""
+    """The id that the client has sent for its request, if it is safe to log; otherwise None."""
     given = request.headers.get(REQUEST_ID, "")
     return given if re.fullmatch(r"[A-Za-z0-9-]{8,64}", given) else None
 
 
 def _attributes(route: str) -> Attributes:
-    """The attributes of a span.  The URL is not included, because it may contain a token or a file name."""
+    """The attributes of the request's span.  The URL is not among them, because it may contain a token or a file name."""
     ticket = (request.view_args or {}).get("ticket_id")
     asked = {
         "http.request.method": request.method,

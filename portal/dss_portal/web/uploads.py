@@ -1,4 +1,4 @@
-"""Streams uploads and downloads of files."""
+"""Receives uploaded files and sends downloads, in pieces, without keeping complete files in memory."""
 
 import re
 from collections.abc import AsyncIterator
@@ -20,7 +20,9 @@ _EXTENDED_NAME = re.compile(r";\s*filename\*", re.IGNORECASE)
 
 
 async def file_part() -> Incoming:
-    """The multipart part ``myfile``.  Raises Refused if there is none, or if the announced size is too large."""
+    """The file in the part ``myfile`` of the request's multipart form; its bytes arrive while the caller iterates over
+    its ``data``.  Raises Refused if there is no such part, or if the announced size is too large.
+    """
     limits = components().settings
     if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
         raise too_large(limits.max_upload_bytes)
@@ -61,7 +63,7 @@ async def _data_of(
 
 
 def _file_name(part: File) -> str:
-    """The file name as the client sent it.  Werkzeug itself would take the backslashes of a Windows path for escapes."""
+    """The name of the file as the client sent it.  Werkzeug would treat the backslashes of a Windows path as escapes."""
     sent = part.headers.get("Content-Disposition", "")
     found = _QUOTED_NAME.search(sent)
     if found is None or _EXTENDED_NAME.search(sent):
@@ -74,8 +76,8 @@ def _no_file() -> Refused:
 
 
 async def as_download(file: StoredFile, name: str) -> Response:
-    """The response with the file and its length, or with the requested ranges of it.  Raises Refused if the file no
-    longer exists.
+    """The response that lets the client save the file as ``name``; if the request has a Range header, only that part of
+    it.  Raises Refused if the file no longer exists.
     """
     answer = _private(await _sent(file, "application/octet-stream"))
     answer.headers["Content-Disposition"] = formats.attachment(name)
@@ -85,8 +87,8 @@ async def as_download(file: StoredFile, name: str) -> Response:
 
 
 async def as_inline(file: StoredFile, mime_type: str) -> Response:
-    """The response with the file for display in a browser, with exactly that media type.  Raises Refused if the file
-    no longer exists.
+    """The response with which a browser displays the file, with exactly the media type ``mime_type``.  Raises Refused
+    if the file no longer exists.
     """
     answer = _private(await _sent(file, mime_type))
     answer.headers["Content-Type"] = mime_type  # set again, because Quart adds a charset

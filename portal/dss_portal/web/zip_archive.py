@@ -1,8 +1,9 @@
-"""A ZIP archive that is built while it is sent.  Its files are not compressed (images already are), so its length is
-known beforehand.
+"""A ZIP archive that is built while it is sent.  Its files are stored without compression (images are compressed
+already), so the length of the archive is known beforehand.
 
 Format: PKWARE's APPNOTE.TXT 6.3.10; ZIP64 if a file or the archive has 4 GB or more.  Each file is read twice, because
-its checksum comes before it; so every reader accepts the archive, and a range of it can be sent alone.
+its checksum is written in front of its content; so every reader accepts the archive, and a range of the archive can be
+sent alone.
 """
 
 import struct
@@ -24,7 +25,9 @@ _PLAIN_FILE = 0o100644 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveMember:
-    """A file of the archive.  ``name`` is its path in the archive."""
+    """A file of the archive.  ``name`` is its path in the archive; ``size_bytes`` and ``changed_at`` must be those of
+    ``file``.
+    """
 
     name: str
     file: StoredFile
@@ -33,7 +36,7 @@ class ArchiveMember:
 
 
 class FileChanged(OSError):
-    """A file no longer has the announced size, so the response must be aborted."""
+    """A file does not have the size that its member states, so the response must be aborted."""
 
 
 class Archive:
@@ -48,8 +51,8 @@ class Archive:
         return offset + len(self._directory([0] * len(self._members)))
 
     async def read(self, first: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes of the archive from ``first`` to before ``stop``.  Raises OSError if a file is missing or was
-        changed.
+        """Yield the bytes of the archive from ``first`` up to, but not including, ``stop``.  Raises OSError if a file
+        is missing or has another size than its member states.
         """
         end = self.size_bytes if stop is None else stop
         offset, sums = 0, []
@@ -144,7 +147,7 @@ def _end(count: int, size: int, offset: int) -> bytes:
 
 
 def _moment(member: ArchiveMember) -> tuple[int, int]:
-    """The time and the date of a file in MS-DOS format, in UTC, not before 1980."""
+    """The time and the date at which a file was changed, in MS-DOS format, in UTC; the year is at least 1980."""
     at = member.changed_at.astimezone(UTC)
     time = at.hour << 11 | at.minute << 5 | at.second // 2
     return time, max(at.year - 1980, 0) << 9 | at.month << 5 | at.day
