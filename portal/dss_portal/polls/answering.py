@@ -1,8 +1,8 @@
-"""Responds to the four requests that each open ITK-SNAP dialog repeats, and to downloads of small files, in front of
-the framework.
+"""Responds to polls and to downloads of small files in front of the framework (Quart), to save time.  Polls are the
+four requests that each open ITK-SNAP dialog repeats.
 
-The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200;
-it passes every unusual, refused or too long request to the framework.
+The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200; it
+passes every unusual, refused or too long request to the framework.
 """
 
 import re
@@ -28,13 +28,13 @@ _JSON = ((b"content-type", b"application/json"),)
 _CSV = ((b"content-type", b"text/csv"),)
 
 Shown = tuple[Sequence[tuple[bytes, bytes]], bytes]
-"""Headers of a response, and its body."""
+"""The headers of a response, and its body."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
 
 
 class App(Protocol):
-    """An ASGI application, such as the framework or another layer in front of it."""
+    """An ASGI application: the framework, or another layer in front of it."""
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -42,16 +42,16 @@ class App(Protocol):
 
 
 class Limit(Protocol):
-    """Limits how often requests with one key may be made."""
+    """Limits how often requests with the same key may be made."""
 
     def count(self, key: str) -> None:
-        """Count a request of ``key``.  Raises Refused if there are too many."""
+        """Count a request with the key ``key``.  Raises Refused if there were too many."""
 
 
 class Polls:
-    """ASGI middleware that responds to polls and passes all other requests to ``app``.
+    """ASGI middleware that responds to polls and downloads of small files, and passes all other requests to ``app``.
 
-    ``requires_terms``: polls of users who have not accepted the terms of use are passed to the framework, too.
+    ``requires_terms``: requests of users who have not accepted the terms of use are passed on, too.
     """
 
     def __init__(
@@ -169,8 +169,8 @@ class Polls:
         self._snapshots.forget_all()
 
     def _forgetting(self, path: str, send: ASGISendCallable) -> ASGISendCallable:
-        """A ``send`` for a request that may change something.  It invalidates the cache before the response begins,
-        so that the client never gets an older state afterwards.
+        """A ``send`` for a request that may change something.  It removes from the cache what the request may have
+        changed, before it sends the response, so that the client never gets an older state afterwards.
         """
 
         async def forget_and_send(event: ASGISendEvent) -> None:
@@ -187,12 +187,14 @@ class Polls:
 
 
 def _type(poll: Poll) -> Sequence[tuple[bytes, bytes]]:
-    """The Content-Type header, in the form in which the framework's routes send it."""
+    """The Content-Type header of the response to a poll, in the form in which the framework sends it; none for plain
+    text.
+    """
     if poll.kind is PollKind.STATUS:
         return ()
     return _JSON if poll.kind is PollKind.DETAIL or poll.wants_json else _CSV
 
 
 def request_id(given: bytes) -> bytes:
-    """The request id ``given`` by the client if it is safe to log, otherwise a new one."""
+    """The request id that the client has sent (``given``) if it is safe to log; otherwise a new one."""
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()

@@ -1,4 +1,6 @@
-"""Finds the user of a poll by cookie or Bearer token, and caches the user until the feed reports a change."""
+"""Finds the user who sends a poll, by session cookie or Bearer token, and caches the user until the feed of changes
+reports a change of the account.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from dss_portal.polls.kept import Kept
 
 MOST = 10_000
 LONGEST_HEADER_BYTES = 512
-"""A client that sends a longer cookie and token is not one that polls."""
+"""Largest total size of the headers Cookie and Authorization for which a user is looked up; those of polls are shorter.
+"""
 
 _BY_SESSION = """
 SELECT user_account.id, sysadmin, terms_accepted_at, NULL AS scopes, NULL AS expires_at
@@ -30,8 +33,8 @@ WHERE api_token.sha256 = $1 AND revoked_at IS NULL AND NOT disabled
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """The user of a request.  ``scopes`` is None for a session, which has all rights; ``expires_at`` is None if it
-    never expires.
+    """The user who sends a request, with the rights of the session or token.  ``scopes`` is None for a session, which
+    has all rights; ``expires_at`` is when the token expires, None if it never does.
     """
 
     id: int
@@ -41,15 +44,15 @@ class Caller:
     expires_at: datetime | None
 
     def may(self, scope: str) -> bool:
-        """True if the caller has no token, or one with ``scope`` that has not expired."""
+        """True if the caller has a session, or a token that has not expired and includes ``scope``."""
         if self.expires_at is not None and self.expires_at <= clock.now():
             return False
         return self.scopes is None or scope in self.scopes.split()
 
 
 class Callers:
-    """Finds and caches callers.  ``session_of`` returns the session id in a signed cookie; None if its signature is
-    not valid.
+    """Finds the callers of requests, and caches them.  ``session_of`` returns the session id that a signed cookie
+    contains; None if the signature is not valid.
     """
 
     def __init__(self, cookie_name: str, session_of: Callable[[str], str | None]) -> None:
@@ -61,7 +64,9 @@ class Callers:
         return self._kept.get((cookie, authorization))
 
     async def load(self, cookie: bytes, authorization: bytes, *, keep: bool) -> Caller | None:
-        """The caller; None if no user is signed in, or if the headers are too long to be those of a poll."""
+        """The caller that the headers identify, from the database; it is cached if ``keep`` is True.  None if they
+        identify no user, or if they are longer than LONGEST_HEADER_BYTES.
+        """
         if len(cookie) + len(authorization) > LONGEST_HEADER_BYTES:
             return None
         if not keep:

@@ -1,4 +1,4 @@
-"""Reads small files of tickets for downloads in front of the framework."""
+"""Reads small files of tickets, and builds the headers of their downloads, for responses in front of the framework."""
 
 import os
 import zlib
@@ -23,7 +23,7 @@ WHERE ticket.id = $1 AND ticket_file.area = $2 AND ticket_file.index = $3 AND ti
 
 @dataclass(frozen=True, kw_only=True)
 class SmallFile:
-    """The content of a small file, with the headers of its download."""
+    """The content of a small file, with the headers of the response that sends it."""
 
     content: bytes
     headers: Sequence[tuple[bytes, bytes]]
@@ -32,10 +32,10 @@ class SmallFile:
 async def small_file(
     datastore: Datastore, ticket: int, area: Area, index: int, caller: Caller
 ) -> SmallFile | None:
-    """The file, if the caller may read it.  None if it has more than SMALL_BYTES or is in a bucket; the framework
-    sends these.
+    """The file with that index in an area of a ticket, if the caller may read it.  None if not, if it has more than
+    SMALL_BYTES, or if it is in a bucket; the framework then responds.
 
-    Raises FileNotFoundError.
+    Raises FileNotFoundError if it is recorded but not on disk.
     """
     values = [ticket, area, index, SMALL_BYTES, caller.id, caller.sysadmin]
     rows = await get_connection("default").execute_query_dict(_FILE, values)
@@ -51,8 +51,8 @@ async def small_file(
 
 
 def _headers(path: Path, name: str, stat: os.stat_result) -> Sequence[tuple[bytes, bytes]]:
-    """The headers that ``web.uploads.as_download`` sends.  The ETag is that of Quart's ``send_file``, so that later
-    range requests work.
+    """The same headers as those that ``web.uploads.as_download`` sends.  The ETag equals that of Quart's ``send_file``,
+    so that the framework can later serve ranges of the same file.
     """
     tag = f'"{stat.st_mtime}-{stat.st_size}-{zlib.adler32(bytes(path))}"'
     return (

@@ -1,5 +1,5 @@
-"""A cache of values that are loaded when needed.  Simultaneous requests for one value load it once; a value can be
-invalidated while it loads.
+"""A cache of values that are loaded when they are needed.  Simultaneous requests for the same value load it once, and a
+value can be invalidated while it is being loaded.
 """
 
 import asyncio
@@ -13,9 +13,10 @@ V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """A cache of at most ``most`` values, which evicts the least recently used one.
+    """A cache of at most ``most`` values, which evicts the least recently used value.
 
-    If a value is invalidated while it loads, the requests that wait for it get it, and it is not cached.
+    If a value is invalidated while it is being loaded, the requests that already wait for it get it, but it is not
+    cached.
     """
 
     def __init__(self, most: int) -> None:
@@ -24,15 +25,15 @@ class Kept(Generic[K, V]):
         self._loading: dict[K, asyncio.Future[V | None]] = {}
 
     def get(self, key: K) -> V | None:
-        """The cached value; None if there is none."""
+        """The cached value; None if none is cached."""
         found = self._values.get(key)
         if found is not None:
             self._values.move_to_end(key)
         return found
 
     async def load(self, key: K, load: Callable[[], Awaitable[V | None]]) -> V | None:
-        """The value that ``load`` returns.  If a load of it is running, its result is used.  The value is cached
-        unless it is None.
+        """Load the value by calling ``load``, return it, and cache it unless it is None.  If the same key is being
+        loaded already, that result is returned instead.
         """
         loading = self._loading.get(key)
         if loading is None:
@@ -46,7 +47,7 @@ class Kept(Generic[K, V]):
         self._loading.pop(key, None)
 
     def forget_if(self, is_so: Callable[[K, V], bool]) -> None:
-        """Invalidate the values for which ``is_so`` is true, and all values that are still loading."""
+        """Invalidate the values for which ``is_so`` returns True, and all values that are being loaded."""
         for key in [key for key, value in self._values.items() if is_so(key, value)]:
             del self._values[key]
         self._loading.clear()

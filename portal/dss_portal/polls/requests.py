@@ -1,4 +1,6 @@
-"""Recognises polls by the request line and headers."""
+"""Recognises polls, downloads of small files, and requests that may change something, by their request line and
+headers.
+"""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +17,7 @@ _SINCE = re.compile(rb"since=(\d{1,18})")
 _OF_TICKET = re.compile(r"/api/(?:pro/)?tickets/(\d{1,9})/(\w+)")
 _OF_LOG_OR_FILES = frozenset({"info", "warning", "error", "progress", "files", "attachments"})
 _CHANGING = ("delete", "retry", "logout", "token", "signin", "oauth2cb")
-"""Last path segments of GET requests that change something."""
+"""Last segments of the paths of those GET requests that change something."""
 
 USUAL = frozenset(
     {
@@ -38,11 +40,13 @@ USUAL = frozenset(
         b"via",
     }
 )
-"""Headers of programs and proxies; a request with another header is passed to the framework."""
+"""Header fields that programs and proxies usually send; a request with any other field is passed to the framework."""
 
 
 class PollKind(StrEnum):
-    """The kind of a poll.  Its value is the framework's URL rule, under which requests are counted."""
+    """The kind of a request that is answered in front of the framework.  The value is the framework's URL rule, which
+    labels the request in metrics.
+    """
 
     LIST = TICKETS
     SERVICES = SERVICES
@@ -53,8 +57,8 @@ class PollKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """A poll, or a request for a file.  ``ticket`` and ``since`` are 0 if the URL has none; ``index`` and ``area``
-    are those of a file.
+    """A poll, or a request for a file, taken from its URL and headers.  ``ticket`` and ``since`` (the last known log
+    line) are 0 if the URL has none; ``area`` and ``index`` identify a file.
     """
 
     kind: PollKind
@@ -71,7 +75,7 @@ class Poll:
 def poll(
     method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> Poll | None:
-    """The poll that a request is, by its request line and headers; None if the framework must handle it."""
+    """The Poll that a request contains; None if it is not one, or is unusual, so that the framework must handle it."""
     if method != "GET":
         return None
     target = _target(path, query)
@@ -93,8 +97,8 @@ def poll(
 
 
 def may_change_something(method: str, path: str) -> bool:
-    """True if a request that is not a poll may change data, so that the cache must be invalidated before its
-    response.
+    """True if a request may change data, so that the cache must be invalidated before its response.  False for requests
+    that report their changes to the feed themselves.
     """
     last = path.rpartition("/")[2]
     if last == "claims" or path == TICKETS:  # these requests report their changes to the feed
@@ -103,15 +107,17 @@ def may_change_something(method: str, path: str) -> bool:
 
 
 def changed_ticket(path: str) -> tuple[int, bool] | None:
-    """The number of the ticket in the path of an API request, and whether its state may have changed; None if the
-    path has no ticket.
+    """The number of the ticket in the path of an API request, and whether the request may change the ticket's state
+    (not only its log, progress or files).  None if the path contains no ticket.
     """
     found = _OF_TICKET.match(path)
     return (int(found[1]), found[2] not in _OF_LOG_OR_FILES) if found else None
 
 
 def _target(path: str, query: bytes) -> Poll | None:
-    """The poll that the URL names, without the values that come from headers."""
+    """The Poll that the URL describes, still without the values from the headers; None if the URL is not that of a poll
+    or file.
+    """
     if path in {TICKETS, SERVICES}:
         if query not in {b"", b"format=json", b"format=csv"}:
             return None

@@ -1,4 +1,4 @@
-"""Encoded responses to polls, cached in memory until a change makes them outdated."""
+"""The encoded responses to polls, cached in memory until a change makes them outdated."""
 
 import json
 from collections.abc import Sequence
@@ -17,9 +17,10 @@ from dss_portal.tickets import progress, queue, store, views
 MOST_TICKETS = 50_000
 MOST_LISTS = 5_000
 LONGEST_BYTES = 64 * 1024
-"""A longer response is left to the framework, which sends it in pieces."""
+"""Responses that are longer are not cached; the framework sends them in pieces."""
 LARGEST_BYTES = 64 * 2**20
-"""Limit on the size of all cached responses about tickets; when it is passed, the cache is emptied."""
+"""Limit on the total size of all cached responses about tickets, in bytes; when it is exceeded, the cache is emptied.
+"""
 LIST_ROWS = 1000
 
 TICKET_COLUMNS = ("id", "service", "status")
@@ -48,10 +49,12 @@ class SnapshotPart:
 
 @dataclass(kw_only=True)
 class TicketSnapshot:
-    """The state of a ticket.  ``last_line`` is the number of its last log line, 0 if there is none.
+    """The state of a ticket as it was last read.  ``owner`` is its user; ``last_line`` is the id of its last log line,
+    0 if there is none.
 
-    ``details`` are encoded responses, by the number of the log line before the first one they contain.  For a waiting
-    ticket they are valid while ``queue_version`` equals that of the Snapshots.
+    ``details`` are the encoded responses with state and log, by the value of ``since``: each contains the log lines
+    with ids above it.  Those of a waiting ticket contain its place in the queue, so they are valid only while
+    ``queue_version`` equals that of the Snapshots.
     """
 
     number: int
@@ -65,8 +68,8 @@ class TicketSnapshot:
 
 
 class Snapshots:
-    """The cached responses of one portal process.  If ``keep`` is False, no feed reports changes, and each request
-    reads the database.
+    """The cached responses of one portal process.  The argument ``keep`` of its methods is False while the feed reports
+    no changes; then they read the database and cache nothing.
     """
 
     def __init__(self, public_url: str) -> None:
@@ -78,15 +81,15 @@ class Snapshots:
         self._bytes = 0
 
     async def ticket(self, number: int, *, keep: bool) -> TicketSnapshot | None:
-        """The ticket's snapshot; None if there is no such ticket."""
+        """The snapshot of the ticket with that number; None if there is no such ticket."""
         if not keep:
             return await self._load_ticket(number)
         found = self._tickets.get(number)
         return found or await self._tickets.load(number, lambda: self._load_ticket(number))
 
     async def detail(self, ticket: TicketSnapshot, since: int) -> bytes | None:
-        """The encoded state, progress and log of the ticket after the log line ``since``; None if it is too long to
-        cache.
+        """The encoded response with the state, the progress and the log lines with ids above ``since``; None if it is
+        too long to cache.
         """
         since = min(since, ticket.last_line)
         if ticket.status is Status.READY and ticket.queue_version != self._queue_version:
@@ -102,7 +105,7 @@ class Snapshots:
         return found
 
     async def list(self, user_id: int, *, wants_json: bool, keep: bool) -> bytes | None:
-        """The encoded list of the user's tickets; None if it is too long to cache."""
+        """The encoded response with the list of the user's tickets; None if it is too long to cache."""
         if not keep:
             return await _list(user_id, wants_json=wants_json)
         key = (user_id, wants_json)
@@ -112,7 +115,7 @@ class Snapshots:
         return found
 
     async def services(self, *, wants_json: bool, keep: bool) -> bytes | None:
-        """The encoded list of services; None if it is too long to cache."""
+        """The encoded response with the list of services; None if it is too long to cache."""
         if not keep:
             return await _services(wants_json=wants_json)
         found = self._services.get(wants_json)
@@ -135,9 +138,10 @@ class Snapshots:
     def forget_ticket(
         self, number: int, owner: int | None = None, *, of_state: bool = True
     ) -> None:
-        """Invalidate the responses about a ticket.  ``owner`` is its user, None if unknown.
+        """Invalidate the responses about a ticket.  ``owner`` is the id of its user, None if it is not known.
 
-        ``of_state``: its state has changed, so the owner's list and the places in queues are invalidated as well.
+        With ``of_state``, the ticket's state has changed, so the list of its owner and all places in queues are
+        invalidated as well.
         """
         if not of_state:
             self._tickets.forget(number)
@@ -218,7 +222,7 @@ async def _services(*, wants_json: bool) -> bytes | None:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, wants_json: bool) -> str:
-    """The body of the table in the form in which ``web.answers.table`` sends it."""
+    """A table as the body of a response, in the same form as ``web.answers.table`` sends it."""
     if wants_json:
         return json.dumps({"result": [dict(zip(columns, row, strict=True)) for row in rows]})
     return csv_text(rows)
