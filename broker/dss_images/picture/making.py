@@ -37,7 +37,8 @@ def of_arrays(
 
 
 def of_files(image: Path, segmentation: Path, colours: Mapping[int, Rgb]) -> bytes | None:
-    """The PNG file for two files with the same grid; of a time series, the first time point is shown.
+    """The PNG file for two files with the same grid; of a time series, the first time point with a label is shown, or
+    the first one if none has.
 
     None if the image has fewer than three axes or several values per voxel.  Raises ImageRefused.
     """
@@ -46,22 +47,38 @@ def of_files(image: Path, segmentation: Path, colours: Mapping[int, Rgb]) -> byt
         return None
     grid, marked = header.grid.volume, read_header(segmentation)
     i, j, k = grid.size
-    with closing(_first_frame(marked)) as slices:
+    frame = _labelled_frame(marked)
+    with closing(_frame(marked, frame)) as slices:
         indices = best_indices(slices, (k, j, i), list(colours))
     spacing_mm = grid.spacing_mm[2], grid.spacing_mm[1], grid.spacing_mm[0]
     return _picture(
-        _cut(header, indices), _cut(marked, indices), spacing_mm, lps_order(grid), colours
+        _cut(header, frame, indices),
+        _cut(marked, frame, indices),
+        spacing_mm,
+        lps_order(grid),
+        colours,
     )
 
 
-def _cut(header: Header, indices: tuple[int, int, int]) -> Cut:
-    with closing(_first_frame(header)) as slices:
+def _labelled_frame(marked: Header) -> int:
+    """Number of the first time point with a label, from 0; 0 if none has."""
+    if marked.grid.frames == 1:
+        return 0
+    with closing(slices_in(marked)) as slices:
+        found = next((number for number, part in enumerate(slices) if part.any()), 0)
+    return found // marked.grid.size[2]
+
+
+def _cut(header: Header, frame: int, indices: tuple[int, int, int]) -> Cut:
+    """Cut the slices of time point ``frame``; of an image with only one, of that."""
+    with closing(_frame(header, min(frame, header.grid.frames - 1))) as slices:
         return cut(slices, indices)
 
 
-def _first_frame(header: Header) -> Generator[Voxels, None, None]:
+def _frame(header: Header, number: int) -> Generator[Voxels, None, None]:
+    depth = header.grid.size[2]
     with closing(slices_in(header)) as slices:
-        yield from islice(slices, header.grid.size[2])
+        yield from islice(slices, number * depth, (number + 1) * depth)
 
 
 def _picture(

@@ -158,6 +158,19 @@ def test_arrays_in_memory_give_the_same_picture_as_their_files(tmp_path: Path) -
     assert png == of_files(tmp_path / "ct.mha", tmp_path / "seg.mha", COLOURS)
 
 
+def test_of_a_series_the_time_point_with_labels_is_shown(tmp_path: Path) -> None:
+    image, labels = _anatomy((0.8, 1.3, 6.0))
+    bare, dark = labels * 0, image * 0
+    sitk.WriteImage(sitk.JoinSeries([dark, image, dark]), tmp_path / "ct.nii.gz")
+    sitk.WriteImage(sitk.JoinSeries([bare, labels, bare]), tmp_path / "seg.nii.gz")
+    sitk.WriteImage(image, tmp_path / "one.nii.gz")
+    sitk.WriteImage(labels, tmp_path / "its.nii.gz")
+
+    png = of_files(tmp_path / "ct.nii.gz", tmp_path / "seg.nii.gz", COLOURS)
+
+    assert png == of_files(tmp_path / "one.nii.gz", tmp_path / "its.nii.gz", COLOURS)
+
+
 def test_a_label_of_a_single_voxel_is_shown(tmp_path: Path) -> None:
     voxels = np.zeros((40, 2000, 2000), np.int16)
     labels = np.zeros(voxels.shape, np.uint8)
