@@ -15,6 +15,7 @@ from dss_broker.dispatch_section import (
     IMAGE_TAGS,
     LABELS,
     OUTPUT,
+    PUBLISHER,
     Dispatch,
     LabelStyle,
     Modality,
@@ -127,6 +128,9 @@ def _tag_faults(dispatch: Dispatch, tags: Sequence[Tag]) -> Iterable[str]:
         yield from _optional_faults(tags, "dispatch.crop_box", name, TagType.LANDMARK)
     if name := dispatch.time_point:
         yield from _optional_faults(tags, "dispatch.time_point", name, TagType.TIME_POINT)
+    elif dispatch.provider in PUBLISHER.kinds:
+        unused = [tag.name for tag in tags if tag.type is TagType.TIME_POINT]
+        yield from (f"dispatch.time_point: must name the tag '{name}'." for name in unused[:1])
 
 
 def _image_word_faults(dispatch: Dispatch, images: Mapping[str, bool]) -> Iterable[str]:

@@ -135,7 +135,10 @@ class Dispatch:
         Meta(description="rules, bundle: tags of two landmarks at corners of the part to segment"),
     ] = ()
     time_point: Annotated[
-        str, Meta(description="rules, bundle: tag of the time point to segment")
+        str,
+        Meta(
+            description="tag of the time point to segment; without it a function gets no series, a program the whole file"
+        ),
     ] = ""
 
     @property

@@ -188,16 +188,32 @@ def slices_in(header: Header) -> Generator[Voxels, None, None]:
 
 def array_of(header: Header) -> Voxels:
     """All voxels, (z, y, x) or (t, z, y, x), in this machine's byte order.  Raises ImageRefused."""
+    found = _stacked(header, range(math.prod(header.grid.size[2:])))
+    return found.reshape(*header.grid.size[::-1], *found.shape[3:])
+
+
+def frame_of(header: Header, time_point: int) -> Voxels:
+    """The voxels (z, y, x) of one time point, counted from 1, like those of ``array_of``.
+
+    The others are read, too, but not kept, and may have voxels that are not finite.  Raises ImageRefused.
+    """
+    depth = header.grid.size[2]
+    return _stacked(header, range((time_point - 1) * depth, time_point * depth))
+
+
+def _stacked(header: Header, wanted: range) -> Voxels:
     found: Voxels | None = None
     for number, values in enumerate(slices_in(header)):
+        if number not in wanted:
+            continue
         require_numbers(values, number, header)
         if found is None:
             kind = values.dtype.newbyteorder("=")
-            found = np.empty((math.prod(header.grid.size[2:]), *values.shape), kind)
-        found[number] = values
+            found = np.empty((len(wanted), *values.shape), kind)
+        found[number - wanted.start] = values
     if found is None:
         raise refusals.no_size(header.grid.size)
-    return found.reshape(*header.grid.size[::-1], *found.shape[3:])
+    return found
 
 
 def check_voxels(header: Header) -> None:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from dss_submission.errors import ImageUnreadable, ServiceUnfit
 from dss_submission.needs import TIME_POINT, ServiceDetail
-from dss_workspace.landmarks import Landmark, add_landmarks, names
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.landmarks import Landmark, add_landmarks
 from dss_workspace.registry import Folder
+from dss_workspace.time_points import is_one_tagged, tag_time_point
 
 LANDMARK = "PointLandmark"
 """The type of a tag for a landmark (DistributedSegmentationModel.cxx)."""
 CORNERS = ("CropFrom", "CropTo")
 """Landmark tags of our services.  A service with two other landmark tags uses those."""
 _BOX = re.compile(r"(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6})")
-_TIME_POINTS = "TimePointProperties.TimePoints"
 _YELLOW = (255, 255, 0)
 
 
@@ -58,7 +59,10 @@ def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, 
         marks = [Landmark(text=tag, index=_at(place), rgb=_YELLOW) for tag, place in places]
         add_landmarks(root, marks)
     if region.time_point is not None:
-        _mark_time_point(root, region.time_point, _time_tag(service), size)
+        try:
+            tag_time_point(root, region.time_point, _time_tag(service), _frames(size))
+        except WorkspaceInvalid as error:
+            raise ImageUnreadable(str(error)) from error
 
 
 def require_time_point(root: Folder, service: ServiceDetail, size: tuple[int, ...]) -> str:
@@ -68,9 +72,9 @@ def require_time_point(root: Folder, service: ServiceDetail, size: tuple[int, ..
     Otherwise it returns a warning, because a service without that tag does not say what it takes; "" if there is
     nothing to warn of.
     """
-    count = size[3] if len(size) > 3 else 1
+    count = _frames(size)
     tags = {tag.name for tag in service.tags if tag.type == TIME_POINT}
-    if count == 1 or _is_chosen(root, tags):
+    if count == 1 or is_one_tagged(root, tags):
         return ""
     if tags:
         raise ImageUnreadable(
@@ -83,9 +87,8 @@ def require_time_point(root: Folder, service: ServiceDetail, size: tuple[int, ..
     )
 
 
-def _is_chosen(root: Folder, tags: set[str]) -> bool:
-    points = root.find(_TIME_POINTS) or Folder()
-    return any(tags & names(point, "Nickname") for point in points.folders.values())
+def _frames(size: tuple[int, ...]) -> int:
+    return size[3] if len(size) > 3 else 1
 
 
 def _at(corner: tuple[int, ...]) -> tuple[float, float, float]:
@@ -110,19 +113,3 @@ def _time_tag(service: ServiceDetail) -> str:
     if len(found) != 1:
         raise ServiceUnfit("The service takes no --time-point: it has no tag for one.")
     return found[0]
-
-
-def _mark_time_point(root: Folder, number: int, tag: str, size: tuple[int, ...]) -> None:
-    count = size[3] if len(size) > 3 else 1
-    if count < 2 or number > count:
-        what = f"{count} time points" if count > 1 else "one time point"
-        raise ImageUnreadable(f"There is no time point {number} to choose: the image has {what}.")
-    points = root.make(_TIME_POINTS)
-    points.set("ArraySize", str(count))
-    for each in range(1, count + 1):
-        point = points.make(f"TimePoint[{each}]")
-        point.set("TimePoint", str(each))
-        tags = {
-            name for name in point.get("Tags").split(",") if name.strip() and name.strip() != tag
-        }
-        point.set("Tags", ",".join([*sorted(tags), *([tag] if each == number else [])]))

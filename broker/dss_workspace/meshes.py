@@ -10,8 +10,17 @@ _FORMATS = {".vtk": "VTK Mesh", ".vtp": "VTP Mesh"}
 """ITK-SNAP's names of the formats that it loads into a workspace, by suffix (GuidedMeshIO.cxx)."""
 
 
-def add_mesh(workspace: Folder, file_name: str, nickname: str, rgb: tuple[int, int, int]) -> None:
-    """Append a mesh layer for the first time point; ``rgb`` are 0 to 255."""
+def add_mesh(
+    workspace: Folder,
+    file_name: str,
+    nickname: str,
+    rgb: tuple[int, int, int],
+    time_point: int = 1,
+) -> None:
+    """Append a mesh layer for ``time_point``, from 1; ``rgb`` are 0 to 255.
+
+    The time points before it are listed without a mesh, because ITK-SNAP 4.0 stops at the first one that is missing.
+    """
     meshes = workspace.make("MeshLayers")
     count = sum(is_layer(key) for key in meshes.folders)
     layer = meshes.make(layer_key(count))
@@ -19,9 +28,10 @@ def add_mesh(workspace: Folder, file_name: str, nickname: str, rgb: tuple[int, i
     layer.set("NickName", nickname)  # with this capital N, unlike that of images
     layer.set("SolidColor", " ".join(f"{part / 255:.6g}" for part in rgb))
     layer.set("Tags", "")
-    time_point = layer.make("MeshTimePoints.TimePoint[001]")
-    time_point.set("TimePoint", "1")
-    data = time_point.make("PolyData[000]")
+    for number in range(1, time_point + 1):
+        place = layer.make(f"MeshTimePoints.TimePoint[{number:03d}]")
+        place.set("TimePoint", str(number))
+    data = place.make("PolyData[000]")
     data.set("AbsolutePath", file_name)
     data.set("Format", _FORMATS[PureWindowsPath(file_name).suffix.lower()])
 

@@ -80,8 +80,10 @@ class ResultWorkspace:
     def add_overlay(self, file: str, called: str) -> None:
         images.add_overlay(self._workspace, file, called)
 
-    def add_mesh(self, file: str, called: str, rgb: tuple[int, int, int]) -> None:
-        add_mesh(self._workspace, file, called, rgb)
+    def add_mesh(
+        self, file: str, called: str, rgb: tuple[int, int, int], time_point: int = 1
+    ) -> None:
+        add_mesh(self._workspace, file, called, rgb, time_point)
 
     def add_landmarks(self, landmarks: Sequence[Landmark]) -> None:
         add_landmarks(self._workspace, landmarks)

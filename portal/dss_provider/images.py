@@ -3,6 +3,7 @@
 """Converts image files to arrays and back, with the checks of ``dss_images``."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_datastore.space import disk_full, has_free
 from dss_images.errors import ImageRefused
-from dss_images.grid import Grid, difference, nearly_same
+from dss_images.grid import FileGrid, Grid, difference, nearly_same
 from dss_images.header import Format, Header
 from dss_images.judging import require_volume
-from dss_images.reading import array_of, read_header
+from dss_images.reading import array_of, frame_of, read_header
 from dss_provider.algorithm import Array, Image
 from dss_provider.errors import AlgorithmFailed
 
@@ -31,7 +32,8 @@ def read_image(path: Path) -> Image:
         raise AlgorithmFailed(str(error)) from error
     if header.dimensions != 3:
         raise AlgorithmFailed(
-            f"The image has {header.grid.frames} time points; this service takes one volume."
+            f"The image has {header.grid.frames} time points; this service takes one volume. Send one time point as an "
+            "image of its own."
         )
     grid = header.grid.volume
     return Image(
@@ -45,6 +47,11 @@ def read_image(path: Path) -> Image:
 def grid_of(path: Path) -> Grid:
     """The grid of an image file.  Raises AlgorithmFailed if the file is refused."""
     return _header(path).grid.volume
+
+
+def frames_of(path: Path) -> int:
+    """The number of time points of an image file.  Raises AlgorithmFailed if the file is refused."""
+    return _header(path).grid.frames
 
 
 def _header(path: Path) -> Header:
@@ -64,7 +71,9 @@ def read_in_grid(path: Path, image: Path, what: str) -> Array:
     except ImageRefused as error:
         raise AlgorithmFailed(f"The program's {what} cannot be used: {error}") from error
     if not nearly_same(header.grid, _header(image).grid):
-        wrong = difference(header.grid.volume, grid_of(image)) or "it has several time points"
+        found, needed = header.grid.frames, frames_of(image)
+        times = f"time points {found} instead of {needed}"
+        wrong = times if found != needed else difference(header.grid.volume, grid_of(image))
         raise AlgorithmFailed(f"The {what} does not lie in the image's grid: {wrong}.")
     return array
 
@@ -76,30 +85,57 @@ def suffix_for(image: Path) -> str:
     return ".nii.gz" if _header(image).format in {Format.NIFTI_1, Format.NIFTI_2} else ".nrrd"
 
 
-def write_in_grid(array: Array, like: Path, path: Path) -> None:
-    """Write ``array`` (z, y, x) with the grid of the image file ``like``.  Raises AlgorithmFailed."""
-    grid = grid_of(like)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+def write_in_grid(array: Array, like: Path, path: Path, *, what: str = "result") -> None:
+    """Write ``array`` (z, y, x), or (z, y, x, components), with the grid in space of the image file ``like``.  Raises
+    AlgorithmFailed, with a sentence about ``what``.
+    """
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=array.ndim > 3)
+    _write(image, grid_of(like), path, what)
+    _require_same(array, array_of, path, what)
+
+
+def write_in_series(array: Array, like: Path, time_point: int, path: Path) -> None:
+    """Write ``array`` (z, y, x) as the time point ``time_point``, from 1, of a file with the grid of the series
+    ``like``; its other time points are 0.  Raises AlgorithmFailed.
+
+    ITK-SNAP would put a file with one time point at the one that happens to be shown.
+    """
+    grid = _header(like).grid
+    series = np.zeros((grid.frames, *array.shape), array.dtype)
+    series[time_point - 1] = array
+    _write(sitk.GetImageFromArray(series, isVector=False), grid, path, "result")
+    _require_same(array, lambda written: frame_of(written, time_point), path, "result")
+
+
+def _write(image: sitk.Image, grid: Grid | FileGrid, path: Path, what: str) -> None:
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
     try:
         sitk.WriteImage(image, str(path), True)
-        written = read_header(path)
-        same = np.array_equal(array_of(written), array)
+        written = read_header(path).grid
     except (RuntimeError, ImageRefused) as error:
-        raise _not_written(path) from error
-    if wrong := difference(written.grid.volume, grid):
-        raise AlgorithmFailed(f"The result could not be written in the image's grid: {wrong}.")
+        raise _not_written(path, what) from error
+    volume = grid.volume if isinstance(grid, FileGrid) else grid
+    if wrong := difference(written.volume, volume):
+        raise AlgorithmFailed(f"The {what} could not be written in the image's grid: {wrong}.")
+
+
+def _require_same(array: Array, read: Callable[[Header], Array], path: Path, what: str) -> None:
+    """Raises AlgorithmFailed unless the file ``path``, read by ``read``, holds ``array``."""
+    try:
+        same = np.array_equal(read(read_header(path)), array)
+    except ImageRefused as error:
+        raise _not_written(path, what) from error
     if not same:
-        raise _not_written(path)
+        raise _not_written(path, what)
 
 
-def _not_written(path: Path) -> Exception:
+def _not_written(path: Path, what: str) -> Exception:
     """The error for a file that ITK could not write.  ITK does not say why, so the free space is checked."""
     if not has_free(path.parent, ROOM_BYTES):
         return disk_full()
-    return AlgorithmFailed("The result could not be written.")
+    return AlgorithmFailed(f"The {what} could not be written.")
 
 
 def load_array(file: Path) -> Array:

@@ -16,6 +16,8 @@ Action = Callable[[], None]
 SHORTDESC = "One line that users read in the list of services"
 LONGDESC = "What it segments, in which images, how well, and what it is not for."
 FILES = ("test_algorithm.py", "README.md", "algorithm.py")
+TIME_POINT = "TimePoint"
+"""The tag of a time point, as in our own services."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,78}")
 
 
@@ -105,7 +107,13 @@ def _service(name: str, modality: Modality) -> dict[str, object]:
                 "type": "MainImage",
                 "hint": "The image to be segmented",
                 "required": True,
-            }
+            },
+            {
+                "name": TIME_POINT,
+                "type": "TimePoint",
+                "hint": "Of a series in time, the time point to work on",
+                "required": False,
+            },
         ],
     }
 
@@ -116,7 +124,7 @@ def _dispatch(modality: Modality, command: tuple[str, ...], container: str) -> d
         given |= {"provider": "program", "command": command}
     if container:
         given |= {"provider": "container", "image": container}
-    given |= {"modality": modality.value}
+    given |= {"modality": modality.value, "time_point": TIME_POINT}
     if not command:
         given |= {"function": "algorithm.py:segment"}
     layer = "Segmentation" if command else "Bright tissue"

@@ -14,8 +14,8 @@ from dss_provider.serving import ServicePublisher
 
 @dataclass(frozen=True, kw_only=True)
 class SendArguments:
-    """The arguments for ``dss send``.  ``images`` are files by tag; results are downloaded to ``output`` if it is
-    given.
+    """The arguments for ``dss send``.  ``images`` are files by tag; ``time_point`` is that of a series, from 1; results
+    are downloaded to ``output`` if it is given.
     """
 
     service: ServiceFolder
@@ -23,14 +23,16 @@ class SendArguments:
     token: str
     images: Mapping[str, Path]
     output: Path | None
+    time_point: int | None = None
 
     @property
     def words(self) -> list[str]:
         main = self.service.dispatch.tag
         others = [f"--tag={tag}={path}" for tag, path in self.images.items() if tag != main]
         output = [f"--output={self.output}"] if self.output else []
+        chosen = [f"--time-point={self.time_point}"] if self.time_point else []
         send = [sys.executable, "-m", "dss_client", "send", str(self.images[main])]
-        return [*send, "--service", self.service.descriptor.name, *others, *output]
+        return [*send, "--service", self.service.descriptor.name, *others, *chosen, *output]
 
 
 def try_for_real(sent: SendArguments, publisher: ServicePublisher, instance: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dss_broker.dispatch_section import Dispatch
 from dss_images.default_colours import default_colour
 from dss_images.errors import ImageRefused
 from dss_images.grid import Grid
@@ -17,8 +18,9 @@ from dss_images.mesh.surface import require_in_image
 from dss_provider.algorithm import Array
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
-from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid
+from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid, write_in_series
 from dss_provider.outcome import AlgorithmOutcome, Map, Named, Point
+from dss_provider.time_points import TimePoint, chosen_of
 from dss_workspace import landmarks as annotations
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
@@ -43,6 +45,12 @@ class Input:
             have = f"{len(found)} layers are" if found else "no layer is"
             raise AlgorithmFailed(f"In the workspace {have} tagged '{tag}'; one must be.")
         return self.folder / found[0].file_name
+
+    def time_point(self, dispatch: Dispatch) -> TimePoint | None:
+        """The time point that the algorithm gets of a series; None if it gets the image as it is.  Raises
+        AlgorithmFailed.
+        """
+        return chosen_of(self.workspace, dispatch, self.tagged(dispatch.tag))
 
     def has(self, tag: str) -> bool:
         return any(tag in layer.tags for layer in self.layers)
@@ -97,7 +105,8 @@ def build(
     """Build the result in ``work/results``.  Raises AlgorithmFailed, and OSError if the disk is full."""
     target = work / "results"
     target.mkdir()
-    files = _Files(work=work, like=ticket.tagged(service.dispatch.tag), target=target)
+    image, chosen = ticket.tagged(service.dispatch.tag), ticket.time_point(service.dispatch)
+    files = _Files(work=work, like=image, time_point=chosen, target=target)
     result = ResultWorkspace(ticket.workspace, _used(ticket), default_colour)
     for found in outcome.segmentations:
         _add_segmentation(result, found, found.called or service.dispatch.segmentation, files)
@@ -107,7 +116,8 @@ def build(
     main = grid_of(ticket.folder / ticket.layers[0].file_name)
     for i, mesh in enumerate(outcome.meshes):
         name = _mesh(work / mesh.file, mesh.called, main, target)
-        result.add_mesh(name, mesh.called, mesh.rgb or default_colour(i + 1))
+        rgb = mesh.rgb or default_colour(i + 1)
+        result.add_mesh(name, mesh.called, rgb, chosen.number if chosen else 1)
     result.add_landmarks(_landmarks(main, outcome.landmarks))
     finished = result.finish(
         number, main.size, lambda name: any((f / name).is_file() for f in (ticket.folder, target))
@@ -123,17 +133,23 @@ def build(
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    """Writes files to ``target`` in the grid of the image file ``like``.  The arrays are in ``work``."""
+    """Writes files to ``target`` in the grid of the image file ``like``, at ``time_point`` of a series.  The arrays are
+    in ``work``.
+    """
 
     work: Path
     like: Path
+    time_point: TimePoint | None
     target: Path
 
     def written(self, array: Array, called: str, kind: str) -> str:
         """Write ``array`` to a file and return the file's name."""
         digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
         name = content_name(kind, called, digest, suffix_for(self.like))
-        write_in_grid(array, self.like, self.target / name)
+        if self.time_point is None:
+            write_in_grid(array, self.like, self.target / name)
+        else:
+            write_in_series(array, self.like, self.time_point.number, self.target / name)
         return name
 
 

@@ -17,6 +17,7 @@ from dss_provider.portal import Portal
 from dss_provider.results import Built
 from dss_provider.sizes import label_sizes
 from dss_provider.ticket_folders import ticket_folder
+from dss_provider.time_points import at_time_point
 from dss_workspace.errors import WorkspaceInvalid
 
 MOST_VOLUMES = 50
@@ -93,6 +94,8 @@ class _Work:
         work.mkdir()
         self.portal.download_input(self.number, sent)
         ticket = results.open_input(sent)
+        if time_point := ticket.time_point(self.service.dispatch):
+            self.portal.log(self.number, "info", time_point.remark)
         outcome = running.run(
             self.service,
             _work(ticket, self.service, work),
@@ -124,9 +127,10 @@ def _work(ticket: results.Input, service: ServiceFolder, folder: Path) -> runnin
     required = {tag.name for tag in service.descriptor.tags if tag.required}
     wanted = required | {service.dispatch.tag}
     tags = [tag for tag in service.image_tags if tag in wanted or ticket.has(tag)]
+    images = {tag: ticket.tagged(tag) for tag in tags}
     return running.RunInput(
         folder=folder,
-        inputs={tag: ticket.tagged(tag) for tag in tags},
+        inputs=at_time_point(images, ticket.time_point(service.dispatch), folder),
         landmarks=_landmarks(ticket, service),
     )
 

@@ -2,21 +2,26 @@
 
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dss_broker.dispatch_section import Dispatch
 from dss_images.default_colours import default_colour
 from dss_images.errors import ImageRefused
 from dss_images.picture.making import of_files
 from dss_provider import results, running
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
+from dss_provider.images import frames_of
 from dss_provider.outcome import FILES, AlgorithmOutcome, Point, default_name
 from dss_provider.processes import ProgressListener
-from dss_provider.sizes import label_sizes
+from dss_provider.sizes import LabelSize, label_sizes
+from dss_provider.time_points import at_time_point
 from dss_workspace import layers as ws
+from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.registry import Folder
+from dss_workspace.time_points import tag_time_point
 
 NUMBER = 1
 """Ticket number in the files of a trial."""
@@ -31,39 +36,62 @@ class Trial:
     files: tuple[Path, ...]
 
 
-def tried(
-    service: ServiceFolder,
-    inputs: Mapping[str, Path],
-    landmarks: Mapping[str, Point],
-    work: Path,
-    told: ProgressListener,
-) -> Trial:
-    """Run the algorithm on ``inputs``, which are files by tag, and build its result in ``work``.  Raises
-    AlgorithmFailed.
+@dataclass(frozen=True, kw_only=True)
+class TrialInput:
+    """The input of a trial.  ``images`` are files by tag; ``landmarks`` are in LPS, mm; ``time_point``, from 1, is the one
+    of a series that the user would tag.
     """
+
+    images: Mapping[str, Path]
+    landmarks: Mapping[str, Point]
+    time_point: int | None = None
+
+
+def tried(service: ServiceFolder, given: TrialInput, work: Path, told: ProgressListener) -> Trial:
+    """Run the algorithm on ``given`` and build its result in ``work``.  Raises AlgorithmFailed."""
     sent, made = work / "input", work / "work"
     sent.mkdir()
     made.mkdir()
-    ticket = _ticket(service, inputs, sent)
-    copies = {tag: ticket.tagged(tag) for tag in inputs}
-    given = running.RunInput(folder=made, inputs=copies, landmarks=landmarks)
-    outcome = running.run(service, given, told, threading.Event())
+    ticket = _ticket(service, given.images, sent)
+    if given.time_point is not None:
+        _choose(ticket, service.dispatch, given.time_point)
+    chosen = ticket.time_point(service.dispatch)
+    copies = at_time_point({tag: ticket.tagged(tag) for tag in given.images}, chosen, made)
+    run = running.RunInput(folder=made, inputs=copies, landmarks=given.landmarks)
+    outcome = running.run(service, run, told, threading.Event())
     built = results.build(NUMBER, ticket, service, outcome, made)
-    image = inputs[service.dispatch.tag]
-    lines = [
-        f"{label.value:5d}  {label.name:30}  {label.volume_ml:12.1f} ml"
-        for label in label_sizes(outcome, made, image)
-    ]
+    image = given.images[service.dispatch.tag]
+    sizes = label_sizes(outcome, made, image)
+    lines = _lines(outcome, sizes, built.remarks) or ["No label was found."]
+    files = [*built.files, *(made / FILES / name for name in outcome.files)]
+    return Trial(
+        lines=(chosen.remark, *lines) if chosen else tuple(lines),
+        files=(*files, *_picture(outcome, built.files, image, made)),
+    )
+
+
+def _lines(
+    outcome: AlgorithmOutcome, sizes: Iterable[LabelSize], remarks: Iterable[str]
+) -> list[str]:
+    lines = [f"{s.value:5d}  {s.name:30}  {s.volume_ml:12.1f} ml" for s in sizes]
     lines += _unnamed(outcome)
     lines += [f"Mesh: {mesh.called}" for mesh in outcome.meshes]
     lines += [f"Landmark: {text}" for text in outcome.landmarks]
     lines += [f"Image: {extra.called}" for extra in outcome.images]
-    lines += [f"Warning: {remark}" for remark in (*outcome.remarks, *built.remarks)]
-    files = [*built.files, *(made / FILES / name for name in outcome.files)]
-    return Trial(
-        lines=tuple(lines or ["No label was found."]),
-        files=(*files, *_picture(outcome, built.files, image, made)),
-    )
+    return lines + [f"Warning: {remark}" for remark in (*outcome.remarks, *remarks)]
+
+
+def _choose(ticket: results.Input, dispatch: Dispatch, time_point: int) -> None:
+    """Tag the time point in the ticket's workspace, as a user would.  Raises AlgorithmFailed."""
+    if not dispatch.time_point:
+        raise AlgorithmFailed(
+            "The service takes no --time-point: dispatch.time_point of service.json names no tag for one."
+        )
+    count = frames_of(ticket.tagged(dispatch.tag))
+    try:
+        tag_time_point(ticket.workspace, time_point, dispatch.time_point, count)
+    except WorkspaceInvalid as error:
+        raise AlgorithmFailed(str(error)) from error
 
 
 def _unnamed(outcome: AlgorithmOutcome) -> list[str]:

@@ -22,6 +22,7 @@ class OneTicketPortal(Portal):
     def __init__(self, image: Path) -> None:
         super().__init__("http://127.0.0.1:9", "")
         self._image = image
+        self.workspace = WorkspaceSpec(layers=(LayerSpec(tags="Image", file_name="image.nii.gz"),))
         self.lines: list[str] = []
         self.ended = ""
         self.sent: list[str] = []
@@ -30,8 +31,7 @@ class OneTicketPortal(Portal):
 
     def download_input(self, ticket: int, folder: Path) -> None:
         (folder / "image.nii.gz").write_bytes(self._image.read_bytes())
-        spec = WorkspaceSpec(layers=(LayerSpec(tags="Image", file_name="image.nii.gz"),))
-        (folder / "a.itksnap").write_bytes(workspace_xml(spec))
+        (folder / "a.itksnap").write_bytes(workspace_xml(self.workspace))
 
     def upload_result(self, ticket: int, file: Path) -> None:
         self.sent.append(file.name)

@@ -1,7 +1,4 @@
-"""Reads the part of the image that the user has marked: landmarks at two corners of a box, a tag at a time point.
-
-Time points: TimePointProperties.cxx of ITK-SNAP, which counts them from 1.
-"""
+"""Reads the part of the image that the user has marked: landmarks at two corners of a box, a tag at a time point."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,10 +6,10 @@ from dataclasses import dataclass, field
 from dss_broker.dispatch_section import Dispatch
 from dss_dispatch.errors import TicketError, workspace_errors
 from dss_dispatch.ticket_images import ImageHeader
-from dss_workspace.landmarks import landmarks_tagged, names
+from dss_workspace.landmarks import landmarks_tagged
 from dss_workspace.registry import Folder
+from dss_workspace.time_points import LOOKED_AT, chosen_time_point
 
-_TIME_POINTS = "TimePointProperties.TimePoints"
 _AXES = "xyz"
 
 
@@ -42,26 +39,11 @@ def read_marked_region(workspace: Folder, dispatch: Dispatch, image: ImageHeader
 def _time_point(workspace: Folder, dispatch: Dispatch, image: ImageHeader) -> MarkedRegion:
     if image.dimensions < 4:
         return MarkedRegion()
-    tag, count = dispatch.time_point, image.size[3]
-    found = _tagged_time_points(workspace, tag)
-    if len(found) != 1:
-        have = f"{len(found)} of them are" if found else "none is"
-        raise TicketError(
-            f"The image has {count} time points, and {have} tagged '{tag}'. In ITK-SNAP, assign one of "
-            f"them to '{tag}' on the Submit page."
-        )
-    if not 1 <= found[0] <= count:
-        raise TicketError(f"Time point {found[0]} is tagged '{tag}', but the image has {count}.")
+    count = image.size[3]
+    number = chosen_time_point(workspace, dispatch.time_point, count)
     return MarkedRegion(
-        parameters={"time_point": str(found[0])},
-        remarks=(f"Of {count} time points, number {found[0]} is looked at.",),
+        parameters={"time_point": str(number)}, remarks=(LOOKED_AT.format(count, number),)
     )
-
-
-def _tagged_time_points(workspace: Folder, tag: str) -> list[int]:
-    points = workspace.find(_TIME_POINTS) or Folder()
-    found = [p for p in points.folders.values() if tag in names(p, "Nickname")]
-    return [int(n) for n in (p.get("TimePoint") for p in found) if n.isdecimal() and len(n) < 10]
 
 
 def _crop_box(workspace: Folder, dispatch: Dispatch, image: ImageHeader) -> MarkedRegion:

@@ -4,6 +4,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,8 +16,10 @@ from dss_provider.commands.folders import folder_name
 from dss_provider.commands.site import BEAT_S, Site, instance, publisher_of, token_for
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.folder import ServiceFolder, load
-from dss_provider.outcome import Point
 from dss_provider.trial_arguments import images_by_tag, points_by_tag, require_tags
+
+if TYPE_CHECKING:
+    from dss_provider.trial import TrialInput
 
 
 @click.command("test")
@@ -26,6 +29,12 @@ from dss_provider.trial_arguments import images_by_tag, points_by_tag, require_t
 )
 @click.option("--tag", multiple=True, metavar="TAG=FILE", help="a further image of the service")
 @click.option("--landmark", multiple=True, metavar="TAG=X,Y,Z", help="a landmark, in LPS, mm")
+@click.option(
+    "--time-point",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="the time point of a 4-D image that a user would choose, from 1",
+)
 @click.option("--output", "-o", type=NamedPath(), help="folder for the results and a picture")
 @click.option(
     "--server",
@@ -51,6 +60,7 @@ def try_here(
     image: Path,
     tag: tuple[str, ...],
     landmark: tuple[str, ...],
+    time_point: int | None,
     output: Path | None,
     server: str,
     token: str,
@@ -72,27 +82,24 @@ def try_here(
                 "--landmark is for a test without --server; `dss send` takes workspaces."
             )
         site = Site(server, token, provider)
-        raise click.exceptions.Exit(_try_for_real(service, site, inputs, output))
+        raise click.exceptions.Exit(_try_for_real(service, site, inputs, output, time_point))
+    from dss_provider.trial import TrialInput  # noqa: PLC0415  (takes a while to import)
+
     signal.signal(signal.SIGTERM, _end)  # like Ctrl-C, so that files are removed
     with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
-        _try(service, inputs, places, Path(work), output)
+        given = TrialInput(images=inputs, landmarks=places, time_point=time_point)
+        _try(service, given, Path(work), output)
 
 
 def _end(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _try(
-    service: ServiceFolder,
-    inputs: dict[str, Path],
-    places: dict[str, Point],
-    work: Path,
-    output: Path | None,
-) -> None:
+def _try(service: ServiceFolder, given: "TrialInput", work: Path, output: Path | None) -> None:
     from dss_provider.trial import tried  # noqa: PLC0415  (takes a while to import)
 
     try:
-        found = tried(service, inputs, places, work, _progressed)
+        found = tried(service, given, work, _progressed)
     except AlgorithmFailed as error:
         if error.detail:
             say(error.detail, error=True)
@@ -113,7 +120,11 @@ def _progressed(fraction: float, text: str) -> None:
 
 
 def _try_for_real(
-    service: ServiceFolder, site: Site, inputs: dict[str, Path], output: Path | None
+    service: ServiceFolder,
+    site: Site,
+    inputs: dict[str, Path],
+    output: Path | None,
+    time_point: int | None,
 ) -> int:
     from dss_provider.real_trial import SendArguments, try_for_real  # noqa: PLC0415  (takes a while to import)
 
@@ -124,5 +135,6 @@ def _try_for_real(
         token=token_for(site.server, site.token),
         images=inputs,
         output=output,
+        time_point=time_point,
     )
     return try_for_real(sent, publisher, instance())

@@ -90,7 +90,7 @@ BAD: dict[str, tuple[Callable[[], sitk.Image], str]] = {
     ),
     "time points": (
         lambda: sitk.JoinSeries([built(labels())] * 2),
-        "several time points",
+        "grid: time points 2 instead of 1",
     ),
 }
 

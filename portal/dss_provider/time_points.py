@@ -1,0 +1,71 @@
+"""Chooses the time point of a series that the algorithm gets, and stores it as an image of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dss_broker.dispatch_section import Dispatch
+from dss_images.errors import ImageRefused
+from dss_images.reading import frame_of, read_header
+from dss_provider.errors import AlgorithmFailed
+from dss_provider.images import frames_of, suffix_for, write_in_grid
+from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.registry import Folder
+from dss_workspace.time_points import LOOKED_AT, chosen_time_point
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimePoint:
+    """The time point ``number``, from 1, of ``count``."""
+
+    number: int
+    count: int
+
+    @property
+    def remark(self) -> str:
+        return LOOKED_AT.format(self.count, self.number)
+
+
+def chosen_of(workspace: Folder, dispatch: Dispatch, image: Path) -> TimePoint | None:
+    """The time point that the user has tagged in ``workspace``.  None if the file ``image`` has only one, or if the
+    service has no tag for one.  Raises AlgorithmFailed.
+    """
+    if not dispatch.time_point or (count := frames_of(image)) == 1:
+        return None
+    try:
+        number = chosen_time_point(workspace, dispatch.time_point, count)
+    except WorkspaceInvalid as error:
+        raise AlgorithmFailed(str(error)) from error
+    return TimePoint(number=number, count=count)
+
+
+def at_time_point(
+    inputs: Mapping[str, Path], time_point: TimePoint | None, folder: Path
+) -> dict[str, Path]:
+    """``inputs``, which are files by tag, with a file in ``folder`` in place of each series: its volume at
+    ``time_point``.  An image with a single time point, and every image if ``time_point`` is None, stays as it is.
+
+    Raises AlgorithmFailed if a series has another number of time points.
+    """
+    if time_point is None:
+        return dict(inputs)
+    found = {}
+    for index, (tag, path) in enumerate(inputs.items()):
+        count = frames_of(path)
+        if count not in {1, time_point.count}:
+            raise AlgorithmFailed(
+                f"The image tagged '{tag}' has {count} time points, the main one {time_point.count}; both need the same, or "
+                f"'{tag}' only one."
+            )
+        found[tag] = path if count == 1 else _frame(path, time_point, folder, index)
+    return found
+
+
+def _frame(path: Path, time_point: TimePoint, folder: Path, index: int) -> Path:
+    target = folder / f"image_{index}_at_{time_point.number}{suffix_for(path)}"
+    try:
+        array = frame_of(read_header(path), time_point.number)
+    except ImageRefused as error:
+        raise AlgorithmFailed(str(error)) from error
+    write_in_grid(array, path, target, what="chosen time point")
+    return target
