@@ -49,7 +49,9 @@ T = TypeVar("T")
 THREADS = 16
 """Most requests to the S3 server at a time.  Further ones wait, so that a slow server does not hold up other work."""
 CHECKED_S = 600.0
-"""For so many seconds the answer is kept that a ticket has no files to remove, because asking takes two requests."""
+"""Seconds for which it is remembered that a ticket has no files to remove, because asking the server takes two
+requests.
+"""
 _BEGUN = "begun"
 
 
@@ -123,7 +125,9 @@ class BucketDatastore(Datastore):
         name: str,  # noqa: ARG002 - likewise
         most_bytes: int,  # noqa: ARG002 - likewise
     ) -> None:
-        """Always None: callers then read the file by ``file``, in the threads that serve downloads from a bucket."""
+        """Always None: callers then use the method ``file``, whose content is read in the threads for downloads from a
+        bucket.
+        """
         return
 
     async def attachment(self, ticket_id: int, file_name: str) -> BucketFile:

@@ -48,7 +48,9 @@ T = TypeVar("T")
 
 
 class Mark(Enum):
-    """A marker in the stream of pieces of a file that is being received.  AGAIN: the pieces before it are void."""
+    """A marker in the stream of pieces of a file that is being received.  AGAIN: another file follows; the pieces
+    before it are void.
+    """
 
     AGAIN = "another file follows, and counts instead"
 
@@ -172,8 +174,8 @@ class Datastore:
     async def begin_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
     ) -> None:
-        """Make the empty file in which a resumable upload is collected.  Raises Refused if the disk has no room for
-        ``size_bytes``.
+        """Make the empty file, named by ``part``, in which a resumable upload is collected.  Raises Refused if the disk
+        has no room for ``size_bytes``.
         """
         path = self._part(ticket_id, part, folder)
 
@@ -436,7 +438,9 @@ class Datastore:
 
 
 def flat_name(sent: str) -> str:
-    """The file name that a client sent, without folders.  Raises Refused if none is left."""
+    """The file name that a client sent, without folders.  Raises Refused if it is empty, begins with a dot, is longer
+    than 255 bytes, or has control characters.
+    """
     name = sent.replace("\\", "/").rpartition("/")[2]
     if not name or name.startswith("."):
         raise Refused(f"A file needs a name that does not begin with a dot, not '{sent}'.")
@@ -465,7 +469,7 @@ def workspace_in(file: StoredFile) -> Folder:
 
 
 def upload_dir(ticket_id: int, folder: UploadFolder) -> PurePosixPath:
-    """The path of ``folder`` relative to the root of the datastore."""
+    """The path of the ticket's folder ``folder``, relative to the root of the datastore."""
     if folder == "attachments":
         return layout.attachments_dir(ticket_id)
     return layout.area_dir(ticket_id, folder)

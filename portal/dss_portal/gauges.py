@@ -104,8 +104,8 @@ GROUP BY service.name
 
 
 async def _waiting_since() -> dict[str, datetime]:
-    """By name of a service with waiting tickets: when the first of these tickets last became ``ready``, which a ticket
-    does at the begin of each wait.
+    """For each service with waiting tickets, by its name: the earliest time at which one of them began its current
+    wait.
     """
     rows = await get_connection("default").execute_query_dict(_WAITING_SINCE)
     return {str(row["name"]): row["since"] for row in rows}

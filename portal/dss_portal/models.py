@@ -216,8 +216,8 @@ class Dispatcher(Model):
 class Publisher(Model):
     """A provider's program, such as ``dss service publish``, that serves a service over HTTP and announces itself.
 
-    ``parallel`` is the largest number of tickets that it processes at a time; ``ended``: it claims no more tickets.  A
-    claim by one of its threads has as its own ``instance`` the one in this row, a hyphen and a number.
+    ``parallel`` is the largest number of tickets that it processes at a time; ``ended``: it claims no more tickets.  If
+    one of its threads claims a ticket, the claim's ``instance`` is that of this row, followed by a hyphen and a number.
     """
 
     id = fields.IntField(primary_key=True)
@@ -515,7 +515,9 @@ class Intake(Model):
 
 
 class UploadReaderProgram(Model):
-    """A program that reads uploads and has announced itself.  ``ended``: it has announced its end."""
+    """A program that reads the images that browsers upload, and has announced itself.  ``ended``: it has announced its
+    end.
+    """
 
     instance = fields.CharField(max_length=255, primary_key=True)
     heard_at = fields.DatetimeField()

@@ -304,7 +304,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
 
 def _networks(setting: str, texts: str) -> tuple[Network, ...]:
-    """The networks in ``texts``, a list with commas.  Raises ValueError for an entry that is not a network, with a
+    """The networks in ``texts``, separated by commas.  Raises ValueError for an entry that is not a network, with a
     sentence that names the setting.
     """
     return tuple(_network(setting, text.strip()) for text in texts.split(",") if text.strip())

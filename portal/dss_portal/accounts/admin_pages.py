@@ -115,7 +115,9 @@ async def revoke_token(number: int) -> Response:
 
 
 async def _save(form: forms.Form) -> None:
-    """Save the user that the form describes.  Raises Refused or LookupError."""
+    """Save the user that the form describes.  Raises LookupError for an unknown tier; Refused for an invalid e-mail
+    address, or if sysadmins take that right from themselves.
+    """
     email, sysadmin = form.text("email"), form.text("sysadmin") == "on"
     if not sysadmin and accounts.address(email) == current_user().email:
         raise Refused("You cannot take the rights of a sysadmin from yourself.")
@@ -123,7 +125,9 @@ async def _save(form: forms.Form) -> None:
 
 
 async def _create_token(form: forms.Form) -> str:
-    """Create the API token that the form describes and return it.  Raises Refused or LookupError."""
+    """Create the API token that the form describes and return it.  Raises LookupError for an unknown user; Refused if
+    no scope is chosen or the number of days is invalid.
+    """
     user = await accounts.user_named(form.text("email"))
     scopes = [scope for scope in api_tokens.SCOPES if form.text(f"scope-{scope}") == "on"]
     if not scopes:

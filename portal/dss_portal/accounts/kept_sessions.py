@@ -24,8 +24,8 @@ class KeptSessions:
         feed.follow(self._take)
 
     async def find(self, session_id: str) -> Session | None:
-        """The session with its user; None under the conditions of ``store.find_session``.  While the feed of changes is
-        down, each call queries the database.
+        """The session with its user; None if there is none, if it was revoked, or if the user is disabled.  While the
+        feed of changes is down, each call queries the database.
         """
         if not self._feed.is_current():
             return await store.find_session(session_id)

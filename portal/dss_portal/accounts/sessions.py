@@ -40,7 +40,7 @@ _SCOPES = {"/api/admin/": "admin", "/api/pro/": "provider"}
 @dataclass(frozen=True, kw_only=True)
 class Identity:
     """The user of a request, with the scopes that its token has (all for a session).  ``session`` is None for a Bearer
-    token and in test mode.
+    token and in test mode; ``terms_accepted``: the session has the user's consent to the terms of use.
     """
 
     user: User
@@ -50,8 +50,8 @@ class Identity:
 
 
 def install(app: Quart, settings: Settings) -> None:
-    """Configure quart-auth for ITK-SNAP: a cookie with the known name, for this host only, valid for a year, sent over
-    plain HTTP too.
+    """Configure quart-auth for ITK-SNAP: a cookie with the name that ITK-SNAP knows, for this host only, valid for a
+    year.  It is sent over plain HTTP too, unless the public address is https.
     """
     app.secret_key = settings.secret_key.get_secret_value()
     Auth(
@@ -242,7 +242,7 @@ async def _by_bearer(token: str) -> Identity | None:
 
 
 async def _in_test_mode() -> Identity | None:
-    """In test mode: the identity of the test user, which all requests without another have, as with ``--noauth`` of the
+    """In test mode: the identity of the test user, for requests without a session or token, as with ``--noauth`` of the
     reference server.  Otherwise None.
     """
     settings = components().settings

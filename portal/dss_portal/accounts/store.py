@@ -122,7 +122,7 @@ async def use_login_token(token: str) -> User | None:
 
 
 async def open_session(user: User) -> str:
-    """Open a session and return its id, which belongs into the cookie."""
+    """Open a session and return its id for the client's cookie."""
     session_id = secrets.token_hex(20)
     await Session.create(sha256=digest(session_id), user=user)
     return session_id

@@ -51,7 +51,7 @@ async def add_provider(name: str) -> None:
 
 async def remove_provider(name: str) -> None:
     """Mark a provider and its offers as removed.  Where its users lose the right to a claim, the claim ends and its
-    ticket returns to the queue.
+    ticket returns to the queue.  An unknown provider is ignored.
     """
     async with in_transaction():
         await _rights(ProviderAccess.filter(provider__name=name))
@@ -83,7 +83,9 @@ async def provider_users(name: str) -> list[tuple[int, str, int]]:
 
 
 async def add_provider_user(name: str, email: str, *, admin: bool) -> None:
-    """Give a user rights with a provider, in place of earlier ones.  Raises Refused for an unknown e-mail."""
+    """Give a user rights with a provider, in place of earlier ones.  Raises Refused for an unknown e-mail address or
+    provider.
+    """
     user = await User.get_or_none(email=accounts.address(email))
     if user is None:
         raise Refused("Email unrecognized by the system", 401)

@@ -21,7 +21,9 @@ def _harmless(mime_type: str) -> str:
 
 @blueprint.get("/blobs/<regex('[0-9a-f]{32}'):public_id>")
 async def blob(public_id: str) -> Response:
-    """Send the file with a sandbox policy, so that a script that a provider uploaded cannot act for our origin."""
+    """Send the attachment with a sandbox policy, so that a script that a provider uploaded cannot
+    act for our origin.
+    """
     datastore = components().datastore
     found = await store.by_public_id(public_id)
     path = await datastore.attachment(found.ticket_id, found.file_name)

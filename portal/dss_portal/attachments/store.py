@@ -72,7 +72,9 @@ async def take_over(
 
 
 async def keep(datastore: Datastore, ticket_id: int, received: ReceivedFile) -> int:
-    """Attach a received file to the ticket, within the caller's transaction, and return its number."""
+    """Make an attachment of the ticket from a received file, within the caller's transaction, and return the
+    attachment's number.
+    """
     public_id = uuid.uuid4().hex
     name = f"{public_id}{received.suffix}"
     await datastore.keep(received.path, name)

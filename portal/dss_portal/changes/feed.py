@@ -25,7 +25,9 @@ Follower = Callable[[Sequence[Change] | None], None]
 
 
 class Feed:
-    """The feed of one portal.  ``run`` polls the table.  All methods are called on one event loop."""
+    """The feed of changes of one portal process.  It tells its followers of changes while ``run`` polls the table.  All
+    methods are called on one event loop.
+    """
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 0.3
 CURRENT_S = 1.0
-"""Longest time between two successful polls, in seconds, after which the followers are up to date.  After a longer time
-they are told that anything may have changed.
+"""The followers are up to date while the last successful poll began less than this time ago, in seconds.  If two polls
+are further apart, the followers are told that anything may have changed.
 """
 FORGET_S = 60.0
 """Interval in seconds at which rows that every portal has read are deleted, and at which a resting feed polls."""

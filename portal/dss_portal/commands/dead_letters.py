@@ -27,7 +27,9 @@ AllLetters = Annotated[bool, typer.Option("--all", help="all messages instead of
 
 @dead_letters.command("requeue")
 def requeue_dead_letters(letter_id: LetterId = None, *, all_of_them: AllLetters = False) -> None:
-    """Put the ticket of a message back into its queue, or those of all; send messages without a ticket again."""
+    """Requeue a message, or all: its ticket waits again from the beginning; a message without a
+    ticket is sent again.
+    """
     which = _which_letter(letter_id, all_of_them=all_of_them)
 
     async def requeue(settings: Settings, broker: RabbitBroker) -> letters.RequeueOutcome:
@@ -46,7 +48,7 @@ def discard_dead_letters(
     all_of_them: AllLetters = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
-    """Delete a message, or all of them, after a question."""
+    """Delete a message, or all.  Asks first, except with --yes."""
     which = _which_letter(letter_id, all_of_them=all_of_them)
     if not yes:
         typer.confirm(f"Remove {which or 'all dead letters'} for good?", abort=True)

@@ -38,7 +38,7 @@ def remove_provider(name: str) -> None:
 def add_provider_user(
     provider: str, email: str, *, admin_rights: Annotated[bool, typer.Option("--admin")] = False
 ) -> None:
-    """Let a user claim for a provider."""
+    """Give a user the right to claim tickets for a provider."""
     or_exit(lambda: admin.add_provider_user(provider, email, admin=admin_rights))
 
 

@@ -47,8 +47,8 @@ _AWAY = (
 )
 
 MIGRATION_TRIES = 40
-"""Most attempts at a migration that deadlocks stop.  PostgreSQL detects a deadlock after a second, so they take about a
-minute.
+"""Largest number of attempts at a migration, each of which a deadlock may stop.  PostgreSQL detects a deadlock after a
+second, so they take about a minute.
 """
 
 MIGRATION_LOCK = 0x647373  # "dss": the same number in all portals

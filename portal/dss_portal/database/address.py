@@ -255,7 +255,9 @@ def _port(text: str) -> int:
 
 
 def _timeout_s(seconds: int | None) -> float | None:
-    """The timeout in seconds as libpq interprets it: none for 0 and less, otherwise at least two seconds."""
+    """The time limit for connecting in seconds, as libpq interprets ``seconds``: no limit (None) for 0 and less,
+    otherwise at least two seconds.  If ``seconds`` is None, the default of 60 s.
+    """
     if seconds is None:
         return DatabaseAddress.timeout_s
     return None if seconds <= 0 else float(max(2, seconds))

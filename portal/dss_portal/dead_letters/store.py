@@ -112,8 +112,8 @@ async def discard(broker: Broker, letter_id: str | None) -> int:
 
 
 async def _ticket_of(letter: DeadLetter) -> int | None:
-    """The number of the ticket that a letter is about; None if there is none.  A TicketReady counts as about the last
-    ticket that was claimed with it.
+    """The number of the ticket that a letter is about; None if there is none.  For a TicketReady it is the last ticket
+    that was claimed with this message.
     """
     if letter.type_name != TicketReady.__name__:
         return letter.ticket_id
@@ -143,8 +143,8 @@ async def _requeue(
 
 
 async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
-    """Send a message that the portal could not send once more, and return 1.  If it announces a ticket that no longer
-    waits, put the ticket back into its queue instead, which announces it again.  Raises Refused.
+    """Try again to send a message that the portal could not send, and return 1.  If it announces a ticket that no
+    longer waits, put the ticket back into its queue instead, which announces it again.  Raises Refused.
     """
     is_announcement = letter.type_name == TicketReady.__name__ and letter.ticket_id is not None
     if is_announcement and not await Ticket.exists(id=letter.ticket_id, status=Status.READY):

@@ -15,7 +15,7 @@ FEW = 3
 FAR = 3.0
 """With few runs, no prediction is made for sizes that differ from all known ones by more than this factor."""
 ODD = 1.6
-"""Runs that differ from the first fit by more than this factor are left out of the second."""
+"""Runs that differ from the first fitted line by more than this factor are left out when the line is fitted again."""
 
 
 @dataclass(frozen=True, kw_only=True)

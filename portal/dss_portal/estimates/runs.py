@@ -16,7 +16,7 @@ NEWEST = 300
 KEPT = 1000
 """Number of runs of each service that remain after a cleanup."""
 MOST_VOXELS = 2**62
-"""A header with more voxels is damaged."""
+"""Largest number of voxels that is believed: a header that states more is damaged."""
 
 _KEEP = """
 INSERT INTO run (service, device, voxels, size_bytes, seconds, ended_at)

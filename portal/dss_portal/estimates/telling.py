@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 3.0
 SHORT_S = 10.0
-"""A shorter time is not logged, because the ticket would be done before the line is read."""
+"""An end that is expected within less than this time, in seconds, is not logged, because the ticket would be done
+before the line is read.
+"""
 LATE_SHARE, LATE_S = 0.5, 60.0
 """The end that a log states is corrected if the new estimate is later by at least LATE_S seconds, and by at least
 LATE_SHARE of the remaining time.
@@ -114,7 +116,7 @@ def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
 
 
 def _spent_s(known: Known) -> dict[int, float]:
-    """Seconds for which each ticket has waited or, once claimed, has been claimed."""
+    """By ticket number: the seconds for which the ticket has waited or, once claimed, has been claimed."""
     site = known.site
     waits = {
         ticket.ticket_id: site.now_s - ticket.came_s for q in site.waiting.values() for ticket in q

@@ -49,7 +49,9 @@ class Request:
 
 
 def decoded(text: str) -> Request:
-    """Decode a request from JSON.  Raises Refused if it is malformed."""
+    """Decode a request from JSON.  Raises Refused if it is malformed, has no files or more than MOST_FILES, or has a
+    file name twice or with folders.
+    """
     try:
         found = msgspec.json.decode(text, type=Request)
     except msgspec.DecodeError as error:

@@ -55,8 +55,8 @@ class Stream:
         self._news.set()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Yield server-sent events until the stream is ended: the changed topics, or a beat after BEAT_S without a
-        change.
+        """Yield server-sent events until the stream is ended: the changed topics, or an event without topics (a beat)
+        after BEAT_S without a change.
         """
         yield b"retry: 2000\nevent: beat\ndata: hello\n\n"
         while not self.ended:
@@ -147,7 +147,9 @@ class Streams:
         self._tell_all({SERVICES})
 
     async def tell_queues(self) -> None:
-        """Send an event to the users with waiting tickets whenever places may have changed, until cancelled."""
+        """Send an event to the users with waiting tickets whenever their places in queues may have changed, until
+        cancelled.
+        """
         told_s = 0.0
         while True:
             await self._queue_moved.wait()

@@ -62,8 +62,8 @@ class Sender:
             await receivers.close()
 
     async def finish(self, within_s: float) -> None:
-        """Begin no more notifications, and wait at most ``within_s`` for those being sent.  If a receiver's response
-        were not read, it would get the same notification again.
+        """Begin no more notifications, and wait at most ``within_s`` for those being sent.  A notification whose
+        response is not read would be sent again.
         """
         self._finished = True
         if self._sending:
