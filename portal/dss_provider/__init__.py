@@ -1,5 +1,5 @@
-"""The names that a provider's ``algorithm.py`` imports: ``from dss_provider import Image, Label, Progress,
-Segmentation``.
+"""``dss service``: makes a service of a provider's algorithm.  Here are the names that a provider's ``algorithm.py``
+imports: ``from dss_provider import Image, Label, Progress, Segmentation``.
 """
 
 from dss_provider.algorithm import (

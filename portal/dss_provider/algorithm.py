@@ -1,4 +1,4 @@
-"""The interface between a provider's function and this program."""
+"""The types of the arguments and of the return value of a provider's function."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,9 @@ Array = npt.NDArray[Any]
 
 
 class Progress(Protocol):
-    """``progress(0.3)`` or ``progress(0.3, "Smoothing")``: the fraction that is done, 0 to 1, and a text for the user."""
+    """Shows the progress to the user: ``progress(0.3)`` or ``progress(0.3, "Smoothing")``, with the fraction that is
+    done, 0 to 1, and a text.
+    """
 
     def __call__(self, fraction: float, text: str = "") -> None: ...
 
@@ -54,7 +56,7 @@ Inputs = Mapping[str, Image]
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """A label.  ``rgb`` values are 0 to 255; if ``rgb`` is None, a colour is chosen."""
+    """The name and the colour of a label.  ``rgb`` values are 0 to 255; None means a default colour."""
 
     name: str
     rgb: tuple[int, int, int] | None = None
@@ -62,9 +64,10 @@ class Label:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A label map: ``array`` (z, y, x) of whole numbers 0 to 65535 in the image's grid, with names by value.
+    """A label map: ``array`` (z, y, x) of whole numbers 0 to 65535 in the image's grid; ``labels`` are the labels'
+    names by value.
 
-    ``called`` is the name of the layer in ITK-SNAP; "" for the service's own name.
+    ``called`` is the name of the layer in ITK-SNAP; "" means the name that ``service.json`` gives.
     """
 
     array: Array
@@ -74,10 +77,10 @@ class Segmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
-    """A surface.  ``points_mm`` (n, 3) are in LPS, as ``image.point_mm`` returns them; ``triangles`` (m, 3) are numbers
-    of points from 0.
+    """A surface.  ``points_mm`` (n, 3) are in LPS, as ``image.point_mm`` returns them; ``triangles`` (m, 3) are indices
+    of points, from 0.
 
-    ``rgb`` values are 0 to 255.
+    ``rgb`` values are 0 to 255; None means a default colour.
     """
 
     points_mm: Array

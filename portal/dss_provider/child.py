@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _end_copy(original: int = os.getpid()) -> None:
-    """End this process if it is a copy that the function has made by a fork."""
+    """End this process if it is a copy that the provider's function has made by a fork."""
     if os.getpid() != original:
         os._exit(0)
 
@@ -79,7 +79,9 @@ def _outcome(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
 
 
 def _crash(error: BaseException, folder: Path) -> str:
-    """A sentence about an error in the provider's code, with the last line of that code in the traceback."""
+    """A sentence about an error in the provider's code, with the file and line of that code at which the error
+    occurred.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""

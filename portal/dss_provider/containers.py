@@ -1,4 +1,4 @@
-"""Runs a container image with podman or docker, and removes the container afterwards."""
+"""Runs a provider's container image with podman or docker, and removes the container afterwards."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ CHOICE = "DSS_CONTAINER_ENGINE"
 """Environment variable with the engine to use, if a machine has both."""
 END_S = 60.0
 LATER_S = 30
-"""podman ends a container by itself this long after its time limit, in case the publisher has died."""
+"""podman ends a container by itself this many seconds after its time limit, in case the publisher has died."""
 INPUT, OUTPUT = "/input", "/output"
 
 MOST_PROCESSES = 4096
@@ -29,13 +29,15 @@ NO_COMMAND = (126, 127)
 
 
 def engine() -> str:
-    """The path of the container engine's program; "" if there is none."""
+    """The name of the container engine to use: the one in the environment variable CHOICE, otherwise podman or docker;
+    "" if it is not installed.
+    """
     chosen = os.environ.get(CHOICE, "").strip()
     return next((e for e in ((chosen,) if chosen else ENGINES) if shutil.which(e)), "")
 
 
 def engine_fault() -> str:
-    """A sentence that says why no container can be run; "" if one can."""
+    """A sentence that says why this machine cannot run containers; "" if it can."""
     if not engine():
         chosen = os.environ.get(CHOICE, "").strip()
         return f"this machine has no {chosen or 'podman and no docker'}."
@@ -53,7 +55,7 @@ def has_image(image: str) -> bool:
 
 
 def new_name() -> str:
-    """A new name for a container of this publisher."""
+    """A new name for a container of this process, by which a later publisher recognizes it if this process is killed."""
     return f"{_publisher()}-{uuid4().hex[:12]}"
 
 
@@ -91,8 +93,8 @@ def _run_engine(*words: str) -> "subprocess.CompletedProcess[bytes] | None":
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One run of an image.  It can read the file ``image`` and write to the folder ``output``.  It has no network and
-    no other rights unless the service requests them.
+    """One run of the service's image.  The container can read the folder ``sent`` (as ``/input``) and write to the
+    folder ``output`` (as ``/output``).  It has no network and no other rights unless the service requests them.
     """
 
     name: str
@@ -102,7 +104,7 @@ class Container:
 
     @property
     def words(self) -> list[str]:
-        """The engine's command, up to the words for the container."""
+        """The engine's command line up to the image's name; the command to run inside the container is to be appended."""
         dispatch = self.dispatch
         options = ["run", "--rm", "--name", self.name, "--read-only", "--tmpfs", "/tmp"]  # noqa: S108  (the container's own)
         options += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]

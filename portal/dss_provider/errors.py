@@ -1,15 +1,15 @@
-"""Errors on the provider's side; their texts are sentences."""
+"""Errors of ``dss service``.  Their texts are sentences for the provider or the user."""
 
 from dss_client.errors import ClientError
 
 
 class ServiceInvalid(ClientError):
-    """The folder of a service cannot be used; one line for each fault."""
+    """A service cannot be tested or published.  The text has one line for each fault."""
 
 
 class AlgorithmFailed(Exception):
-    """The algorithm gave no usable result.  The text is shown to the user; ``detail``, the end of the error output,
-    is for the provider.
+    """The algorithm gave no usable result.  The text is shown to the ticket's user; ``detail``, the end of the
+    algorithm's output, is for the provider.
     """
 
     def __init__(self, sentence: str, detail: str = "") -> None:
@@ -18,4 +18,4 @@ class AlgorithmFailed(Exception):
 
 
 class Withdrawn(Exception):
-    """The work must stop, because the ticket was deleted or another provider has claimed it."""
+    """The work on a ticket must stop, because the ticket was deleted or another provider has claimed it."""

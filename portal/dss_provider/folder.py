@@ -21,7 +21,7 @@ from dss_provider.source import function_faults
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceFolder:
-    """The folder of a service that can be tested and published."""
+    """The folder of a service, and its parsed ``service.json``, which was checked."""
 
     path: Path
     descriptor: Descriptor
@@ -64,7 +64,7 @@ def _object_in(path: Path) -> dict[str, Any]:
 
 
 def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
-    """Sentences about programs, files and features that this machine or the folder lacks."""
+    """Sentences about programs, files and container images that this machine or the folder lacks."""
     match dispatch.provider:
         case ProviderKind.PYTHON:
             file, _, name = dispatch.function.partition(":")

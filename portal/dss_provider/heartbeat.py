@@ -11,17 +11,17 @@ from dss_provider.portal import Portal
 
 TELL_S = 1.0
 SELDOM_S = 30.0
-"""Shortest time between two texts after MANY_TEXTS, since a user reads them all."""
+"""Shortest time in seconds between two texts once MANY_TEXTS were sent, because a user reads them all."""
 MANY_TEXTS = 100
 TOLD_STEP = 0.02
-"""Smallest change of the progress that is sent."""
+"""Smallest change of the progress (0 to 1) that is sent."""
 
 Connect = Callable[[], Portal]
 
 
 class Heartbeat:
-    """A thread with a connection of its own that renews the claim every ``beat_s`` seconds.  It is a context manager:
-    the thread ends with the block.
+    """A thread with its own connection that renews the claim of the ticket ``number`` every ``beat_s`` seconds and
+    sends progress.  It is a context manager: the thread ends with the block.
 
     ``ended`` is set when the claim is lost.
     """
@@ -49,11 +49,13 @@ class Heartbeat:
         self._thread.join()
 
     def tell(self, fraction: float, text: str) -> None:
-        """Report progress, and return at once.  Of several texts within TELL_S, only the last one is sent."""
+        """Report progress, and return at once; the thread sends it.  Of several texts within TELL_S seconds, only the
+        last one is sent.
+        """
         self._news.put(fraction, text)
 
     def tell_rest(self, portal: Portal) -> None:
-        """Send the news that were not sent yet, through the caller's connection."""
+        """Send the progress and the text that were not sent yet, through the caller's connection."""
         self._tell(portal, seldom=False)
 
     def _beat(self) -> None:
@@ -103,7 +105,9 @@ class _News:
             self._text = text or self._text
 
     def take(self, *, seldom: bool) -> tuple[float | None, str]:
-        """Remove and return the progress and the text that are due; None and "" if there are none."""
+        """Remove and return the progress and the text that are to be sent; None and "" if there are none.  ``seldom``:
+        hold back a text that would follow the last one too soon.
+        """
         with self._lock:
             return self._new_fraction(), self._new_text(seldom=seldom)
 

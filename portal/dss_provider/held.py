@@ -19,10 +19,10 @@ from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import ServiceFolder
 
 MOST_PUBLISHERS = 64
-"""Most publishers of one service on one machine."""
+"""Largest number of programs that publish the same service on one machine at the same time."""
 
 OPENING_S = 10.0
-"""Longest time that another publisher needs to open its file; it takes milliseconds."""
+"""Longest time in seconds to wait while another publisher opens its file, which takes milliseconds."""
 
 
 class HeldTickets:
@@ -48,7 +48,9 @@ class HeldTickets:
         self._numbers, self._asked = set(stored.tickets), set(stored.keys)
 
     def before(self) -> list[int]:
-        """The tickets of earlier runs.  They stay in the file until they are removed."""
+        """The numbers of the claimed tickets in the file, at the start those of earlier runs.  They stay in the file
+        until they are removed.
+        """
         with self._lock:
             return sorted(self._numbers)
 
@@ -142,8 +144,8 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
 
 
 def held_in(paths: list[Path]) -> HeldTickets:
-    """The first of ``paths`` that no other process has open, with the content of all others that are free.  Raises
-    ServiceInvalid if all are in use, or if one cannot be read.
+    """The first of ``paths`` that no other process has open, with the content of all others that are free added to it.
+    Raises ServiceInvalid if all are in use, or if one cannot be read.
 
     A lock lets only one process do this at a time.  Otherwise, if a process is killed while it takes over a file, two
     others could open files with the same tickets.
@@ -170,7 +172,7 @@ def held_in(paths: list[Path]) -> HeldTickets:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """A context in which only one process is at a time.  Raises ServiceInvalid after OPENING_S."""
+    """A context that only one process at a time can enter.  Raises ServiceInvalid after OPENING_S."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock, end_s = os.open(path, os.O_CREAT | os.O_RDWR, 0o600), time.monotonic() + OPENING_S
     try:

@@ -19,11 +19,11 @@ from dss_provider.algorithm import Array, Image
 from dss_provider.errors import AlgorithmFailed
 
 ROOM_BYTES = 1 << 20
-"""A volume with less free space than this counts as full."""
+"""A disk with fewer free bytes than this counts as full."""
 
 
 def read_image(path: Path) -> Image:
-    """Read an image.  Raises AlgorithmFailed with a sentence if it is refused."""
+    """Read an image file.  Raises AlgorithmFailed with a sentence if the image is refused or has several time points."""
     try:
         header = read_header(path)
         require_volume(header)
@@ -62,8 +62,8 @@ def _header(path: Path) -> Header:
 
 
 def read_in_grid(path: Path, image: Path, what: str) -> Array:
-    """The voxels of the file ``path``, which a program has written.  Raises AlgorithmFailed unless it has the grid of
-    ``image``.
+    """The voxels of the file ``path``, which a program has written.  Raises AlgorithmFailed unless the file has the
+    grid of the file ``image``.  ``what`` names the file in the error.
     """
     try:
         header = read_header(path)
@@ -86,8 +86,9 @@ def suffix_for(image: Path) -> str:
 
 
 def write_in_grid(array: Array, like: Path, path: Path, *, what: str = "result") -> None:
-    """Write ``array`` (z, y, x), or (z, y, x, components), with the grid in space of the image file ``like``.  Raises
-    AlgorithmFailed, with a sentence about ``what``.
+    """Write ``array`` (z, y, x), or (z, y, x, components), to ``path`` with the grid in space of the image file
+    ``like``, and read it back as a check.  Raises AlgorithmFailed with a sentence about ``what``, or OSError if the
+    disk is full.
     """
     image = sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=array.ndim > 3)
     _write(image, grid_of(like), path, what)
@@ -96,9 +97,9 @@ def write_in_grid(array: Array, like: Path, path: Path, *, what: str = "result")
 
 def write_in_series(array: Array, like: Path, time_point: int, path: Path) -> None:
     """Write ``array`` (z, y, x) as the time point ``time_point``, from 1, of a file with the grid of the series
-    ``like``; its other time points are 0.  Raises AlgorithmFailed.
+    ``like``.  All other time points are 0.  Raises AlgorithmFailed, or OSError if the disk is full.
 
-    ITK-SNAP would put a file with one time point at the one that happens to be shown.
+    A file with one time point would not do: ITK-SNAP would put it at the time point that happens to be shown.
     """
     grid = _header(like).grid
     series = np.zeros((grid.frames, *array.shape), array.dtype)
@@ -122,7 +123,7 @@ def _write(image: sitk.Image, grid: Grid | FileGrid, path: Path, what: str) -> N
 
 
 def _require_same(array: Array, read: Callable[[Header], Array], path: Path, what: str) -> None:
-    """Raises AlgorithmFailed unless the file ``path``, read by ``read``, holds ``array``."""
+    """Raises AlgorithmFailed unless the file ``path``, read by ``read``, contains ``array``."""
     try:
         same = np.array_equal(read(read_header(path)), array)
     except ImageRefused as error:
@@ -132,7 +133,9 @@ def _require_same(array: Array, read: Callable[[Header], Array], path: Path, wha
 
 
 def _not_written(path: Path, what: str) -> Exception:
-    """The error for a file that ITK could not write.  ITK does not say why, so the free space is checked."""
+    """The error to raise for a file that ITK could not write; ``what`` names the file.  ITK does not say why, so the
+    free space is checked.
+    """
     if not has_free(path.parent, ROOM_BYTES):
         return disk_full()
     return AlgorithmFailed(f"The {what} could not be written.")

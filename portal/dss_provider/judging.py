@@ -1,5 +1,5 @@
-"""Checks the parts of a result before they are written to files and a workspace.  Each fault is a sentence for the
-user.
+"""Checks the parts of an algorithm's result before they are written to files and a workspace.  Each fault raises
+AlgorithmFailed with a sentence for the user, in which ``what`` names the part.
 """
 
 import math
@@ -17,11 +17,11 @@ from dss_provider.outcome import Point, Rgb
 LARGEST_LABEL = 65535
 LONGEST_NAME = 200
 MOST_FILES = 200
-"""Most files that are attached to the log of one ticket."""
+"""Largest number of files that are attached to the log of one ticket."""
 
 
 def plain_name(name: object, what: str) -> str:
-    """``name``, if ITK-SNAP and an XML file can represent it.  Raises AlgorithmFailed otherwise."""
+    """``name`` as text.  Raises AlgorithmFailed if ITK-SNAP or an XML file cannot represent it."""
     text = str(name)
     if not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME:
         raise AlgorithmFailed(
@@ -59,7 +59,7 @@ def point(given: object, what: str) -> Point:
 
 
 def require_few(count: int) -> None:
-    """Raises AlgorithmFailed for more files than a user would read."""
+    """Raises AlgorithmFailed if ``count`` is above MOST_FILES, because a user would not read so many files."""
     if count > MOST_FILES:
         raise AlgorithmFailed(
             f"There are {count} files to attach to the ticket's log; at most {MOST_FILES} are possible. Pack them into one "
@@ -68,8 +68,8 @@ def require_few(count: int) -> None:
 
 
 def file_name(name: object, others: Iterable[str]) -> str:
-    """``name``, if every operating system can store a file of that name beside ``others``.  Raises AlgorithmFailed
-    otherwise.
+    """``name`` unchanged.  Raises AlgorithmFailed unless every operating system can store a file of that name beside
+    files with the names ``others``.
     """
     fault = file_names.problem(name) if isinstance(name, str) else "it is no text"
     if not fault and (other := file_names.same_file(str(name), others)):
@@ -108,8 +108,8 @@ MOST_TABLE_BYTES = 2**20
 
 
 def as_labels(given: object, shape: tuple[int, ...]) -> Array:
-    """``given`` as labels with 8 or 16 bits.  Raises AlgorithmFailed if values are not labels, or if the shape is not
-    ``shape``.
+    """``given`` as an array of labels, uint8 or uint16.  Raises AlgorithmFailed if values are not whole numbers from 0
+    to 65535, or if the shape is not ``shape``.
     """
     array = _numbers(given, "The segmentation", shape)
     if array.dtype == bool:
@@ -130,7 +130,9 @@ def as_labels(given: object, shape: tuple[int, ...]) -> Array:
 
 
 def as_image(given: object, name: str, shape: tuple[int, ...]) -> Array:
-    """``given`` as an image of a type that NIfTI, NRRD and ITK-SNAP support.  Raises AlgorithmFailed."""
+    """``given`` as an array of a type that NIfTI, NRRD and ITK-SNAP support.  Raises AlgorithmFailed if that is not
+    possible, or if the shape is not ``shape``.
+    """
     what = f"The image '{name}'"
     array = _numbers(given, what, shape)
     if array.dtype == bool:
@@ -171,7 +173,7 @@ def _numbers(given: object, what: str, shape: tuple[int, ...]) -> Array:
 
 def mesh_arrays(points: object, triangles: object, what: str) -> tuple[Array, Array]:
     """The points and triangles of a mesh as arrays.  Raises AlgorithmFailed unless they are (n, 3) numbers and (m, 3)
-    whole numbers.
+    indices of points.
     """
     found, cells = np.asarray(points), np.asarray(triangles)
     wrong: Any = None

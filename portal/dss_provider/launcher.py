@@ -15,7 +15,9 @@ import sys
 CANNOT_START = 127
 _PR_SET_PDEATHSIG = 1
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Signals that Python ignores; a program inherits that, and then goes on writing after its reader has ended."""
+"""Signals that Python ignores, and that are reset here.  Otherwise the program would inherit this, and go on writing
+after its reader has ended.
+"""
 
 
 def main() -> None:

@@ -32,9 +32,11 @@ def command_from(text: str) -> tuple[str, ...]:
 def make(
     folder: Path, modality: Modality, command: tuple[str, ...] = (), container: str = ""
 ) -> list[str]:
-    """Create the folder and return the names of its files.  Raises ServiceInvalid if it exists or cannot be created.
+    """Create the folder of a new service and return the names of its files.  Raises ServiceInvalid if the folder exists
+    and is not empty, or cannot be created.
 
-    ``command`` makes it the service of a program, or with ``container`` of a container image.
+    Without ``command`` it is the service of a Python function; with ``command`` that of a program; with ``container``
+    too, that of a container image in which the command runs.
     """
     if container and not command:
         raise ServiceInvalid('--container needs --run "COMMAND {image} {labels}", which it runs.')
@@ -60,7 +62,9 @@ def make(
 
 
 def _require_usable(described: Mapping[str, object]) -> None:
-    """Raises ServiceInvalid for options from which no service can be made; only these can be wrong here."""
+    """Raises ServiceInvalid if no service can be made with the options ``--run`` and ``--container``; all else in
+    ``described`` comes from the template.
+    """
     try:
         dispatch_from(described, None, PUBLISHER)
     except DispatchInvalid as error:
@@ -69,7 +73,7 @@ def _require_usable(described: Mapping[str, object]) -> None:
 
 
 def placeholders(service: ServiceFolder) -> list[str]:
-    """A warning for each text of the template that users would read and that was not replaced."""
+    """A warning for each text of the template that users would read and that the provider has not replaced."""
     found = service.descriptor
     texts = {"shortdesc": (found.shortdesc, SHORTDESC), "longdesc": (found.longdesc, LONGDESC)}
     left = [

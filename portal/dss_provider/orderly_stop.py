@@ -9,9 +9,11 @@ from dss_client.command_group import INTERRUPTED
 
 
 class OrderlyStop:
-    """A signal handler.  After the first signal the current tickets finish, after the second one they end at once.
+    """A signal handler.  After the first signal no more tickets are claimed and the current ones finish.  After the
+    second one the process ends at once; a later publisher continues the tickets.
 
-    A closed terminal (SIGHUP) counts once, because shell and kernel both send the signal then.  ``tidy`` removes the files and containers of the current tickets.
+    A closed terminal (SIGHUP) counts once, because shell and kernel both send the signal then.  ``tidy`` removes the
+    files and containers of the current tickets before the process ends.
     """
 
     def __init__(
@@ -23,7 +25,9 @@ class OrderlyStop:
         self._told = False
 
     def listen(self) -> None:
-        """Handle the signals that end programs.  SIGHUP stays ignored if it is, as under nohup."""
+        """Become the handler of SIGINT, SIGTERM and SIGHUP.  SIGHUP stays ignored if the process ignores it already, as
+        under nohup.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self)

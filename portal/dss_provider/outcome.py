@@ -1,4 +1,6 @@
-"""The call of an algorithm and its outcome, as files in a folder with a description in JSON."""
+"""What the publisher and the process of a provider's function exchange as JSON files: the call, and its outcome.
+Arrays and meshes are in files beside them.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +16,9 @@ FILES = "files"
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """The call to make.  ``inputs`` are image files by tag; ``tag`` is that of the main image.  ``landmarks`` are in
-    LPS, mm.  ``hounsfield``: the image's values must be Hounsfield units.
+    """The call of a provider's function, which is named ``FILE:FUNCTION``.  ``inputs`` are image files by tag; ``tag``
+    is that of the main image.  ``landmarks`` are in LPS, mm, by tag.  ``hounsfield``: the image's values should be
+    Hounsfield units.
     """
 
     folder: str
@@ -30,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """A label of a segmentation, with its name."""
+    """A label of a segmentation: its value and its name.  ``rgb`` is None for a default colour."""
 
     value: int
     name: str
@@ -44,7 +47,9 @@ def default_name(value: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """A label map; ``file`` is a NumPy array (z, y, x)."""
+    """A segmentation or a further image.  ``file`` is the name of a NumPy file with the array (z, y, x); ``called`` is
+    the layer's name, "" for the service's own; ``labels`` are the labels that have voxels.
+    """
 
     file: str
     called: str = ""
@@ -53,7 +58,7 @@ class Map:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshFile:
-    """A surface.  ``file`` is a mesh in a format that ITK-SNAP loads, in RAS."""
+    """A surface.  ``file`` is the name of a mesh file in a format that ITK-SNAP loads, in RAS, mm."""
 
     file: str
     called: str
@@ -62,8 +67,9 @@ class MeshFile:
 
 @dataclass(frozen=True, kw_only=True)
 class AlgorithmOutcome:
-    """The outcome of an algorithm.  If ``error``, a sentence for the user, is set, the other fields are empty.
-    ``landmarks`` are in LPS, mm, by their text.
+    """The outcome of an algorithm.  If it failed, ``error`` is a sentence for the user, and the other fields are empty.
+    ``landmarks`` are in LPS, mm, by their text; ``files`` are names in the folder FILES; ``remarks`` are warnings for
+    the user.
     """
 
     error: str = ""

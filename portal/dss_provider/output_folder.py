@@ -9,7 +9,8 @@
 | ``remarks.txt`` | a warning for each line |
 | any other | attached to the ticket's log |
 
-NAME is how ITK-SNAP lists the layer, with ``_`` for a blank.  ``.nii`` and ``.nrrd`` do as well.
+NAME is how ITK-SNAP lists the layer, with ``_`` for a blank.  Instead of ``.nii.gz``, images may be ``.nii``, ``.nrrd`` or
+``.mha``.
 """
 
 import csv
@@ -49,8 +50,9 @@ MOST_TEXT_BYTES = 2**20
 def read_output(
     folder: Path, image: Path, work: Path, styles: Collection[LabelStyle], only: str = ""
 ) -> AlgorithmOutcome:
-    """Read the results in ``folder``, or only its file ``only``.  Arrays and files are written to ``work``.  Raises
-    AlgorithmFailed if there is no result, or one that cannot be used.
+    """Read the results in ``folder``, or only its file ``only``.  Arrays and files are written to ``work``; ``styles``
+    are the names and colours of labels in ``service.json``.  Raises AlgorithmFailed if there is no result, or one that
+    cannot be used.
     """
     names = [only] if only and (folder / only).exists() else _names(folder) if not only else []
     found: dict[str, list[str]] = {"segmentation": [], "image": [], "mesh": [], "file": []}
@@ -80,7 +82,7 @@ def read_output(
 
 
 def _names(folder: Path) -> list[str]:
-    """The names of files and links.  Sub-folders and hidden files are ignored."""
+    """The sorted names of the files and links in ``folder``.  Sub-folders and hidden files are ignored."""
     found = (p for p in folder.iterdir() if p.is_symlink() or not p.is_dir())
     return sorted(p.name for p in found if not p.name.startswith("."))
 

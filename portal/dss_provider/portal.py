@@ -1,4 +1,6 @@
-"""A provider's requests to the portal, over HTTPS with a token.  They are repeated while the portal restarts."""
+"""A provider's requests to the portal, over HTTPS with a token.  Except for ``announce`` and ``claim``, they are
+repeated while the portal restarts.
+"""
 
 import mimetypes
 import re
@@ -22,19 +24,23 @@ T = TypeVar("T")
 _STATUS = re.compile("[a-z]{1,20}")
 
 RETRY_S = 1800.0
-"""Longest time without an answer of the portal before a request fails."""
+"""Longest time in seconds without an answer of the portal before a request fails."""
 
 
 ANNOUNCE_WITHIN_S = 5.0
-"""Longest time for the announcement of a publisher; the next one follows soon."""
+"""Time limit in seconds of an announcement; short, because the next announcement follows soon."""
 
 ANNOUNCED = {"announced": "1"}
-"""A field that marks requests of a publisher, by which the portal does not judge whether the service is served."""
+"""A field in the requests of a program that also sends announcements.  The portal then does not take these requests as
+a sign that the service is served; only the announcements count.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Announced:
-    """A publisher as it announces itself: it processes ``parallel`` tickets of the service ``githash`` at a time."""
+    """What a publisher announces: it processes ``parallel`` tickets at a time of the service with the hash ``githash``;
+    ``instance`` names the program.
+    """
 
     githash: str
     instance: str
@@ -42,8 +48,8 @@ class Announced:
 
 
 class Portal:
-    """A provider's connection to the portal.  Not thread-safe.  Methods raise Refused, and Unreachable after
-    ``retry_s``.
+    """A provider's connection to the portal.  Not thread-safe.  The methods raise Refused, and Unreachable if the
+    portal does not answer for ``retry_s`` seconds.
     """
 
     def __init__(
@@ -70,10 +76,11 @@ class Portal:
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
     def announce(self, said: Announced, *, ends: bool, asks: bool = False) -> int:
-        """Announce that a publisher serves its service; with ``ends``, that it claims no more tickets.  The request
-        is not repeated.
+        """Announce that a publisher serves its service; with ``ends``, that it claims no more tickets.  The request is
+        not repeated.
 
-        With ``asks``, returns the number of other programs that serve it; 0 if the portal does not tell.
+        With ``asks``, returns the number of other programs that serve the service; 0 without ``asks``, or if the portal
+        does not tell.
         """
         body = _encoded(
             services=said.githash,
@@ -87,10 +94,10 @@ class Portal:
         return int(count) if re.fullmatch("[0-9]{1,6}", count) else 0
 
     def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
-        """Claim a waiting ticket and return its number; None if none waits.
+        """Claim a waiting ticket and return its number; None if no ticket waits.
 
-        This request is not repeated here.  A later request with the same ``key`` gets the same ticket, if the
-        response was lost.
+        This request is not repeated here.  If its response was lost, a later request with the same ``key`` gets the
+        same ticket.
         """
         body = _encoded(services=githash, provider=provider, code=instance, key=key, **ANNOUNCED)
         rows = read_table(self._rest.post("api/pro/services/claims", body).decode())
@@ -112,7 +119,7 @@ class Portal:
             self._with_retries(lambda p=path, n=name: self._rest.download(p, folder / n))  # type: ignore[misc]  # bound now
 
     def upload_result(self, ticket: int, file: Path) -> None:
-        """Upload a result file.  It replaces an earlier one of the same name."""
+        """Upload a result file.  It replaces an earlier file of the same name."""
         is_small = file.stat().st_size <= resumable.SMALL_BYTES
         if is_small or not self._resumed(ticket, file, {"area": "results"}):
             path = f"api/pro/tickets/{ticket}/files/results"
@@ -135,7 +142,9 @@ class Portal:
         return resumable.upload_to(self._rest, sending, retries)
 
     def log(self, ticket: int, level: str, message: str) -> None:
-        """Add a log line; only once, even if the response is lost.  ``level`` is info, warning or error."""
+        """Add a line to the ticket's log; only once, even if a response is lost and the request is repeated.  ``level``
+        is info, warning or error.
+        """
         self._form(f"api/pro/tickets/{ticket}/{level}", message=message, key=uuid.uuid4().hex)
 
     def progress(self, ticket: int, fraction: float) -> None:
@@ -143,8 +152,8 @@ class Portal:
         self._form(f"api/pro/tickets/{ticket}/progress", **words)
 
     def finish(self, ticket: int, status: str) -> None:
-        """End the ticket.  For ``success``, waits for the check of the results, and raises Refused with what is wrong
-        with them.
+        """End the ticket with ``status``.  For ``success`` the portal first checks the results; raises Refused with its
+        sentence if they are not accepted.
         """
         self._form(f"api/pro/tickets/{ticket}/status", status=status, **ANNOUNCED)
 

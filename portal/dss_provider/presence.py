@@ -1,4 +1,6 @@
-"""Announces to the portal that a publisher serves a service and, at once, that it claims no more tickets."""
+"""Announces to the portal, again and again, that a publisher serves a service; and when the publisher stops, that it
+claims no more tickets.
+"""
 
 import threading
 from collections.abc import Callable
@@ -10,14 +12,15 @@ from dss_client.output import OutputLost
 from dss_provider.portal import Announced, Portal
 
 END_TRIES = 2
-"""A connection that was idle may have been closed; then the second try gets through.  A portal that does not answer
-notices the end by itself.
+"""Number of attempts to announce the end.  The first one may fail because an idle connection was closed.  If both fail,
+the portal notices the end when the announcements are missing.
 """
 
 
 class Presence:
-    """Sends the announcement ``said`` every PUBLISHER_ANNOUNCE_S until ``stop``, and then the announcement of the
-    end.  Only its own thread may use ``portal``.  ``say`` is called once if other programs serve the service.
+    """A thread that sends the announcement ``said`` every PUBLISHER_ANNOUNCE_S seconds until ``stop`` is set, and then
+    the announcement of the end.  Only this thread may use ``portal``.  ``say`` is called once if other programs serve
+    the service.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Runs a process without trusting it to end, to limit its output, or to keep to its limits."""
+"""Runs an algorithm's process with limits on its time, memory and output, and ends it with all its children.  Nothing
+relies on the process behaving well.
+"""
 
 import os
 import selectors
@@ -20,13 +22,16 @@ from dss_provider.spoken import Spoken
 
 LOOK_S = 0.1
 GRACE_S = 2.0
-"""Time between SIGTERM and SIGKILL."""
+"""Time in seconds between SIGTERM and SIGKILL."""
 PIECE_BYTES = 65536
 MOST_LEFT_PIECES = 64
-"""Pieces of output that are read after the process has ended; its own children may write without end."""
+"""Number of pieces of output that are read after the process has ended; limited, because children of the process may
+write without end.
+"""
 
 _MARK = "DSS_WORK"
-"""An environment variable of the process and its children, by which those are found that have left its process group.
+"""An environment variable of the process, which its children inherit.  It identifies children that have left the
+process group.
 """
 _SECRETS = ("DSS_TOKEN",)
 
@@ -44,8 +49,8 @@ class ProcessLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a process ended.  ``status`` is as in a shell (128 plus the signal's number); ``detail`` is the end of its
-    output.
+    """How a process ended.  ``status`` is the exit status as in a shell (128 plus the signal's number); ``detail`` is
+    the end of the output.
     """
 
     status: int
@@ -59,11 +64,11 @@ def run_process(
     told: ProgressListener,
     ended: threading.Event,
 ) -> Ending:
-    """Run ``words`` in ``folder`` until the process and all its children have ended.  ``told`` is called with the
-    progress, and must return at once.
+    """Run the command ``words`` in ``folder`` until the process and all its children have ended.  ``told`` is called
+    with the progress, and must return at once.
 
-    Raises AlgorithmFailed after ``limits.time_s``, and Withdrawn when ``ended`` is set.  By then the process and its
-    children have ended.
+    Raises AlgorithmFailed after ``limits.time_s``, and Withdrawn when ``ended`` is set; in both cases the process and
+    its children have been ended before.
     """
     spoken, mark = Spoken(told), uuid4().hex
     process = _started(words, folder, limits, mark)
@@ -101,7 +106,9 @@ def _started(
 
 
 class _Pipes:
-    """Reads standard output and standard error of a process, without waiting for the end of a line or of the process."""
+    """Reads standard output and standard error of a process, without waiting for complete lines or for the end of the
+    process.
+    """
 
     def __init__(self, process: "subprocess.Popen[bytes]", spoken: Spoken) -> None:
         self._open: list[IO[bytes]] = []
@@ -121,7 +128,7 @@ class _Pipes:
             pipe.close()
 
     def read(self, within_s: float) -> bool:
-        """Wait up to ``within_s`` for output, and read a piece of each pipe.  False if there was none."""
+        """Wait up to ``within_s`` seconds for output, and read a piece of each pipe.  False if there was none."""
         if not self._selector.get_map():
             time.sleep(within_s)  # both pipes are closed, but the process runs
             return False

@@ -1,4 +1,4 @@
-"""Runs a program or a container image on a ticket's images."""
+"""Runs a provider's program or container image on a ticket's images, and reads its results."""
 
 import json
 import re
@@ -31,8 +31,8 @@ PARAMETERS_FILE = "parameters.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """The input of a program.  ``images`` are files by tag; landmarks are in LPS, mm.  The program's output is stored
-    in ``work``.
+    """The input of a program.  ``images`` are files by tag; ``landmarks`` are in LPS, mm, by tag.  The program's output
+    is stored in a folder below ``work``.
     """
 
     images: Mapping[str, Path]
@@ -47,8 +47,8 @@ class Given:
 def run_program(
     service: ServiceFolder, given: Given, told: ProgressListener, ended: threading.Event
 ) -> AlgorithmOutcome:
-    """Run a program that reads images and writes its results to a folder below ``work``.  Raises AlgorithmFailed and
-    Withdrawn.
+    """Run a program or container that reads images and writes its results to a folder below ``given.work``.  Raises
+    AlgorithmFailed, and Withdrawn if ``ended`` is set meanwhile.
     """
     given.output.mkdir()
     given.output.chmod(0o777)  # a container may run as another user; others cannot enter ``work``
@@ -93,7 +93,7 @@ def takes_folder(dispatch: Dispatch) -> bool:
 def filled(
     dispatch: Dispatch, images: Mapping[str, str], output: str, parameters: str
 ) -> list[str]:
-    """The command, with its placeholders replaced by paths."""
+    """The words of the service's command, with the placeholders replaced by the paths that the program sees."""
     paths = {IMAGE_OF.format(tag): path for tag, path in images.items()} | {
         IMAGE: images[dispatch.tag],
         LABELS: f"{output}/{SEGMENTATION}",
@@ -156,7 +156,9 @@ def _check(ending: Ending, dispatch: Dispatch) -> None:
 
 
 def ended_badly(status: int, dispatch: Dispatch) -> str:
-    """A sentence about the exit status of a failed program, given as in a shell."""
+    """A sentence about the exit status of a failed algorithm.  ``status`` is as in a shell: 128 plus the signal's
+    number.
+    """
     try:
         name = signal.Signals(status - 128).name if status > 128 else ""
     except ValueError:

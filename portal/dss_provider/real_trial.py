@@ -14,8 +14,9 @@ from dss_provider.serving import ServicePublisher
 
 @dataclass(frozen=True, kw_only=True)
 class SendArguments:
-    """The arguments for ``dss send``.  ``images`` are files by tag; ``time_point`` is that of a series, from 1; results
-    are downloaded to ``output`` if it is given.
+    """The arguments of the process ``dss send`` that sends the ticket.  ``images`` are files by tag; ``time_point``,
+    from 1, is the one to segment of a 4-D image.  Results are downloaded to ``output``, or to the default folder if it
+    is None.
     """
 
     service: ServiceFolder
@@ -36,7 +37,9 @@ class SendArguments:
 
 
 def try_for_real(sent: SendArguments, publisher: ServicePublisher, instance: str) -> int:
-    """Send a ticket, process tickets until it has ended, and return the exit status of ``dss send``."""
+    """Send a ticket with ``dss send``, process tickets with ``publisher`` until that ticket has ended, and return the
+    exit status of ``dss send``.
+    """
     serving = threading.Thread(target=publisher.run, args=(1, instance))
     serving.start()
     try:

@@ -32,7 +32,7 @@ POINT_COLOUR = (255, 255, 0)
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """The files of a downloaded ticket."""
+    """The files of a downloaded ticket: their folder, the parsed workspace, and its layers."""
 
     folder: Path
     workspace: Folder
@@ -47,8 +47,8 @@ class Input:
         return self.folder / found[0].file_name
 
     def time_point(self, dispatch: Dispatch) -> TimePoint | None:
-        """The time point that the algorithm gets of a series; None if it gets the image as it is.  Raises
-        AlgorithmFailed.
+        """The time point of a 4-D image that the algorithm gets; None if the algorithm gets the image unchanged.
+        Raises AlgorithmFailed.
         """
         return chosen_of(self.workspace, dispatch, self.tagged(dispatch.tag))
 
@@ -58,7 +58,7 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """A label with the attributes that a workspace's label table needs."""
+    """A label with the attributes that a workspace's label table needs; ``value`` is the algorithm's own."""
 
     value: int
     name: str
@@ -82,8 +82,8 @@ def open_input(folder: Path) -> Input:
 
 
 def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
-    """The positions in LPS of the landmarks with that tag. (In a workspace, indices begin at the corner of the first
-    voxel.)
+    """The positions in LPS, mm, of the landmarks with that tag.  A workspace stores indices that begin at the corner of
+    the first voxel, not at its centre.
     """
     grid = grid_of(ticket.folder / ticket.layers[0].file_name)
     found = annotations.landmarks_tagged(ticket.workspace, tag)
@@ -93,7 +93,7 @@ def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A finished result: its files, of which the workspace is last, and sentences for the user."""
+    """The files of a result, the workspace last, and ``remarks``, warnings for the user."""
 
     files: tuple[Path, ...]
     remarks: tuple[str, ...]
@@ -102,7 +102,9 @@ class Built:
 def build(
     number: int, ticket: Input, service: ServiceFolder, outcome: AlgorithmOutcome, work: Path
 ) -> Built:
-    """Build the result in ``work/results``.  Raises AlgorithmFailed, and OSError if the disk is full."""
+    """Build the result workspace and its files in ``work/results``, from the outcome's files in ``work``.  Raises
+    AlgorithmFailed, and OSError if the disk is full.
+    """
     target = work / "results"
     target.mkdir()
     image, chosen = ticket.tagged(service.dispatch.tag), ticket.time_point(service.dispatch)
@@ -133,8 +135,8 @@ def build(
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    """Writes files to ``target`` in the grid of the image file ``like``, at ``time_point`` of a series.  The arrays are
-    in ``work``.
+    """Writes files to ``target`` in the grid of the image file ``like``; if ``like`` is 4-D, at ``time_point``.  The
+    arrays are in ``work``.
     """
 
     work: Path
@@ -168,7 +170,7 @@ def _styles(found: Map) -> list[Style]:
 
 
 def _used(ticket: Input) -> frozenset[int]:
-    """The values that occur in the user's segmentations."""
+    """The label values that occur in the segmentations that the user sent."""
     theirs = [
         ticket.folder / layer.file_name
         for layer in ticket.layers
@@ -195,8 +197,8 @@ def _renumbered(array: Array, places: Mapping[int, int]) -> Array:
 
 
 def _mesh(path: Path, called: str, main: Grid, folder: Path) -> str:
-    """Write a mesh and return its file's name.  The mesh is checked as in the portal, so that a fault is found before
-    anything is sent.
+    """Check a mesh, copy it into ``folder``, and return its new file name.  The check is the same as in the portal, so
+    that a fault is found before anything is sent.
     """
     try:
         require_in_image(read_mesh(path), main)
@@ -216,7 +218,7 @@ def _landmarks(main: Grid, points: Mapping[str, Point]) -> list[annotations.Land
 
 
 def _outside(main: Grid, points: Mapping[str, Point]) -> list[str]:
-    """Sentences about landmarks outside the image, which ITK-SNAP could not show."""
+    """A sentence for each landmark outside the image, which ITK-SNAP could not show."""
     size = np.array(main.size)
     return [
         f"The landmark '{text}' lies outside of the image."

@@ -1,4 +1,6 @@
-"""Checks each part of the return value of a provider's function, and stores it in files for the publisher."""
+"""Checks each part of the return value of a provider's function, and stores it in files for the publisher.  Runs in the
+function's process.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -30,8 +32,8 @@ NEEDED = "a Segmentation, a Result or an array is needed"
 
 
 def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
-    """Store the arrays, meshes and files of ``returned`` in the folder ``work``.  Raises AlgorithmFailed if a part is
-    not usable.
+    """Store the arrays, meshes and files of ``returned`` in the folder ``work``, and return the outcome that names
+    them.  Raises AlgorithmFailed if a part is not usable.
     """
     result = _result(returned)
     shape = image.array.shape[:3]
@@ -62,14 +64,16 @@ def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
 
 
 def formulas(names: Iterable[str], work: Path) -> list[str]:
-    """Warnings about tables with formulas among the files ``names`` in ``work``."""
+    """Warnings about those of the files ``names`` that are tables with a cell that a spreadsheet would run as a
+    formula.
+    """
     found = (formula_in(name, _beginning(work / FILES / name)) for name in names)
     return [warning for warning in found if warning]
 
 
 def _beginning(file: Path) -> bytes:
-    """The first part of a file, in which formulas are searched.  The complete file may be larger than this machine's
-    memory.
+    """The first MOST_TABLE_BYTES of a file, in which formulas are searched.  The complete file may be larger than this
+    machine's memory.
     """
     with file.open("rb") as opened:
         return opened.read(MOST_TABLE_BYTES)
@@ -86,7 +90,9 @@ def _result(returned: object) -> Result:
 
 
 def _segmentations(given: object) -> Iterable[Segmentation]:
-    """The segmentations; a single one, or a plain array, is accepted in place of a list."""
+    """The segmentations of a Result.  A single segmentation, or a plain array, is accepted in place of a list.  Raises
+    AlgorithmFailed for anything else.
+    """
     if isinstance(given, Segmentation | np.ndarray):
         given = (given,)
     for found in given if isinstance(given, list | tuple) else (given,):
@@ -124,7 +130,9 @@ def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) ->
 
 
 def _names(given: object) -> Mapping[int, str | Label]:
-    """The names of labels by value.  Raises AlgorithmFailed for another key, such as "1", which would name nothing."""
+    """The names of labels by value, unchanged.  Raises AlgorithmFailed for keys that are not whole numbers, such as
+    "1", because they would name no label.
+    """
     wrong = [type(given).__name__]
     if isinstance(given, Mapping):
         wrong = [ascii(key)[:40] for key in given if not isinstance(key, int | np.integer)]

@@ -1,4 +1,6 @@
-"""Runs a function, a program or a container for one ticket, in a process of its own and with limits."""
+"""Runs a service's algorithm, which is a function, a program or a container, for one ticket, in a process of its own
+and with limits.
+"""
 
 import sys
 import threading
@@ -22,7 +24,9 @@ from dss_provider.programs import Given, ended_badly, run_program, scratch
 
 @dataclass(frozen=True, kw_only=True)
 class RunInput:
-    """The input of a run.  ``inputs`` are image files by tag; the output is written to ``folder``."""
+    """The input of a run.  ``inputs`` are image files by tag; ``landmarks`` are in LPS, mm, by tag; the output is
+    written to ``folder``.
+    """
 
     folder: Path
     inputs: Mapping[str, Path]
@@ -45,7 +49,7 @@ def run(
 
 @contextmanager
 def _unchanged(inputs: Mapping[str, Path]) -> Iterator[None]:
-    """Raises AlgorithmFailed after the block if a file was changed or removed in it."""
+    """A context that raises AlgorithmFailed at its end if one of the files was changed or removed in it."""
     before, detail = _stamps(inputs), ""
     try:
         yield
@@ -58,7 +62,9 @@ def _unchanged(inputs: Mapping[str, Path]) -> Iterator[None]:
 
 
 def _stamps(inputs: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
-    """Facts about each file that change with its content; none for a file that is gone."""
+    """Size, modification time and inode of each file by tag, which change with its content.  Files that are gone are
+    missing.
+    """
     found: dict[str, tuple[int, ...]] = {}
     for tag, path in inputs.items():
         with suppress(OSError):
@@ -109,7 +115,9 @@ CHANGED = (
 
 
 def _styled(found: Map, styles: Mapping[int, LabelStyle]) -> Map:
-    """The label map with the names and colours in ``service.json``, which a site may change."""
+    """The label map with the names and colours that ``service.json`` gives for its labels.  They take precedence,
+    because a site may change them there.
+    """
     labels = tuple(
         Named(value=n.value, name=s.name, rgb=s.rgb or n.rgb) if (s := styles.get(n.value)) else n
         for n in found.labels

@@ -24,16 +24,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """The hash of a service, and the provider that offers it, as the portal lists them."""
+    """A service as the portal lists it: its hash, and the provider that offers it."""
 
     githash: str
     provider: str
 
 
 def offer_of(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
-    """Find this version of the service on the portal; register it if it is missing and ``provider`` is given.
+    """Find this version of the service on the portal.  If it is not listed and ``provider`` is given, register it for
+    that provider.
 
-    Raises ServiceInvalid, saying what to do, if the portal does not list it for the token's user.
+    Raises ServiceInvalid, with advice, if the portal does not list the service for the token's user, or lists it for
+    several providers.
     """
     wanted = service.descriptor
     rows = [row for row in portal.services() if row[:2] == (wanted.name, wanted.version)]
@@ -72,8 +74,8 @@ def _registered(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
 
 
 class ServicePublisher:
-    """Claims and processes tickets in ``parallel`` threads, each with one ticket at a time.  ``work`` processes a
-    ticket and returns its outcome as a word.
+    """Claims and processes tickets in threads, each with one ticket at a time.  ``work`` processes a ticket and returns
+    its outcome as a word; ``connect`` makes a connection for a thread; ``held`` stores the claimed tickets on disk.
     """
 
     def __init__(
@@ -98,9 +100,9 @@ class ServicePublisher:
         self._stop.set()
 
     def run(self, parallel: int, instance: str, most: int | None = None) -> None:
-        """Process tickets in ``parallel`` threads until ``stop``, or until ``most`` tickets have ended.
+        """Process tickets in ``parallel`` threads until ``stop`` is called, or until ``most`` tickets have ended.
 
-        Begins with the tickets of an earlier run.  A thread's name for the portal is ``instance`` and its number.
+        Begins with the tickets of an earlier run.  The portal knows a thread as ``instance`` and the thread's number.
         """
         waiting, self._keys = deque(self._held.before()), deque(self._held.keys())
         left = _Countdown(most, self.stop)
@@ -163,7 +165,9 @@ class ServicePublisher:
         return None
 
     def _claimed(self, portal: Portal, ask: "_ClaimRequests") -> int | None:
-        """Claim a new ticket.  Until the portal has answered, every request has the same key, also after a restart."""
+        """Claim a new ticket and return its number; None if no ticket waits.  Until the portal has answered, every
+        request has the same key, also after a restart of this program.
+        """
         if ask.key is None:
             ask.key = _pop(self._keys) or uuid.uuid4().hex
             self._held.ask(ask.key)
@@ -185,7 +189,9 @@ class ServicePublisher:
             raise
 
     def _work(self, number: int) -> bool:
-        """Process a ticket.  False if it has not ended; then it is still claimed, and is continued later."""
+        """Process a ticket.  False if the ticket has not ended because of an error; then it is still claimed, and is
+        continued later.
+        """
         try:
             self._held.add(number)
             self._say(f"Ticket {number}: claimed.")
@@ -198,7 +204,7 @@ class ServicePublisher:
 
 
 class _Outage:
-    """Tells the user once that the portal does not answer, and once that it answers again.  Thread-safe."""
+    """Prints once that the portal does not answer or refuses, and once that it answers again.  Thread-safe."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -220,14 +226,14 @@ class _Outage:
 
 @dataclass
 class _ClaimRequests:
-    """The requests for tickets of one thread.  ``key`` is that of a request that has no answer yet."""
+    """The state of one thread's requests for tickets.  ``key`` is the key of a request that has no answer yet, or None."""
 
     instance: str
     key: str | None = None
 
 
 def _pop(waiting: "deque[T]") -> T | None:
-    """Remove and return an element, so that no other thread gets it; None if there is none."""
+    """Remove and return an element, so that no other thread gets it; None if ``waiting`` is empty."""
     try:
         return waiting.pop()
     except IndexError:

@@ -19,7 +19,9 @@ class LabelSize:
 
 
 def label_sizes(outcome: AlgorithmOutcome, work: Path, image: Path) -> list[LabelSize]:
-    """The size of each label, for one segmentation after the other.  ``image`` has the segmentations' grid."""
+    """The volume of each label of each segmentation.  ``work`` has the arrays' files; ``image`` is a file with the
+    segmentations' grid.
+    """
     voxel_ml = grid_of(image).voxel_ml
     sizes = []
     for found in outcome.segmentations:

@@ -1,4 +1,4 @@
-"""Checks the source of a provider's function without running it."""
+"""Checks the source of a provider's function without running or importing it."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -46,9 +46,7 @@ def _needed(arguments: ast.arguments) -> list[str]:
 
 
 def _bound(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """The names that the module defines outside functions and classes; "*" stands for all names of an imported
-    module.
-    """
+    """The names that the statements bind at the level of the module.  "*" stands for all names of an imported module."""
     for node in body:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():

@@ -1,4 +1,4 @@
-"""Parses the output of a process into progress messages and text for the provider."""
+"""Parses the output of an algorithm's process: progress messages, and text for the provider."""
 
 import codecs
 import json
@@ -14,9 +14,10 @@ ProgressListener: TypeAlias = Callable[[float, str], None]
 
 
 class Spoken:
-    """The parsed output of a process.  Only a limited amount is kept, because a process may write without end.
+    """The parsed output of a process.  ``told`` is called for each progress message; ``detail`` is the end of the other
+    output, limited in length because a process may write without end.
 
-    A message is a line of JSON: ``{"fraction": 0.3, "text": "Smoothing"}``.  All other lines are text.
+    A message is a line of JSON on standard output: ``{"fraction": 0.3, "text": "Smoothing"}``.
     """
 
     def __init__(self, told: ProgressListener) -> None:
@@ -41,7 +42,9 @@ class Spoken:
         self._line = rest
 
     def _hear(self, line: bytes) -> bool:
-        """Pass a message on; False if the line is no message.  A program may write millions of lines."""
+        """Pass the line to ``told`` and return True if it is a message.  Only lines that begin like a JSON object are
+        parsed, because a program may write millions of lines.
+        """
         is_object = line.lstrip()[:1] == b"{" and len(line) <= LONGEST_MESSAGE
         message = _message(line) if is_object else None
         if message is None:
@@ -54,7 +57,9 @@ class Spoken:
 
 
 def _message(line: bytes) -> tuple[float, str] | None:
-    """The fraction that is done, 0 to 1, and the text of a message, as one line; None if ``line`` is no message."""
+    """The fraction that is done, 0 to 1, and the text of a message, shortened to one line; None if ``line`` is no
+    message.
+    """
     try:
         found = json.loads(line)
         fraction, text = float(found["fraction"]), str(found.get("text", ""))

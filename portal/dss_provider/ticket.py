@@ -1,4 +1,4 @@
-"""Processes one claimed ticket, from its download to its end."""
+"""Processes one claimed ticket: downloads it, runs the algorithm, uploads the results and ends the ticket."""
 
 import traceback
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from dss_provider.time_points import at_time_point
 from dss_workspace.errors import WorkspaceInvalid
 
 MOST_VOLUMES = 50
-"""Most lines with volumes in a log; more would not be read."""
+"""Largest number of log lines with volumes; a user would not read more."""
 UNEXPECTED = (
     "The provider's program met an unexpected error; please tell the provider the ticket's number."
 )
@@ -30,11 +30,11 @@ Say = Callable[[str], None]
 
 
 def work_on(number: int, service: ServiceFolder, connect: Connect, beat_s: float, say: Say) -> str:
-    """Process a ticket and return its outcome as a word: success, failed or withdrawn.  The claim is renewed every
+    """Process a ticket and return its outcome: "success", "failed" or "withdrawn".  The claim is renewed every
     ``beat_s`` seconds.
 
-    ``say`` prints messages for the provider that the user need not read.  Raises ClientError if the portal stays
-    unavailable; the ticket is still claimed then.
+    ``say`` prints messages for the provider that the ticket's user need not read.  Raises ClientError if the portal
+    stays unavailable; the ticket is still claimed then.
     """
     portal = connect()
     try:
@@ -136,8 +136,8 @@ def _work(ticket: results.Input, service: ServiceFolder, folder: Path) -> runnin
 
 
 def _reason(error: Refused) -> str:
-    """The portal's sentence in ``error``; or a sentence about the status, if a proxy responded with a page, which
-    does not belong into a ticket's log.
+    """The portal's sentence in ``error``.  If a proxy responded with a page, a sentence about the status instead,
+    because a page does not belong into a ticket's log.
     """
     text = " ".join(error.body.split())
     if text.startswith(("<", "{")) or " " not in text:

@@ -1,5 +1,5 @@
-"""The folders in which tickets are processed.  They contain images of patients, so they are removed soon after their
-ticket has ended.
+"""The temporary folders in which tickets are processed.  They contain images of patients, so they are removed when
+their ticket has ended, or by the next publisher if this one is killed.
 """
 
 import os
@@ -16,7 +16,7 @@ _PREFIX = "dss-ticket-"
 
 @contextmanager
 def ticket_folder() -> Iterator[Path]:
-    """A context with a folder for one ticket, which only this user can read.  It is removed at the end."""
+    """A context with a new folder for one ticket, which only this user can read.  The folder is removed at the end."""
     prefix = f"{_prefix()}{publishers.mark()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""Chooses the time point of a series that the algorithm gets, and stores it as an image of its own."""
+"""Chooses the time point of a 4-D image that the algorithm gets, and stores it as a 3-D image."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from dss_workspace.time_points import LOOKED_AT, chosen_time_point
 
 @dataclass(frozen=True, kw_only=True)
 class TimePoint:
-    """The time point ``number``, from 1, of ``count``."""
+    """The time point ``number``, from 1, of an image with ``count`` time points."""
 
     number: int
     count: int
@@ -27,8 +27,8 @@ class TimePoint:
 
 
 def chosen_of(workspace: Folder, dispatch: Dispatch, image: Path) -> TimePoint | None:
-    """The time point that the user has tagged in ``workspace``.  None if the file ``image`` has only one, or if the
-    service has no tag for one.  Raises AlgorithmFailed.
+    """The time point that the user has tagged in ``workspace``.  None if the file ``image`` has only one time point, or
+    if the service has no tag for time points.  Raises AlgorithmFailed if none or an impossible one is tagged.
     """
     if not dispatch.time_point or (count := frames_of(image)) == 1:
         return None
@@ -42,10 +42,10 @@ def chosen_of(workspace: Folder, dispatch: Dispatch, image: Path) -> TimePoint |
 def at_time_point(
     inputs: Mapping[str, Path], time_point: TimePoint | None, folder: Path
 ) -> dict[str, Path]:
-    """``inputs``, which are files by tag, with a file in ``folder`` in place of each series: its volume at
-    ``time_point``.  An image with a single time point, and every image if ``time_point`` is None, stays as it is.
+    """``inputs``, which are files by tag; in place of each file with several time points, a new file in ``folder`` with
+    the volume at ``time_point``.  If ``time_point`` is None, ``inputs`` unchanged.
 
-    Raises AlgorithmFailed if a series has another number of time points.
+    Raises AlgorithmFailed if a file has another number of time points than the main image, unless it has only one.
     """
     if time_point is None:
         return dict(inputs)

@@ -1,4 +1,6 @@
-"""Runs ``dss service test``: an algorithm on files of this machine, with the steps and checks of a ticket."""
+"""Runs ``dss service test`` without a portal: an algorithm on files of this machine, with the steps and checks of a
+ticket.
+"""
 
 import shutil
 import threading
@@ -24,13 +26,13 @@ from dss_workspace.registry import Folder
 from dss_workspace.time_points import tag_time_point
 
 NUMBER = 1
-"""Ticket number in the files of a trial."""
+"""The ticket's number in the result files of a trial."""
 PICTURE = "picture.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """The outcome of a trial: the lines to print, and the files that a user would get, with a picture."""
+    """The outcome of a trial: the lines to print, the files that a user would get, and a picture of the result."""
 
     lines: tuple[str, ...]
     files: tuple[Path, ...]
@@ -38,8 +40,8 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialInput:
-    """The input of a trial.  ``images`` are files by tag; ``landmarks`` are in LPS, mm; ``time_point``, from 1, is the one
-    of a series that the user would tag.
+    """The input of a trial.  ``images`` are files by tag; ``landmarks`` are in LPS, mm, by tag; ``time_point``, from 1,
+    is the time point of a 4-D image that the user would tag.
     """
 
     images: Mapping[str, Path]
@@ -48,7 +50,7 @@ class TrialInput:
 
 
 def tried(service: ServiceFolder, given: TrialInput, work: Path, told: ProgressListener) -> Trial:
-    """Run the algorithm on ``given`` and build its result in ``work``.  Raises AlgorithmFailed."""
+    """Run the algorithm on the input ``given``, and build its result in ``work``.  Raises AlgorithmFailed."""
     sent, made = work / "input", work / "work"
     sent.mkdir()
     made.mkdir()
@@ -95,7 +97,7 @@ def _choose(ticket: results.Input, dispatch: Dispatch, time_point: int) -> None:
 
 
 def _unnamed(outcome: AlgorithmOutcome) -> list[str]:
-    """A warning about labels to which the algorithm gives no name; [] if it names all."""
+    """A warning about labels to which neither the algorithm nor ``service.json`` gives a name; [] if all have names."""
     labels = (label for found in outcome.segmentations for label in found.labels)
     values = sorted({n.value for n in labels if n.name == default_name(n.value)})
     if not values:
@@ -109,7 +111,9 @@ def _unnamed(outcome: AlgorithmOutcome) -> list[str]:
 
 
 def _ticket(service: ServiceFolder, inputs: Mapping[str, Path], folder: Path) -> results.Input:
-    """A ticket like one that a user would send.  The image with the service's tag is the main image."""
+    """The files of a ticket as a user would send it, made in ``folder`` from copies of ``inputs``.  The image with the
+    service's own tag is the main image.
+    """
     workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
     main = service.dispatch.tag
     for i, tag in enumerate([main, *(tag for tag in inputs if tag != main)]):
@@ -129,7 +133,7 @@ def _suffix(path: Path) -> str:
 def _picture(
     outcome: AlgorithmOutcome, files: tuple[Path, ...], image: Path, work: Path
 ) -> tuple[Path, ...]:
-    """A picture of the first segmentation; () if there is none."""
+    """The file with a picture of the first segmentation; () if there is no segmentation or no picture of it."""
     found = [path for path in files if path.name.startswith("seg_")]
     if not outcome.segmentations or not found:
         return ()

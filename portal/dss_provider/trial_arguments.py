@@ -35,7 +35,7 @@ def points_by_tag(words: Sequence[str]) -> dict[str, Point]:
 
 
 def require_tags(service: ServiceFolder, inputs: dict[str, Path], places: dict[str, Point]) -> None:
-    """Exits with a sentence if a given tag is not one of the service's, or if a required one is missing."""
+    """Raises Explained if a given tag is not one of the service's, or if a required tag is missing."""
     for given, kinds, option in (
         (set(inputs), IMAGE_TAGS, "--tag TAG=FILE"),
         (set(places), (TagType.LANDMARK,), "--landmark TAG=X,Y,Z"),

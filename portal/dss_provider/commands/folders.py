@@ -46,7 +46,9 @@ def new(*, folder: Path, modality: str, run: str, container: str) -> None:
 @click.command()
 @folder_name
 def check(*, folder: Path) -> None:
-    """Say all that is wrong with a service, and which texts are still the template's.  Exit status 2 if something is wrong."""
+    """Print all faults of a service's folder, and which of its texts are still the template's.  Exit status 2 if there
+    is a fault.
+    """
     found = load(folder)
     say(f"{found.descriptor.name} {found.descriptor.version}: usable.")
     say(f'A single segmentation is named "{found.dispatch.segmentation}" (dispatch.segmentation).')

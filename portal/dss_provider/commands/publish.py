@@ -72,9 +72,7 @@ def publish(
 
 
 def _tidy(service: ServiceFolder, *, and_own: bool = False) -> None:
-    """Remove the containers and folders that killed publishers have left; with ``and_own``, those of this process,
-    too.
-    """
+    """Remove the containers and folders that killed publishers have left; with ``and_own``, also those of this process."""
     if service.dispatch.provider is ProviderKind.CONTAINER:
         end_orphans(and_own=and_own)
     remove_orphans(and_own=and_own)

@@ -1,4 +1,4 @@
-"""The portal that ``dss service`` works for, as the command's options name it, and the publisher for it."""
+"""The portal for which ``dss service publish`` and ``test`` work, and the publisher that they run."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ BEAT_S = 15.0
 
 @dataclass(frozen=True)
 class Site:
-    """A portal with the credentials, as the command's options name them."""
+    """A portal's address, a token (or ""), and the provider's name (or ""), as given by the command's options."""
 
     server: str
     token: str
@@ -38,7 +38,9 @@ class Site:
 def publisher_of(
     service: ServiceFolder, site: Site, beat_s: float, say: Callable[[str], None]
 ) -> "tuple[ServicePublisher, Offer]":
-    """The publisher of the service.  Exits with a sentence if the portal does not answer, or does not list the service."""
+    """The publisher of the service, and the service as the portal lists it.  Raises Explained if the portal does not
+    answer or refuses the token, and ServiceInvalid if it does not list the service.
+    """
     from dss_provider.held import held_by  # noqa: PLC0415  (takes a while to import)
     from dss_provider.portal import Portal  # noqa: PLC0415
     from dss_provider.serving import ServicePublisher, offer_of  # noqa: PLC0415
@@ -70,8 +72,8 @@ def instance() -> str:
 
 
 def token_for(server: str, given: str) -> str:
-    """The token for programs: ``given``, or else the one that is stored for ``server``.  Exits with a sentence if
-    there is neither.
+    """The token for programs: ``given``, or else the one that ``dss login`` has stored for ``server``.  Raises
+    Explained if there is neither.
     """
     token = given.strip() or Credentials(jar_of(server, None)).token()
     if not token.startswith(FOR_PROGRAMS):

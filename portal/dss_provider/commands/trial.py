@@ -1,4 +1,4 @@
-"""``dss service test``: the algorithm on one image, here or as a real ticket."""
+"""``dss service test``: runs the algorithm on one image, on this machine alone or for a real ticket of a portal."""
 
 import shutil
 import signal
@@ -66,7 +66,9 @@ def try_here(
     token: str,
     provider: str,
 ) -> None:
-    """Run the algorithm on an image as a ticket would, here, without a server or with one."""
+    """Run the algorithm on an image on this machine, with the steps and checks of a ticket.  With --server, a real
+    ticket is sent to that portal and processed here.
+    """
     service = load(folder)
     inputs = {service.dispatch.tag: image.resolve(), **images_by_tag(tag)}
     places = points_by_tag(landmark)
