@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dss_stack.errors import ServerMissing
 from dss_stack.postgres import PostgresCluster
@@ -28,6 +29,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 """Programs under test keep no token in the keyring of the developer's desktop."""
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "busy")  # both wait for a slow machine
+
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell gives it so to what runs behind it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test get Ctrl-C
