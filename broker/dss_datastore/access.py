@@ -1,4 +1,4 @@
-"""How dispatchers and workers reach the datastore's files, wherever these are kept."""
+"""The interface by which dispatchers and workers reach the datastore's files, in a shared folder or in an S3 bucket."""
 
 import logging
 import threading
@@ -21,15 +21,15 @@ def never() -> bool:
 
 
 class Access(Protocol):
-    """The files of one piece of work: a claim, or a request for inference.
+    """Access to the files that are needed for one claim, or for one request for inference.
 
-    Their places are those of ``layout``, below ``root``.  Methods raise OSError: ENODEV while the datastore cannot be
-    reached, ENOSPC if it or the scratch folder is full.  They raise WorkEnded if the work ends meanwhile.
+    Paths are those of ``layout``, relative to ``root``.  Methods raise OSError: ENODEV while the datastore cannot be
+    reached, ENOSPC if it or the scratch folder is full.  They raise WorkEnded if the claim or request ends meanwhile.
     """
 
     @property
     def root(self) -> Path:
-        """The local folder in which the program reads and writes the files; a resolved path."""
+        """The local folder in which the program reads and writes the files; its path has no links."""
         ...
 
     def make(self, folder: PurePosixPath) -> None:
@@ -41,19 +41,23 @@ class Access(Protocol):
         ...
 
     def fetch(self, place: PurePosixPath, *, only: str = "") -> None:
-        """Copy the file ``place``, or all files below the folder ``place``, to ``root``.  With ``only``, copy only
-        files of that name.  Missing files are ignored.
+        """Make the file ``place``, or all files below the folder ``place``, available below ``root``.
+
+        With ``only``, only files of that name.  Missing files are ignored.
         """
         ...
 
     def put(self, folder: PurePosixPath, *, last: str = "") -> None:
-        """Make the files below ``folder`` readable for other programs.  Each becomes visible when complete; the file
-        ``last`` becomes visible after all others.
+        """Make the files that the program has written below ``folder`` visible to other programs.
+
+        Each file becomes visible when it is complete; the file named ``last`` after all others.
         """
         ...
 
     def put_results(self, folder: PurePosixPath) -> PurePosixPath:
-        """Like ``put``, into a folder that no other claim or request writes to.  Returns that folder."""
+        """Like ``put``, but other programs see the files in a folder that no other claim or request writes to.  Returns
+        that folder.
+        """
         ...
 
     def remove(self, folder: PurePosixPath) -> None:
@@ -62,14 +66,17 @@ class Access(Protocol):
 
 
 class SharedDatastore(Protocol):
-    """The datastore that the programs of a site share."""
+    """The datastore of a site, as a dispatcher or worker uses it.  A folder and an S3 bucket implement it."""
 
     def problem(self) -> str:
         """A sentence for operators about why the files cannot be read or written now; "" if they can."""
         ...
 
     def access(self, has_ended: Callable[[], bool] = never) -> AbstractContextManager[Access]:
-        """A context with the files of one piece of work; ``has_ended`` says whether that work is no longer wanted."""
+        """A context with access to the files of one claim or request.
+
+        ``has_ended`` returns True when the claim or request has ended; then copying stops with WorkEnded.
+        """
         ...
 
     def lacks_room(self, size_bytes: int) -> bool:
@@ -78,9 +85,9 @@ class SharedDatastore(Protocol):
 
 
 def wait_until_there(datastore: SharedDatastore, stopping: threading.Event) -> bool:
-    """Wait until ``datastore`` has no problem, because without it every ticket would seem to lack its files.
+    """Wait until ``datastore`` has no problem; False if ``stopping`` is set first.
 
-    False if ``stopping`` is set first.
+    Otherwise every ticket would fail for want of its files.
     """
     reason = datastore.problem()
     if not reason:

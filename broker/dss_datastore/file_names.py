@@ -1,4 +1,4 @@
-"""File names that Windows, macOS and Linux can all store."""
+"""Checks that Windows, macOS and Linux can all store a file name."""
 
 import re
 import unicodedata
@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 LONGEST_BYTES = 255
 _FORBIDDEN = frozenset("/\\:\0")
-"""Path separators of some system, and NUL; ``dss`` refuses to save a file whose name has one of them."""
+"""Characters that no file name may have: path separators of any system, and NUL."""
 _FORBIDDEN_ON_WINDOWS = frozenset('<>"|?*')
 _DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE | re.DOTALL)
-"""Device names of Windows, reserved with any extension."""
+"""Names of devices, which Windows reserves, with any extension."""
 
 
 def problem(name: str, *, everywhere: bool = True) -> str:
-    """Why some operating system cannot store a file called ``name``, as part of a sentence; "" if all can.
+    """Why an operating system cannot store a file called ``name``, as part of a sentence; "" if all can.
 
-    Without ``everywhere``, characters that only Windows refuses are allowed.
+    If ``everywhere`` is False, the characters ``<>"|?*``, which only Windows refuses, are allowed.
     """
     forbidden = sorted(
         set(name) & (_FORBIDDEN | (_FORBIDDEN_ON_WINDOWS if everywhere else frozenset()))

@@ -59,5 +59,5 @@ class FolderDatastore:
 
 
 def shared(datastore: Path | SharedDatastore) -> SharedDatastore:
-    """The datastore; a path stands for the folder of that name."""
+    """``datastore`` itself; for a path, the datastore in that folder."""
     return FolderDatastore(datastore) if isinstance(datastore, Path) else datastore

@@ -1,4 +1,4 @@
-"""The places of a ticket's files in the datastore that all programs share.
+"""The paths of a ticket's files in the datastore that all programs share.
 
 All functions return paths relative to the datastore's root, so that each program may mount it anywhere.
 """
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 Area: TypeAlias = Literal["input", "results"]
 
 TICKETS = "tickets"
-"""Created once, by the portal of a new site: its existence shows that the volume is mounted."""
+"""The folder of all tickets.  The portal of a new site makes it; if it exists, the datastore's volume is mounted."""
 
 
 def ticket_dir(ticket_id: int) -> PurePosixPath:
@@ -18,22 +18,23 @@ def ticket_dir(ticket_id: int) -> PurePosixPath:
 
 
 def area_dir(ticket_id: int, area: Area) -> PurePosixPath:
-    """The folder of the user's files (``input``) or of those for the user (``results``)."""
+    """The folder of the files from the user (``input``) or of the files for the user (``results``)."""
     return ticket_dir(ticket_id) / area
 
 
 def attempt_dir(ticket_id: int, folder: str) -> PurePosixPath:
-    """A folder of results of one attempt, which counts if the database names it.
+    """A folder with the results of one attempt.  Its files are the ticket's results only if the database names it.
 
-    It is not in the folder ``results``, from which portals of release 0.1.0 remove what they do not know.
+    It is not in the folder ``results``, because portals of release 0.1.0 remove unknown files from that folder.
     """
     return ticket_dir(ticket_id) / "attempts" / folder
 
 
 def file_path(ticket_id: int, area: Area, place: str) -> PurePosixPath:
-    """The path of a file.  ``place`` is its name if it is in the area's folder, else ``FOLDER/NAME`` (``attempt_dir``).
+    """The path of a file of the user or for the user.
 
-    Raises FileNotFoundError if ``place`` is no such path.
+    ``place`` is NAME for a file in the folder of ``area``, and FOLDER/NAME for a file in ``attempt_dir(ticket_id,
+    FOLDER)``.  Raises FileNotFoundError if ``place`` has another form.
     """
     folder, _, name = place.rpartition("/")
     if not name or {name, folder} & {".", ".."} or "/" in folder or place.startswith("/"):
@@ -42,17 +43,17 @@ def file_path(ticket_id: int, area: Area, place: str) -> PurePosixPath:
 
 
 def attachments_dir(ticket_id: int) -> PurePosixPath:
-    """The folder of the attachments of log lines."""
+    """The folder of the files that are attached to lines of the ticket's log."""
     return PurePosixPath("attachments", f"{ticket_id:08d}")
 
 
 def work_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """Scratch space of one claim.  Only this claim writes there, so an old claim cannot damage a newer one."""
+    """The folder of one claim's files.  Only this claim writes there, so an old claim cannot damage a newer one."""
     return ticket_dir(ticket_id) / "work" / claim_id
 
 
 def staging_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """The result files of a claim, until the portal publishes them by renaming the folder."""
+    """The folder of a claim's result files, until the portal publishes them by renaming the folder."""
     return work_dir(ticket_id, claim_id) / "results"
 
 
@@ -62,7 +63,8 @@ def inference_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
 
 
 OUTCOME = "outcome.json"
-"""The file with the worker's answer, in that folder.  It is written last: if it exists, the other files are complete.
+"""The file with the worker's answer, in ``inference_dir``.  It is written last, so if it exists, the other files are
+complete.
 """
 
 

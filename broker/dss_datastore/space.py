@@ -1,4 +1,4 @@
-"""Finds out whether a disk is full, by the same rule in every program."""
+"""Tells whether a disk is full, by the same rule in every program."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def disk_full() -> OSError:
-    """The error for a full disk that a library did not report as such."""
+    """A new OSError (ENOSPC), for a full disk that a library has reported in another way."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -10,7 +10,10 @@ _AWAY = (errno.ENODEV, errno.ESTALE)
 
 
 def is_there(root: Path) -> bool:
-    """True if TICKETS exists and is writable.  A mount point without its volume is an empty folder."""
+    """True if the folder TICKETS is in ``root`` and ``root`` is writable.
+
+    It is False for a mount point without its volume, which is an empty folder.
+    """
     try:
         return (root / TICKETS).is_dir() and os.access(root, os.W_OK)
     except OSError:  # of a network file system whose server is gone
@@ -23,14 +26,15 @@ def is_away(error: BaseException) -> bool:
 
 
 def away() -> OSError:
-    """The error for a mount point without its volume."""
+    """A new OSError (ENODEV), for a datastore that is not mounted or cannot be reached."""
     return OSError(errno.ENODEV, "The datastore is not there")
 
 
 def make_folder(folder: Path) -> list[Path]:
-    """Make ``folder`` and its parents, except TICKETS; returns the folders that got a new entry, to be flushed.
+    """Make ``folder`` and its parents, except TICKETS, which must exist.  Does nothing if ``folder`` exists.
 
-    Raises FileNotFoundError in a mount point without its volume.
+    Returns the folders in which a folder was made; the caller may flush them to disk.  Raises FileNotFoundError if
+    TICKETS is missing, because the volume is not mounted.
     """
     try:
         folder.mkdir()

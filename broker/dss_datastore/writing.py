@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 MOST_PIECES = 1024
-"""Most pieces that one call of the system takes (IOV_MAX of Linux)."""
+"""Most pieces that one call of ``writev`` accepts (IOV_MAX of Linux)."""
 
 
 def sync(path: Path) -> None:
@@ -23,10 +23,9 @@ def sync(path: Path) -> None:
 
 
 def put_in_place(temporary: Path, target: Path, *, is_flushed: bool = False) -> None:
-    """Flush the file or folder ``temporary`` to disk, unless it ``is_flushed``, and rename it to ``target`` on the same
-    volume.
+    """Flush the file or folder ``temporary`` to disk, unless it ``is_flushed``, and rename it to ``target``.
 
-    A file replaces an existing one; a folder must not exist.
+    Both must be on the same volume.  A file replaces an existing file; a folder ``target`` must not exist.
     """
     if not is_flushed:
         sync(temporary)
@@ -37,7 +36,7 @@ def put_in_place(temporary: Path, target: Path, *, is_flushed: bool = False) -> 
 def write_at(path: Path, offset: int, data: bytes) -> None:
     """Write ``data`` into the existing file from ``offset`` on, and flush it to disk.
 
-    Raises FileNotFoundError if the bytes before ``offset`` are missing: zeros would take their place.
+    Raises FileNotFoundError if the file is shorter than ``offset``, because the gap would be filled with zeros.
     """
     with path.open("r+b", buffering=0) as file:
         if file.seek(0, os.SEEK_END) < offset:
@@ -58,7 +57,7 @@ def write_new(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
 
 
 def write_all(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:
-    """Write the pieces one after the other, without joining them, and return their size."""
+    """Write the pieces to the open file ``descriptor``, without joining them in memory, and return their total size."""
     left = [memoryview(piece) for piece in pieces if len(piece)]
     size_bytes = sum(map(len, left))
     while left:
@@ -79,7 +78,8 @@ def replacing(target: Path, *, mode: int | None = None) -> Iterator[Path]:
     """A context in which the caller writes to a temporary path beside ``target``, which afterwards replaces ``target``.
 
     If the block raises, ``target`` is unchanged.  The temporary name begins with a dot and ends with ``.part``; only a
-    killed process leaves it behind.  With ``mode``, the file already exists, empty, with these permissions.
+    killed process leaves such a file behind.  With ``mode``, the temporary file is made with these permissions, empty;
+    otherwise the caller makes it.
     """
     temporary = target.with_name(f".{uuid4().hex}.part")
     try:
@@ -98,7 +98,10 @@ def write(target: Path, data: bytes, *, mode: int | None = None) -> None:
 
 
 def link(source: Path, target: Path, *, flush: bool = True) -> None:
-    """Make ``target`` a hard link to ``source``, or a copy if the volume has no hard links.  With ``flush``, fsync it."""
+    """Make ``target`` a hard link to ``source``, or a copy if that is impossible.  An existing ``target`` is replaced.
+
+    With ``flush``, the file is flushed to disk.
+    """
     target.unlink(missing_ok=True)
     try:
         os.link(source, target, follow_symlinks=False)

@@ -1,7 +1,7 @@
-"""The files of a bucket, by their keys below a prefix.  A write is complete or has no effect; reads request ranges of
-bytes.
+"""Reads and writes the files of an S3 bucket, by their keys below a prefix.
 
-An S3 server has no rename: a file under a temporary key becomes visible by a copy that the server makes itself.
+A write is complete or has no effect; reads request ranges of bytes.  An S3 server has no rename: to make a file that is
+under a temporary key visible, the server copies it.
 More than 300 lines: one class with a short method for each operation on keys.
 """
 
@@ -33,20 +33,20 @@ from dss_datastore.s3.reading import Stored, opened
 from dss_datastore.volume import away
 
 PART_BYTES = 8 << 20
-"""Files are sent in parts of this size; one part of each is in memory."""
+"""Files are sent in parts of this size; while a file is sent, one part is in memory."""
 MOST_PARTS = 9_000
-"""S3 allows 10,000 parts of a file; parts are larger from a quarter of this number on."""
+"""Most parts of a file, because S3 allows 10,000.  The size of a part doubles after each quarter of this number."""
 MOST_COPIED_BYTES = 5 << 30
-"""A server copies no more than this by one request."""
+"""Most bytes that an S3 server copies by one request."""
 COPIED_PART_BYTES = 1 << 30
 ABANDONED = timedelta(days=1)
-"""A file whose parts were not completed for so long will not be: the program that sent it has ended."""
+"""Age after which an incomplete upload counts as abandoned: the program that sent the file has ended."""
 ANSWER_S = 4.0
-"""Less than those wait who ask whether a program is ready."""
+"""Longest wait of ``Bucket.problem``, in seconds.  It is shorter than the timeout of probes of ``/readyz``."""
 _QUICK_S = 5.0
-"""Longest wait for bytes of the server's answer when only its state is asked for."""
+"""Longest wait for bytes of the server's answer in ``Bucket.problem``, in seconds."""
 MARK = f"{layout.TICKETS}/.site"
-"""The file that the portal of a new site makes: a bucket or prefix without it is another one, or is new."""
+"""Key of the file that shows that a bucket and prefix have a datastore.  The portal of a new site makes it."""
 NOT_MADE = (
     "The bucket '{bucket}' has no datastore at '{prefix}': the portal of a new site makes it."
 )
@@ -66,15 +66,18 @@ class Bucket:
     """
 
     def __init__(self, server: Server, place: Place) -> None:
-        """Makes no connection."""
+        """Make the S3 clients, without connecting.  Raises ModuleNotFoundError if boto3 is not installed, ValueError if
+        its own settings are wrong.
+        """
         self.place = place
         self._server = server
         self._client: Client = client(server)
         self._quick: Client = client(replace(server, attempts=1), read_s=_QUICK_S)
 
     def problem(self) -> str:
-        """A sentence for operators about why the datastore cannot be used now; "" if it can.  Waits at most ANSWER_S
-        for the server, even if a name server does not answer.
+        """A sentence for operators about why the datastore cannot be used now; "" if it can.
+
+        Waits at most ANSWER_S for the S3 server, even if a name server does not answer.
         """
         answer: Future[str] = Future()
         threading.Thread(target=_answer, args=(answer, self._problem), daemon=True).start()
@@ -111,12 +114,13 @@ class Bucket:
         return f"The S3 server at {self._server.endpoint or 'AWS'} does not answer."
 
     def make(self) -> None:
-        """Mark the prefix of this bucket, which must exist, as the datastore of a new site."""
+        """Make the datastore of a new site: write MARK below the prefix.  The bucket must exist."""
         self.put_bytes(MARK, b"The files of a Distributed Segmentation Service.\n")
 
     def put(self, key: str, source: BinaryIO, has_ended: Callable[[], bool] = never) -> int:
-        """Store the rest of ``source`` and return its size in bytes.  The file becomes visible when it is complete.
+        """Store ``source``, from its position to its end, as the file ``key``; returns the size in bytes.
 
+        The file becomes visible when it is complete, and replaces an existing one.
         Raises WorkEnded between two parts if ``has_ended`` returns True.
         """
         first = source.read(PART_BYTES)
@@ -157,8 +161,9 @@ class Bucket:
         return size_bytes
 
     def copy(self, source: str, target: str) -> Stored:
-        """Let the server copy the file ``source``, replacing ``target``.  Returns the facts about ``source``.  Raises
-        FileNotFoundError.
+        """Let the S3 server copy the file ``source`` to ``target``, replacing it.  Returns the facts about ``source``.
+
+        Raises FileNotFoundError, and FileReplaced if ``source`` changes meanwhile.
         """
         found = self.find(source)
         if found is None:
@@ -177,7 +182,7 @@ class Bucket:
         """The facts about a file; None if there is none.
 
         Raises OSError (ENODEV) if the datastore itself is missing.  The server answers "not found" in both cases, so
-        the datastore's mark is read as well.
+        MARK is read as well.
         """
         try:
             with file_errors(key):
@@ -204,8 +209,9 @@ class Bucket:
         return self.open_found(found)
 
     def open_found(self, found: Stored) -> BufferedReader:
-        """A seekable reader of the version ``found``.  Makes no request yet.  Reading raises FileNotFoundError, and
-        FileReplaced as ``open`` does.
+        """A seekable reader of the file and version ``found``.  Makes no request before the first read.
+
+        Reading raises FileNotFoundError if the file was removed, FileReplaced if another file has replaced it.
         """
         return opened(self._client, self._of(found.key), found)
 
@@ -286,7 +292,7 @@ def _answer(answer: Future[str], ask: Callable[[], str]) -> None:
 
 
 class BucketFile:
-    """A file of a bucket with the methods of ``Path`` that readers use.  The file need not exist."""
+    """A file of a bucket, which need not exist.  ``open`` works like that of ``Path``, so readers accept it instead."""
 
     def __init__(self, bucket: Bucket, key: str) -> None:
         self._bucket, self._key = bucket, key
@@ -296,7 +302,7 @@ class BucketFile:
         return self._bucket.open(self._key)
 
     def open_found(self, found: Stored) -> BufferedReader:
-        """A seekable reader of the version ``found``, which ``facts`` returned."""
+        """A seekable reader of the version of the file that ``facts`` has returned as ``found``."""
         return self._bucket.open_found(found)
 
     def facts(self) -> Stored:
@@ -308,9 +314,7 @@ class BucketFile:
 
 
 def _parts(first: bytes, source: BinaryIO) -> Iterator[bytes]:
-    """``first`` and the rest of ``source`` in parts.  The parts grow with their number, because S3 allows 10,000 of
-    them.
-    """
+    """``first``, then the rest of ``source`` in parts.  Later parts are larger, because S3 allows only 10,000 parts."""
     part, number = first, 1
     while part:
         yield part
@@ -330,5 +334,5 @@ def _raise_if_ended(has_ended: Callable[[], bool]) -> None:
 
 
 def _md5(data: bytes) -> str:
-    """The base64 MD5 of ``data``.  The server refuses bytes that do not match it."""
+    """The MD5 of ``data`` in base64, for a header by which the server refuses data that arrive damaged."""
     return b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -15,12 +15,12 @@ from dss_datastore.volume import away
 CONNECT_S = 5.0
 READ_S = 20.0
 ATTEMPTS = 4
-"""Attempts of a request in all, with growing waits between them."""
+"""Total number of attempts of a request; the waits between them grow."""
 CONNECTIONS = 32
 _LIBRARY = {"boto3", "botocore", "s3transfer", "ssl", "urllib3"}
 
 Client: TypeAlias = Any
-"""boto3's S3 client; may be used from any thread."""
+"""boto3's S3 client, which has no types.  It may be used from any thread."""
 
 NEEDED = "This program was installed without the extra 's3', which DSS_DATASTORE_URL needs."
 
@@ -85,7 +85,7 @@ def copied_parts(size_bytes: int) -> Any:
 
 
 def code_of(error: BaseException) -> str:
-    """The S3 server's code; "" for an error of the connection or of the credentials."""
+    """The S3 server's error code, such as ``NoSuchKey``; "" for an error of the connection or of the credentials."""
     response = getattr(error, "response", None)
     return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""
 
@@ -97,8 +97,8 @@ def is_of_the_library(error: BaseException) -> bool:
 
 @contextmanager
 def file_errors(key: str) -> Iterator[None]:
-    """Turn boto3's errors in the block into FileNotFoundError, FileReplaced, or the errors of a disk that is full or
-    not mounted.
+    """A context that turns boto3's errors into those of a file system: FileNotFoundError, FileReplaced, OSError with
+    ENOSPC if the server is full, and ENODEV for all others.  ``key`` is the file's name in the error.
     """
     try:
         yield

@@ -16,11 +16,11 @@ from dss_datastore.writing import replacing
 
 BLOCK_BYTES = 1 << 20
 MADE = ".made"
-"""The empty file that shows that a folder was made; an S3 server has no folders."""
+"""Name of an empty file that stands for its folder, because an S3 server has no folders."""
 
 
 class S3Access:
-    """Implements ``access.Access`` with a folder of its own in the scratch folder."""
+    """Implements ``access.Access``: copies files between the bucket and ``root``, a folder in the scratch folder."""
 
     def __init__(
         self, bucket: Bucket, scratch: Scratch, root: Path, has_ended: Callable[[], bool]
@@ -46,7 +46,10 @@ class S3Access:
                 self._fetch(file)
 
     def _fetch(self, file: Stored) -> None:
-        """Bring a file here, with the time of its last change.  One that is removed meanwhile is left out."""
+        """Copy a file from the bucket to ``root``, with the time of its last change.
+
+        A file that is removed meanwhile, or whose key leads out of ``root``, is left out.
+        """
         target = self.root / file.key
         if not target.resolve().is_relative_to(self.root):
             return
@@ -115,5 +118,5 @@ class S3Datastore:
 
 
 def _is_part(key: str) -> bool:
-    """True for a file that the portal is receiving, or a piece of one."""
+    """True if ``key`` is that of a file that the portal is still receiving, or of a piece of such a file."""
     return any(part.startswith(".") and part.endswith(".part") for part in key.split("/"))

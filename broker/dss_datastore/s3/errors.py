@@ -1,4 +1,4 @@
-"""What an S3 server's refusals mean to programs and to operators."""
+"""Translates the error codes of an S3 server into errors of a file system and into sentences for operators."""
 
 from dss_datastore.space import disk_full
 from dss_datastore.volume import away
@@ -20,11 +20,11 @@ _SENTENCES = {
 
 
 class FileReplaced(OSError):
-    """Another file took the place of this one while it was read."""
+    """A file was replaced by another one of the same name while it was read or copied."""
 
 
 def translated(code: str, key: str) -> OSError:
-    """The error that a file system would raise for the S3 server's ``code``."""
+    """The error that a file system would raise, for the S3 server's error ``code`` about the file ``key``."""
     if code in _GONE:
         return FileNotFoundError(key)
     if code in _CHANGED:
@@ -33,6 +33,6 @@ def translated(code: str, key: str) -> OSError:
 
 
 def sentence(code: str, bucket: str) -> str:
-    """A sentence for operators about an S3 server's ``code``."""
+    """A sentence for operators about an S3 server's error ``code``, which names ``bucket``."""
     known = _SENTENCES.get(code, "The S3 server refuses the bucket '{bucket}': " + code + ".")
     return known.format(bucket=bucket)

@@ -1,4 +1,4 @@
-"""The pieces of a file that is sent in several requests.  Each piece is an object of its own."""
+"""Names and order of the pieces of a file that a client sends in several requests.  Each piece is an S3 object."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,15 +17,18 @@ class Piece:
 
 
 def key_of(piece: Piece) -> str:
-    """The name of the piece's object.  It contains the size, so that a late request cannot replace a longer piece
-    with the same offset.
+    """The name of the S3 object of ``piece``: its offset and its size.
+
+    The size is in it so that a late request cannot replace a longer piece with the same offset.
     """
     return f"{piece.offset:020d}-{piece.size_bytes}"
 
 
 def in_order(names: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """The names of the pieces that make up the file, in order.  The number with each name says how many of the
-    piece's first bytes an earlier piece already has.  Ends at the first byte that no piece has.
+    """The names of the pieces that make up the file, in order, each with a number of bytes to skip at its beginning,
+    because the pieces before it already contain them.
+
+    ``names`` are those of all pieces, which may overlap.  The result ends at the first byte that no piece has.
     """
     at, longest = 0, Piece(offset=0, size_bytes=0)
     for piece in sorted(_piece(name) for name in names):

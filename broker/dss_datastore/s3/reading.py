@@ -10,12 +10,15 @@ from dss_datastore.volume import away
 
 BUFFER_BYTES = 1 << 18
 RESUMED = 3
-"""A connection that is cut so often without a byte in between is given up."""
+"""Number of attempts to read bytes; if all of them lose the connection without a byte, reading raises an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """The facts about a file; ``version`` (the ETag) changes with its content."""
+    """The facts about a file of a bucket: its key, size, version and last change.
+
+    ``version`` is the ETag, which changes with the content.
+    """
 
     key: str
     size_bytes: int
@@ -24,12 +27,15 @@ class Stored:
 
 
 def opened(client: Client, place: dict[str, object], about: Stored) -> io.BufferedReader:
-    """A buffered reader of the file that ``about`` describes."""
+    """A buffered, seekable reader of the file and version ``about``; ``place`` has its bucket and its full key."""
     return io.BufferedReader(_File(client, place, about), BUFFER_BYTES)
 
 
 class _File(io.RawIOBase):
-    """One version of a file.  A request is made when bytes are read, and lasts until the file is sought or closed."""
+    """A stream of one version of a file.
+
+    The first read makes a request for all bytes from the position on.  ``seek`` and ``close`` end it.
+    """
 
     def __init__(self, client: Client, place: dict[str, object], about: Stored) -> None:
         super().__init__()
@@ -64,8 +70,8 @@ class _File(io.RawIOBase):
         return len(data)
 
     def _read(self, size: int) -> bytes:
-        """Read at least one byte.  Raises OSError (ENODEV) if the connection is lost repeatedly, FileReplaced if the
-        file was replaced.
+        """Read 1 to ``size`` bytes.  Raises OSError (ENODEV) if the connection is lost repeatedly, FileReplaced if the
+        file was replaced, FileNotFoundError if it was removed.
         """
         for _ in range(RESUMED):
             try:

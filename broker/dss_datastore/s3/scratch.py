@@ -16,7 +16,7 @@ GONE = "This program's folder in DSS_SCRATCH was removed or cannot be written: r
 
 
 class Scratch:
-    """A folder of this process in ``parent``.  Fetched files in it have at most ``most_bytes`` together."""
+    """A folder of this process in ``parent``.  The fetched files in it have at most ``most_bytes`` together."""
 
     def __init__(self, parent: Path, most_bytes: int) -> None:
         """Make the folder, and remove the folders of processes that have ended.  Raises OSError."""
@@ -32,7 +32,10 @@ class Scratch:
         return "" if os.access(self.folder, os.W_OK) else GONE
 
     def take(self, size_bytes: int) -> None:
-        """Reserve ``size_bytes`` for a fetched file.  Raises OSError (ENOSPC) if there is no room for them."""
+        """Reserve ``size_bytes`` for a fetched file.
+
+        Raises OSError (ENOSPC) if ``most_bytes`` would be exceeded or the disk lacks space.
+        """
         with self._changing:
             is_over = self._used_bytes + size_bytes > self._most_bytes
             if is_over or not has_free(self.folder, size_bytes):
@@ -59,7 +62,7 @@ class Scratch:
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:
-    """Make a folder and lock it.  Returns its path and the descriptor of the lock."""
+    """Make a folder and lock it.  Returns its path and the open descriptor that holds the lock."""
     while True:
         folder = (parent / f"dss-{uuid4().hex}").resolve()
         folder.mkdir(mode=0o700)
@@ -78,8 +81,8 @@ def _remove_left(parent: Path) -> None:
 def _remove_if_left(folder: Path) -> None:
     """Remove the folder if the process that made it has ended, and so released its lock.
 
-    The lock is held during the removal.  A process that has just made the folder waits for the lock, then sees the
-    removal.
+    The lock is held during the removal.  A process that has just made the folder waits for the lock, then sees that the
+    folder is gone, and makes another.
     """
     try:
         handle = os.open(folder / _LOCK, os.O_RDWR)
