@@ -1,1 +1,1 @@
-"""Parts of every program's process: startup, secrets from files, signals, supervised threads."""
+"""What every program needs as a process: first steps, secrets from files, signals, supervised threads, its version."""

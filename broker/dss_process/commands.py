@@ -8,7 +8,7 @@ from dss_process.version import installed_version
 
 
 def version_option(command: str) -> Any:
-    """The option ``--version`` of a parameter: it prints ``dss-portal 0.1.0`` and exits."""
+    """Typer's option ``--version`` of the program ``command``: prints a line such as ``dss-portal 0.1.0`` and exits."""
 
     def show(*, wanted: bool) -> None:
         if wanted:
@@ -19,7 +19,7 @@ def version_option(command: str) -> Any:
 
 
 def add_version(app: typer.Typer, command: str) -> None:
-    """Add the option ``--version`` to ``app``, which must have several commands and no callback."""
+    """Add the option ``--version`` to the Typer program ``app``, which must have several commands and no callback."""
 
     @app.callback()
     def options(*, version: Annotated[bool, version_option(command)] = False) -> None:

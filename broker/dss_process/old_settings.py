@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Successor(NamedTuple):
-    """The setting that replaces an old one, and a sentence for the operator."""
+    """The name of the setting that replaces an old one, and a sentence that tells the operator what to do (``why``)."""
 
     setting: str
     why: str
@@ -22,7 +22,7 @@ SUCCESSORS = {
         "DSS_PUBLIC_URL", "Cookies belong to the host that is named there."
     ),
 }
-"""By old name: the setting that replaces it, and a sentence for the operator."""
+"""The successor of each setting of the old server that has no effect here, by its old name."""
 
 
 def refuse_old_settings(
@@ -30,7 +30,7 @@ def refuse_old_settings(
 ) -> None:
     """Exit with a sentence for each name of ``successors`` that is set while its successor is not.
 
-    An old setting beside its successor has no effect, so one file of variables can serve both servers.
+    An old setting is ignored if its successor is set too, so one file of variables can be used for both servers.
     """
     sentences = [
         f"{old} is a setting of the old server.  {new.setting} replaces it.  {new.why}"

@@ -1,5 +1,6 @@
-"""Shows the list of a program's commands without importing the commands, which takes a second.  Imports little
-itself.
+"""Shows the list of a program's commands without importing the commands, which takes a second.
+
+It imports little itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,9 @@ def asks_for_overview(words: Sequence[str]) -> bool:
 def overview(
     program: str, text: str, commands: Mapping[str, str], *, add_completion: bool = False
 ) -> "typer.Typer":
-    """A program with the same help as the complete one, whose commands do nothing.  ``commands`` has a line of help
-    for each command, by its name.
+    """A Typer program that shows the same help as the real program, but whose commands do nothing.
+
+    ``text`` is the program's help; ``commands`` has a line of help for each command, by its name.
     """
     import typer  # noqa: PLC0415 - not before the process is prepared
 

@@ -9,9 +9,10 @@ SECRETS = ("DSS_AMQP_URL", "DSS_DATABASE_URL", "DSS_SECRET_KEY", "DSS_OIDC_CLIEN
 
 
 def read_secret_files(environment: MutableMapping[str, str]) -> None:
-    """Set each of SECRETS whose file is named to the content of the file, without white space at its ends.
+    """For each of SECRETS, if ``<NAME>_FILE`` is set, replace it by ``<NAME>`` with the content of that file.
 
-    Exits with a sentence if a file cannot be read, is empty, or if the setting itself is set as well.
+    White space at the ends of the content is removed.  Exits with a sentence if a file cannot be read or is empty, or
+    if ``<NAME>`` is set as well.
     """
     for name in SECRETS:
         path = environment.pop(f"{name}_FILE", "")

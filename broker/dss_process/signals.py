@@ -48,7 +48,7 @@ def wait_for_stop(stop: threading.Event) -> None:
 
 
 def stop_event() -> asyncio.Event:
-    """Like ``stop_signal``, but the event is one of the running asyncio loop."""
+    """Like ``stop_signal``, but returns an asyncio event, for a coroutine of the running loop."""
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
@@ -64,7 +64,7 @@ def stop_event() -> asyncio.Event:
 
 
 def exit_immediately() -> NoReturn:
-    """End the process with status 0.  Handlers may still run; their messages are requeued.
+    """End the process with status 0 at once, even if handlers of messages still run; RabbitMQ requeues their messages.
 
     An ordinary exit destroys the interpreter first, and running threads of torch and ITK then abort or hang.
     """

@@ -1,4 +1,4 @@
-"""The first steps of each program.  Imports little, to be fast."""
+"""The first steps of each program's process.  The module imports little, so that they are done quickly."""
 
 import getpass
 import os
@@ -9,8 +9,8 @@ from dss_process.old_settings import SUCCESSORS, Successor, refuse_old_settings
 from dss_process.secret_files import read_secret_files
 
 UMASK = 0o007
-"""Files are readable and writable for user and group, because the programs of a site share a group, but not always a
-user.
+"""The umask of each program: user and group may read and write its files, because the programs of a site share a group
+but not always a user.
 """
 
 INIT = 1
@@ -20,9 +20,9 @@ INIT = 1
 def prepare_process(
     environment: MutableMapping[str, str], old: Mapping[str, Successor] = SUCCESSORS
 ) -> None:
-    """Read secrets, refuse old settings and install basic handlers.  Call it before the program's own modules are
-    imported, which takes a second or more.
+    """Set the umask and a user name, read secrets, refuse old settings, and let SIGTERM end the program.
 
+    Call it before the program's own modules are imported, which takes a second or more.
     Exits with a sentence if a secret's file cannot be read, or if an ``old`` setting is set without its replacement.
     """
     os.umask(UMASK)
@@ -38,15 +38,15 @@ def prepare_process(
 def exit_on_signal(number: signal.Signals) -> None:
     """Make the signal end the program at once.
 
-    Without a handler, Linux ignores the signal for process 1, and a program in a container is process 1.
+    A program in a container is process 1, for which Linux ignores signals without a handler; there it gets a handler.
     """
     signal.signal(number, _end if os.getpid() == INIT else signal.SIG_DFL)
 
 
 def name_user(environment: MutableMapping[str, str]) -> None:
-    """Set a user name if the user has none, because MONAI and torch need one.
+    """Set the variable USER if the process's user id has no name, because MONAI and torch need one.
 
-    An arbitrary user id, as OpenShift assigns it, is not in the list of users.
+    OpenShift, for example, assigns an arbitrary user id that is not in the list of users.
     """
     try:
         getpass.getuser()

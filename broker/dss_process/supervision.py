@@ -1,4 +1,4 @@
-"""Supervises background work: when an error ends it, the error is logged and the work is started again."""
+"""Supervises background tasks of a program: when an error ends a task, it is logged and the task is started again."""
 
 import logging
 import threading
@@ -11,14 +11,14 @@ log = logging.getLogger(__name__)
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
 STABLE_S = 10.0
-"""Work that has run for this long after a restart is healthy."""
+"""Seconds that a task must run after a restart to count as healthy."""
 LOG_INTERVAL_S = 60.0
-"""Shortest time between two log lines about the same cause."""
+"""Shortest time between two log lines about the same error of a task, in seconds."""
 
 
 @dataclass(kw_only=True)
 class Health:
-    """State of one piece of work.  ``cause`` is the last error; "" if there was none."""
+    """State of one task.  ``cause`` is the last error that ended it; "" if there was none."""
 
     name: str
     cause: str = ""
@@ -32,11 +32,11 @@ class Health:
         self._runs, self._began_s = True, time.monotonic()
 
     def ended(self) -> None:
-        """The work has returned without an error."""
+        """To be called when the task has returned without an error."""
         self.cause = ""
 
     def failed(self, error: BaseException) -> float:
-        """Log the error; returns the delay before the next start, in seconds."""
+        """To be called when ``error`` has ended the task: logs it and returns the seconds to wait before a restart."""
         if self._is_healthy():
             self._failures = 0
         self._runs = False
@@ -47,7 +47,7 @@ class Health:
         return delay_s
 
     def problem(self) -> str:
-        """A sentence for ``/readyz``; "" while the work is healthy."""
+        """A sentence for ``/readyz`` that the task has failed; "" while it is healthy."""
         if not self.cause or self._is_healthy():
             return ""
         kind = self.cause.partition(":")[0]  # the rest may contain details that are not public
@@ -76,8 +76,9 @@ class Supervisor:
         self._kept: list[Health] = []
 
     def start(self, name: str, work: Callable[[], object]) -> threading.Thread:
-        """Run ``work`` in a thread named ``name``.  ``work`` must return when it is done, and soon after ``stop`` is
-        set.
+        """Run ``work`` in a daemon thread named ``name``, and return the thread.
+
+        If ``work`` raises, it is called again after a delay.  It must return soon after ``stop`` is set.
         """
         health = Health(name=name)
         self._kept.append(health)
@@ -86,7 +87,7 @@ class Supervisor:
         return thread
 
     def problems(self) -> list[str]:
-        """A sentence for each piece of work that is not healthy."""
+        """A sentence for each task that is not healthy."""
         return [sentence for health in self._kept if (sentence := health.problem())]
 
     def _run(self, health: Health, work: Callable[[], object]) -> None:
