@@ -1,8 +1,8 @@
-"""Errors in what a user sends.  ``dss_client.errors`` has more of the same base class."""
+"""Errors in what a user sends.  ``dss_client.errors`` has further subclasses of ClientError."""
 
 
 class ClientError(Exception):
-    """Base class of the errors of users and their clients; the text is a sentence for the user."""
+    """Base class of errors that a user of ``dss`` or of a browser is shown; the text is a sentence for the user."""
 
 
 class ImageUnreadable(ClientError):
@@ -10,4 +10,4 @@ class ImageUnreadable(ClientError):
 
 
 class ServiceUnfit(ClientError):
-    """There is no such service, or it asks for more than one image."""
+    """The service does not exist, or the user's tags, box or time point are not those that it needs and accepts."""

@@ -19,7 +19,7 @@ Progress = Callable[[float], None]
 
 
 Stage = Callable[[str], None]
-"""Called with the name of the stage that begins, as the user reads it."""
+"""Called when a stage begins, with its name, which is shown to the user."""
 
 
 def _say_nothing(_: str) -> None:
@@ -35,10 +35,10 @@ def write_layer(
 ) -> Layer:
     """Convert ``source`` to ``layer_000_<md5>.nii.gz`` in ``folder``.  Raises ImageUnreadable.
 
-    ``series`` selects a series of a DICOM folder (``dss_images.dicom.series_choice.choose``).  ``progress`` is called while
-    that is read, ``stage`` before each later stage, which may take seconds.  ``source`` is checked before it is
-    converted, and the written file is read back and compared.  Pixel type and grid are kept (NIfTI keeps the grid in
-    single precision); descriptive texts, which may name the patient, are removed.
+    ``series`` selects a series of a DICOM folder (``dss_images.dicom.series_choice.choose``).  ``progress`` is called
+    while a DICOM folder is read, ``stage`` before each later stage, which may take seconds.  ``source`` is checked
+    before it is converted, and the written file is read back and compared.  Pixel type and grid are kept (NIfTI keeps
+    the grid in single precision); descriptive texts, which may name the patient, are removed.
     """
     import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
 
@@ -91,14 +91,15 @@ def _read_file(path: Path) -> tuple["sitk.Image", str]:
 
 
 def _header_of(path: Path) -> Path:
-    """The header file of an .hdr/.img pair, if the image file was given; otherwise ``path``."""
+    """The header file (.hdr) beside ``path``, if ``path`` is the voxel file (.img) of a pair; otherwise ``path``."""
     header = path.with_suffix(".hdr")
     return header if path.suffix.lower() == ".img" and header.is_file() else path
 
 
 def _require_same(path: Path, image: "sitk.Image") -> None:
-    """Raises ImageUnreadable unless the file has the voxels and grid of ``image``: on a full disk ITK writes only a
-    part, without an error.
+    """Raises ImageUnreadable unless the file ``path`` has the voxels and grid of ``image``.
+
+    This finds a full disk: ITK then writes only a part of the file, without an error.
     """
     if not _is_same(path, image):
         raise ImageUnreadable(
@@ -141,13 +142,16 @@ def _read_dicom(
 
 
 def _place(folder: Path, image: "sitk.Image") -> Path:
-    """The file that has the image already, or a new one: layers may have equal voxels in different grids."""
+    """Path of the file in ``folder`` for ``image``: a file that already contains the image, otherwise a new path.
+
+    A file with the same hash may contain another image, because the hash does not cover the grid.
+    """
     names = (folder / f"layer_{n:03d}_{_md5(image)}.nii.gz" for n in count())
     return next(path for path in names if not path.exists() or _is_same(path, image))
 
 
 def _md5(image: "sitk.Image") -> str:
-    """Hash of the voxels, so that equal images get equal file names."""
+    """MD5 hash of the voxels, for the file's name, in hexadecimal digits."""
     import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
 
     digest = sitk.HashImageFilter()

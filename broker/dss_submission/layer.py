@@ -1,4 +1,4 @@
-"""The image file of one layer, as it is uploaded."""
+"""The image file that is uploaded for one layer of a ticket's workspace."""
 
 from dataclasses import dataclass
 from pathlib import Path

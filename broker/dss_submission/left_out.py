@@ -1,4 +1,4 @@
-"""Lists the files below a folder that are not sent with any ticket."""
+"""Lists the files below a folder that ``dss send --each`` does not send, so that the user is told of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,20 @@ from dss_submission.parts import ENDINGS, WORKSPACE, files_of, is_dicom, may_hol
 
 ARCHIVE = ".zip"
 NAMED = 10
-"""Most files that the sentence names."""
+"""Most files of a kind that ``LeftOut.sentences`` names."""
 _HEADERS = (".hdr", ".mhd", ".nhdr")
 _OF_HEADERS = (".img", ".img.gz", ".raw", ".raw.gz", ".zraw", ".gz", ".bin")
-"""Endings of files with the voxels of a header beside them."""
+"""Endings of files that contain the voxels for a header file in the same folder."""
 _USUAL = (".csv", ".htm", ".html", ".inf", ".ini", ".json", ".md", ".pdf", ".txt", ".xml", ".yaml", ".yml")  # fmt: skip
 _USUAL_NAMES = ("dicomdir", "readme", "license", "lockfile", "version", "thumbs.db")
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Files that are not sent.  ``foreign`` are files that the user may take for images; ``usual`` are files such as
-    README that often lie beside images, and are counted without naming them.
+    """Files that are not sent.
+
+    ``foreign`` are files that the user may take for images; ``workspaces`` are ITK-SNAP's; ``usual`` are files such as
+    README that are often stored beside images: the user is told their number, not their names.
     """
 
     foreign: tuple[Path, ...] = ()
@@ -27,7 +29,7 @@ class LeftOut:
     usual: tuple[Path, ...] = ()
 
     def sentences(self) -> list[str]:
-        """A sentence for each of the three kinds of which there are files."""
+        """A sentence for the user about each of the three kinds, without kinds of which there are no files."""
         found = []
         if self.foreign:
             begin = _counted(
@@ -49,10 +51,9 @@ class LeftOut:
 
 
 def left_out(sources: Sequence[Path]) -> LeftOut:
-    """The files below the folders in ``sources`` that ``parts_of`` does not send.  Archives without DICOM files are
-    among them.
+    """The files below the folders in ``sources`` that ``parts_of`` does not find, also archives without DICOM files.
 
-    Raises ImageUnreadable for a folder that cannot be opened.
+    Sources that are files are ignored.  Raises ImageUnreadable for a folder that cannot be opened.
     """
     below = [path for source in sources if source.is_dir() for path in files_of(source)]
     workspaces = [path for path in below if path.name.lower().endswith(WORKSPACE)]
@@ -63,8 +64,8 @@ def left_out(sources: Sequence[Path]) -> LeftOut:
 
 
 def _is_image(path: Path) -> bool:
-    """True if the file is named like an image or archive, or like the voxel file of a header that is in the same
-    folder.
+    """True if the file has the ending of an image, is an archive with DICOM files, or has the ending of a voxel file
+    and is in a folder with a header file.
     """
     name = path.name.lower()
     if name.endswith(ARCHIVE):
@@ -80,7 +81,10 @@ def _is_usual(path: Path) -> bool:
 
 
 def _is_dicom(path: Path) -> bool:
-    """True for a DICOM file.  A file that cannot be read counts as none, so that the user sees its name."""
+    """True for a DICOM file, and for an archive that may contain one.
+
+    False for a file that cannot be read, so that the user is told its name.
+    """
     try:
         return may_hold_dicom(path) if path.name.lower().endswith(ARCHIVE) else is_dicom(path)
     except OSError:

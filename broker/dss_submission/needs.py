@@ -1,4 +1,4 @@
-"""What a service needs: its tags, and which of them one image can satisfy."""
+"""The tags that a service needs, and checks whether a user's images satisfy them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ TIME_POINT = "TimePoint"
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """A service's requirement for the workspace.  ``type`` names a kind of layer or annotation."""
+    """A name by which the service finds an object of the user's workspace.
+
+    ``type`` is the kind of layer or annotation, in ITK-SNAP's words; ``hint`` is shown to the user.
+    """
 
     name: str
     type: str
@@ -45,7 +48,7 @@ def require_tags(detail: ServiceDetail, given: Collection[str]) -> None:
 
 
 def require_known(detail: ServiceDetail, given: Collection[str]) -> None:
-    """Raises ServiceUnfit for a tag in ``given`` that the service does not have: it would be ignored."""
+    """Raises ServiceUnfit for a tag in ``given`` that the service does not have, and so would ignore."""
     names = [tag.name for tag in detail.tags]
     for tag in given:
         if tag not in names:

@@ -1,4 +1,4 @@
-"""Finds the images below a folder, and the series of DICOM sources."""
+"""Finds the images below a folder, and the series of DICOM sources, each of which becomes a ticket."""
 
 import os
 import re
@@ -14,8 +14,10 @@ ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", 
 
 @dataclass(frozen=True)
 class SourcePart:
-    """One image to send: an image file, or a series of a DICOM source.  ``series`` is its number in the list of
-    series, ``uid`` its SeriesInstanceUID.
+    """One image to send: an image file, or a series of a DICOM source.
+
+    ``series`` is the number of the series in the list of ``dss images``, ``uid`` its SeriesInstanceUID; both are "" for
+    an image file, and ``uid`` also if several series of the source have it.
     """
 
     source: Path
@@ -24,7 +26,11 @@ class SourcePart:
 
 
 def parts_of(source: Path) -> list[SourcePart]:
-    """Image files below a folder, and the usable series of its DICOM files."""
+    """The image files below the folder ``source``, and the series of its DICOM files, without localizers.
+
+    For a file: its DICOM series, or the file itself if it has none.  Raises ImageUnreadable for a folder that cannot be
+    opened.
+    """
     if not source.is_dir():
         return (_series(source) if is_dicom(source) else []) or [SourcePart(source)]
     files = [path for path in files_of(source) if path.name.lower().endswith(ENDINGS)]
@@ -52,32 +58,37 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def _without_links(path: Path) -> Path:
-    """The path with links resolved.  Uses ``realpath``, because ``Path.resolve`` raises for a link to itself."""
+    """``path`` with symbolic links resolved.  ``Path.resolve`` is not used, because it raises for a link to itself."""
     return Path(os.path.realpath(path))
 
 
 def _natural_order(path: Path) -> list[tuple[int, str]]:
-    """Sort key that puts scan9 before scan10."""
+    """Sort key that compares numbers in the path as numbers: it puts scan9 before scan10."""
     pieces = re.split(r"([0-9]+)", str(path))
     return [(int(p), "") if i % 2 else (0, p) for i, p in enumerate(pieces)]
 
 
 def is_dicom(source: Path) -> bool:
-    """True for a folder, an archive or a DICOM file.  Raises OSError."""
+    """``dss_images.dicom.reading.is_dicom``: True for any folder, an archive or a DICOM file.  Raises OSError."""
     from dss_images.dicom import reading  # noqa: PLC0415  (pydicom is slow to load)
 
     return reading.is_dicom(source)
 
 
 def may_hold_dicom(archive: Path) -> bool:
-    """False for a zip archive in which no file begins like a DICOM file.  Raises OSError."""
+    """``dss_images.dicom.files.may_hold_dicom``: False if no file in the zip archive begins like a DICOM file.
+
+    Raises OSError.
+    """
     from dss_images.dicom import files  # noqa: PLC0415  (needs the extra ``images``)
 
     return files.may_hold_dicom(archive)
 
 
 def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[SourcePart]:
-    """Each DICOM series of ``source`` that is not a localizer, with its number and UID; empty without DICOM."""
+    """A part for each DICOM series of ``source`` that is not a localizer.  Does not raise for a source that cannot be
+    read; see ``_parts_separately``.
+    """
     from dss_images.dicom.reading import survey  # noqa: PLC0415  (needs the extra ``images``)
     from dss_images.errors import ImageRefused  # noqa: PLC0415  (needs the extra ``images``)
 
@@ -94,10 +105,11 @@ def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[Source
 
 
 def _parts_separately(source: Path, entered: frozenset[Path]) -> list[SourcePart]:
-    """The parts of a source that cannot be read in one piece, such as a folder with a damaged archive.
+    """The parts of a source that cannot be read as a whole, such as a folder with a damaged archive: those of each
+    folder and archive in it.
 
-    A part that cannot be read either is returned as an image; the user gets the reason when that image is refused.  A
-    link that leads back to a folder in ``entered`` is left out.
+    A file, or a folder's own DICOM files, that cannot be read are returned as one image; the user gets the reason when
+    that image is refused.  Folders in ``entered``, to which links may lead back, are left out.
     """
     if not source.is_dir():
         return [SourcePart(source)]

@@ -20,19 +20,19 @@ from dss_workspace.registry import Folder, read, serialize
 
 WORKSPACE = ".itksnap"
 MISSING = "/missing"
-"""Placeholder for the path of a mesh without a file, until its layer is removed.  It has no suffix, so it names no
-mesh.
+"""Placeholder for the path of a mesh whose file is missing, until its layer is removed.  No mesh has this name, because
+the name has no suffix.
 """
 
 Write = Callable[[int], Path]
-"""Writes the workspace of the ticket with that number beside its layers, and returns its path."""
+"""Called with the ticket's number: writes the workspace into the folder of its layers, and returns its path."""
 
 AsItIs = Callable[[Path, Path], Layer]
-"""Puts an image file into a folder unchanged."""
+"""Called with an image file and a folder: copies the file unchanged into the folder, and returns the layer."""
 
 
 class PreparationDisplay(Protocol):
-    """Shows the progress of preparing a ticket's images."""
+    """Shows the user the progress of ``prepare``."""
 
     def note(self, text: str) -> None:
         """Show a sentence."""
@@ -59,8 +59,10 @@ class Silent:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The user's input.  ``path`` is an image or a workspace, ``series`` selects one of a DICOM folder; ``tagged`` are
-    further images by tag; ``region`` is the part of the main image that the service is to use.
+    """The user's input for one ticket.
+
+    ``path`` is an image, a DICOM folder or a workspace; ``series`` selects a series of a DICOM folder; ``tagged`` are
+    further images by tag; ``region`` is the part of the main image that the service is to segment.
     """
 
     path: Path
@@ -76,10 +78,11 @@ def prepare(
     told: PreparationDisplay,
     as_it_is: AsItIs | None = None,
 ) -> Write:
-    """Write the layers into ``folder`` and return the function that writes the workspace; with ``as_it_is``, files are
-    copied without reading and checking them.
+    """Write the layers of ``source`` into ``folder``, and return a function that writes the workspace, when the ticket
+    has a number.
 
-    Raises ImageUnreadable, and ServiceUnfit if a tag is missing.
+    ``as_it_is`` copies files unchanged; if it is None, they are read, checked and converted.  Raises ImageUnreadable,
+    and ServiceUnfit if a tag is missing or unknown or the region is not accepted.
     """
     require_fit(source.region, service)
     require_known(service, source.tagged)
@@ -107,13 +110,16 @@ def prepare(
 def _warn_of_time_points(
     root: Folder, service: ServiceDetail, main: Layer, told: PreparationDisplay
 ) -> None:
-    """Raises ImageUnreadable if the service is known to refuse the image's time points."""
+    """Call ``require_time_point``, which may raise ImageUnreadable, and show its warning to the user."""
     if warning := require_time_point(root, service, main.size):
         told.note(warning)
 
 
 def _require_files(source: Source) -> None:
-    """Raises ImageUnreadable for faults that are found before an image is read, which may take minutes."""
+    """Raises ImageUnreadable for tags or a series beside a workspace, and for a missing file of a tag.
+
+    Called before images are read, which may take minutes.
+    """
     if source.path.name.lower().endswith(WORKSPACE) and (source.tagged or source.series):
         raise ImageUnreadable(
             f"{source.path.name} has images and tags of its own; --tag and --series are for an image."
@@ -125,11 +131,11 @@ def _require_files(source: Source) -> None:
 
 class _ToLayer(Protocol):
     def __call__(self, path: Path, series: str = "") -> Layer:
-        """Write an image into the ticket's folder.  Raises ImageUnreadable."""
+        """Write the image ``path``, or its series ``series``, into the ticket's folder.  Raises ImageUnreadable."""
 
 
 def _naming(to_layer: _ToLayer) -> _ToLayer:
-    """``to_layer`` for one of several images: the texts of its errors begin with the file's name."""
+    """``to_layer``, but the text of each ImageUnreadable names the file: the ticket has several images."""
 
     def named(path: Path, series: str = "") -> Layer:
         try:
@@ -213,10 +219,10 @@ def _opened(path: Path) -> Folder:
 
 
 def _file(workspace: Path, root: Folder, named: Folder) -> Path:
-    """The layer's file, found as ITK-SNAP finds it: at its path or, if the workspace was moved, at the same place
-    relative to the workspace.
+    """The file of the layer whose registry folder is ``named``, found as ITK-SNAP finds it.
 
-    Raises ImageUnreadable if there is none.
+    If the workspace ``workspace`` was moved, the file is at the same place relative to it; otherwise at its path; last,
+    beside the workspace.  Raises ImageUnreadable if it is at none of these.
     """
     path, location = named.get("AbsolutePath"), root.get("SaveLocation")
     places = [Path(path), workspace.parent / PureWindowsPath(path).name]
@@ -232,14 +238,14 @@ def _file(workspace: Path, root: Folder, named: Folder) -> Path:
 
 
 def _assign(root: Folder, tags: list[str]) -> None:
-    """Add ``tags`` to the main image, as ITK-SNAP does with tags that no layer has."""
+    """Add ``tags``, which no layer of the workspace has, to the main image, as ITK-SNAP does it."""
     main = ws.main_folder(root)
     before = [tag for tag in main.get("Tags").split(",") if tag.strip()]
     main.set("Tags", ",".join([*before, *tags]))
 
 
 def _keep_meshes(workspace: Path, root: Folder, folder: Path) -> None:
-    """Copy the mesh files to ``folder``; remove meshes without a file, which ITK-SNAP could not load."""
+    """Copy the mesh files to ``folder``.  Mesh layers without a file, which ITK-SNAP could not load, are removed."""
     kept = set()
     for number, mesh in enumerate(mesh_file_folders(root)):
         try:

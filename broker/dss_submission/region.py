@@ -1,5 +1,6 @@
-"""The part of the image to segment, a box or a time point.  It is written into the workspace as ITK-SNAP would write
-it.
+"""The part of the image that the user wants to be segmented: a box, a time point, or both.
+
+It is written into the workspace as ITK-SNAP would write it: corners of a box as landmarks, a time point by its tag.
 """
 
 import re
@@ -15,15 +16,19 @@ from dss_workspace.time_points import is_one_tagged, tag_time_point
 LANDMARK = "PointLandmark"
 """The type of a tag for a landmark (DistributedSegmentationModel.cxx)."""
 CORNERS = ("CropFrom", "CropTo")
-"""Landmark tags of our services.  A service with two other landmark tags uses those."""
+"""Tags of the landmarks at the first and the last corner of a box, in the services that come with the programs.  For a
+service with two other landmark tags, those are used.
+"""
 _BOX = re.compile(r"(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6})")
 _YELLOW = (255, 255, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """The part to segment.  ``box`` is the first voxel and the one after the last, each (x, y, z), from 0;
-    ``time_point`` counts from 1.
+    """The part to segment; None stands for no limit.
+
+    ``box`` is the first voxel and the voxel after the last one, each (x, y, z), counted from 0; ``time_point`` is
+    counted from 1.
     """
 
     box: tuple[tuple[int, ...], tuple[int, ...]] | None = None
@@ -31,7 +36,10 @@ class Region:
 
 
 def box_in(text: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """``X0:X1,Y0:Y1,Z0:Z1``; None if ``text`` is no box of at least two voxels along each axis."""
+    """The box, as in Region, that ``text`` describes as ``X0:X1,Y0:Y1,Z0:Z1``.
+
+    None if ``text`` has another form, or the box has fewer than two voxels along an axis.
+    """
     found = _BOX.fullmatch(text.replace(" ", ""))
     if found is None:
         return None
@@ -41,7 +49,7 @@ def box_in(text: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
 
 def require_fit(region: Region, service: ServiceDetail) -> None:
-    """Raises ServiceUnfit if the service does not accept a box or a time point that ``region`` has."""
+    """Raises ServiceUnfit if ``region`` has a box or a time point and the service has no tags for it."""
     if region.box is not None:
         _corners(service)
     if region.time_point is not None:
@@ -49,7 +57,10 @@ def require_fit(region: Region, service: ServiceDetail) -> None:
 
 
 def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, ...]) -> None:
-    """Add the marks to a workspace whose main image has ``size`` voxels.  Raises ImageUnreadable, ServiceUnfit."""
+    """Write ``region`` into the workspace ``root``, whose main image has ``size`` voxels: (x, y, z) or (x, y, z, t).
+
+    Raises ImageUnreadable if the box or time point is outside the image, ServiceUnfit as ``require_fit``.
+    """
     if region.box is not None:
         first, end = region.box
         if any(stop > n for stop, n in zip(end, size, strict=False)):
@@ -69,8 +80,8 @@ def require_time_point(root: Folder, service: ServiceDetail, size: tuple[int, ..
     """Raises ImageUnreadable if an image of ``size`` voxels has several time points, the service has a tag for one, and
     the workspace ``root`` chooses none.
 
-    Otherwise it returns a warning, because a service without that tag does not say what it takes; "" if there is
-    nothing to warn of.
+    Returns a warning for the user if the image has several time points and the service has no tag for one, so that it
+    may refuse the image; otherwise "".
     """
     count = _frames(size)
     tags = {tag.name for tag in service.tags if tag.type == TIME_POINT}
@@ -92,7 +103,7 @@ def _frames(size: tuple[int, ...]) -> int:
 
 
 def _at(corner: tuple[int, ...]) -> tuple[float, float, float]:
-    """The position of a corner between voxels; the centre of the first voxel is (0, 0, 0)."""
+    """The first corner of the voxel ``corner`` (x, y, z), where the centre of the first voxel is (0, 0, 0)."""
     x, y, z = (number - 0.5 for number in corner)
     return x, y, z
 

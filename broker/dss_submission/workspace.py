@@ -1,4 +1,4 @@
-"""Writes the workspace of a ticket.
+"""Writes the workspace of a ticket whose images the user has given without a workspace.
 
 Facts: WorkspaceAPI.cxx (``ExportWorkspace``) of ITK-SNAP, and a workspace that itksnap-wt uploaded.
 """
@@ -19,10 +19,11 @@ def write_workspace(
     others: Sequence[tuple[str, Layer]] = (),
     mark: Callable[[Folder], None] = lambda _: None,
 ) -> Path:
-    """Write ``ticket_%08d.itksnap`` beside its main image; ``others`` become overlays with one tag each, and ``mark``
-    adds marks.  Returns its path.
+    """Write the workspace ``ticket_%08d.itksnap`` of the ticket with the number ``ticket``, and return its path.
 
-    The layer has no nickname: it would be the user's file name, which may name the patient.
+    It is in the folder of the main image ``layer``, which has ``tags``; ``others`` become overlays with one tag each;
+    ``mark`` is called with the workspace to add more.  The main image gets no nickname: that would be the user's file
+    name, which may name the patient.
     """
     folder = layer.path.parent
     workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
