@@ -31,7 +31,7 @@ class Label(Protocol):
 
 
 def label_table(workspace: Folder) -> dict[int, Folder]:
-    """The entries of each label by its value, in ascending order; {} without a table."""
+    """The registry folder of each label by the label's value, in ascending order; {} if there is no label table."""
     table = main_folder(workspace).find(_TABLE) or Folder()
     found = {}
     for key, element in table.folders.items():
@@ -44,7 +44,7 @@ def label_table(workspace: Folder) -> dict[int, Folder]:
 def place_labels(
     ours: Sequence[Label], table: Mapping[int, Folder], used: Collection[int]
 ) -> dict[int, int]:
-    """The value in the workspace for each of our values.
+    """Choose the value that each of our labels gets in the workspace; returns it by the label's own value.
 
     A label of the user is never renamed, because the user's drawing would change its meaning.  Our label gets the first
     of these values that is possible: the value that already has its name; its own value, if that is free; the next
@@ -69,8 +69,8 @@ def place_labels(
 
 
 def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Iterator[int]:
-    """Values for new labels: those above all ``known`` ones, then those from 1 on that are neither ``taken`` nor
-    ``reserved``.
+    """Values for new labels: first the values above all ``known`` ones, then, from 1 on, values that are neither
+    ``taken`` nor ``reserved``.
     """
     above = max(known, default=0)
     yield from range(above + 1, MAX_VALUE + 1)
@@ -79,7 +79,7 @@ def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Itera
 
 
 def _next_of(spare: Iterator[int]) -> int:
-    """The next spare value.  Raises WorkspaceInvalid if there is none."""
+    """The next value of ``spare``.  Raises WorkspaceInvalid, with a sentence for the user, if there is none."""
     for value in spare:
         return value
     raise WorkspaceInvalid(
@@ -99,9 +99,10 @@ def add_labels(
     used: Collection[int],
     default_colour: Callable[[int], tuple[int, int, int]],
 ) -> None:
-    """Add our labels at their ``places``, and a placeholder for each used value without a name.
+    """Add our labels to the label table, and a placeholder for each value in ``used`` that the table lacks.
 
-    ``default_colour`` gives the colour (red, green, blue, 0..255) of a placeholder by its value.
+    ``places`` are the values of ``place_labels``; a value that already has a name keeps it.  ``default_colour`` gives
+    the colour (red, green, blue, 0..255) of a placeholder by its value.
     """
     table = label_table(workspace)
     for value in used:

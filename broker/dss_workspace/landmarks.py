@@ -1,7 +1,7 @@
 """Landmarks of a workspace: points of the main image with a text.
 
-Format: ImageAnnotationData.cxx of ITK-SNAP.  Positions are in voxels of the main image, from the corner of the first
-voxel: the centre of voxel (0, 0, 0) is at (0.5, 0.5, 0.5), as in AnnotationModel.cxx.
+Format: ImageAnnotationData.cxx of ITK-SNAP.  In a workspace, positions are in voxels of the main image, from the corner
+of the first voxel: the centre of voxel (0, 0, 0) is at (0.5, 0.5, 0.5), as in AnnotationModel.cxx.
 """
 
 import math
@@ -13,13 +13,15 @@ from dss_workspace.registry import Folder
 
 _FOLDER = "Annotations"
 _ARROW_MM = "8 8"
-"""Offset of the text from its point, right and up in a slice."""
+"""Offset of the text from its point in a slice, in millimetres: to the right and up."""
 _AXIAL = "2"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Landmark:
-    """A point with a text.  ``index`` (x, y, z) is in voxels; the centre of the first voxel is (0, 0, 0)."""
+    """A point with a text.  ``index`` (x, y, z) is in voxels; the centre of the first voxel is (0, 0, 0), unlike in the
+    file.  ``rgb`` is 0 to 255.
+    """
 
     text: str
     index: tuple[float, float, float]
@@ -27,7 +29,7 @@ class Landmark:
 
 
 def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark]) -> None:
-    """Append ``landmarks`` after the user's own."""
+    """Append ``landmarks`` to the workspace, after the landmarks of the user."""
     if not landmarks:
         return
     folder = workspace.make(_FOLDER)
@@ -41,10 +43,10 @@ def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark]) -> None:
 
 
 def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
-    """Positions (x, y, z) of the landmarks with that tag or text; ITK-SNAP accepts either.
+    """Positions (x, y, z) of the landmarks whose tags or text contain ``tag``; ITK-SNAP accepts either.
 
-    In voxels of the main image, from the corner of the first one.  Raises WorkspaceInvalid for a landmark without a
-    position.
+    They are in voxels of the main image, from the corner of the first voxel.  Raises WorkspaceInvalid if such a
+    landmark has no valid position.
     """
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     found = (
@@ -54,14 +56,14 @@ def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
 
 
 def unplaced(workspace: Folder) -> list[str]:
-    """The position texts of the landmarks whose position is not three finite numbers."""
+    """The positions, as text, of the landmarks whose position is not three finite numbers."""
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     texts = [e.get("Pos") for e in elements if e.get("Type") == "LandmarkAnnotation"]
     return [text for text in texts if not _numbers(text)]
 
 
 def placed(workspace: Folder) -> list[tuple[str, tuple[float, ...]]]:
-    """Text and position of each landmark that has one, as in ``landmarks_tagged``."""
+    """Text and position of each landmark with a valid position, which is measured as in ``landmarks_tagged``."""
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     marks = [e for e in elements if e.get("Type") == "LandmarkAnnotation"]
     found = [(e.get("Text"), _numbers(e.get("Pos"))) for e in marks]
@@ -69,8 +71,9 @@ def placed(workspace: Folder) -> list[tuple[str, tuple[float, ...]]]:
 
 
 def names(folder: Folder, title: str) -> set[str]:
-    """The tags of ``folder`` together with its entry ``title``.  ITK-SNAP accepts each of them as the tag of a
-    service.
+    """The names of the object in ``folder`` (a landmark or a time point) that ITK-SNAP accepts as a tag of a service.
+
+    They are its tags and the value of its entry ``title``.
     """
     tags = (tag.strip() for tag in folder.get("Tags").split(","))
     return {name for name in (*tags, folder.get(title)) if name}
@@ -86,7 +89,7 @@ def _position(element: Folder, tag: str) -> tuple[float, ...]:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    """Three finite numbers; () for anything else."""
+    """The three finite numbers in ``text``; () if it is anything else."""
     try:
         found = tuple(float(word) for word in text.split())
     except ValueError:

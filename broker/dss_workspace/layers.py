@@ -14,7 +14,7 @@ from dss_workspace.registry import Folder
 _LAYER_KEY = re.compile(r"Layer\[(\d+)\]")
 
 _FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
-"""ITK-SNAP's names of file formats, by suffix (GuidedNativeImageIO.cxx)."""
+"""ITK-SNAP's names of image formats, by the file's suffix (GuidedNativeImageIO.cxx)."""
 
 
 class Role(StrEnum):
@@ -27,7 +27,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """An image layer.  ``file_name`` is the last part of its path, whose separators may be those of any system."""
+    """An image layer of a workspace.  ``key`` is that of its registry folder, such as ``Layer[000]``.
+
+    ``file_name`` is the last part of the path of its file, whose separators may be those of any system.
+    """
 
     key: str
     role: str
@@ -37,15 +40,15 @@ class Layer:
 
     @property
     def called(self) -> str:
-        """Nickname and file name, for a sentence to the user."""
+        """How a sentence for the user names the layer: by its nickname, if it has one, and its file name."""
         return f"'{self.nickname}' ({self.file_name})" if self.nickname else f"'{self.file_name}'"
 
 
 def layers(workspace: Folder) -> tuple[Layer, ...]:
     """The image layers in ITK-SNAP's order, the main image first.
 
-    Raises WorkspaceInvalid if ITK-SNAP could not open the workspace: no layer, a gap in their numbers, no main image at
-    the beginning or a second one, no usable file name.
+    Raises WorkspaceInvalid if ITK-SNAP could not open the workspace: it has no layer, the layers' numbers have a gap,
+    the first layer is not the main image, there is a second main image, or a file name is unusable.
     """
     folders = layer_folders(workspace)
     found = tuple(_layer(key, folder) for key, folder in folders.items())
@@ -61,12 +64,12 @@ def layers(workspace: Folder) -> tuple[Layer, ...]:
 
 
 def main_folder(workspace: Folder) -> Folder:
-    """The folder of the main image, which also contains the labels."""
+    """The registry folder of the main image, which also contains the labels.  It is made if it is missing."""
     return workspace.make(f"Layers.{layer_key(0)}")
 
 
 def layer_folders(workspace: Folder) -> dict[str, Folder]:
-    """The folders of the image layers by key, in ascending order, without the checks of ``layers``."""
+    """The registry folders of the image layers by key, in ascending order, without the checks of ``layers``."""
     container = workspace.find("Layers") or Folder()
     return {key: container.folders[key] for key in sorted(container.folders) if is_layer(key)}
 
@@ -77,7 +80,7 @@ def layer_key(index: int) -> str:
 
 
 def is_layer(key: str) -> bool:
-    """True if ``key`` is that of an image layer."""
+    """True if ``key`` is the key of a layer, such as ``Layer[000]``."""
     return _LAYER_KEY.fullmatch(key) is not None
 
 
@@ -97,7 +100,7 @@ def _split_tags(text: str) -> tuple[str, ...]:
 
 
 def flat_name(path: str) -> str:
-    """The last part of a path of any system.  Raises WorkspaceInvalid if that is not a file name."""
+    """The last part of ``path``, which may be of any system.  Raises WorkspaceInvalid if that is not a file name."""
     name = PureWindowsPath(path).name  # splits at slashes and backslashes
     if name in {"", ".", ".."}:
         raise WorkspaceInvalid("The workspace has a layer without a file name.")
@@ -105,12 +108,14 @@ def flat_name(path: str) -> str:
 
 
 def add_segmentation(workspace: Folder, file_name: str, nickname: str) -> None:
-    """Append a segmentation layer after the existing image layers."""
+    """Append a segmentation layer after the existing image layers.  Raises KeyError for an unknown suffix."""
     _add(workspace, file_name, nickname, Role.SEGMENTATION)
 
 
 def add_overlay(workspace: Folder, file_name: str, nickname: str) -> None:
-    """Append an overlay, such as a probability map, after the existing image layers."""
+    """Append an overlay, such as a probability map, after the existing image layers.  Raises KeyError for an unknown
+    suffix.
+    """
     _add(workspace, file_name, nickname, Role.OVERLAY)
 
 
@@ -127,7 +132,7 @@ def _add(workspace: Folder, file_name: str, nickname: str, role: Role) -> None:
 
 
 def state_main_size(workspace: Folder, size: tuple[int, ...]) -> None:
-    """Correct the main image's size, if the workspace states it.
+    """If the workspace states the main image's size, replace it by ``size`` (x, y, z).
 
     ITK-SNAP drops all labels if the stated size differs from the image (SNAPRegistryIO.cxx:331).
     """

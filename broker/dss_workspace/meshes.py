@@ -17,9 +17,10 @@ def add_mesh(
     rgb: tuple[int, int, int],
     time_point: int = 1,
 ) -> None:
-    """Append a mesh layer for ``time_point``, from 1; ``rgb`` are 0 to 255.
+    """Append a mesh layer for ``time_point``, counted from 1; ``rgb`` is 0 to 255.
 
-    The time points before it are listed without a mesh, because ITK-SNAP 4.0 stops at the first one that is missing.
+    The time points before it are listed without a mesh, because ITK-SNAP 4.0 stops reading at the first
+    missing time point.  Raises KeyError for an unknown suffix.
     """
     meshes = workspace.make("MeshLayers")
     count = sum(is_layer(key) for key in meshes.folders)
@@ -48,9 +49,10 @@ def mesh_file_names(workspace: Folder) -> tuple[str, ...]:
 
 
 def remove_incomplete_meshes(workspace: Folder, is_there: Callable[[str], bool]) -> int:
-    """Remove the mesh layers that lack a file, renumber the others, and return the number of removed ones.
+    """Remove the mesh layers of which a file is missing, renumber the others, and return the number of removed layers.
 
-    The client never uploads meshes, and ITK-SNAP refuses a workspace if one file is missing.
+    ``is_there`` is called with a file name, and returns whether that file exists.  ITK-SNAP does not upload the files
+    of meshes, but refuses a workspace if the file of a mesh is missing.
     """
     meshes = workspace.find("MeshLayers")
     if meshes is None:

@@ -1,6 +1,6 @@
-"""Notes from the sender about an image that it has converted: ``dss send`` of a DICOM series, for example.
+"""Notes for the ticket's log that the sender of a ticket writes into its workspace, about a converted image.
 
-They are in a folder of their own in the workspace, which ITK-SNAP ignores::
+For example, ``dss send`` writes them about a DICOM series.  ITK-SNAP ignores their registry folder::
 
     DSS.Notes.ArraySize = 1
     DSS.Notes.Element[0].Level = info | warning
@@ -33,14 +33,14 @@ class Note(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SenderNote:
-    """One line for the ticket's log."""
+    """A note that was read from a workspace: one line for the ticket's log."""
 
     text: str
     level: Level
 
 
 def add_notes(workspace: Folder, notes: Sequence[Note]) -> None:
-    """Write ``notes`` for ``read_notes``; nothing if there are none."""
+    """Write ``notes`` into the workspace, from which ``read_notes`` reads them.  Writes nothing if there are none."""
     if not notes:
         return
     folder = workspace.make(f"{_FOLDER}.Notes")
@@ -50,9 +50,10 @@ def add_notes(workspace: Folder, notes: Sequence[Note]) -> None:
 
 
 def read_notes(workspace: Folder) -> tuple[SenderNote, ...]:
-    """The notes in the sender's order.
+    """The notes in the workspace, in the sender's order.
 
-    Any client can write them: at most MAX_NOTES of MAX_CHARACTERS each are read, without control characters.
+    Because any client can write them, at most MAX_NOTES are read, with at most MAX_CHARACTERS each, and without control
+    characters.
     """
     notes = workspace.find(f"{_FOLDER}.Notes") or Folder()
     elements = [notes.folders.get(f"Element[{i}]", Folder()) for i in range(MAX_NOTES)]
@@ -64,7 +65,7 @@ def read_notes(workspace: Folder) -> tuple[SenderNote, ...]:
 
 
 def remove_notes(workspace: Folder) -> None:
-    """Remove the notes from the workspace.  They are in the ticket's log by then."""
+    """Remove the notes from the workspace, for a result: the ticket's log already has them."""
     workspace.folders.pop(_FOLDER, None)
 
 

@@ -1,4 +1,4 @@
-"""Paths in a workspace: those of its files, and in other texts those of the user's folders.
+"""Changes and removes paths in a workspace: those of its files, and those of the user's folders in other texts.
 
 ITK-SNAP finds a moved file by its path relative to ``SaveLocation``, so both must change together.
 """
@@ -11,7 +11,7 @@ from dss_workspace.meshes import mesh_file_folders
 from dss_workspace.registry import Folder
 
 _HISTORY = "IOHistory"
-"""Folder with the paths of recently opened files."""
+"""Key of the registry folders with the paths of recently opened files."""
 
 _PIECE_CHARS = 65536
 
@@ -24,36 +24,41 @@ _FOLDERS = re.compile(
 
 
 def move(workspace: Folder, location: str) -> None:
-    """Set the folder of every layer's file to ``location``.  Raises WorkspaceInvalid for a layer without a file."""
+    """Set SaveLocation, and the folder of every layer's file, to ``location``.  Writes no file.
+
+    Raises WorkspaceInvalid for a layer without a file name.
+    """
     _set_location(workspace, location)
     for folder in _file_folders(workspace):
         folder.set("AbsolutePath", f"{location}/{flat_name(folder.get('AbsolutePath'))}")
 
 
 def has_moved(workspace: Folder) -> bool:
-    """True if every layer's file is directly in SaveLocation, and so beside a downloaded workspace."""
+    """True if the path of every layer's file is directly in the folder SaveLocation, so that ITK-SNAP looks for the
+    file beside the workspace.  Raises WorkspaceInvalid for a layer without a file name.
+    """
     location = workspace.get("SaveLocation")
     paths = [folder.get("AbsolutePath") for folder in _file_folders(workspace)]
     return all(path == f"{location}/{flat_name(path)}" for path in paths)
 
 
 def lies_beside(workspace: Folder) -> bool:
-    """Like ``has_moved``, for paths of any system.  A path without a folder counts as beside the workspace, too."""
+    """Like ``has_moved``, but for paths of any system, and True also for a path without a folder.  Does not raise."""
     location = PureWindowsPath(workspace.get("SaveLocation"))
     paths = [PureWindowsPath(folder.get("AbsolutePath")) for folder in _file_folders(workspace)]
     return all(path.parent in {location, PureWindowsPath()} for path in paths)
 
 
 def remove_histories(workspace: Folder) -> None:
-    """Remove the lists of files that the user has opened."""
+    """Remove the lists of files that the user has opened from all registry folders."""
     for folder in workspace.walk():
         folder.folders.pop(_HISTORY, None)
 
 
 def remove_paths(workspace: Folder, location: str) -> bool:
-    """Move the workspace to the folder ``location``, and remove every other path.
+    """Like ``move``, but also remove every other path from the workspace, and accept layers without a file name.
 
-    False if nothing was changed.  Unlike ``move`` it accepts layers without a file name.
+    Returns False if nothing had to be changed.
     """
     changed = [_remove_paths(folder, location) for folder in workspace.walk()]
     if workspace.entries.get("SaveLocation", location) != location:
@@ -76,7 +81,9 @@ def _file_folders(workspace: Folder) -> list[Folder]:
 
 
 def _remove_paths(folder: Folder, location: str) -> bool:
-    """Remove the paths of ``folder``; in its sub-folders, remove only the history.  True if anything was removed."""
+    """Remove the history of ``folder`` and the paths in its entries, except SaveLocation; an AbsolutePath is moved to
+    ``location``.  Sub-folders are not changed.  True if anything was changed.
+    """
     history = folder.folders.pop(_HISTORY, None)
     before = dict(folder.entries)
     for key, value in before.items():
@@ -88,8 +95,9 @@ def _remove_paths(folder: Folder, location: str) -> bool:
 
 
 def _without_folders(text: str) -> str:
-    """``text`` without paths.  It is searched in pieces, because a regular expression blocks all other threads while it
-    is matched.
+    """``text`` with each path reduced to its last part.
+
+    It is searched in pieces, because the search for a regular expression blocks all other threads.
     """
     pieces = (text[i : i + _PIECE_CHARS] for i in range(0, len(text), _PIECE_CHARS))
     return "".join(_FOLDERS.sub("", piece) for piece in pieces)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MAX_BYTES = 16 * 2**20
-"""Limit for a workspace; real ones have some 20 kB."""
+"""Limit for the bytes of a workspace file; real ones have some 20 kB."""
 
 MAX_DEPTH = 64
 """Limit for nested folders; real workspaces have some ten levels."""
@@ -64,9 +64,9 @@ _ESCAPES = str.maketrans(
 
 @dataclass
 class Folder:
-    """Entries and sub-folders by key, in file order.  Mutable.
+    """A folder of the registry: its entries and sub-folders by key, in file order.  It is mutable.
 
-    A *path* names a folder or an entry below this one, its keys joined by dots:
+    A *path* names an entry or a folder below this folder, by keys joined with dots, such as
     ``ProjectMetaData.Files.Grey.Dimensions``.
     """
 
@@ -92,7 +92,7 @@ class Folder:
         return folder.entries.get(key, default) if folder is not None else default
 
     def set(self, path: str, value: str) -> None:
-        """Change or add the entry at ``path``."""
+        """Change or add the entry at ``path``; missing folders are created."""
         parent, _, key = path.rpartition(".")
         folder = self.make(parent) if parent else self
         folder.entries[key] = value
@@ -105,16 +105,17 @@ class Folder:
 
 
 def read(path: Path) -> Folder:
-    """``parse`` the file ``path``, unless it is larger than MAX_BYTES."""
+    """The registry in the file ``path``.  Raises WorkspaceInvalid as ``parse``, and OSError."""
     if path.stat().st_size > MAX_BYTES:
         raise WorkspaceInvalid(TOO_LARGE)
     return parse(path.read_bytes())
 
 
 def parse(data: bytes) -> Folder:
-    """Read a registry of at most MAX_BYTES and MAX_DEPTH.
+    """The registry in the bytes of a workspace file; returns its root folder.
 
-    Raises WorkspaceInvalid for anything else, and for a registry that defines XML entities.
+    Raises WorkspaceInvalid, with a sentence for the sender, if it is larger than MAX_BYTES, nested deeper than
+    MAX_DEPTH, not a registry, or defines XML entities.
     """
     if len(data) > MAX_BYTES:
         raise WorkspaceInvalid(TOO_LARGE)
@@ -161,10 +162,10 @@ def _read_into(folder: Folder, element: "Element", depth: int) -> None:
 
 
 def serialize(root: Folder, *, is_project: bool = True) -> bytes:
-    """Inverse of ``parse``, with the inline DTD that ITK-SNAP writes.
+    """Inverse of ``parse``: the bytes of a workspace file, with the inline DTD that ITK-SNAP writes.
 
-    A project that its program saves begins with a comment for its user (``is_project``); a workspace that it
-    exports for a ticket does not.
+    With ``is_project``, the file begins with the comment that ITK-SNAP writes into a project that its user saves;
+    without, it is like a workspace that ITK-SNAP exports for a ticket.
     """
     head = _DECLARATION + (_PROJECT_COMMENT if is_project else "") + _DOCUMENT_TYPE
     return "\n".join([head + "<registry>", *_lines(root, "  "), "</registry>\n"]).encode()

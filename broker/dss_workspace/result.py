@@ -24,15 +24,20 @@ Colour = Callable[[int], tuple[int, int, int]]
 
 
 def content_name(kind: str, called: str, digest: str, suffix: str) -> str:
-    """A file name that contains a hash of the content, so that the same name always means the same content."""
+    """The name of a result file: ``kind``, words of ``called``, the hash ``digest`` of its content, and ``suffix``.
+
+    Because of the hash, the same name always means the same content.
+    """
     words = re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_")[:_WORDS_CHARACTERS] or "result"
     return f"{kind}_{words}_{digest[:NAME_DIGITS]}{suffix}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A finished workspace.  ``content`` is the workspace file and ``name`` its name; ``sent`` are the input files that
-    it names.
+    """A finished result workspace.
+
+    ``content`` is the workspace file and ``name`` its name; ``sent`` are the names of the user's files that it refers
+    to; ``remarks`` are sentences for the user about changed labels and removed meshes.
     """
 
     name: str
@@ -42,11 +47,11 @@ class Finished:
 
 
 class ResultWorkspace:
-    """Builds a workspace step by step: ``place``, then ``add_segmentation`` for each segmentation; other layers;
-    ``finish``.
+    """Builds the result workspace in this order: ``place`` and ``add_segmentation`` for each segmentation, then other
+    layers, then ``finish``.
 
-    ``used`` are the values in the segmentations of ``sent``, which is not changed.  ``default_colour`` gives the colour
-    (red, green, blue, 0 to 255) of a label without one.
+    ``sent`` is the user's workspace, which is not changed; ``used`` are the label values in its segmentations.
+    ``default_colour`` gives the colour (red, green, blue, 0 to 255) of a label without one.
     """
 
     def __init__(self, sent: Folder, used: Collection[int], default_colour: Colour) -> None:
@@ -57,7 +62,7 @@ class ResultWorkspace:
         self._remarks: list[str] = []
 
     def place(self, labels: Sequence[Label]) -> dict[int, int]:
-        """The value in the workspace for each of ``labels``; their own values may be used by other labels.
+        """The value that each of ``labels`` gets in the workspace, by its own value, which another label may use.
 
         Raises WorkspaceInvalid if no value is left.
         """
@@ -66,7 +71,11 @@ class ResultWorkspace:
     def add_segmentation(
         self, file: str, called: str, labels: Sequence[Label], places: Mapping[int, int]
     ) -> None:
-        """Add a segmentation layer and its labels; the voxels of ``file`` already have the values of ``places``."""
+        """Add a segmentation layer and its labels.
+
+        ``file`` is the name of its file, whose voxels already have the values of ``places``, which ``place`` has
+        returned; ``called`` is its nickname.
+        """
         images.add_segmentation(self._workspace, file, called)
         add_labels(self._workspace, labels, places, self._used, self._default_colour)
         self._used |= set(places.values())
@@ -94,9 +103,10 @@ class ResultWorkspace:
         main_size: tuple[int, ...],
         is_there: Callable[[str], bool],
     ) -> Finished:
-        """Finish the workspace.  ``is_there`` returns whether the result has a file of that name, sent or new.
+        """Finish the workspace.  ``main_size`` is the main image's size in voxels (x, y, z).
 
-        Raises WorkspaceInvalid for a layer without a file name.
+        ``is_there`` returns whether the user's or the result's files contain a file name; meshes without a file are
+        removed.  Raises WorkspaceInvalid for a layer without a file name.
         """
         workspace = self._workspace
         self._remarks += _mesh_remarks(remove_incomplete_meshes(workspace, is_there))
@@ -112,7 +122,7 @@ class ResultWorkspace:
         )
 
     def _sent_files(self) -> tuple[str, ...]:
-        """The files of every image layer, and of the mesh layers that stay."""
+        """Names of the files of the user's image layers, and of the user's mesh layers that are not removed."""
         kept = set(mesh_file_names(self._workspace))
         meshes = [name for name in mesh_file_names(self._sent) if name in kept]
         names = [layer.file_name for layer in images.layers(self._sent)]
