@@ -1,1 +1,1 @@
-"""Grafana's dashboards as code; ``python -m dss_dashboards`` writes the JSON that is checked in."""
+"""Grafana's dashboards as code; ``python -m dss_dashboards`` writes their JSON files, which are in the repository."""

@@ -1,4 +1,4 @@
-"""The dashboard of RabbitMQ, by its own metrics, and of our messages, by ours."""
+"""The dashboard of RabbitMQ, from its own metrics, and of the messages between our programs, from our metrics."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -17,8 +17,8 @@ from dss_dashboards.panels import (
 )
 
 _LATENCY = "entry_commit|max_commit|commit"
-"""Names of the commit latency in RabbitMQ's metrics: ``entry_commit`` until 4.1; from 4.2 on ``max_commit``, of the
-slowest quorum queue, and ``commit``, of the broker's own data.
+"""Regular expression for the names of the commit latency in RabbitMQ's metrics: ``entry_commit`` until 4.1; from 4.2 on
+``max_commit``, of the slowest quorum queue, and ``commit``, of the broker's own data.
 """
 
 

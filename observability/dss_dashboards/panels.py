@@ -16,16 +16,19 @@ NUMBER_HEIGHT = 4
 
 COUNT, SECONDS, BYTES, RATIO = "short", "s", "bytes", "percentunit"
 PER_SECOND, REQUESTS, THROUGHPUT, DATE = "ops", "reqps", "Bps", "dateTimeFromNow"
-"""Grafana's names of units."""
+"""Grafana's names of units: operations per second, requests per second, bytes per second, and time since a date."""
 
 Line: TypeAlias = tuple[str, str]
-"""A query, with the legend of its series."""
+"""A query in PromQL, and the legend of its series."""
 
 
 def graph(
     title: str, sentence: str, unit: str, *lines: Line, span: int = 8, most: float | None = None
 ) -> timeseries.Panel:
-    """A graph over time, ``span`` of 24 columns wide; ``most`` is the top of its axis."""
+    """A graph over time with a line for each series of ``lines``; ``sentence`` is its description.
+
+    It is ``span`` of 24 columns wide; ``most`` is the top of its axis, None if Grafana chooses it.
+    """
     panel = timeseries.Panel().title(title).description(sentence).unit(unit).min(0)
     panel = panel.span(span).height(GRAPH_HEIGHT).datasource(SOURCE)
     panel = panel.fill_opacity(10).show_points(shapes.VisibilityMode.NEVER)
@@ -50,7 +53,10 @@ def number(
     bad_from: float | None = None,
     legend: str = "",
 ) -> stat.Panel:
-    """A panel with the current value, which is red from ``bad_from`` on."""
+    """A panel with the current value of the query ``expression``, which is red from ``bad_from`` on.
+
+    ``sentence`` is its description; it is ``span`` of 24 columns wide.
+    """
     panel = stat.Panel().title(title).description(sentence).unit(unit)
     panel = panel.span(span).height(NUMBER_HEIGHT).datasource(SOURCE)
     panel = panel.graph_mode(shapes.BigValueGraphMode.AREA).thresholds(_red_from(bad_from))
@@ -83,22 +89,23 @@ def row(title: str) -> grafana.Row:
 
 
 def mean(metric: str, labels: str = "", by: str = "") -> str:
-    """PromQL: mean of a histogram's recent observations; NaN if there were none."""
+    """PromQL for the mean of a histogram's recent observations; NaN if there were none.
+
+    ``labels`` is a selector with its braces; there is one mean for each value of the labels ``by`` (with commas).
+    """
     parts = [f"sum by ({by}) (rate({metric}_{part}{labels}[$__rate_interval]))" for part in _MEAN]
     return " / ".join(parts)
 
 
 def quantile(q: float, metric: str, labels: str = "", by: str = "") -> str:
-    """PromQL: the quantile ``q`` (0 to 1) of a histogram's recent observations.  ``labels`` includes its braces; ``by``
-    names labels, separated by commas.
-    """
+    """PromQL for the quantile ``q`` (0 to 1) of a histogram's recent observations; ``labels``, ``by``: see ``mean``."""
     groups = f"le, {by}" if by else "le"
     rate = f"rate({metric}_bucket{labels}[$__rate_interval])"
     return f"histogram_quantile({q}, sum by ({groups}) ({rate}))"
 
 
 def rate(metric: str, labels: str = "", by: str = "") -> str:
-    """PromQL: recent rate of a counter per second, summed over all processes."""
+    """PromQL for the recent rate of a counter per second, summed over processes; ``labels``, ``by``: see ``mean``."""
     return f"sum by ({by}) (rate({metric}{labels}[$__rate_interval]))"
 
 

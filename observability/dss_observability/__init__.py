@@ -1,1 +1,1 @@
-"""Logs and metrics of every program."""
+"""Logs, metrics, traces and health pages of every program."""

@@ -1,9 +1,9 @@
 """``python -m dss_observability.health``: checks whether the program of this container is ready, without a shell or
 curl.
 
-It requests ``/readyz`` at ``DSS_METRICS_BIND``, or at the host:port that is given; with ``--alive``, ``/healthz``.
-Of a portal with several processes (``DSS_PORTAL_PROCESSES``) it asks each, at ports that follow one another.  Exits
-with 0 if all are ready, else with 1 and the reasons.
+It requests ``/readyz`` (with ``--alive``: ``/healthz``) at the host:port in its argument, by default at
+``DSS_METRICS_BIND``.  Each process of a portal with several (``DSS_PORTAL_PROCESSES``) has a port of its own, one
+higher than the last; all are requested.  Exits with 0 if all are ready, otherwise with 1 and the reasons.
 """
 
 import http.client
@@ -17,9 +17,10 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - which
 
 
 def problem(bind: str, path: str = "/readyz", processes: int = 1) -> str:
-    """Why the program at ``bind`` (host:port) is not ready, or why that cannot be found out; "" if it is ready.
+    """Why the program at ``bind`` (host:port) is not ready, or does not answer; "" if it is ready.
 
-    Its ``processes`` listen at that port and the ports that follow it.  There is one line for each that is not ready.
+    ``processes`` is the number of its processes, which listen at that port and the ports that follow it.  The result
+    has a line for each process that is not ready.
     """
     host, _, port = bind.rpartition(":")
     if not host or not port.isdecimal():
@@ -43,7 +44,7 @@ def _problem_at(address: str, path: str) -> str:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Check the program and exit.  If it is not ready, the exit message is the problem."""
+    """Check the program.  If it is not ready, exit with the problem as message and status 1; otherwise return."""
     path = "/healthz" if "--alive" in arguments else "/readyz"
     addresses = [word for word in arguments if word != "--alive"]
     processes = environment.get("DSS_PORTAL_PROCESSES", "")

@@ -1,4 +1,7 @@
-"""Logging: one event per line, a constant text with facts beside it.  No patient data, no token."""
+"""Logging of all programs: one event per line, which is a constant text with facts (names and values) beside it.
+
+Lines contain no patient data and no tokens.
+"""
 
 import logging
 import re
@@ -15,7 +18,7 @@ from dss_observability import tracing
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OF_USERS = re.compile(r"(tickets/\d+/\w+/|attachments/\d+/)[^'\"\n]+")
-"""Places in a path after which a name follows that a user has given: such names may name patients."""
+"""Matches paths of the datastore that contain a file name given by a user, which may name a patient."""
 
 _about: ContextVar[dict[str, object] | None] = ContextVar("about", default=None)
 
@@ -25,8 +28,9 @@ ExcInfo: TypeAlias = (
 
 
 def concerns(**facts: object) -> None:
-    """Add ``facts`` to every later log line of this task or thread.  Facts that are None are left out, and a line's
-    own facts take precedence.
+    """Add ``facts`` to every later log line of this asyncio task or thread.
+
+    Facts that are None are left out.  If a line has a fact of the same name, the line's fact is logged.
     """
     known = {name: value for name, value in facts.items() if value is not None}
     _about.set((_about.get() or {}) | known)
@@ -34,7 +38,7 @@ def concerns(**facts: object) -> None:
 
 @contextmanager
 def about(**facts: object) -> Iterator[None]:
-    """A context in which ``facts`` are added to every log line."""
+    """A context in which ``facts`` are added to every log line of this asyncio task or thread, as by ``concerns``."""
     token = _about.set(_about.get())
     concerns(**facts)
     try:
@@ -44,7 +48,10 @@ def about(**facts: object) -> Iterator[None]:
 
 
 def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") -> None:
-    """Send all logging to standard error.  Called once, by a program's ``__main__``."""
+    """Send all logging from ``level`` on to standard error, as JSON or in lines for people.
+
+    Called once, by a program's ``__main__``.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_complete)
     if json_lines:
@@ -80,11 +87,11 @@ class _NamelessTraces(logging.Formatter):
 
 
 class _JsonFormatter(_NamelessTraces, JsonFormatter):
-    """Formats lines as JSON, for programs."""
+    """Formats log lines as JSON, for programs that read them."""
 
 
 class _ReadableFormatter(_NamelessTraces):
-    """Formats lines for people: the facts follow the text as ``name=value``."""
+    """Formats log lines for people: the facts follow the text as ``name=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts = [f"{k}={v}" for k, v in vars(record).items() if k not in _STANDARD]
@@ -92,7 +99,10 @@ class _ReadableFormatter(_NamelessTraces):
 
 
 def _complete(record: logging.LogRecord) -> bool:
-    """Add the facts of ``concerns`` and the trace to a record, and remove users' file names from it."""
+    """A filter of logging: adds the facts of ``concerns`` and the trace id to a record, and removes users' file names.
+
+    Always True, so that every record is logged.
+    """
     said = vars(record)
     for name, value in ((_about.get() or {}) | {"trace": tracing.trace_id()}).items():
         if value is not None and said.get(name) is None:

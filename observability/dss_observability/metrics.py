@@ -1,8 +1,8 @@
 """Every metric of every program.  Base units; no label contains an id, a user or a file.
 
-Each process is a target: sum counters and histograms over the processes of a program.  Gauges that a portal reads from
-the database are equal in every portal: take their maximum.  Metrics without labels exist in every program, with value 0
-where they have no meaning: select the job in a query.
+Each process is a target of Prometheus: in a query, sum counters and histograms over the processes of a program.  Gauges
+that a portal reads from the database are equal in every portal: take their maximum.  Metrics without labels exist in
+every program, with value 0 where they have no meaning: select the program by its job.
 """
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics

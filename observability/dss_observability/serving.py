@@ -18,7 +18,7 @@ BROKER_AWAY = "The broker is away or takes no messages."
 TOO_SLOW = "It was not known in time what is missing: the program is overloaded, or a server or name server hangs."
 
 LOOK_S = 0.1
-"""Between two looks whether the server is to end."""
+"""Seconds between two checks whether the server is to end."""
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,9 @@ class _Quiet(WSGIRequestHandler):
 
 
 def missing(*, broker: str, datastore: str) -> list[str]:
-    """The problems of the broker and of the datastore, as a list without the empty ones.  A program that needs both
-    is ready if the list is empty.
+    """The sentences about the problems of the broker and of the datastore, without those that are "".
+
+    A program that needs both is ready if the list is empty.
     """
     return [sentence for sentence in (broker, datastore) if sentence]
 
@@ -49,10 +50,11 @@ def _nothing() -> list[str]:
 def serve_health(
     bind: str, missing: Missing, worth_knowing: Missing = _nothing
 ) -> Callable[[], None]:
-    """Serve on ``bind`` (host:port) in a thread; returns a function that ends it.  Serves nothing if ``bind`` is "".
+    """Serve the pages on ``bind`` (host:port) in a thread; returns a function that ends the server.
 
-    ``missing`` returns sentences that make the program unready; ``worth_knowing`` returns sentences for ``/readyz``
-    that do not.  Raises OSError if the address is in use.
+    Serves nothing if ``bind`` is "".  ``missing`` returns why the program is not ready, as sentences; the sentences of
+    ``worth_knowing`` are shown on ``/readyz``, but do not make the program unready.  Raises OSError if the address is
+    in use.
     """
     if not bind:
         return lambda: None
@@ -72,8 +74,9 @@ def serve_health(
 
 
 def _found(missing: Missing) -> list[str]:
-    """The sentences that ``missing`` returns.  If it raises an error, one sentence about that, so that the page of
-    metrics still works.
+    """The sentences that ``missing`` returns; if it raises an error, one sentence about the error.
+
+    It does not raise, because ``/metrics`` needs the answer too, and must work.
     """
     try:
         return missing()

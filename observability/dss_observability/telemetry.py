@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def wanted(environment: Mapping[str, str]) -> bool:
-    """True if a variable names a collector, and no variable disables tracing."""
+    """True if an environment variable of OpenTelemetry names a collector, and none disables tracing."""
     disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
     muted = environment.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
     return any(environment.get(name) for name in ENDPOINTS) and not (disabled or muted)
@@ -32,8 +32,10 @@ def wanted(environment: Mapping[str, str]) -> bool:
 def start_tracing(
     program: str, instance: str, environment: Mapping[str, str]
 ) -> Callable[[], None]:
-    """Send the spans of this process if a collector is named.  Returns a function that sends the remaining spans and
-    ends tracing.
+    """Send the later spans of this process to the collector, if one is ``wanted``; otherwise do nothing.
+
+    If the extra ``tracing`` is not installed, only a warning is logged.  Returns a function that sends the remaining
+    spans and ends tracing.
     """
     if not wanted(environment):
         return lambda: None
@@ -92,8 +94,9 @@ class _OtelSpan:
 
 @dataclass(frozen=True)
 class _OtelTracer:
-    """A ``tracing.Tracer`` of OpenTelemetry.  The context of a span is its traceparent, which is passed between
-    threads in the same way as between processes.
+    """Implements ``tracing.Tracer`` with a tracer of OpenTelemetry.
+
+    The parent of a span is given by its traceparent, between threads as well as between processes.
     """
 
     tracer: "trace.Tracer"

@@ -1,6 +1,6 @@
-"""The W3C trace of the current work, and its spans.
+"""Spans of the programs' work, and the W3C trace to which they belong, without a tracing library.
 
-Without a tracer, the default, spans are not recorded, and the trace of a caller is only passed on.  ``telemetry``
+By default there is no tracer: spans are not recorded, and the trace of a caller is only passed on.  ``telemetry``
 contains the tracer that sends spans to OpenTelemetry; only ``telemetry`` imports that library.
 """
 
@@ -16,15 +16,17 @@ from types import TracebackType
 from typing import Protocol, TypeAlias
 
 TRACEPARENT = "traceparent"
-"""Header of a request and of a message, as in https://www.w3.org/TR/trace-context/."""
+"""Name of the header with the trace, in HTTP requests and in messages; see https://www.w3.org/TR/trace-context/."""
 
 current_traceparent: ContextVar[str | None] = ContextVar("current_traceparent", default=None)
-"""Traceparent of the current span; messages and log lines carry it."""
+"""Traceparent of the current span of this asyncio task or thread.  Messages carry it, log lines its trace id."""
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 Attributes: TypeAlias = Mapping[str, str | int | float]
-"""Named by OpenTelemetry's semantic conventions, or ``dss.<name>``.  No patient data, no file name, no token."""
+"""Attributes of a span, by name: a name of OpenTelemetry's semantic conventions, or ``dss.<name>``.  The values must
+not contain patient data, file names or tokens.
+"""
 
 
 class SpanKind(StrEnum):
@@ -41,13 +43,14 @@ class Span(Protocol):
 
     @property
     def traceparent(self) -> str | None:
-        """The ``traceparent`` to pass on to callees; None if there is no trace."""
+        """The traceparent to pass on to programs and functions that are called; None if there is no trace."""
 
     def note(self, attributes: Attributes) -> None: ...
 
     def end(self, failure: str = "") -> None:
-        """End the span.  ``failure`` is the class name of an error, or "" for success.  The error's text may name a
-        patient's file, so it is not recorded.
+        """End the span.  ``failure`` is the class name of the error that has ended it, or "" for success.
+
+        The error's text is not recorded, because it may name a patient's file.
         """
 
 
@@ -61,7 +64,7 @@ class Tracer(Protocol):
 
 @dataclass(frozen=True)
 class _UnrecordedSpan:
-    """A span that is not recorded.  It only passes the caller's trace on."""
+    """A span that is not recorded, used without a tracer.  Its ``traceparent`` is that of the caller."""
 
     traceparent: str | None
 
@@ -79,7 +82,7 @@ _chosen = _Chosen()
 
 
 def use(tracer: Tracer | None) -> None:
-    """Send all later spans to ``tracer``; with None, they are not recorded."""
+    """Record all later spans of this process with ``tracer``; with None, they are not recorded."""
     _chosen.tracer = tracer
 
 
@@ -89,7 +92,7 @@ def is_on() -> bool:
 
 
 def valid(traceparent: str | None) -> str | None:
-    """``traceparent`` if it is well-formed, otherwise None.  It may come from any client."""
+    """``traceparent``, which may come from any client, if it is well-formed; otherwise None."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
@@ -100,7 +103,9 @@ def trace_id() -> str | None:
 
 
 def in_trace_of(traceparent: str | None) -> str | None:
-    """``traceparent`` if it is well-formed and belongs to another trace; otherwise that of the current span."""
+    """``traceparent`` if it is well-formed and belongs to another trace than the current span; otherwise the current
+    span's traceparent.
+    """
     wanted = _TRACEPARENT.fullmatch(traceparent or "")
     return traceparent if wanted and wanted[1] != trace_id() else current_traceparent.get()
 
@@ -113,8 +118,10 @@ def begin(
     attributes: Attributes | None = None,
     began_ns: int | None = None,
 ) -> Span:
-    """Begin a span, which the caller must end.  Its parent is ``parent`` or, if that is missing or invalid, the
-    current span.
+    """Begin a span, which the caller must end.  It does not become the current span.
+
+    ``parent`` is the traceparent of its parent; if it is missing or invalid, the parent is the current span.
+    ``began_ns`` is the time of its beginning in nanoseconds since 1970, by default now.
     """
     above = valid(parent) or current_traceparent.get()
     if _chosen.tracer is None:
@@ -127,8 +134,9 @@ def begin(
 def span(
     name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None
 ) -> Iterator[Span]:
-    """A context that begins a span, makes it the current one, and ends it.  If the block raises, the span ends as
-    failed.
+    """A context with a new span, which is the current span in the context and ends with it.
+
+    If the block raises, the span ends as failed, with the error's class name.
     """
     begun = begin(name, kind=kind, attributes=attributes)
     with within(begun.traceparent):
@@ -142,7 +150,7 @@ def span(
 
 @contextmanager
 def within(traceparent: str | None) -> Iterator[None]:
-    """A context in which ``traceparent`` is the current span; with None, there is no current span."""
+    """A context in which the span of ``traceparent`` is the current span; with None, there is no current span."""
     token = current_traceparent.set(traceparent)
     try:
         yield
@@ -151,7 +159,7 @@ def within(traceparent: str | None) -> Iterator[None]:
 
 
 def end_with(begun: Span, done: "Future[None]") -> None:
-    """End the span when ``done`` has a result or an error."""
+    """End the span ``begun`` when ``done`` has a result or an error; with an error, the span ends as failed."""
 
     def ended(settled: "Future[None]") -> None:
         error = settled.exception()
@@ -162,8 +170,9 @@ def end_with(begun: Span, done: "Future[None]") -> None:
 
 @dataclass
 class SpanChain:
-    """Consecutive spans, each a child of ``parent`` (the current span by default).
+    """A context for work in consecutive steps, with a span for each step, which is a child of ``parent``.
 
+    ``parent`` is a traceparent, by default that of the current span.  The end of the context ends the last span.
     ``enter`` may be called from any thread, but not concurrently.
     """
 
@@ -173,7 +182,7 @@ class SpanChain:
     _open: Span | None = None
 
     def enter(self, name: str) -> None:
-        """End the current step and begin the step ``name``.  Does nothing if ``name`` is the current step."""
+        """End the span of the current step and begin that of the step ``name``, unless that is the current step."""
         if name == self._name:
             return
         self._end()
