@@ -62,7 +62,7 @@ async def run(datastore: Datastore) -> None:
 
 
 async def delete_due(datastore: Datastore) -> int:
-    """Delete the tickets whose planned time of deletion has passed, at most _BATCH of them, and return their number.
+    """Delete all tickets whose planned time of deletion has passed, and return their number.
 
     Several portals may call it at the same time.  An error with one ticket is logged and does not stop the others.
     """
@@ -73,8 +73,8 @@ async def delete_due(datastore: Datastore) -> int:
 
 
 async def _due() -> AsyncIterator[list[int]]:
-    """The numbers of the tickets that are due now, in pages, so that any number of tickets that cannot be deleted
-    leaves a page for the others.
+    """Yield the numbers of all tickets that are due now, in pages of at most PAGE_TICKETS.  Tickets that cannot be
+    deleted are passed over, however many they are.
     """
     last, now = 0, store.now()
     while True:
