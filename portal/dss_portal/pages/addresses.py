@@ -1,4 +1,4 @@
-"""The paths of the pages, below the public prefix.  They are stable, because bookmarks and scripts use them."""
+"""The paths of the web pages, below the public prefix.  Do not change them: bookmarks and scripts use them."""
 
 HOME = "/"
 SIGN_IN = "/token"
@@ -21,13 +21,13 @@ DEAD_LETTERS = "/admin/dead-letters"
 
 
 def ticket(number: int) -> str:
-    """The path of a ticket's page for its user."""
+    """The path of the page on which users see their own ticket."""
     return f"{TICKETS}/{number}"
 
 
 def ticket_for_admin(number: int) -> str:
-    """The beginning of the paths of an admin's actions on a ticket; with ``/detail`` added, the path of the ticket's
-    page.
+    """The path under which an admin finds a ticket: ``/detail`` added to it is the page of the ticket, and other words
+    are the actions on it.
     """
     return f"/admin/tickets/{number}"
 

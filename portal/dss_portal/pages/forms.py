@@ -1,4 +1,6 @@
-"""Reads the forms of the pages, and accepts only those that one of our pages has sent."""
+"""Reads the forms that web pages submit, and checks that one of our own pages has submitted them, by a token in the
+form (against cross-site request forgery).
+"""
 
 from dataclasses import dataclass
 
@@ -17,12 +19,12 @@ TOKEN_LIFE_S = 24 * 3600
 TOO_OLD = "This form is too old; reload the page and try again."
 MAX_BYTES = 8 * 2**20
 _WITH_FILE = {"pages.admin.services.register_upload"}
-"""Pages whose forms may contain a file; other forms have the small size limit of the API."""
+"""Endpoints whose forms may contain a file of up to MAX_BYTES; other forms have the small size limit of the API."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A submitted form.  ``file`` is empty if the user has chosen none."""
+    """A submitted form: its fields, and the file if it has one.  ``file`` is empty if the user has chosen no file."""
 
     fields: dict[str, str]
     file_name: str = ""
@@ -34,7 +36,7 @@ class Form:
 
 
 async def submitted() -> Form:
-    """The form of this request.  Raises Refused if it is malformed or too large."""
+    """The form of this request, which is read at the first call.  Raises Refused if it is malformed or too large."""
     if "dss_form" not in g:
         g.dss_form = await _read()
     found: Form = g.dss_form
@@ -42,17 +44,19 @@ async def submitted() -> Form:
 
 
 def fields_sent() -> dict[str, str]:
-    """The submitted values, with which a form can be shown again; empty if no form was read in this request."""
+    """The fields of the form of this request, with which a page can fill in the form again; empty if no form was read."""
     return g.dss_form.fields if "dss_form" in g else {}
 
 
 def token_for(found: Identity) -> str:
-    """The token that forms of this session must contain."""
+    """The signed token that forms must contain if they are shown to ``found``, the user and session of this request."""
     return _signer().dumps(_owner(found))
 
 
 async def check(found: Identity) -> None:
-    """Raises Refused unless the form's token was made for this session and is not too old."""
+    """Raises Refused unless the token in the form of this request was made for the same session and is not older than
+    TOKEN_LIFE_S.
+    """
     sent = (await submitted()).fields.get(TOKEN_FIELD, "")
     try:
         owner = _signer().loads(sent, max_age=TOKEN_LIFE_S)

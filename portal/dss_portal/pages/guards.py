@@ -1,4 +1,6 @@
-"""Checks before each request for a page whether the user may have it."""
+"""Checks that run before requests for pages: who is the user, may the user see the page, and was a form sent by one of
+our pages?
+"""
 
 from urllib.parse import quote
 
@@ -12,7 +14,7 @@ from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
 _LONGEST_PATH = 1000
-"""Characters of a path that is kept in the browser's session cookie."""
+"""Largest number of characters of a path that is stored in the browser's session cookie."""
 ADMINS_ONLY = "Only administrators of this site may see this page."
 _WITHOUT_TOKEN = {
     "pages.sign_in",  # there is no session yet; requests from other sites were refused before
@@ -21,15 +23,19 @@ _WITHOUT_TOKEN = {
 
 
 async def person() -> Identity | None:
-    """The identity of the user who requests a page.  A Bearer token is for programs, so it gives none."""
+    """The user and session of a request for a page; None if nobody is signed in.  None also for a request with a Bearer
+    token, because tokens are for programs.
+    """
     scheme = request.headers.get("Authorization", "").partition(" ")[0]
     return None if scheme.lower() == "bearer" else await identity()
 
 
 async def only_our_forms() -> Response | None:
-    """Run before every request.  Counts the request, and accepts a POST only with the form token of one of our pages.
+    """Run before every request for a page: count the request against the user's limit, and accept a POST only with the
+    form token of one of our pages.
 
-    Returns a redirect to the sign-in page if the user must sign in first.  Raises Refused.
+    Returns a redirect to the sign-in page for a POST of a user who is not signed in; None if the request may proceed.
+    Raises Refused.
     """
     found = await person()
     if found is not None:
@@ -48,15 +54,17 @@ async def only_signed_in() -> Response | None:
 
 
 async def sign_in_first(to: str = addresses.SIGN_IN) -> Response:
-    """Redirect to the sign-in, or to the page ``to`` that has a link to it.  After the sign-in the user returns to
-    the current page.
+    """Redirect to the page ``to``, on which the user signs in or finds a link to it.  After the sign-in the user
+    returns to the page of this request.
     """
     lead_back_here()
     return await see_other(to)
 
 
 def lead_back_here() -> None:
-    """Make the sign-in return to the current page, if a user has requested a page."""
+    """Make the sign-in return to the page of this request.  Does nothing if the request is not one for a page that a
+    user has opened.
+    """
     if request.method != "GET" or request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return  # the request is a form, or a file for one of our pages
     query = request.query_string.decode("ascii", "replace")
@@ -66,8 +74,8 @@ def lead_back_here() -> None:
 
 
 async def only_sysadmins() -> Response | None:
-    """Redirect users who are not signed in to the sign-in.  Raises Refused for users without sysadmin rights, which
-    are looked up at each request.
+    """Run before every request for an admin's page.  Redirects users who are not signed in to the sign-in.  Raises
+    Refused for users who are not sysadmins, which is looked up at each request.
     """
     found = await person()
     if found is None or terms_are_due():
@@ -78,5 +86,7 @@ async def only_sysadmins() -> Response | None:
 
 
 def _is_old_script() -> bool:
-    """True for the one POST that scripts may send without a form token: the acceptance of the terms of use."""
+    """True for the acceptance of the terms of use by a program, the only POST that is accepted without a form token,
+    because old scripts send it.
+    """
     return request.endpoint == "pages.accept_terms" and not is_browser()

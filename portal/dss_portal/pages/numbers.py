@@ -1,24 +1,28 @@
-"""Checks numbers from forms and URLs of the pages."""
+"""Parses numbers in forms and URLs of the pages, within the limits of the database."""
 
 from datetime import timedelta
 
 from dss_portal.refusals import Refused
 
 NUMBER = "int(max=2147483647)"
-"""URL converter for the number of a ticket, user, provider or token, limited to the database's integers."""
+"""URL converter for the number of a ticket, user, provider or token; larger numbers than the database's integers do not
+match.
+"""
 
 
 LARGEST = 2**31 - 1
 
 
 def ticket_number(text: str) -> int | None:
-    """``text`` of a link as the number of a ticket; None for any other text."""
+    """The ticket number that the text of a query parameter contains; None if the text is not a number that a ticket can
+    have.
+    """
     is_number = text.isascii() and text.isdigit() and len(text) < 11
     return int(text) if is_number and int(text) <= LARGEST else None
 
 
 def days(text: str) -> timedelta:
-    """``text`` as a number of days from 0 to 36500.  Raises Refused for any other text."""
+    """The number of days, from 0 to 36500, that a form field contains.  Raises Refused if ``text`` is something else."""
     try:
         found = timedelta(days=float(text))
     except (ValueError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""Renders pages and redirects."""
+"""Renders pages from templates, redirects, and the filters that templates use."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,12 +26,12 @@ _SECTIONS = {
     "pages.admin.tickets": addresses.ADMIN_TICKETS,
     "pages.admin.users": addresses.ADMIN_USERS,
 }
-"""The navigation link that is highlighted, for pages without a link of their own."""
+"""By blueprint, the link that is highlighted in the navigation, for pages whose own path is not a link there."""
 
 
 def content_policy(images: str = "'self'") -> str:
-    """The Content-Security-Policy of a page: style sheets, scripts and images only from our origin, and no frame
-    around the page.
+    """The Content-Security-Policy of a page: style sheets and scripts only from our origin, images only from the
+    sources ``images``, and no site may show the page in a frame.
     """
     return (
         "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
@@ -40,7 +40,9 @@ def content_policy(images: str = "'self'") -> str:
 
 
 async def page(template: str, status: int = 200, **context: object) -> Response:
-    """Render ``template`` with ``context``, the user, the form token and the submitted values of the form."""
+    """The response with the page ``template``.  The template gets ``context`` and, on every page, the user, the form
+    token, and the fields of the submitted form.
+    """
     found = await identity()
     settings = components().settings
     html = await render_template(
@@ -60,7 +62,9 @@ async def page(template: str, status: int = 200, **context: object) -> Response:
 async def confirmation(
     question: str, consequence: str, verb: str, back: str, fields: Mapping[str, str] | None = None
 ) -> Response:
-    """A page that asks for confirmation before an action.  Its form posts ``fields`` to the same address."""
+    """A page that asks whether to carry out an action, with the button ``verb`` and a link to ``back``.  The button
+    posts ``fields`` to the path of this request.
+    """
     return await page(
         "confirmation.html",
         question=question,
@@ -72,8 +76,8 @@ async def confirmation(
 
 
 async def see_other(path: str, done: str = "") -> Response:
-    """Redirect to ``path`` on the public origin, not on the host of the request.  ``done`` is a message to show
-    there.
+    """Redirect (303) to ``path`` on the public origin, not on the host that the request names.  ``done`` is a message
+    that the next page shows.
     """
     if done:
         await flash(done)
@@ -82,7 +86,9 @@ async def see_other(path: str, done: str = "") -> Response:
 
 
 async def problem_of(action: Awaitable[object]) -> str:
-    """Await ``action``.  Returns the sentence of its Refused or LookupError; "" if it raised neither."""
+    """Await ``action``, and return the sentence for the user if it raises Refused or LookupError; "" if it succeeds.
+    Other errors are raised.
+    """
     try:
         await action
     except Refused as error:
@@ -97,7 +103,7 @@ def utc(moment: datetime | None) -> str:
 
 
 def web_address(text: object) -> str:
-    """``text`` if it is an http or https address, otherwise "", because a service's description may contain
+    """``text`` if it is an http or https address, otherwise "": the description of a service may contain a link with
     ``javascript:``.
     """
     address = text if isinstance(text, str) else ""
@@ -105,7 +111,7 @@ def web_address(text: object) -> str:
 
 
 def plain_text(text: object) -> str:
-    """``text`` without HTML tags.  Paragraphs, list items and line breaks of the HTML become lines."""
+    """``text``, which may contain HTML, as text without tags.  Paragraphs, list items and line breaks become lines."""
     reader = _Plain()
     reader.feed(str(text))
     reader.close()
@@ -122,7 +128,9 @@ _UNSHOWN = frozenset({"script", "style"})
 
 
 class _Plain(HTMLParser):
-    """Collects the text of an HTML document.  A ``<`` that begins no tag counts as text."""
+    """Collects the text of an HTML document in ``pieces``, without scripts and style sheets.  A ``<`` that begins no
+    tag counts as text.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""The pages that belong to no feature (home, token, about), and the registration of every feature's pages."""
+"""The pages that belong to no feature (home, sign-in, token, terms, about), the page for errors, and the registration
+of all other pages.
+"""
 
 from dataclasses import dataclass
 
@@ -52,8 +54,8 @@ for name, function in rendering.FILTERS.items():
 
 @blueprint.app_errorhandler(404)
 async def _no_such_page(error: NotFound) -> Response:
-    """The response for an unknown address: a page for browsers; for programs the text of the reference server, which
-    they may compare.
+    """The response for an unknown address: a page for a browser; for a program the text of the reference server, with
+    which it may compare.
     """
     if request.path.startswith(("/api/", "/static/")) or not _is_for_people():
         return reference_answer(error)
@@ -63,8 +65,8 @@ async def _no_such_page(error: NotFound) -> Response:
 
 @blueprint.app_errorhandler(Refused)
 async def _refused_outside(error: Refused) -> Response:
-    """The refusal of a request that is not for a page.  People open attachments from a ticket's log, so they get a
-    page.
+    """The response to a refused request that is not for a page: plain text, but a page if a browser has requested an
+    attachment (``/blobs/``), because people open these from a ticket's log.
     """
     if request.path.startswith("/blobs/") and _is_for_people():
         return _secured(await _refusal(error))
@@ -81,11 +83,11 @@ async def _secure(response: Response) -> Response:
 
 
 def _secured(response: Response) -> Response:
-    """``response`` with the headers that protect a page.  A Content-Security-Policy that the page has set itself is
-    kept.
+    """Add the headers that protect a page to ``response``, and return it.  A Content-Security-Policy that the page has
+    set itself is kept.
 
-    Files of users and providers have the same origin, but their media types keep browsers from running them as
-    scripts.
+    Files of users and providers have the same origin as the pages, but their media types keep browsers from running
+    them as scripts.
     """
     response.headers.setdefault("Content-Security-Policy", rendering.content_policy())
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -96,7 +98,9 @@ def _secured(response: Response) -> Response:
 
 @blueprint.errorhandler(Refused)
 async def _refused(error: Refused) -> Response:
-    """A page with the refusal's sentence.  For status 401, programs get only the text that old clients know."""
+    """The response to a refused request for a page: a page with the reason.  With status 401, programs get only the
+    text that old clients know.
+    """
     if error.status == 401 and not _is_for_people():
         return plain(error.text, 401)
     return await _refusal(error)
@@ -115,7 +119,9 @@ async def home() -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    """What the home page shows: the user's own tickets and services."""
+    """What the home page shows to a signed-in user: the newest tickets with further data about them, and the services
+    with their state.
+    """
 
     tickets: list[TicketRow]
     around: own_tickets.Around
@@ -139,7 +145,9 @@ async def about() -> Response:
 @blueprint.get(addresses.SIGN_IN)
 @changes_state
 async def token() -> Response:
-    """Show the user's next step, or redirect to it: sign in, accept the terms of use, or get a token for ITK-SNAP."""
+    """Show the next step after ``/token`` was opened, or redirect to it: sign in, accept the terms of use, return to
+    the page from which the user came, or get a token for ITK-SNAP.
+    """
     found = await person()
     if found is None:
         return await _sign_in_page()
@@ -154,7 +162,9 @@ async def token() -> Response:
 
 @blueprint.post(addresses.SIGN_IN)
 async def sign_in() -> Response:
-    """Sign in, and redirect a user who has never accepted the terms of use to them."""
+    """Sign in with the token in the form, and redirect: to the home page or, if the user must accept the terms of use
+    or return to another page, to ``/token``.
+    """
     token = (await parameters.form()).get("token", "").strip()
     user = await sign_in_with_token(token)
     if user is None:
@@ -165,7 +175,7 @@ async def sign_in() -> Response:
 
 
 def _is_waited_for() -> bool:
-    """True if the finished sign-in must return to a page from which the user came."""
+    """True if the sign-in is complete and must now return to the page from which the user came."""
     return AFTER_SIGN_IN in session and not terms_are_due()
 
 
@@ -185,7 +195,9 @@ async def accept_terms() -> Response:
 @blueprint.get(addresses.SIGN_OUT)
 @changes_state
 async def logout() -> Response:
-    """End a program's session at once, but show a confirmation to a browser, because any site can link here."""
+    """End the session of a program at once.  A browser gets a page that asks for confirmation, because a link on any
+    site can lead here.
+    """
     found = await person()
     if is_browser() and found is not None and found.session is not None:
         return await confirmation(

@@ -1,4 +1,4 @@
-"""Changes to libraries of others at run time, one module for each library.
+"""Changes to other projects' libraries at run time, one module for each library or each change.
 
 A test fails if an installed version differs from that in CHECKED.  Before you change a version there, compare the
 replaced code of the library with these modules.
@@ -12,4 +12,4 @@ CHECKED = {
     "tortoise-orm": "1.1.9",  # patches.tortoise_clock replaces timezone.now, tortoise_comments models._get_comments; database.engine overrides the client
     "werkzeug": "3.1.9",  # patches.werkzeug overrides Rule._compile_builder; web.multipart reads MultipartDecoder's buffer and state, and overrides _last_partial_boundary_index
 }
-"""The version of each distribution that these modules were checked against."""
+"""By distribution, the version against which these modules and other overrides of library code were checked."""

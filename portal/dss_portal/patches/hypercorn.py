@@ -1,4 +1,4 @@
-"""Makes Hypercorn discard the bytes that follow a request that is not HTTP, and use our class for connections."""
+"""Makes Hypercorn discard the bytes that follow a malformed request, and use our class for connections."""
 
 import h11
 from hypercorn.asyncio import run
@@ -10,9 +10,9 @@ _handle = H11Protocol.handle
 
 
 def install() -> None:
-    """Discard the bytes of a connection after h11 has refused its request.  Idempotent.
+    """Discard the bytes that a connection receives after h11 has refused its request as malformed.  Idempotent.
 
-    Hypercorn passes such bytes to h11, which keeps them all, and the connection's memory is freed much later: 60
+    Without this, Hypercorn passes such bytes to h11, which keeps them all, and the memory is freed much later: 60
     connections held 22 MB.
     """
     H11Protocol.handle = _handle_unless_refused  # type: ignore[method-assign]  # the workaround

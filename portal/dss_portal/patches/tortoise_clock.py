@@ -1,4 +1,6 @@
-"""Makes Tortoise take the times of ``auto_now`` and ``auto_now_add`` from another clock than that of the machine."""
+"""Makes the ORM Tortoise take the times of ``auto_now`` and ``auto_now_add`` from a given clock instead of the
+machine's.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,5 +9,5 @@ from tortoise import timezone
 
 
 def install(now: Callable[[], datetime]) -> None:
-    """Make Tortoise take the times of ``auto_now`` and ``auto_now_add`` from ``now``.  Idempotent."""
+    """Make Tortoise call ``now`` for the times of ``auto_now`` and ``auto_now_add``.  Idempotent."""
     timezone.now = now

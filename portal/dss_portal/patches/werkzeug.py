@@ -1,4 +1,4 @@
-"""Makes Werkzeug compile the functions that build a rule's URL when they are first used, not at the start."""
+"""Makes Werkzeug compile the functions that build URLs when they are first used, instead of at the start."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -10,8 +10,8 @@ Builder: TypeAlias = Callable[..., tuple[str, str]]
 
 
 class LateRule(QuartRule):
-    """A rule whose two URL builders are compiled at their first call.  Werkzeug compiles them for all rules at the
-    start, which takes 0.1 s of CPU time, and few of them are used.
+    """A URL rule whose two functions that build its URL are compiled when they are first called.  Werkzeug compiles
+    those of all rules at the start, which takes 0.1 s of CPU time, and few are used.
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Builder:  # noqa: FBT001, FBT002  (the signature of Werkzeug)
@@ -26,5 +26,5 @@ class LateRule(QuartRule):
 
 
 def install(app: Quart) -> None:
-    """Make ``app`` compile the URL builders of the rules that are added from now on at their first use."""
+    """Make ``app`` use LateRule for the rules that are added from now on."""
     app.url_rule_class = LateRule
