@@ -1,4 +1,4 @@
-"""Reads the headers of the tus protocol."""
+"""Parses the request headers of the protocol tus."""
 
 import base64
 import binascii
@@ -13,25 +13,29 @@ EXTENSIONS = "creation,termination,expiration"
 BODY_TYPE = "application/offset+octet-stream"
 _SHA256 = re.compile("[0-9a-f]{64}")
 DIGITS = 18
-"""Most digits of a number, because of the database's integers."""
+"""Largest number of digits in a number of bytes, because of the database's integers."""
 
 
 def require_version(sent: str) -> None:
-    """Raises Refused unless ``sent`` is the version of the protocol that this server uses."""
+    """Raises Refused (412) unless ``sent``, the header Tus-Resumable, is the version of the protocol that this server
+    supports.
+    """
     if sent != VERSION:
         raise Refused(f"This needs the header 'Tus-Resumable: {VERSION}', not '{sent}'.", 412)
 
 
 def size(name: str, sent: str) -> int:
-    """The number of bytes in the header ``name``.  Raises Refused if ``sent`` is no such number."""
+    """The value of a header as a number of bytes.  ``name`` is the header's name, for the refusal; ``sent`` is its
+    text.  Raises Refused if that is not a number of bytes.
+    """
     if not (sent.isascii() and sent.isdigit() and len(sent) <= DIGITS):
         raise Refused(f"The header '{name}' must be a number of bytes, not '{sent}'.")
     return int(sent)
 
 
 def announced(metadata: str, size_bytes: int) -> Announced:
-    """The file that the header Upload-Metadata describes: ``filename``, optionally ``sha256`` of the complete file,
-    and other values.  Raises Refused.
+    """The file that the header Upload-Metadata describes.  It must contain ``filename``; ``sha256`` of the complete
+    file and other values are optional.  Raises Refused if a value is missing or malformed.
     """
     values = _values(metadata)
     if not values.get("filename"):

@@ -1,4 +1,6 @@
-"""The rules for uploads of input files by the user of a ticket that is not submitted yet."""
+"""The rules (``resumable.rules``) for resumable uploads of input files by the user of a ticket that is not submitted
+yet.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from dss_portal.tickets import files, reservation, store, submission
 
 @dataclass(frozen=True)
 class InputRules:
-    """The rules for ``user``, who may read the ticket."""
+    """The rules for uploads by ``user``, who may read the ticket.  See ``Rules`` for the methods."""
 
     datastore: Datastore
     settings: Settings
@@ -43,8 +45,8 @@ class InputRules:
         return None
 
     async def heard(self, upload: ResumableUpload) -> None:
-        """Record that the upload is alive.  Raises Refused if the ticket had become quiet, and its user now has too
-        many open tickets.
+        """Record that the upload receives bytes, so that its ticket counts towards the quota of open tickets.  Raises
+        Refused if the ticket did not count any more, and its user now has too many other open tickets.
         """
         async with in_transaction():
             ticket = await store.locked(upload.ticket_id)

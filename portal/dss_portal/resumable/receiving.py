@@ -1,4 +1,4 @@
-"""Receives the body of one request to a resumable upload."""
+"""Receives the bytes of a resumable upload, one request at a time, and stores the file when it is complete."""
 
 import asyncio
 import time
@@ -18,14 +18,14 @@ from dss_portal.uncancelled import to_its_end
 
 BLOCK_BYTES = 4 * 2**20
 BLOCK_S = 1.0
-"""A block is written when it has BLOCK_BYTES, or BLOCK_S after its first byte; a killed portal loses no more than one
-block.
+"""A block of received bytes is written when it has BLOCK_BYTES, or BLOCK_S seconds after its first byte.  A portal that
+is killed loses no more than one block.
 """
 HEARD_S = 10.0
 
 
 class Receiver:
-    """Receives uploads under the ``rules`` of their sender."""
+    """Receives resumable uploads of one sender, to whom ``rules`` apply."""
 
     def __init__(self, datastore: Datastore, rules: Rules) -> None:
         self._datastore = datastore
@@ -34,10 +34,10 @@ class Receiver:
     async def take(
         self, ticket_id: int, upload_id: str, offset: int, data: AsyncIterator[bytes]
     ) -> ResumableUpload:
-        """Append ``data``, which begins at ``offset``; store the file when it is complete.  Bytes that were received
-        before a lost connection are kept.
+        """Append ``data``, which begins at ``offset``, to the upload, and store the file if it is then complete.  If
+        the connection is lost, the bytes received until then are kept.  Returns the upload as it is afterwards.
 
-        Raises Refused: 409 if ``offset`` is not that of the upload, 423 while another request writes to it.
+        Raises Refused: 409 if the upload does not have ``offset`` bytes, 423 while another request writes to it.
         """
         async with self._held(ticket_id, upload_id) as (upload, holder):
             if upload.received_bytes != offset:
@@ -53,8 +53,8 @@ class Receiver:
         return await store.find(ticket_id, upload_id)
 
     async def looked_at(self, ticket_id: int, upload_id: str) -> ResumableUpload:
-        """The upload.  If a portal died after it had received the last byte but before it had stored the file, the
-        file is stored now.
+        """The upload, to report its state.  If it is complete but its file is not stored yet, because a portal died in
+        between, the file is stored now.
         """
         upload = await store.find(ticket_id, upload_id)
         await store.require_open(self._datastore, self._rules, upload)
@@ -86,9 +86,9 @@ class Receiver:
             await blocks.write()
 
     async def _finish(self, upload: ResumableUpload, holder: str) -> None:
-        """Store the file if it is complete, even if the request is cancelled.
+        """Store the file if the upload is complete, even if the request is cancelled meanwhile.
 
-        For a large file this takes longer than many clients and proxies wait; a cancelled attempt would have to begin
+        Storing a large file takes longer than many clients and proxies wait; a cancelled attempt would have to begin
         again each time.
         """
         if upload.finished or upload.received_bytes < upload.length_bytes:
@@ -101,7 +101,7 @@ class Receiver:
 
 
 class _Blocks:
-    """Collects pieces, writes them in blocks, and updates ``upload.received_bytes``."""
+    """Collects the received pieces of an upload, writes them to disk in blocks, and updates ``upload.received_bytes``."""
 
     def __init__(
         self, datastore: Datastore, rules: Rules, upload: ResumableUpload, holder: str
@@ -116,7 +116,9 @@ class _Blocks:
         self._told_s = 0.0
 
     async def put(self, piece: bytes) -> None:
-        """Add a piece.  Raises Refused if that is more than the announced size."""
+        """Add a piece, and write the block if it is due.  Raises Refused (413) if the upload gets more bytes than were
+        announced.
+        """
         if self._upload.received_bytes + self._bytes + len(piece) > self._upload.length_bytes:
             raise Refused(
                 f"The upload was announced with {self._upload.length_bytes} bytes; there are more.",
@@ -128,7 +130,9 @@ class _Blocks:
             await self.write()
 
     async def write(self) -> None:
-        """Write the block.  It is written and recorded completely or not at all, even if the request is cancelled."""
+        """Write the collected pieces as one block.  The block is on disk and counted completely or not at all, even if
+        the request is cancelled.
+        """
         block, self._pieces, self._bytes = b"".join(self._pieces), [], 0
         self._began_s = time.monotonic()
         if not block:
@@ -139,8 +143,10 @@ class _Blocks:
         await to_its_end(self._written(block))
 
     async def _written(self, block: bytes) -> None:
-        """Write the block while the row is locked, so that no other portal writes before these bytes are on disk and
-        counted.
+        """Write the block while the upload's row is locked, so that no other portal writes before these bytes are on
+        disk and counted.
+
+        Raises Refused, after deleting the upload, if the rules no longer allow it.
         """
         ticket_id, upload_id = self._upload.ticket_id, self._upload.id
         async with in_transaction():
@@ -161,7 +167,9 @@ class _Blocks:
 
 @asynccontextmanager
 async def _hold_kept(upload_id: str, holder: str) -> AsyncIterator[None]:
-    """A context that renews the hold, so that it does not expire while a large file is stored."""
+    """A context in which this request's hold on the upload is renewed periodically, so that it does not expire while a
+    large file is stored.
+    """
 
     async def beat() -> None:
         while True:

@@ -1,5 +1,5 @@
-"""The routes of resumable uploads with tus 1.0.0: ``/api/tickets/N/uploads`` for the input of a ticket that is not
-submitted yet, and ``/api/pro/tickets/N/uploads`` for results and attachments from its provider.
+"""The API of resumable uploads with the protocol tus 1.0.0: ``/api/tickets/N/uploads`` for the input of a ticket that
+is not submitted yet, and ``/api/pro/tickets/N/uploads`` for results and attachments from its provider.
 """
 
 from datetime import UTC
@@ -47,7 +47,9 @@ async def _spoken(response: Response) -> Response:
 @provider_blueprint.route("", methods=["OPTIONS"])
 @blueprint.route("", methods=["OPTIONS"])
 async def offered(ticket_id: int) -> Response:  # noqa: ARG001 - a part of the address
-    """The features of the tus protocol that this portal supports.  They are the same for every ticket and user."""
+    """Respond with the features of the protocol that this portal supports.  They are the same for every ticket and
+    user.
+    """
     answer = plain("", 204)
     answer.headers["Tus-Version"] = headers.VERSION
     answer.headers["Tus-Extension"] = headers.EXTENSIONS
@@ -70,8 +72,8 @@ async def create_provided(ticket_id: int) -> Response:
 @blueprint.route(_UPLOAD, methods=_METHODS)
 @signed_in
 async def upload(ticket_id: int, upload_id: str) -> Response:
-    """Handle a request for one upload.  A POST may name another method to stand for, because some proxies block
-    PATCH.
+    """Handle a request for one upload: HEAD (state), PATCH (append bytes) or DELETE.  A POST may name one of these in
+    X-HTTP-Method-Override, because some proxies block PATCH.
     """
     return await _handled(ticket_id, upload_id, await _inputs(ticket_id))
 

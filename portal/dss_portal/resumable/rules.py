@@ -1,4 +1,6 @@
-"""The rules in which uploads by a ticket's user and by its provider differ."""
+"""The interface of the rules for resumable uploads, which differ between a ticket's user (``resumable.inputs``) and its
+provider (``providers.uploads``).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +14,9 @@ from dss_portal.refusals import Refused
 
 @dataclass(frozen=True, kw_only=True)
 class Announced:
-    """A file that will be uploaded.  ``metadata`` are all values of Upload-Metadata by name."""
+    """A file that a client announces before it uploads it.  ``sha256`` is "" if the client sends none; ``metadata`` are
+    all values of the header Upload-Metadata by name.
+    """
 
     name: str
     size_bytes: int
@@ -22,7 +26,9 @@ class Announced:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadTarget:
-    """Where an uploaded file is stored.  ``description`` and ``mime_type`` are only set for an attachment."""
+    """What an uploaded file becomes: ``folder`` is the folder of the ticket that it belongs to.  ``description`` and
+    ``mime_type`` are set only for an attachment.
+    """
 
     folder: UploadFolder
     description: str = ""
@@ -30,29 +36,33 @@ class UploadTarget:
 
 
 class Rules(Protocol):
-    """The rules for uploads by one sender.  Methods raise Refused if the sender may not upload, or no longer."""
+    """The rules for uploads by one sender.  Methods raise Refused if the sender may not upload, or may no longer."""
 
     async def owns(self, upload: ResumableUpload) -> bool:
-        """True if the upload belongs to this sender, who then may see, continue and delete it."""
+        """True if the upload belongs to this sender; only then may the sender see, continue and delete it."""
 
     async def lock(self, ticket_id: int) -> str:
-        """Lock the ticket until the caller's transaction ends.  Returns the claim that the upload needs; "" for one
-        by the ticket's user.
+        """Lock the ticket until the caller's transaction ends.  Returns the id of the claim under which the upload is
+        made; "" for an upload by the ticket's user.
         """
 
     async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:
-        """Check the name and the free space for the file, and return its target.  Call it within a transaction, after
-        ``lock``.
+        """Check the name of the announced file and the space for it, and return what it becomes.  Call it within a
+        transaction, after ``lock``.
         """
 
     async def refusal(self, upload: ResumableUpload) -> Refused | None:
-        """The reason why the upload must not continue and is deleted; None if it may continue."""
+        """The reason why the upload must not continue, so that it is deleted; None if it may continue."""
 
     async def heard(self, upload: ResumableUpload) -> None:
-        """Record that bytes of the upload are arriving."""
+        """Record that bytes of the upload are arriving, which is a sign of life of its sender."""
 
     async def prepare(self, upload: ResumableUpload, temporary: Path) -> int:
-        """Prepare the complete file for storing, and return its size."""
+        """Prepare the complete file ``temporary`` for storing, for example remove paths of the sender's machine, and
+        return its size in bytes.
+        """
 
     async def keep(self, upload: ResumableUpload, temporary: Path, size_bytes: int) -> None:
-        """Make ``temporary`` one of the ticket's files.  Call it within a transaction, after ``lock``."""
+        """Store ``temporary`` as one of the ticket's files, and record it.  Call it within a transaction, after
+        ``lock``.
+        """

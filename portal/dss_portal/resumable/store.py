@@ -1,5 +1,5 @@
-"""Resumable uploads in the database: which request writes to an upload, how many bytes are on disk, and when it
-expires.
+"""Resumable uploads in the database.  Each row says which request may write to the upload (its hold), how many bytes
+are on disk, and when it expires.  The bytes are in a file, the upload's part.
 
 Locks are taken in this order: ticket, upload, user.
 """
@@ -23,18 +23,20 @@ from dss_portal.settings import Settings
 from dss_portal.tickets import files, store
 
 CHECKSUM_MISMATCH = 460
-"""The status for a wrong checksum in the tus protocol."""
+"""The HTTP status that the protocol tus defines for a wrong checksum."""
 
 HOLD_S = 5.0
-"""A request without a sign of life for this time may not write any more: its connection is lost, or its portal has
-ended.
+"""A request that has given no sign of life for this time in seconds loses its hold on the upload: its connection is
+lost, or its portal has ended.
 """
 
 
 async def create(
     datastore: Datastore, settings: Settings, ticket_id: int, announced: Announced, rules: Rules
 ) -> ResumableUpload:
-    """Create an upload of a file to a ticket, and reserve its size.  Raises Refused."""
+    """Create an upload of a file to a ticket, with a part in which its size is reserved.  Raises Refused if the rules
+    forbid it or the file is too large.
+    """
     if announced.size_bytes > settings.max_upload_bytes:
         raise too_large(settings.max_upload_bytes)
     async with in_transaction():
@@ -60,8 +62,8 @@ async def create(
 
 
 async def _lost(ticket_id: int, announced: Announced) -> list[ResumableUpload]:
-    """Delete the uploads of that file that have no byte, and return them.  Their clients did not get the response to
-    the creation, and now repeat it.
+    """Delete the uploads of the same file that have received no byte, and return them.  Their clients did not get the
+    response to the creation, and now repeat the request.
     """
     of_file = ResumableUpload.filter(ticket_id=ticket_id, name=announced.name)
     found = of_file.select_for_update().filter(received_bytes=0, holder="")
@@ -79,9 +81,10 @@ async def find(ticket_id: int, upload_id: str) -> ResumableUpload:
 
 
 async def hold(ticket_id: int, upload_id: str) -> tuple[ResumableUpload, str]:
-    """Make this request the only one that writes to the upload.  The second value is the name of the hold.
+    """Give this request the hold on the upload: no other request can write to it.  Returns the upload and the hold's
+    random name.
 
-    Raises Refused (423) while another request holds the upload.
+    Raises Refused: 423 while another request has the hold, 404 if there is no such upload.
     """
     holder = uuid.uuid4().hex
     async with in_transaction():
@@ -95,10 +98,10 @@ async def hold(ticket_id: int, upload_id: str) -> tuple[ResumableUpload, str]:
 
 
 async def locked(ticket_id: int, upload_id: str, holder: str = "") -> ResumableUpload:
-    """The upload, locked until the caller's transaction ends.
+    """The upload, with its row locked until the caller's transaction ends.
 
-    Raises Refused if it no longer exists (404), or if a request other than ``holder`` writes to it (409); the latter
-    only if ``holder`` is given.
+    Raises Refused (404) if it no longer exists and, if ``holder`` is given, Refused (409) if the hold ``holder`` was
+    lost to another request.
     """
     found = ResumableUpload.select_for_update().filter(id=upload_id, ticket_id=ticket_id)
     upload = await found.first()
@@ -114,7 +117,9 @@ async def keep_hold(upload_id: str, holder: str) -> None:
 
 
 async def release(upload_id: str, holder: str) -> None:
-    """Let another request write to the upload.  Does nothing if another request is already the holder."""
+    """Give up the hold on the upload, so that another request can write to it.  Does nothing if another request has the
+    hold already.
+    """
     await _held_by(upload_id, holder, holder="", heard_at=store.now())
 
 
@@ -123,14 +128,16 @@ async def _held_by(upload_id: str, by: str, **changes: object) -> None:
 
 
 async def require_open(datastore: Datastore, rules: Rules, upload: ResumableUpload) -> None:
-    """Raises Refused, and deletes the upload, if its sender may not continue it."""
+    """Raises Refused, and deletes the upload, if the rules do not allow its sender to continue it."""
     if refusal := await rules.refusal(upload):
         await remove(datastore, upload.ticket_id, upload.id)
         raise refusal
 
 
 async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, holder: str) -> None:
-    """Make the complete part a file of its ticket.  Idempotent, also after a crash.  Raises Refused."""
+    """Make the upload's complete part a file of its ticket.  Idempotent, also after a crash.  Raises Refused if the
+    checksum is wrong, or if the rules forbid it.
+    """
     ticket_id, folder = upload.ticket_id, folder_of(upload)
 
     async def lock() -> None:
@@ -178,7 +185,9 @@ async def _check_sum(datastore: Datastore, upload: ResumableUpload) -> None:
 
 
 async def remove(datastore: Datastore, ticket_id: int, upload_id: str) -> None:
-    """Delete the upload, its part and its reservation.  A finished file stays.  Raises Refused."""
+    """Delete the upload, its part and its reservation of space.  A file that it has become stays.  Raises Refused (404)
+    if there is no such upload.
+    """
     async with in_transaction():
         upload = await locked(ticket_id, upload_id)
         await ResumableUpload.filter(id=upload_id).delete()
@@ -186,7 +195,7 @@ async def remove(datastore: Datastore, ticket_id: int, upload_id: str) -> None:
 
 
 def folder_of(upload: ResumableUpload) -> UploadFolder:
-    """The folder of the ticket that contains the upload's part."""
+    """The folder of the ticket in which the upload's part is, and to which its file will belong."""
     return cast("UploadFolder", upload.area)
 
 
@@ -205,7 +214,9 @@ LIMIT 1000
 
 
 async def remove_stale(datastore: Datastore, settings: Settings) -> None:
-    """Delete uploads that received nothing for ``abandoned_upload_s``, and those that may not continue."""
+    """Delete uploads that received nothing for ``abandoned_upload_s`` seconds, and uploads whose ticket was submitted
+    or whose claim has ended; at most 1000 at a time.
+    """
     before = store.now() - timedelta(seconds=settings.abandoned_upload_s)
     rows = await get_connection("default").execute_query_dict(_CLOSED, [before])
     stale = await ResumableUpload.filter(id__in=[row["id"] for row in rows])
@@ -221,7 +232,9 @@ async def _remove_stale(datastore: Datastore, upload: ResumableUpload) -> int:
 
 @asynccontextmanager
 async def part_needed(upload: ResumableUpload) -> AsyncIterator[None]:
-    """A context that raises Refused (404), and deletes the upload, if its part is no longer on disk."""
+    """A context that turns FileNotFoundError into Refused (404) and deletes the upload, because its part is no longer
+    on disk.
+    """
     try:
         yield
     except FileNotFoundError as error:

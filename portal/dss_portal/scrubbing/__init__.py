@@ -1,1 +1,3 @@
-"""Removes the facts about the sender's machine and the patient that ITK-SNAP writes into uploaded files."""
+"""Removes facts about the sender's machine and the patient from uploaded files: paths in ITK-SNAP workspaces, texts in
+NIfTI headers.
+"""

@@ -1,4 +1,4 @@
-"""Removes facts about the sender and the patient from received files."""
+"""Scrubs received files: recognises workspaces and NIfTI images by their content, and rewrites them in threads."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from dss_portal.scrubbing.workspaces import without_meshes, without_paths
 from dss_workspace.registry import MAX_BYTES
 
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="scrubbing")
-"""Own threads, because recompressing a large image takes seconds and must not delay other files."""
+"""Separate threads, because recompressing a large image takes seconds and must not delay work on other files."""
 
 _ONE_WORKSPACE = threading.Lock()
 """Only one workspace is parsed at a time: one of 16 MB takes 250 MB of memory."""
@@ -21,15 +21,16 @@ _BEGINNING_BYTES = 4096
 
 
 async def scrub(path: Path, location: str) -> int:
-    """Scrub the file ``path``, whatever its name, and return its new size in bytes.
+    """Remove paths or texts from the file ``path``, a workspace or NIfTI image by its content, not by its name.  Other
+    files are not changed.  Returns the new size in bytes.
 
-    In a workspace, ``location`` replaces the folder where it was saved.
+    In a workspace, ``location`` replaces the path of the folder in which it was saved.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _scrub, path, location)
 
 
 def may_change(pieces: Iterable[bytes | memoryview]) -> bool:
-    """True unless the first 4 kB of a file show that ``scrub`` leaves it as it is."""
+    """False if the first 4 kB of a file, given in ``pieces``, show that ``scrub`` would not change it; otherwise True."""
     beginning = b""
     for piece in pieces:
         beginning += piece[:_BEGINNING_BYTES]
@@ -39,8 +40,8 @@ def may_change(pieces: Iterable[bytes | memoryview]) -> bool:
 
 
 async def leave_out_meshes(path: Path, names: Container[str]) -> tuple[int, int]:
-    """Remove the mesh layers of the workspace ``path`` whose files are not in ``names``.  Returns their number, and the
-    new size of the workspace in bytes.
+    """Remove those mesh layers of the workspace ``path`` whose files are not in ``names``.  Returns the number of
+    removed layers, and the new size of the workspace in bytes.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _leave_out, path, names)
 

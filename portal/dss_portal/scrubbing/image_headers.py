@@ -1,5 +1,5 @@
-"""Overwrites the text fields of a NIfTI header, which may name people, patients, programs and files.  Layout:
-nifti1.h and nifti2.h of NIfTI-1 and NIfTI-2.
+"""Overwrites the text fields of NIfTI headers, which may name people, patients, programs and files; also reads the
+number of voxels.  Layout: nifti1.h and nifti2.h of NIfTI-1 and NIfTI-2.
 
 Voxels and grid stay as they are, bit for bit.
 """
@@ -20,7 +20,9 @@ GZIP = b"\x1f\x8b"
 CHUNK_BYTES = 1 << 20
 LONGEST_HEAD_BYTES = 16 << 20
 FAST = 1
-"""Compression level: the sender waits meanwhile, and the file is kept only for a while."""
+"""Compression level of a rewritten file: low, because the sender waits meanwhile, and the file is kept only for a
+while.
+"""
 
 
 class _Openable(Protocol):
@@ -33,7 +35,9 @@ class _Stream(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """Positions of fields in a header, in bytes.  Each of ``texts`` has a start and an end."""
+    """Positions and types of fields in a NIfTI header.  Positions are in bytes from its start, types in the notation of
+    ``struct``; ``texts`` has the start and the end of each text field.
+    """
 
     size_bytes: int
     texts: tuple[tuple[int, int], ...]
@@ -66,23 +70,26 @@ _NIFTI_2 = _Layout(
     magic_at=4,
 )
 _MAGIC = (b"n+", b"ni")
-"""Magic numbers of files with the voxels in the same file, and in another one."""
+"""The magic numbers of a file that also contains the voxels (``n+``), and of a header whose voxels are in another file
+(``ni``).
+"""
 
 _SIZES = {
     struct.pack(f"{order}i", layout.size_bytes): (layout, order)
     for layout in (_NIFTI_1, _NIFTI_2)
     for order in "<>"
 }
-"""Layout and byte order by the first four bytes of a header."""
+"""The layout and the byte order of a header, by the first four bytes of the file."""
 
 _EXTENDER_BYTES = 4
-"""Size of the field after the header that says whether extensions follow, which contain text, XML or DICOM."""
+"""Size of the field after the header.  It says whether extensions follow, which contain text, XML or DICOM."""
 
 
 def scrub_volume(path: Path) -> None:
-    """Overwrite the texts of the NIfTI file ``path``, compressed or not, with zeros.  Other files are not changed.
+    """Overwrite the texts and extensions in the header of the NIfTI file ``path`` with zeros; the file may be
+    compressed with gzip.  Any other file is not changed.
 
-    A damaged file is not changed either, because it would look intact after a rewrite.
+    A damaged file is not changed either, because after a rewrite it would look intact.
     """
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
@@ -119,7 +126,9 @@ def voxels_in(image: _Openable) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Head:
-    """The part of a file before its ``voxels``, which take ``voxels_bytes``."""
+    """The part of a NIfTI file before the voxels: as it is (``data``) and with zeros for texts (``scrubbed``); and the
+    number of ``voxels`` that it states, with their size in bytes.
+    """
 
     data: bytes
     scrubbed: bytes
@@ -128,7 +137,7 @@ class _Head:
 
     @classmethod
     def read(cls, stream: _Stream) -> "_Head | None":
-        """Read the part before the voxels; None if the file is not NIfTI."""
+        """Read the part before the voxels from the start of ``stream``; None if the file is not NIfTI."""
         data = stream.read(4)
         found = _SIZES.get(data)
         return cls._read(stream, data, *found) if found else None
@@ -163,7 +172,9 @@ def _unpacked(data: bytes, kind: str, at: int) -> tuple[float, ...]:
 
 
 def _without_words(head: bytes, layout: _Layout, *, extensions: bool) -> bytes:
-    """``head`` with zeros in place of its texts; with ``extensions``, also in place of its extensions."""
+    """The header ``head`` with zeros in place of its texts; with ``extensions``, also in place of everything after the
+    header.
+    """
     blank = bytearray(head)
     for first, end in layout.texts:
         blank[first:end] = bytes(end - first)
@@ -179,10 +190,10 @@ def _overwrite(path: Path, head: bytes) -> None:
 
 
 def _rewrite(path: Path, head: _Head, rest: _Stream) -> bool:
-    """Rewrite the compressed file with a scrubbed header.  False, and no change, if the file is longer than its
-    header says.
+    """Rewrite the gzip-compressed file ``path`` with the scrubbed header, and with the rest of its decompressed data
+    ``rest``.  Returns False, with nothing changed, if the file is much longer than its header says.
 
-    Raises the errors of GzipFile.
+    Raises the errors of GzipFile if the file is damaged.
     """
     try:
         with replacing(path) as target, target.open("xb") as file:
@@ -197,8 +208,8 @@ def _rewrite(path: Path, head: _Head, rest: _Stream) -> bool:
 
 
 def _limited(stream: _Stream, most_bytes: int) -> Iterator[bytes]:
-    """Read ``stream`` to its end in pieces.  Raises OverflowError after ``most_bytes``, because a small file could
-    decompress to terabytes.
+    """Yield the data of ``stream`` in pieces.  Raises OverflowError after ``most_bytes``, because a small compressed
+    file could decompress to terabytes.
     """
     while chunk := stream.read(CHUNK_BYTES):
         most_bytes -= len(chunk)

@@ -1,4 +1,4 @@
-"""Removes the paths of the author's machine from a workspace."""
+"""Removes paths of the author's machine, and mesh layers without files, from the text of an ITK-SNAP workspace."""
 
 from collections.abc import Container
 
@@ -9,9 +9,10 @@ from dss_workspace.registry import parse, serialize
 
 
 def without_paths(data: bytes, location: str) -> bytes:
-    """The workspace as if it had been saved in the folder ``location``, without any other path.
+    """The workspace ``data`` as if it had been saved in the folder ``location``, and without any other path of a
+    machine.
 
-    Bytes that are no workspace, and a workspace without other paths, are returned unchanged.
+    Bytes that are not a workspace, and a workspace without other paths, are returned unchanged.
     """
     try:
         workspace = parse(data)
@@ -21,9 +22,10 @@ def without_paths(data: bytes, location: str) -> bytes:
 
 
 def without_meshes(data: bytes, names: Container[str]) -> tuple[bytes, int]:
-    """The workspace without the mesh layers whose files are not in ``names``, and the number of removed layers.
+    """The workspace ``data`` without those mesh layers whose files are not in ``names``, and the number of removed
+    layers.  Bytes that are not a workspace are returned unchanged.
 
-    ITK-SNAP does not upload meshes, and cannot open a workspace whose files are incomplete.
+    ITK-SNAP does not upload meshes, and it cannot open a workspace whose files are incomplete.
     """
     try:
         workspace = parse(data)

@@ -1,1 +1,3 @@
-"""Submits tickets from a browser, and images that are sent without a workspace."""
+"""Sending images from a browser, or without a workspace: the page ``/send``, the list of a user's cases, and the API
+behind them.
+"""

@@ -1,6 +1,7 @@
-"""A user's batch: the cases that the user sends from the browser.  They are kept while the page is closed.
+"""A user's batch: the list of cases that the user sends from the browser.  It is kept when the page is closed, for a
+week (KEPT).
 
-They are stored on the server and not in the browser, because file names may name patients.
+It is stored on the server and not in the browser, because file names may name patients.
 """
 
 from collections.abc import Sequence
@@ -23,12 +24,14 @@ KEPT = timedelta(days=7)
 _CHANGES = ("name", "service", "size_bytes", "files", "ticket_id")
 
 WANTED, FAILED = "wanted", "not sent"
-"""States of an item whose files the browser has to send: not all of them have come, or what came was refused."""
+"""States of a case whose files the browser has to send: not all files have been uploaded, or the upload was refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A case as the browser describes it.  ``ticket`` is 0 before its upload begins."""
+    """A case as the browser describes it.  ``key`` identifies it in the user's batch; ``ticket`` is the number of its
+    ticket, 0 before the upload begins.
+    """
 
     key: str
     name: str
@@ -40,8 +43,8 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A case and its state, which is ``wanted``, ``not sent``, a state of an intake, or a state of a ticket.
-    ``sentence`` explains it.
+    """A case with its state, which is WANTED, FAILED, a state of an intake (``intake.states``) or a state of a ticket.
+    ``sentence`` explains the state; ``series`` are the DICOM series to choose from if the upload was refused.
     """
 
     key: str
@@ -56,7 +59,9 @@ class Row:
 
 
 async def put(user: User, text: str) -> None:
-    """Add the cases in the JSON ``text``, or change those with the same key.  Raises Refused."""
+    """Add the cases in ``text``, a JSON list of Case, to the user's batch, or change those with the same key.  Raises
+    Refused if the list is malformed or too long, or names a ticket of another user.
+    """
     cases = _decoded(text)
     known = await BatchItem.filter(user_id=user.id).count()
     if known + len(cases) > MOST_ITEMS and not await _are_known(user, cases):
@@ -100,7 +105,9 @@ async def _are_known(user: User, cases: Sequence[Case]) -> bool:
 
 
 async def remove(user: User, keys: str) -> None:
-    """Remove cases from the list; their tickets stay.  ``keys`` is a JSON list, or "" for all that have ended."""
+    """Remove cases from the user's batch; their tickets stay.  ``keys`` is a JSON list of keys, or "" for all cases
+    whose tickets have ended.  Raises Refused if it is malformed.
+    """
     own = BatchItem.filter(user_id=user.id)
     if keys:
         try:
@@ -113,7 +120,9 @@ async def remove(user: User, keys: str) -> None:
 
 
 async def rows(user: User) -> list[Row]:
-    """The user's cases, in the order in which they were added."""
+    """The cases in the user's batch with their states, in the order in which they were added, without those whose
+    ticket is deleted.
+    """
     items = await BatchItem.filter(user_id=user.id).order_by("id").prefetch_related("ticket")
     numbers = [item.ticket_id for item in items if item.ticket_id]
     intake = {found.ticket_id: found for found in await Intake.filter(ticket_id__in=numbers)}

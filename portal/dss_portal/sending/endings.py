@@ -1,15 +1,16 @@
-"""Recognises the kind of an image file by the ending of its name."""
+"""Recognises the format of an image file by the ending of its name."""
 
 from dss_portal.refusals import Refused
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".dcm", ".zip")
-"""Endings of images of one file; a DICOM file may have none."""
+"""Endings of files that contain a complete image; a DICOM file may also have a name without any ending."""
 
 
 def ending(name: str) -> str:
-    """The ending under which an image is stored.  The rest of its name is not kept, because it may name the patient.
+    """The ending of the file name, such as ``.nii.gz``, under which an image is stored; "" if it has none.  The rest of
+    the name is not kept, because it may name the patient.
 
-    Raises Refused for other kinds of files.
+    Raises Refused for an ending that is not in ENDINGS.
     """
     found = next((each for each in ENDINGS if name.lower().endswith(each)), "")
     if not found and "." in name:

@@ -1,4 +1,4 @@
-"""Writes the workspace of a ticket if its user has sent one NIfTI file and nothing else.
+"""Writes the workspace of a ticket for whose input a client has uploaded one NIfTI file and nothing else.
 
 The portal reads no voxels: the service checks the image when it takes the ticket.
 """
@@ -27,7 +27,9 @@ OTHER_KINDS = (
 async def add_workspace(
     datastore: Datastore, settings: Settings, ticket: Ticket, user: User
 ) -> None:
-    """Add the workspace, unless the ticket has one.  Raises Refused if the service cannot work on the image alone."""
+    """Add a workspace with the ticket's only image to its input files, unless there is one already.  Raises Refused if
+    the ticket does not have exactly one NIfTI file, or if the service needs more than an image.
+    """
     found = await store.files(ticket.id, "input")
     if any(files.is_workspace(file.name) for file in found):
         return
@@ -42,8 +44,8 @@ async def add_workspace(
 
 
 def _tags(service: Service) -> list[str]:
-    """The tags that the main image gets, as in ITK-SNAP if only one image is loaded.  Raises Refused if the service
-    needs further tagged objects.
+    """The names of the tags that the main image gets: those that ITK-SNAP gives if only one image is loaded.  Raises
+    Refused if the service requires tags of other objects.
     """
     descriptor = descriptor_from(service.descriptor)
     others = [t.name for t in descriptor.tags if t.required and t.type not in OF_MAIN_IMAGE]
@@ -55,7 +57,7 @@ def _tags(service: Service) -> list[str]:
 
 
 async def _image(datastore: Datastore, ticket_id: int, found: list[TicketFile]) -> str:
-    """The name of the ticket's only file.  Raises Refused if there are several, or if it is not NIfTI."""
+    """The name of the ticket's only input file.  Raises Refused if there is not exactly one, or if it is not NIfTI."""
     if len(found) != 1:
         raise Refused(
             f"A ticket without a workspace needs exactly one image, and has {len(found)}."

@@ -1,4 +1,6 @@
-"""``/send``: sends images and workspaces from a browser; several at once with its script, one image without."""
+"""``/send``: the page for sending images and workspaces from a browser.  With its script it sends several cases; in a
+browser without scripts, one image.
+"""
 
 import uuid
 from collections.abc import Sequence
@@ -32,8 +34,9 @@ blueprint.before_request(only_signed_in)
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A service that may be chosen.  ``further`` are the tags that further images may get; ``unfit`` says why images
-    alone are not enough, if so.  ``estimate`` is None if the service has never had a sign of life.
+    """A service that the user may choose.  ``further`` are the tags that images besides the main one may get; ``unfit``
+    is a sentence that says why images alone are not enough for it, "" if they are.  ``estimate`` is None if no program
+    has ever served it.
     """
 
     service: Service
@@ -49,8 +52,8 @@ async def show() -> Response:
 
 @blueprint.post("")
 async def send() -> Response:
-    """Receive one image from a browser without script, and let it be read and queued.  If it is refused, nothing of
-    it is kept.
+    """Receive the form with one image from a browser without scripts, have it read, and redirect to its ticket.  If it
+    is refused, the page is shown again with the reason.
     """
     found = await person()
     try:
@@ -61,8 +64,8 @@ async def send() -> Response:
 
 
 async def _shown(problem: str = "", status: int = 200) -> Response:
-    """The page.  With ``?ticket=N`` it replaces the files of that ticket; with ``?voxels=N`` its estimates are for an
-    image of that size.
+    """The page, with the sentence ``problem`` if the image was refused.  With ``?ticket=N`` it replaces the files of
+    that ticket; with ``?voxels=N`` its estimates are for an image of that size.
     """
     replaced = await _replaced(request.args.get("ticket", ""))
     offered = [await replaced.service] if replaced else await services.listed()
@@ -77,7 +80,7 @@ async def _shown(problem: str = "", status: int = 200) -> Response:
 
 
 async def _choices(offered: Sequence[Service]) -> list[Choice]:
-    """Those that no program serves at present come last."""
+    """The services to choose from.  Those that no program serves at present come last."""
     estimates = await components().estimates.offers(current_user(), _size())
     choices = [
         Choice(
@@ -94,14 +97,14 @@ async def _choices(offered: Sequence[Service]) -> list[Choice]:
 
 
 def _size() -> TicketSize | None:
-    """The size that ``?voxels=N`` states; None for the usual size of each service."""
+    """The size of the image that ``?voxels=N`` states; None if it states none, for the usual size of each service."""
     text = request.args.get("voxels", "")
     voxels = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
     return TicketSize(voxels=voxels, size_bytes=0) if 0 < voxels < MOST_VOXELS else None
 
 
 async def _replaced(number: str) -> Ticket | None:
-    """The user's ticket with that number, if files may still be sent for it; otherwise None."""
+    """The user's ticket with that number, if it is not submitted yet, so that files can be sent for it; otherwise None."""
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         return None
     user = current_user()
@@ -109,7 +112,9 @@ async def _replaced(number: str) -> Ticket | None:
 
 
 async def _sent(found: Identity) -> int:
-    """Receive the file, and let it be read; returns the ticket's number.  If it is refused, nothing of it is kept."""
+    """Receive the form with one image and have it read.  Returns the number of its ticket, which is created unless the
+    form names one to replace.  If the image is refused, a ticket that was created is deleted.
+    """
     sent = await uploads.file_part()
     g.dss_form = forms.Form(fields=sent.fields)
     await forms.check(found)

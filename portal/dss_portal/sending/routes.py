@@ -1,4 +1,6 @@
-"""``/api/tickets/N/intake`` and ``/api/batch``: sending from a browser; ``/api/tickets/N/workspace``: one image alone."""
+"""The API for sending without a workspace: ``/api/tickets/N/intake`` and ``/api/batch`` for browsers,
+``/api/tickets/N/workspace`` for a single image.
+"""
 
 from dataclasses import asdict
 
@@ -20,7 +22,9 @@ blueprint = Blueprint("workspaces", __name__, url_prefix="/api")
 @blueprint.post("/tickets/<int:ticket_id>/workspace")
 @signed_in
 async def add(ticket_id: int) -> Response:
-    """Write the workspace of a ticket that has one NIfTI file; ``title`` names the ticket for its owner."""
+    """Write the workspace of a ticket whose only input is a NIfTI file.  The parameter ``title`` becomes the ticket's
+    title.
+    """
     ticket = await submission.readable(ticket_id, current_user())
     title = (await parameters.form()).get("title", "")
     await lone_image.add_workspace(
@@ -34,8 +38,8 @@ async def add(ticket_id: int) -> Response:
 @blueprint.post("/tickets/<int:ticket_id>/intake")
 @signed_in
 async def declare(ticket_id: int) -> Response:
-    """Declare which files will be uploaded, and the image that each belongs to.  When all are uploaded, they are read
-    and the ticket is queued.
+    """Declare which files will be uploaded to the ticket, and to which image each belongs.  When all are uploaded, a
+    program reads them and the ticket is queued.
     """
     await submission.readable(ticket_id, current_user())
     form = await parameters.form()
@@ -48,7 +52,9 @@ async def declare(ticket_id: int) -> Response:
 @blueprint.get("/tickets/<int:ticket_id>/intake")
 @signed_in
 async def show(ticket_id: int) -> Response:
-    """The state of a ticket's upload."""
+    """Respond with the state of a browser's upload to the ticket: ``state``, ``sentence`` and ``series``; they are
+    empty if there is no such upload.
+    """
     await submission.readable(ticket_id, current_user())
     intake = await intakes.find(ticket_id)
     if intake is None:
@@ -61,14 +67,14 @@ async def show(ticket_id: int) -> Response:
 @blueprint.get("/batch")
 @signed_in
 async def listed() -> Response:
-    """The cases that the user sends from a browser, with their states."""
+    """List the cases in the user's batch, with their states."""
     return json_body({"result": [asdict(row) for row in await batch.rows(current_user())]})
 
 
 @blueprint.post("/batch")
 @signed_in
 async def put() -> Response:
-    """Add cases, or change them."""
+    """Add cases to the user's batch, or change them."""
     await batch.put(current_user(), await parameters.required("cases"))
     return plain("success")
 
@@ -76,7 +82,7 @@ async def put() -> Response:
 @blueprint.post("/batch/remove")
 @signed_in
 async def remove() -> Response:
-    """Remove cases from the list."""
+    """Remove cases from the user's batch."""
     await batch.remove(current_user(), (await parameters.form()).get("keys", ""))
     return plain("success")
 
