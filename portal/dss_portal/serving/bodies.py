@@ -1,4 +1,6 @@
-"""Passes the body of a large request to the application without h11, which copies each piece four times."""
+"""Passes the body of a large request to the application without the HTTP parser h11, which copies each piece four
+times.
+"""
 
 import h11
 from h11._readers import ContentLengthReader
@@ -8,16 +10,22 @@ from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 
 MOST_RECEIVED_BYTES = 256 * 1024
-"""Most bytes of a body that are read from the network at once; asyncio's transports receive no more at a time."""
+"""Largest number of bytes of a body that are read from the network at once; asyncio's transports receive no more at a
+time.
+"""
 
 
 def is_receiving(protocol: object) -> bool:
-    """True if the next bytes of a connection with this protocol belong to a body with a Content-Length."""
+    """True if the next bytes that a connection with this protocol receives belong to a request body whose
+    Content-Length is known.
+    """
     return _receiving(protocol) is not None
 
 
 async def passed(protocol: object, piece: bytes) -> bool:
-    """Pass the piece of a body to the application.  False if h11 must handle it, as it must with the last piece."""
+    """Pass ``piece``, the next bytes of the connection, to the application if they belong to a body.  Returns False,
+    with nothing passed, if h11 must handle them: other bytes, and the last piece of a body.
+    """
     receiving = _receiving(protocol)
     if receiving is None or not piece:
         return False
@@ -30,7 +38,9 @@ async def passed(protocol: object, piece: bytes) -> bool:
 
 
 def _receiving(protocol: object) -> tuple[HTTPStream | WSStream, ContentLengthReader] | None:
-    """The stream that gets the body, and h11's counter of the bytes that are to come."""
+    """The stream to which the body of the present request is passed, and h11's counter of the bytes that are still
+    missing.  None if no body with a Content-Length is being received.
+    """
     if not isinstance(protocol, H11Protocol) or protocol.stream is None:
         return None
     connection = protocol.connection

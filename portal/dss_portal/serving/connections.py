@@ -1,8 +1,8 @@
 """A Hypercorn connection that responds to plain requests itself.
 
-h11 and Hypercorn's objects for each request take four fifths of the time of a poll.  So the head of a plain request
-is read here, the layers in front of the framework are called, and their response is sent in one piece.  Requests that
-these layers pass on, and all other requests, go to Hypercorn with the same bytes.
+h11 and the objects that Hypercorn makes for each request take four fifths of the time of a poll.  So the head of a
+plain request is parsed here, the layers in front of the framework are called, and their response is sent in one piece.
+If these layers pass a request on, Hypercorn gets the same bytes, and handles it as it handles all other requests.
 """
 
 import asyncio
@@ -26,11 +26,13 @@ from dss_portal.serving.passing import Passed
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
-"""Interval at which a request that waits for its turn looks whether its client has gone."""
+"""Interval in seconds at which a request that waits for its turn checks whether its client has disconnected."""
 
 
 class Exchange:
-    """One plain request and its response.  The body is read when it is needed."""
+    """One plain request and its response, with ASGI's ``receive`` and ``send``.  The body is read from the network when
+    ``receive`` is called.
+    """
 
     def __init__(self, connection: "Connection", asked: Head, received: bytes) -> None:
         self._reader, self._config = connection.reader, connection.config
@@ -63,8 +65,8 @@ class Exchange:
         return {"type": "http.request", "body": piece, "more_body": not self._is_complete}
 
     async def send(self, event: ASGISendEvent) -> None:
-        """Store the response.  The layers send only responses with status 200, in one piece and with a
-        Content-Length.
+        """Store the response, for ``response``.  The layers send only responses with status 200, in one piece and with
+        a Content-Length.
         """
         if event["type"] == "http.response.start":
             self.headers = list(event.get("headers", ()))
@@ -78,14 +80,17 @@ class Exchange:
 
 
 class Connection(TCPServer):
-    """A Hypercorn connection, as the module describes.  Overrides ``run``, ``_read_data`` and ``_idle_timeout``."""
+    """A Hypercorn connection with the fast path that the module describes.  Overrides ``run``, ``_read_data`` and
+    ``_idle_timeout``.
+    """
 
     _used_s = 0.0
     _is_busy = False
 
     async def run(self) -> None:
-        """As in TCPServer.  If the server cancels a connection that outlasts ``graceful_timeout``, this returns after
-        closing it, because asyncio of Python 3.11 logs a cancelled connection as an error of its own.
+        """Serve the connection until it ends, as TCPServer does.  If the server cancels it at a stop, because it
+        outlasts ``graceful_timeout``, it is closed and CancelledError is not raised: asyncio of Python 3.11 would log
+        that as an error.
         """
         try:
             await super().run()
@@ -119,7 +124,9 @@ class Connection(TCPServer):
         return await asyncio.wait_for(self.reader.read(size_bytes), self.config.read_timeout)
 
     def _is_plain(self) -> bool:
-        """True if the connection uses HTTP/1.1, no request is in progress, and Hypercorn does not want to close it."""
+        """True if the next bytes may be a plain request: the connection uses HTTP/1.1, no request is in progress, and
+        Hypercorn does not want to close it.
+        """
         protocol = self.protocol.protocol
         return (
             isinstance(protocol, H11Protocol)
@@ -132,7 +139,9 @@ class Connection(TCPServer):
         )
 
     async def _answered(self, asked: Head, exchange: Exchange) -> bool:
-        """Respond to the request, or hand it over to Hypercorn.  False if the connection must be closed."""
+        """Let the layers in front of the framework respond to the request or, if they pass it on, give it to Hypercorn.
+        False if the connection must be closed.
+        """
         self._is_busy = True
         try:
             await cast("ASGIWrapper", self.app).app(
@@ -153,8 +162,8 @@ class Connection(TCPServer):
         return True
 
     async def _hand_over(self, exchange: Exchange, passed: Passed) -> None:
-        """Give Hypercorn the bytes that were read.  The layers then pass the request to the framework without trying
-        it again.
+        """Give Hypercorn the bytes that were read of the request.  The layers find ``passed`` in its state, and pass
+        the request to the framework without trying it again.
         """
         received, exchange.ahead = exchange.received, b""
         protocol = cast("H11Protocol", self.protocol.protocol)
@@ -186,8 +195,8 @@ class Connection(TCPServer):
         }
 
     async def _idle_timeout(self) -> None:
-        """Close the connection when it has been idle for ``keep_alive_timeout``, or when the server stops.  Requests
-        that are answered here also end the idle time.
+        """Close the connection when it has been idle for ``keep_alive_timeout`` seconds, or when the server stops.  It
+        is not idle while a request is answered on the fast path, of which Hypercorn does not know.
         """
         began_s = time.monotonic()
         while not self.context.terminated.is_set():

@@ -1,4 +1,4 @@
-"""Parses the head of a plain request, as usual clients send it for polls and small writes.
+"""Parses the head of a plain HTTP/1.1 request, as usual clients send it for polls and small writes.
 
 Any other request (other methods, escapes, chunks, upgrades, unusual spaces, HTTP/1.0) is left to h11, which also
 refuses malformed ones.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_BYTES = 8 * 1024
-"""Longest head that is looked at."""
+"""Largest size of a head that is parsed here."""
 MOST_BODY_BYTES = 4 * 2**20
 
 _LINE = re.compile(rb"(GET|POST) (/[A-Za-z0-9/_.~-]*)(?:\?([!-\"$-~]*))? HTTP/1\.1\Z")
@@ -22,8 +22,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The head of a request.  ``size_bytes`` is its own size, including the empty line; ``body_bytes`` is that of the
-    body.
+    """The head of a request.  ``size_bytes`` is the size of the head with the empty line that ends it; ``body_bytes``
+    is the size of the body that follows.
     """
 
     method: str
@@ -36,7 +36,7 @@ class Head:
 
 
 def head(received: bytes) -> Head | None:
-    """Parse the head at the beginning of ``received``; None if it is not plain or not complete."""
+    """Parse the head at the beginning of ``received``; None if the head is not plain or not complete."""
     end = received.find(b"\r\n\r\n", 0, MOST_BYTES)
     if end < 0:
         return None
@@ -60,7 +60,7 @@ def head(received: bytes) -> Head | None:
 
 
 def _headers(lines: Sequence[bytes]) -> list[tuple[bytes, bytes]] | None:
-    """The header fields, with names in lower case; None if one is not plain, or if there is no Host."""
+    """The header fields, with names in lower case; None if a field is not plain, or if there is no Host."""
     found = []
     seen = set()
     for line in lines:
@@ -78,8 +78,8 @@ def _headers(lines: Sequence[bytes]) -> list[tuple[bytes, bytes]] | None:
 
 
 def _length(headers: Headers, *, may_have_body: bool) -> int | None:
-    """The size of the body in bytes.  None if a required length is missing, if there is one that must not be there,
-    or if it is too large.
+    """The size of the body in bytes, from the Content-Length: 0 without one if the method has no body.  None if the
+    method needs one and there is none, if there is one and must not be, or if the body is too large.
     """
     lengths = [value for name, value in headers if name == b"content-length"]
     if not may_have_body:

@@ -1,6 +1,7 @@
-"""Lets a connection try the layers in front of the framework, and pass on a request that they do not handle.
+"""Lets a connection try a request on the layers in front of the framework before Hypercorn handles it.
 
-The connection then gives the same bytes to h11, and the layers pass that request on at once.  So a write that failed
+If the layers do not handle the request, they raise Passed.  The connection then gives the same bytes to Hypercorn, and
+the layers, which find the mark of the first attempt, pass the request to the framework at once.  So a write that failed
 is not tried a second time, and the framework responds to its error.
 """
 
@@ -16,12 +17,12 @@ from hypercorn.typing import (
 
 _TRIED, _PASSED = "dss_portal.tried", "dss_portal.passed"
 ERROR = "dss_portal.error"
-"""Key of a scope for the error that the framework must answer."""
+"""Key in an ASGI scope for the error of a failed write, to which the framework must respond."""
 
 
 class Passed(Exception):
-    """Raised if the layers do not handle a request that is tried.  ``error`` is the error that the framework must
-    respond to.
+    """Raised if the layers in front of the framework do not handle a request that is only tried.  ``error`` is the
+    error of a write that failed, to which the framework must respond; None if there is none.
     """
 
     def __init__(self, error: Exception | None) -> None:
@@ -30,7 +31,9 @@ class Passed(Exception):
 
 
 class Behind:
-    """ASGI middleware directly in front of the framework ``app``.  It raises Passed for a request that is only tried."""
+    """ASGI middleware between the layers and the framework ``app``.  A request that is only tried does not reach the
+    framework: Passed is raised.
+    """
 
     def __init__(self, app: ASGIFramework) -> None:
         self._app = app
@@ -44,17 +47,19 @@ class Behind:
 
 
 def tried() -> ConnectionState:
-    """The state of a request that is only tried, which marks it for ``Behind``."""
+    """The state (in ASGI's sense) for the scope of a request that is only tried on the layers."""
     return ConnectionState({_TRIED: True})
 
 
 def marked(state: ConnectionState, passed: Passed) -> ConnectionState:
-    """A copy of ``state``, which all connections share, for a request that the layers have passed on."""
+    """A copy of ``state`` that records that the layers have passed the request on.  A copy, because all connections
+    share ``state``.
+    """
     return ConnectionState({**state, _PASSED: passed})
 
 
 def was_passed(scope: Scope) -> Passed | None:
-    """The Passed with which the layers passed on the request when it was tried; None if it was not tried."""
+    """The Passed that was raised when this request was tried on the layers; None if it was not tried."""
     found = _state(scope).get(_PASSED)
     return found if isinstance(found, Passed) else None
 

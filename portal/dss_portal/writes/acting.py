@@ -1,4 +1,6 @@
-"""Performs small writes, with the same functions as the framework's routes."""
+"""Carries out small writes (a new ticket, a submission, a claim, a log line, progress, a small file) with the same
+functions as the framework's routes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from dss_portal.writes.requests import Kind, Write
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The body of a response with status 200; ``content_type`` is "" for none."""
+    """The body of a response with status 200, and its Content-Type; "" for none."""
 
     body: str
     content_type: str = ""
@@ -29,7 +31,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Acting:
-    """The components of a portal that are needed for writes."""
+    """Carries out small writes with the given components of the portal."""
 
     datastore: Datastore
     settings: Settings
@@ -37,10 +39,10 @@ class Acting:
     claiming: Together[ClaimRequest, Granted]
 
     async def act(self, write: Write, form: Mapping[str, str], person: Person) -> Answer | None:
-        """Perform the write and return the response.  None if nothing was written and the framework must handle the
-        request.
+        """Carry out the write, whose parameters are in ``form``, for the user ``person``, and return the response.
+        None if nothing was written and the framework must handle the request.
 
-        If it raises Refused, nothing was written.
+        Raises Refused, with nothing written, if the write is not allowed.
         """
         match write.kind:
             case Kind.CREATE:
@@ -61,11 +63,13 @@ class Acting:
                 assert_never(write.kind)
 
     async def takes_files(self, ticket: int, person: Person) -> bool:
-        """True if the user may add a file to the ticket, and the ticket already counts towards the quota."""
+        """True if the user may add an input file to the ticket, and the ticket counts towards the quota of open tickets
+        already.
+        """
         return await small_files.takes_files(ticket, person, self.settings.quiet_upload_s)
 
     async def upload(self, ticket: int, file: LoneFile, person: Person) -> Answer | None:
-        """Like ``act``, for an upload of ``file``."""
+        """Store ``file`` as an input file of the ticket, and return the response.  None and Refused as in ``act``."""
         kept = await small_files.receive(self.datastore, self.settings, ticket, file, person)
         return Answer(body="success") if kept else None
 

@@ -1,8 +1,8 @@
-"""Responds to the small writes of ITK-SNAP and of providers, in front of the framework.
+"""Responds to small writes of ITK-SNAP and of providers' programs in front of the framework (Quart).
 
 The responses equal those of the framework's routes byte for byte.  This layer sends only responses with status 200.
-All other responses, and those to unusual requests, come from the framework, which gets the body again, and the error
-if there was one.
+All other responses, and those to unusual requests, come from the framework, which gets the complete request again, and
+the error if there was one.
 """
 
 import time
@@ -26,23 +26,25 @@ from dss_portal.writes.body import ClientGone, RequestBody
 from dss_portal.writes.requests import Kind, Write
 
 PATIENCE_S = 1.0
-"""A form that has not come within this time is left to the framework, which has longer limits and their sentences."""
+"""If the body of a request has not arrived within this time in seconds, the framework handles the request; it waits
+longer.
+"""
 
 
 class Limit(Protocol):
-    """Limits how often requests with one key may be made."""
+    """Limits how often requests with the same key may be made."""
 
     def count(self, key: str) -> None:
-        """Count a request of ``key``.  Raises Refused if there are too many."""
+        """Count a request with the key ``key``.  Raises Refused if there were too many."""
 
     def give_back(self, key: str) -> None:
         """Undo one call of ``count`` for ``key``."""
 
 
 class Writes:
-    """ASGI middleware that responds to small writes and passes all other requests to ``app``.
+    """ASGI middleware that responds to small writes, and passes all other requests to ``app``.
 
-    ``requires_terms``: writes of users who have not accepted the terms of use are passed to the framework, too.
+    ``requires_terms``: requests of users who have not accepted the terms of use are passed on, too.
     """
 
     def __init__(
@@ -108,8 +110,11 @@ class Writes:
         return answer
 
     async def _limited(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
-        """Count the request, then perform the write: if many arrive at once, none is written and then refused by the
-        limit.  Requests for the framework are not counted here, because it counts them itself.  Raises Refused.
+        """Count the request against the user's limit, then carry out the write.  The request is counted first, so that
+        no write is carried out and then refused by the limit.
+
+        If the framework must handle the request, it is not counted here, because the framework counts it itself.
+        Raises Refused.
         """
         user, acted = str(caller.id), self._uploaded if write.kind is Kind.UPLOAD else self._written
         self._limit.count(user)
@@ -163,7 +168,7 @@ async def _send(answer: Answer, named: bytes, send: ASGISendCallable) -> None:
 
 
 def install(app: Quart) -> None:
-    """Make the framework respond to errors of writes."""
+    """Make the framework raise the error of a write that this layer has passed on, and so respond to it."""
 
     @app.before_request
     async def _raise_earlier() -> None:

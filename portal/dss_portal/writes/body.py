@@ -1,4 +1,6 @@
-"""Reads a request's body, and repeats it for the framework if the framework must handle the request."""
+"""Reads the body of a request in front of the framework, and gives it to the framework again if that must handle the
+request.
+"""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,19 +12,21 @@ T = TypeVar("T")
 
 
 class ClientGone(Exception):
-    """The client disconnected before the response."""
+    """The client has disconnected before the response was sent."""
 
 
 class RequestBody:
-    """The body of one request.  As with Hypercorn, a cancelled call of ``receive`` must lose no data."""
+    """The body of one request, read from ASGI's ``receive``.  Cancelling a call of ``receive`` must lose no data, as is
+    true for Hypercorn's.
+    """
 
     def __init__(self, receive: ASGIReceiveCallable) -> None:
         self._receive = receive
         self._events: list[ASGIReceiveEvent] = []
 
     async def whole(self, most_bytes: int, within_s: float) -> list[bytes] | None:
-        """The pieces of the complete body; None if it is longer than ``most_bytes``, if it is not complete after
-        ``within_s`` seconds, or if the client has disconnected.
+        """The complete body, in the pieces in which it arrived.  None if it is longer than ``most_bytes``, if it is not
+        complete after ``within_s`` seconds, or if the client has disconnected.
         """
         pieces: list[bytes] = []
         size_bytes = 0
@@ -48,10 +52,9 @@ class RequestBody:
         return self._events.pop(0) if self._events else await self._receive()
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of ``work``.  Call it after ``whole``.
+        """Run ``work`` and return its result, or raise its error.  Call it after ``whole``.
 
-        If the client disconnects first, ``work`` is cancelled and ClientGone is raised.  Raises the errors of
-        ``work``.
+        If the client disconnects first, ``work`` is cancelled and ClientGone is raised.
         """
         working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._receive())
         try:

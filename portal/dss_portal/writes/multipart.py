@@ -1,4 +1,4 @@
-"""Finds the only file in a small multipart form without copying it."""
+"""Finds the file in a small multipart form that has no other part, without copying its content."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _HEAD = re.compile(_DISPOSITION + rb"(?:\r\ncontent-type: [\t -~]*)?\r\n\r\n", r
 
 @dataclass(frozen=True, kw_only=True)
 class LoneFile:
-    """A file in the pieces in which it was received.  ``name`` is as the client sent it."""
+    """A file in the pieces in which it was received.  ``name`` is the file name as the client sent it."""
 
     name: str
     pieces: Sequence[memoryview]
@@ -24,13 +24,17 @@ class LoneFile:
 
 
 def boundary_in(content_type: bytes) -> bytes | None:
-    """The boundary of a multipart form; None for another type, or for a boundary with unusual characters or length."""
+    """The boundary of a multipart form, from its Content-Type; None for another type, or for a boundary with unusual
+    characters or length.
+    """
     found = _TYPE.fullmatch(content_type)
     return found[1] if found else None
 
 
 def lone_file(boundary: bytes, received: Sequence[bytes]) -> LoneFile | None:
-    """The file in a form that has no other part, as ITK-SNAP and the Python client send it; None for any other form."""
+    """The file of a form whose body is ``received`` and whose only part is the file ``myfile``, as ITK-SNAP and the
+    Python client send it; None for any other form.
+    """
     delimiter = b"--" + boundary
     begin, rest = _beginning(received)
     if not begin.startswith(delimiter + b"\r\n"):
@@ -50,8 +54,8 @@ def lone_file(boundary: bytes, received: Sequence[bytes]) -> LoneFile | None:
 
 
 def _beginning(received: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:
-    """The received pieces, with the first ones joined up to the end of the part's head: the joined piece and the
-    others.
+    """The received pieces in two values: the first pieces joined, so many that they contain the complete head of the
+    part, and the pieces after them.
     """
     begin, number = b"", 0
     for number, piece in enumerate(received, 1):  # noqa: B007 - used below
@@ -62,7 +66,7 @@ def _beginning(received: Sequence[bytes]) -> tuple[bytes, Sequence[bytes]]:
 
 
 def _without_end(pieces: list[memoryview], delimiter: bytes) -> list[memoryview] | None:
-    """The pieces without the line that ends the form; None if they do not end with such a line."""
+    """The pieces without the final delimiter that ends the form; None if they do not end with it."""
     last = b"\r\n" + delimiter + b"--"
     taken: list[memoryview] = []
     while pieces and sum(map(len, taken)) < len(last) + 2:
@@ -75,7 +79,7 @@ def _without_end(pieces: list[memoryview], delimiter: bytes) -> list[memoryview]
 
 
 def _holds(pieces: Sequence[memoryview], delimiter: bytes) -> bool:
-    """True if ``delimiter`` occurs in the pieces, also across the border of two."""
+    """True if ``delimiter`` occurs in the pieces, also if it begins in one piece and ends in the next."""
     before = b""
     for piece in pieces:
         content = piece.obj

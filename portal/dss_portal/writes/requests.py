@@ -1,4 +1,4 @@
-"""Recognises the small writes of ITK-SNAP and of providers by their request line and headers."""
+"""Recognises small writes of ITK-SNAP and of providers' programs by the request line and headers."""
 
 import re
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _FORM = b"application/x-www-form-urlencoded"
 
 
 class Kind(StrEnum):
-    """The kind of a write.  Its value is the framework's URL rule, under which requests are counted."""
+    """The kind of a small write.  The value is the framework's URL rule, which labels the request in metrics."""
 
     CREATE = TICKETS
     READY = "/api/tickets/<int:ticket_id>/status"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
     @property
     def scope(self) -> str:
-        """The scope that a token needs for such a write."""
+        """The scope that a token must have for this kind of write."""
         return "provider" if self.value.startswith("/api/pro/") else "tickets"
 
     @property
@@ -44,9 +44,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """A write.  ``ticket`` is 0 if the URL has none; ``word`` is the category of a log line, or the hash of a service.
+    """A small write, as its URL and headers describe it.  ``ticket`` is 0 if the URL has none; ``word`` is the category
+    of a log line, or the hash of a service.
 
-    ``boundary`` is that of the form of an upload, b"" for other writes.
+    ``boundary`` is the boundary of an upload's form; b"" for other writes.
     """
 
     kind: Kind
@@ -60,7 +61,9 @@ class Write:
 
 
 def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Write | None:
-    """The write that a POST is; None if the framework must handle it."""
+    """The Write that a POST request contains; None if it is not one, or is unusual, so that the framework must handle
+    it.
+    """
     target = _target(path)
     if target is None:
         return None
@@ -92,7 +95,9 @@ def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Wr
 
 
 def _boundary_of_small(headers: dict[bytes, bytes]) -> bytes:
-    """The boundary of a multipart form of at most SMALL_BYTES; b"" for a larger form or another type."""
+    """The boundary of a multipart form with a Content-Length of at most SMALL_BYTES; b"" for a larger form or another
+    content type.
+    """
     length = headers.get(b"content-length", b"")
     if not length.isdigit() or int(length) > SMALL_BYTES:
         return b""

@@ -1,4 +1,6 @@
-"""Stores a small file that has arrived completely, without reserving space for it first."""
+"""Stores a small file that has arrived completely as an input file.  Unlike the general route, it reserves no space
+first.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +21,7 @@ SELECT status, user_id, coalesce(uploaded_at, created_at) AS touched_at FROM tic
 
 
 async def takes_files(ticket_id: int, person: Person, quiet_s: float) -> bool:
-    """True if the ticket accepts files of the user and counts towards the quota at present."""
+    """True if the ticket accepts files of the user at present, and counts towards the quota of open tickets already."""
     rows = await get_connection("default").execute_query_dict(_TAKES, [ticket_id])
     return any(
         (person.sysadmin or row["user_id"] == person.id)
@@ -32,11 +34,11 @@ async def takes_files(ticket_id: int, person: Person, quiet_s: float) -> bool:
 async def receive(
     datastore: Datastore, settings: Settings, ticket_id: int, file: LoneFile, person: Person
 ) -> bool:
-    """Make ``file`` an input file of the ticket; it is on disk before the commit.
+    """Make ``file`` an input file of the ticket; it is on disk before the transaction commits.
 
-    False if the general upload route must handle the request, and answer it if need be: the file is empty or too
-    large, or the user's quota has no room.  Raises Refused if the ticket takes no file with that name from ``person``.
-    After either, nothing has changed.
+    Returns False, with nothing changed, if the framework's route must handle the request: the file is empty or too
+    large, or the user's quota has no room.  Raises Refused, with nothing changed, if the ticket accepts no file with
+    that name from ``person``.
     """
     name, size_bytes = flat_name(file.name), file.size_bytes
     files.check_name("input", name)
