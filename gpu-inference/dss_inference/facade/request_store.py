@@ -1,4 +1,4 @@
-"""Stores requests over HTTP and their results in a folder, so that a restarted process finds them."""
+"""Stores the requests that arrive over HTTP, and their results, in a folder, so that a restarted process finds them."""
 
 import logging
 import re
@@ -30,17 +30,21 @@ class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestStore:
-    """One folder for each request.  Its name is the only permission to read the result, so it is random."""
+    """A folder with one subfolder for each request, named by the request's id.  A client that knows the id may read the
+    result, so the id is random.
+    """
 
     def __init__(self, root: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
-        """Raises OSError if ``root`` is not writable."""
+        """``root`` is created if it is missing; ``clock_s`` returns seconds that never decrease.  Raises OSError if
+        ``root`` is not writable.
+        """
         root.mkdir(parents=True, exist_ok=True)
         (root / ".writable").touch()
         self.root = root.resolve()
         self._running = RunningTime(self.root / ".running_s", clock_s)
 
     def create(self) -> str:
-        """Create a folder and return its id."""
+        """Create the folder of a new request and return the request's id."""
         result_id = uuid4().hex
         (self.root / result_id).mkdir()
         return result_id
@@ -64,7 +68,7 @@ class RequestStore:
         shutil.rmtree(self.root / result_id, ignore_errors=True)
 
     def keep_request(self, request: RunInference) -> None:
-        """Store the request.  From then on this process or the next one answers it."""
+        """Store the request durably.  From then on this process answers it, or a later process after a restart."""
         write(self.root / request.claim_id / _REQUEST, msgspec.json.encode(request))
 
     def keep_answer(self, result_id: str, answer: StoredAnswer) -> None:
@@ -92,11 +96,11 @@ class RequestStore:
         return [request for file in waiting if (request := _read(file)) is not None]
 
     def purge(self, older_than_s: float) -> int:
-        """Remove requests that were found answered more than ``older_than_s`` ago, and uploads that were found
-        unfinished so long ago.  Returns their number.
+        """Remove requests that were first seen answered, and interrupted uploads that were first seen, more than
+        ``older_than_s`` seconds ago.  Returns their number.
 
-        Only time in which a process runs counts, and no clock of the machine or of the volume, because a step of one
-        would remove uploads in progress, or keep results for ever.
+        Only time in which a process runs counts (``RunningTime``).  The clocks of the machine and of the volume are not
+        used, because a step of either would remove uploads in progress, or keep results for ever.
         """
         now_s = self._running.keep()
         old = [path for path in self.root.iterdir() if self._is_old(path, now_s, older_than_s)]
@@ -117,21 +121,27 @@ class RequestStore:
 
 
 class RunningTime:
-    """The time in seconds for which processes with this ``file`` have run.  It is monotonic."""
+    """Measures for how many seconds, in all, processes with this ``file`` have run; the time never decreases.
+    ``clock_s`` returns seconds of a monotonic clock.
+    """
 
     def __init__(self, file: Path, clock_s: Callable[[], float]) -> None:
         self._file, self._clock_s = file, clock_s
         self._began_s = clock_s() - (_seconds_in(file) or 0.0)
 
     def keep(self) -> float:
-        """The time until now.  It is stored, so that the next process continues from it."""
+        """The running time until now, in seconds.  It is stored in the file, so that the next process continues from
+        it.
+        """
         now_s = self._clock_s() - self._began_s
         write(self._file, str(now_s).encode())
         return now_s
 
 
 def _noted_s(file: Path, now_s: float) -> float:
-    """The time in ``file``.  If there is none, ``now_s`` is written to it.  Raises OSError."""
+    """The running time in seconds that is noted in ``file``.  If there is none, or it is later than ``now_s``,
+    ``now_s`` is written to the file and returned.  Raises OSError.
+    """
     noted_s = _seconds_in(file)
     if noted_s is None or noted_s > now_s:  # the file of RunningTime was lost
         write(file, str(now_s).encode())

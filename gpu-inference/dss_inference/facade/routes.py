@@ -1,4 +1,6 @@
-"""The routes of the facade.  Responses are files or JSON; the JSON of an error contains a sentence."""
+"""The routes of the facade, the worker's REST interface.  Responses are files or JSON; the JSON of an error contains a
+sentence.
+"""
 
 import logging
 import re
@@ -34,11 +36,11 @@ _NOT_YET = {"Retry-After": "1"}
 _SUBMIT = "/<bundle>/inference"
 
 Handler: TypeAlias = Callable[[Request, Mapping[str, str]], Response]
-"""Called with the request and the variable parts of its path."""
+"""Function that answers a request; it gets the request and the variable parts of the request's path."""
 
 
 class Facade:
-    """The WSGI application of the REST interface."""
+    """The WSGI application of the REST interface.  Refuses requests whose body is larger than ``max_bytes``."""
 
     def __init__(self, submissions: Submissions, max_bytes: int) -> None:
         self._submissions = submissions
@@ -155,7 +157,7 @@ class Facade:
         return _file(request, path, reports[name].mime_type)
 
     def _report_entries(self, result_id: str) -> list[dict[str, str]]:
-        """Name, description, type and path of each report file."""
+        """Name, description, MIME type and path (Endpoint) of each report file of a finished request."""
         return [
             {
                 "name": name,
@@ -174,7 +176,9 @@ class Facade:
         return Response(status=HTTPStatus.NO_CONTENT)
 
     def _not_finished(self, result_id: str) -> Response | None:
-        """The response for a request that has no result yet or has failed; None if it is finished."""
+        """The response if the request has no result: unknown, in progress with its progress, or failed.  None if it is
+        finished.
+        """
         if not self._submissions.store.exists(result_id):
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
         # Read before the answer, because the answer is stored before the progress is removed.
@@ -196,7 +200,9 @@ def _rule(method: str, path: str, handler: Handler) -> Rule:
 
 @contextmanager
 def _traced(request: Request, bundle: str) -> Iterator[None]:
-    """A context in the requester's trace, for the block and the work that it starts."""
+    """A context that continues the requester's trace, if the request names one, for the block and the work that it
+    starts.
+    """
     asked = {"http.request.method": "POST", "http.route": _SUBMIT, "dss.bundle": bundle}
     with (
         tracing.within(tracing.valid(request.headers.get(TRACEPARENT))),

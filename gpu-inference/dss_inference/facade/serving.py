@@ -1,4 +1,4 @@
-"""Serves the facade on a port."""
+"""Serves the facade, the worker's REST interface, on a port."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 _THREADS = 8
 _SILENCE_S = 60
-"""Longest pause within an upload."""
+"""Longest pause within an upload, in seconds."""
 
 
 class _Server(Server):

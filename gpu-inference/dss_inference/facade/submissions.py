@@ -1,4 +1,4 @@
-"""Runs the requests that were submitted over HTTP, with the bundles of this process and the worker's own server."""
+"""Runs the requests that were submitted over HTTP, by a QueueServer of this process with a broker in memory."""
 
 import logging
 import threading
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 MOST_UNFINISHED = 64
 MOST_STARTS = 3
-"""A request that was unfinished when this many processes ended is not started again."""
+"""A request that was unfinished when this many processes ended is not started again, because it may have ended them."""
 _A_DAY_S = 86400.0
 _PURGE_EVERY_S = 300.0
 _GIVEN_UP = (
@@ -62,7 +62,9 @@ class Submissions:
         self._supervisor = Supervisor(self._stopping)
 
     def start(self) -> None:
-        """Start, and continue the requests that an earlier process left unfinished."""
+        """Start the server, continue the requests that an earlier process left unfinished, and begin to remove old
+        results.
+        """
         self._server.start()
         for request in self.store.unanswered():
             if self.store.count_start(request.claim_id) > MOST_STARTS:
@@ -72,7 +74,9 @@ class Submissions:
         self._supervisor.start("purge", self._keep_purging)
 
     def stop(self, timeout_s: float) -> bool:
-        """Stop.  False if a request is unfinished; the next process continues it."""
+        """Stop the server.  Returns False if a request is unfinished after ``timeout_s``; the next process continues
+        it.
+        """
         self._stopping.set()
         done = self._server.stop(timeout_s)
         self._broker.close()
@@ -85,7 +89,7 @@ class Submissions:
     def submit(
         self, result_id: str, bundle: str, image_name: str, parameters: dict[str, str]
     ) -> None:
-        """Start a request whose image is already in the folder of ``result_id``."""
+        """Start a request whose image, ``image_name``, is already in the folder of ``result_id``."""
         request = RunInference(
             ticket_id=int(result_id[:12], 16),
             claim_id=result_id,
@@ -99,7 +103,7 @@ class Submissions:
         self._run(request)
 
     def progress(self, result_id: str) -> InferenceProgressed | None:
-        """The latest progress; None if the request is answered."""
+        """The latest progress; None if the request is answered or unknown."""
         return self._unfinished.get(result_id)
 
     def withdraw(self, result_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Receives a multipart body with an image and its parameters into a folder."""
+"""Receives the body of a request for inference over HTTP, an image and its parameters, into a folder."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,7 +28,9 @@ class ReceivedRequest:
 
 
 def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> ReceivedRequest:
-    """Read the body into ``folder``.  Raises InferenceError, HTTPException (too large), OSError."""
+    """Read the multipart body of a WSGI request into ``folder``.  Raises InferenceError (no image, or not usable),
+    HTTPException (larger than ``max_bytes``), OSError.
+    """
     with ExitStack() as opened:
 
         def stream(*_: object, **__: object) -> IO[bytes]:
@@ -46,10 +48,10 @@ def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> Receive
 
 
 def _named(path: Path) -> Path:
-    """Rename the image file to the suffix of its format, because old dispatchers choose any name.  Returns the new
-    path.
+    """Rename the image file to ``image`` with the suffix of its format, because old dispatchers choose any name.
+    Returns the new path.
 
-    Checks the header, not the voxels.  Raises InferenceError.
+    Checks the header, not the voxels.  Raises InferenceError if the file is no readable image with three dimensions.
     """
     try:
         named = path.rename(path.with_name(f"image{SUFFIXES[format_of(path)][0]}"))
