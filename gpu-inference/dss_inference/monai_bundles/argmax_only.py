@@ -1,6 +1,8 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Recognises postprocessing that only takes the largest channel, and prevents interpolation of its labels."""
+"""Recognises whether a MONAI bundle's postprocessing only takes the largest channel, and keeps postprocessing from
+interpolating between labels.
+"""
 
 from monai.transforms.compose import Compose
 from monai.transforms.post.dictionary import Activationsd, AsDiscreted, Invertd
@@ -32,13 +34,13 @@ def _is_sigmoid(step: Transform) -> bool:
 
 
 def inverts(postprocess: Compose) -> bool:
-    """True if the postprocessing resamples the answer to the image's grid."""
+    """True if the postprocessing resamples the network's output back to the image's grid."""
     return any(isinstance(step, Invertd) for step in postprocess.transforms)
 
 
 def without_argmax(postprocess: Compose) -> Compose:
-    """The postprocessing without activation and argmax.  Its inversion uses nearest-neighbour interpolation, because
-    labels must not be averaged.
+    """The postprocessing without activation and argmax, for an output that already is the argmax.  Its inversion uses
+    nearest-neighbour interpolation, because labels must not be averaged.
     """
     return Compose(
         [_nearest(s) for s in postprocess.transforms if not isinstance(s, _CHANNEL_STEPS)]

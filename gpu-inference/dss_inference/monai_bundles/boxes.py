@@ -1,4 +1,4 @@
-"""Boxes of a detector: their positions in the patient, and ellipsoids in the image's own voxels."""
+"""Converts the boxes that a detector finds: to positions in the patient, and to ellipsoids in the image's own voxels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,9 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class DetectedBox:
-    """``low`` and ``high`` (x, y, z) are voxel indices of the prepared image; integers are the centres of voxels."""
+    """A box that a detector has found.  ``low`` and ``high`` (x, y, z) are voxel indices of the prepared image, which
+    is the image after the bundle's preprocessing; integers are the centres of voxels.  ``label`` is the class.
+    """
 
     low: Floats
     high: Floats
@@ -26,24 +28,28 @@ class DetectedBox:
 
     @property
     def half(self) -> Floats:
-        """Half the size along x, y, z; never 0."""
+        """Half the size along x, y, z in voxels; never 0."""
         return np.asarray(np.maximum(self.high - self.low, 1e-3) / 2, np.float64)
 
 
 def best_boxes(boxes: Sequence[DetectedBox], least_score: float, most: int) -> list[DetectedBox]:
-    """At most ``most`` boxes with a score of ``least_score`` or more, the best first."""
+    """At most ``most`` boxes with a score of ``least_score`` or more, the best first.  Boxes without volume are left
+    out.
+    """
     sure = [box for box in boxes if box.score >= least_score and bool((box.high > box.low).all())]
     return sorted(sure, key=lambda box: -box.score)[:most]
 
 
 def centre_mm(box: DetectedBox, affine: Floats) -> tuple[float, float, float]:
-    """The centre of the box in LPS, in millimetres; ``affine`` (4x4) maps indices of the prepared image to RAS."""
+    """The centre of the box (x, y, z) in LPS, in millimetres; ``affine`` (4x4) maps indices of the prepared image to
+    RAS.
+    """
     x, y, z, _ = LPS_TO_RAS @ affine @ np.append(box.centre, 1.0)
     return float(x), float(y), float(z)
 
 
 def diameter_mm(box: DetectedBox, affine: Floats) -> float:
-    """The mean of the box's three sides, in millimetres."""
+    """The mean of the box's three sides, in millimetres; ``affine`` (4x4) maps indices of the prepared image to RAS."""
     voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
     return float(np.mean(2 * box.half * voxel_mm))
 
@@ -54,7 +60,7 @@ def ellipsoids(
     """A label map (x, y, z) with 1 in the ellipsoid of the first box, 2 in that of the second, and so on.  Where two
     overlap, the earlier box wins.
 
-    ``to_prepared`` (4x4) maps indices of the image, which has ``shape``, to those of the prepared image.
+    ``to_prepared`` (4x4) maps indices (x, y, z) of the image, which has ``shape``, to those of the prepared image.
     """
     found = np.zeros(shape, np.uint8)
     for value, box in reversed(list(enumerate(boxes, start=1))):
@@ -77,7 +83,9 @@ def _ellipsoid(
 
 
 def _around(box: DetectedBox, to_image: Floats, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The part of the image around the box; at least one voxel if the box is outside."""
+    """The part of the image around the box; at least one voxel, also for a box outside the image.  ``to_image`` (4x4)
+    maps indices of the prepared image to those of the image.
+    """
     signs = np.array(list(np.ndindex(2, 2, 2))) * 2 - 1
     corners = (box.centre + signs * box.half) @ to_image[:3, :3].T + to_image[:3, 3]
     first = np.clip(np.floor(corners.min(0)).astype(int), 0, np.array(shape) - 1)

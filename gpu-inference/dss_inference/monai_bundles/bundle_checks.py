@@ -1,4 +1,6 @@
-"""Finds faults for which a bundle cannot be served, as sentences.  Runs none of the bundle's code and loads no torch."""
+"""Finds the faults for which a MONAI bundle cannot be served, as sentences.  Runs none of the bundle's code and loads
+no torch.
+"""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -31,7 +33,7 @@ MOST_LABELS = 255
 
 
 def open_bundle(root: Path) -> BundleFolder:
-    """Read a bundle.  Raises InferenceError with every fault."""
+    """Read the bundle in the folder ``root``.  Raises InferenceError with all its faults if it has any."""
     wrong = problems(root)
     if wrong:
         raise InferenceError(" ".join([f"The bundle '{root.name}' cannot be used.", *wrong]))
@@ -53,7 +55,7 @@ def problems(root: Path) -> list[str]:
 
 
 def _read_or_note(read: Callable[[Path], Config], root: Path, found: list[str]) -> Config:
-    """The result of ``read``.  If that fails, adds the reason to ``found`` and returns {}."""
+    """The result of ``read(root)``.  If that raises InferenceError, adds the reason to ``found`` and returns {}."""
     try:
         return read(root)
     except InferenceError as error:
@@ -124,7 +126,7 @@ def _wrong_config(config: Config) -> Iterator[str]:
 
 
 def _missing_packages(root: Path, config: Config) -> Iterator[str]:
-    """The Python packages that the configuration uses and that are not installed."""
+    """A sentence for each Python package that the configuration uses and that is not installed."""
     for name in sorted(_packages(config)):
         if name == "scripts" or (root / name).is_dir():
             if not (root / name).is_dir():

@@ -1,7 +1,7 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Makes the parts of a bundle from its configuration.  This runs the bundle's code, so only an administrator may
-install bundles.
+"""Makes the network, the transforms and the inferer of a MONAI bundle from its configuration.  This runs the bundle's
+code, so only an administrator may install bundles.
 """
 
 import sys
@@ -38,7 +38,9 @@ class ScriptedNetwork(torch.nn.Module):
 
 
 class BundleParts:
-    """The parts of one bundle, each made once.  Raises InferenceError if the configuration does not work."""
+    """Makes the objects that a bundle's configuration describes (network, transforms, inferer or detector), each once.
+    Raises InferenceError if the configuration does not work.
+    """
 
     def __init__(self, folder: BundleFolder, device: str) -> None:
         self._folder = folder
@@ -75,7 +77,7 @@ class BundleParts:
         return network.eval()
 
     def _naming_bundle(self, load: Callable[[], None]) -> None:
-        """Call ``load``; its InferenceError names the bundle."""
+        """Call ``load``; if it raises InferenceError, raise one that names the bundle as well."""
         try:
             load()
         except InferenceError as error:
@@ -85,12 +87,14 @@ class BundleParts:
 
 
 def _has_side_effects(name: str) -> bool:
-    """True for entries that load data or write files when they are made."""
+    """True for the names of entries that load data or write files when they are made; these are not used."""
     return name in {"dataset", "dataloader", "handlers", "evaluator", "initialize", "run"}
 
 
 def _with_channel_axis(config: dict[str, Any]) -> dict[str, Any]:
-    """Add the channel axis in front of the other axes, as MONAI's loader would, if no transform adds it."""
+    """The configuration, with a transform that adds the channel axis in front of the other axes, as MONAI's loader
+    would, if no transform of the bundle adds it.
+    """
     if any("ChannelFirst" in kind_of(step) for step in steps_of(config["preprocessing"])):
         return config
     steps = config["preprocessing"]["transforms"]

@@ -1,7 +1,7 @@
-"""A bundle's inference configuration as this program uses it.  Loads no torch.
+"""Reads a MONAI bundle's inference configuration and adapts it to this program.  Loads no torch.
 
-Format: MONAI Bundle Specification; values that begin with ``@`` refer to another entry, those with ``$``
-are Python.  Nothing is evaluated here.
+Format: MONAI Bundle Specification; values that begin with ``@`` refer to another entry, those with ``$`` are Python.
+Nothing is evaluated here.
 """
 
 import json
@@ -21,13 +21,18 @@ from dss_inference.monai_bundles.transform_lists import (
 )
 
 WEIGHTS = ("model.pt", "model.ts")
-"""Names of weights: a state_dict, or TorchScript, which contains its own network, whatever the configuration says."""
+"""Names of the file with the weights: ``.pt`` is a state_dict; ``.ts`` is TorchScript, which contains its own network,
+so that the network in the configuration is not used.
+"""
 
 OVERRIDES = "dss.json"
-"""File in ``configs`` with a site's changes by path: ``{"preprocessing#transforms#2#pixdim": [3, 3, 3]}``."""
+"""Name of the file in ``configs`` with a site's changes of the configuration, by path:
+``{"preprocessing#transforms#2#pixdim": [3, 3, 3]}``.
+"""
 
 _NOT_RESAMPLED = {"whether_raw_luna16": True}
-"""Entry that tells an official bundle that the image was not resampled for it."""
+"""Entry of the configuration that tells the official nodule detection bundle that the image was not resampled for it.
+"""
 _SCRIPTED = "dss_inference.monai_bundles.bundle_parts.ScriptedNetwork"
 _SEGMENTATION = ("network", "preprocessing", "inferer", "postprocessing")
 _DETECTION = ("network", "preprocessing", "detector", "detector_ops")
@@ -35,7 +40,7 @@ _REFERENCE = re.compile(r"@([A-Za-z_]\w*)")
 
 
 def config_file(root: Path) -> Path | None:
-    """The path of the inference configuration; None if there is none."""
+    """The path of the inference configuration of the bundle in ``root``; None if there is none."""
     names = ("inference.json", "inference.yaml", "inference.yml")
     return next(
         (root / "configs" / name for name in names if (root / "configs" / name).is_file()), None
@@ -43,12 +48,13 @@ def config_file(root: Path) -> Path | None:
 
 
 def weights_in(root: Path) -> Path | None:
-    """The path of the weights; None if there are none."""
+    """The path of the weights of the bundle in ``root``; None if there are none."""
     return next((p for p in (root / "models" / name for name in WEIGHTS) if p.is_file()), None)
 
 
 def read_config(root: Path) -> Config:
-    """Read the configuration with the site's changes, and disable the transforms that read or write files.
+    """Read the configuration of the bundle in ``root`` with the site's changes, and disable the transforms that read or
+    write files.
 
     Raises InferenceError if there is no usable configuration.
     """
@@ -76,7 +82,7 @@ def is_detection(config: Config) -> bool:
 
 
 def out_channels(config: Config) -> int | None:
-    """The number of the network's channels; None if the configuration does not state it as a number."""
+    """The number of output channels of the network; None if the configuration does not state it as a number."""
     for part in ("network_def", "network"):
         network = config.get(part)
         given = network.get("out_channels") if isinstance(network, dict) else None
@@ -88,12 +94,12 @@ def out_channels(config: Config) -> int | None:
 
 
 def used_parts(config: Config) -> tuple[str, ...]:
-    """The names of the entries that this program uses.  Entries that they refer to are not included."""
+    """The names of the configuration's entries that this program uses.  Entries that they refer to are not included."""
     return _DETECTION if is_detection(config) else _SEGMENTATION
 
 
 def texts_used(config: Config) -> Iterator[tuple[str, str]]:
-    """Path and value of each text in the used entries and in those that they refer to."""
+    """Path in the configuration and value of each text in the used entries and in the entries that they refer to."""
     waiting, seen = list(used_parts(config)), set[str]()
     while waiting:
         part = waiting.pop()
@@ -106,7 +112,7 @@ def texts_used(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def references(text: str) -> list[str]:
-    """The entries that a value refers to."""
+    """The names of the entries that a value of the configuration refers to (``@name``); [] for an ordinary text."""
     return _REFERENCE.findall(text) if text.startswith(("@", "$")) else []
 
 
@@ -122,8 +128,8 @@ def _mapping(path: Path) -> Config:
 
 
 def _change(config: Config, path: str, value: object) -> None:
-    """Set the entry at ``path`` to ``value``.  Raises InferenceError unless the entry exists or belongs to a
-    component.
+    """Set the entry at ``path`` (keys separated by ``#`` or ``::``) to ``value``.  Raises InferenceError if there is no
+    such entry, except that a component (with ``_target_``) may get a new option.
     """
     *way, last = re.split(r"#|::", path)
     here: Any = config

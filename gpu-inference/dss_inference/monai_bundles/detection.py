@@ -1,9 +1,9 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""A MONAI detection bundle as a ``Bundle``: boxes with scores become labelled ellipsoids and a list.
+"""A MONAI detection bundle as a ``Bundle``: the boxes that it finds become labelled ellipsoids and a list with scores.
 
-The detector of the configuration is called directly.  Windows and the conversion of boxes to world coordinates
-are done here, for any orientation.
+The detector of the configuration is called directly.  Windows and the conversion of boxes to world coordinates are done
+here, for any orientation.
 """
 
 import math
@@ -44,14 +44,14 @@ MOST = 50
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """Findings with their label map.  ``voxels`` is in the order of ``Ct.hu``."""
+    """Findings with their label map ``voxels``, (z, y, x) in the order of ``Ct.hu``."""
 
     voxels: npt.NDArray[np.uint8]
     findings: tuple[Finding, ...]
 
 
 class MonaiDetection:
-    """One detection bundle with its loaded network."""
+    """One detection bundle with its loaded network.  ``compute`` is the device's thread, which all bundles share."""
 
     def __init__(
         self, folder: BundleFolder, device: str, compute: ComputeThread | None = None
@@ -129,7 +129,9 @@ class MonaiDetection:
     def _found(
         self, boxes: list[bx.DetectedBox], ct: Ct, affine: npt.NDArray[np.float64]
     ) -> _Found:
-        """Findings and their label map; ``affine`` is that of the prepared image."""
+        """Number the boxes as findings and draw their label map; ``affine`` (4x4) maps indices of the prepared image to
+        RAS.
+        """
         to_prepared = np.linalg.inv(affine) @ as_tensor(ct).affine.numpy()
         voxels = bx.ellipsoids(boxes, to_prepared, ct.hu.shape[::-1]).transpose(2, 1, 0)
         findings = tuple(

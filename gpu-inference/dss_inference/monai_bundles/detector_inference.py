@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Runs the detector of a detection bundle within the free memory."""
+"""Runs the detector of a MONAI detection bundle within the free memory."""
 
 import copy
 import math
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 class DetectorInference:
-    """Runs the network of a detector.  ``fallback`` repeats a run that does not fit into memory with fewer windows or
-    on the CPU.
+    """Runs the network of a detector on an image.  ``fallback`` repeats a run that does not fit into memory with fewer
+    windows or on the CPU.
     """
 
     def __init__(self, detector: "RetinaNetDetector", device: torch.device, memory: Memory) -> None:
@@ -38,7 +38,8 @@ class DetectorInference:
         self.fallback = MemoryFallback(detector, device, self._batch, memory, windowed=windowed)
 
     def inferer_for(self, image: torch.Tensor) -> SlidingWindowInferer | None:
-        """The inferer for an image (c, x, y, z) that is larger than one window; None for a smaller one.
+        """The inferer that divides an image (c, x, y, z) into windows; None for an image that is no larger than one
+        window.
 
         A single pass is quicker, and has no borders between windows.
         """
@@ -48,7 +49,7 @@ class DetectorInference:
         return inferer
 
     def __call__(self, image: torch.Tensor) -> list[bx.DetectedBox]:
-        """``image`` is (c, x, y, z).  Raises MemoryError if no attempt fits, and the network's errors."""
+        """The boxes in ``image`` (c, x, y, z).  Raises MemoryError if no attempt fits, and the network's errors."""
         inferer = self.inferer_for(image)
         self._batch.choose()
         found = self.fallback.first_that_fits(lambda each: self._boxes(image, inferer, each))
@@ -71,7 +72,9 @@ class DetectorInference:
         return self._as_boxes(found)
 
     def _as_boxes(self, found: dict[str, torch.Tensor]) -> list[bx.DetectedBox]:
-        """Convert the detector's boxes, whose corners are x, y, z, x, y, z."""
+        """Convert the detector's boxes, whose corners are x, y, z, x, y, z.  Raises InferenceError if a value is no
+        number.
+        """
         keys = (self._detector.target_box_key, self._detector.pred_score_key)
         corners, scores = (found[key].float().cpu().numpy().astype(np.float64) for key in keys)
         if not (np.isfinite(corners).all() and np.isfinite(scores).all()):

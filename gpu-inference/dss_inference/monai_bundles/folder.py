@@ -1,7 +1,7 @@
-"""A bundle's folder: its metadata, its configuration and its weights.  Loads no torch.
+"""Reads a MONAI bundle's folder: its metadata, its configuration and the place of its weights.  Loads no torch.
 
-Format: MONAI Bundle Specification (configs/metadata.json, configs/inference.json or .yaml,
-models/model.pt or model.ts, large_files.yml).
+Format: MONAI Bundle Specification (configs/metadata.json, configs/inference.json or .yaml, models/model.pt or model.ts,
+large_files.yml).
 """
 
 import json
@@ -25,8 +25,8 @@ from dss_inference.monai_bundles.transform_lists import Config
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFolder:
-    """The content of a bundle's folder.  ``labels`` are names by value in the label map, or by class for a detection;
-    the background is left out.
+    """The content of a bundle's folder.  ``labels`` are names by value in the label map, or by class for a detection
+    bundle, without the background.  ``weights`` is the path of the weights.
     """
 
     root: Path
@@ -37,7 +37,7 @@ class BundleFolder:
 
     @property
     def name(self) -> str:
-        """The bundle's name, which is also that of its queue."""
+        """The bundle's name, which is that of its folder and also that of its queue."""
         return self.root.absolute().name
 
     @property
@@ -54,12 +54,14 @@ class BundleFolder:
 
     @property
     def channels(self) -> Channels:
-        """The channels of a segmentation bundle.  Raises InferenceError if they can be understood in several ways."""
+        """How the channels of a segmentation bundle become labels.  Raises InferenceError if that can be understood in
+        several ways.
+        """
         return read_channels(self.metadata, self.config)
 
 
 def is_bundle(root: Path) -> bool:
-    """True if the folder is a bundle."""
+    """True if the folder has the metadata that every MONAI bundle has."""
     return (root / "configs" / "metadata.json").is_file()
 
 
@@ -101,13 +103,15 @@ def part_of(metadata: dict[str, Any], side: str, name: str) -> dict[str, Any]:
 
 
 def labels_of(metadata: dict[str, Any]) -> dict[int, str]:
-    """The names of labels by number, without 0 and without entries that have no number."""
+    """The names of labels by number from the bundle's metadata, without 0 and without entries that have no number."""
     names = names_of(part_of(metadata, "outputs", "pred").get("channel_def"))
     return {value: name for value, name in names.items() if value > 0}
 
 
 def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
-    """The channels.  Raises InferenceError if metadata and configuration can be understood in several ways."""
+    """How the channels of a segmentation bundle become labels.  Raises InferenceError if metadata and configuration can
+    be understood in several ways.
+    """
     output = part_of(metadata, "outputs", "pred")
     told = output.get("num_channels")
     count = out_channels(config) or (told if isinstance(told, int) else None)
@@ -115,7 +119,7 @@ def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
 
 
 def not_installed(root: Path) -> str:
-    """A sentence that says where to get the missing weights, read from large_files.yml."""
+    """A sentence for a bundle without weights that says where to get them, read from its large_files.yml."""
     for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
         if (root / name).is_file():
             return _where_from(root / name)

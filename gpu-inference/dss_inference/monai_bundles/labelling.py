@@ -1,4 +1,4 @@
-"""Makes a label map from the channels that a bundle's postprocessing returns."""
+"""Makes a label map from the channels that a MONAI bundle's postprocessing returns."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import torch
 
 _OVERLAP = 0.02
-"""Excess over 1 that interpolation and half precision may give the sum of probabilities that exclude each other."""
+"""Probabilities that exclude each other may have a sum up to 1 plus this, because of interpolation and half precision.
+"""
 _ROUNDING = 1e-3
 """Tolerance beyond 0..1 for an interpolated probability."""
 
@@ -26,8 +27,8 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMap:
-    """A label map.  ``voxels`` are (z, y, x); ``hidden`` is, by value, the number of voxels that a smaller label
-    covers.
+    """A label map.  ``voxels`` are (z, y, x); ``hidden`` is, by label, the number of voxels that belong to it but are
+    shown as a smaller label.
     """
 
     voxels: Labels
@@ -38,9 +39,9 @@ def label_map(
     pred: "torch.Tensor | npt.NDArray[Any]", channels: Channels, given: int, shape: tuple[int, ...]
 ) -> LabelMap:
     """Make the label map from ``pred`` (c, x, y, z), the postprocessed output of a network with ``given`` channels.
-    ``shape`` is (z, y, x).
+    ``channels`` is how they become labels; ``shape`` (z, y, x) is that of the image.
 
-    Raises InferenceError if the values do not determine the labels.
+    Raises InferenceError if the values do not determine the labels, or ``pred`` has another size than the image.
     """
     array = np.asarray(pred)
     if not np.isfinite(array).all():
@@ -86,8 +87,8 @@ def require_not_activated(lowest: float, highest: float, channels: Channels) -> 
     """Raises InferenceError if the postprocessing would apply a sigmoid or softmax to values that are probabilities
     already.
 
-    ``lowest`` and ``highest`` are those of the network's output.  If all logits of an image were between 0 and 1, a
-    sigmoid would put every voxel into every label.
+    ``lowest`` and ``highest`` are the smallest and the largest value of the network's output.  If all logits of an
+    image were between 0 and 1, a sigmoid would put every voxel into every label.
     """
     if channels.activated and lowest >= 0 and highest <= 1:
         raise InferenceError(
@@ -97,8 +98,8 @@ def require_not_activated(lowest: float, highest: float, channels: Channels) -> 
 
 
 def _require_apart(array: Floats) -> None:
-    """Raises InferenceError if the largest channel is to win, but the channels are probabilities that do not exclude
-    each other.
+    """Raises InferenceError if the label is to be the largest channel, but the channels are probabilities that do not
+    exclude each other: their sum exceeds 1.
     """
     if len(array) == 1 or array.min() < -_ROUNDING or array.max() > 1 + _ROUNDING:
         return
@@ -110,7 +111,9 @@ def _require_apart(array: Floats) -> None:
 
 
 def _values(array: Floats) -> Labels:
-    """The labels: the values of a single channel, or otherwise the number of the largest channel."""
+    """The labels (x, y, z) of ``array`` (c, x, y, z): the values of a single channel, or otherwise the number of the
+    largest channel.
+    """
     values = array[0] if len(array) == 1 else array.argmax(0)
     lowest, highest = values.min(), values.max()
     if lowest < 0 or highest.round() > MOST_LABELS:
@@ -122,7 +125,7 @@ def _values(array: Floats) -> Labels:
 
 def _passing(array: Floats, channels: Channels) -> tuple[Labels, dict[int, int]]:
     """Two results: the label of each voxel whose channel reaches the threshold, with smaller labels drawn over larger
-    ones; and by label the number of voxels that others cover.
+    ones; and, by label, the number of voxels that are covered by other labels.
     """
     _require_probabilities(array)
     only = len(array) == 1

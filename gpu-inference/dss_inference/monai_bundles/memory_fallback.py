@@ -1,4 +1,6 @@
-"""Runs a network with fewer windows in a batch, and finally on the CPU, until it fits into the memory."""
+"""Runs a MONAI bundle's network with fewer and fewer windows in a batch, and finally on the CPU, until it fits into the
+memory.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -28,8 +30,8 @@ class Attempt:
 
 
 class MemoryFallback:
-    """Plans attempts to run a network.  It remembers the batch size that fitted, and begins with it for the next
-    image.
+    """Plans attempts to run a network.  ``batch`` remembers the number of windows that fitted, and begins with it for
+    the next image.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class MemoryFallback:
         *,
         windowed: bool,
     ) -> None:
-        """``memory`` is that of ``device``, which holds the network."""
+        """``memory`` is that of ``device``, which holds the network.  ``windowed``: the image is divided into windows,
+        whose outputs are summed.
+        """
         self._network = network
         self._device = device
         self._batch = batch

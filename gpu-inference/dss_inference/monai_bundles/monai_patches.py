@@ -41,13 +41,16 @@ def with_nearest_interpolation(step: Invertd) -> Invertd:
 
 
 class LayerOutputs(nn.ModuleDict):
-    """The layers of ``backbone`` up to the last one whose output is needed.
+    """Module that runs the layers of ``backbone`` up to the last one whose output is needed, and returns the needed
+    outputs by name.  Replaces torchvision's IntermediateLayerGetter.
 
     Layers keep their names, which published weights use: ``feature_extractor.body.layer1...``.
     """
 
     def __init__(self, backbone: nn.Module, return_layers: dict[str, str]) -> None:
-        """``return_layers``: name of the output (value) by layer (key)."""
+        """``return_layers``: the name of each needed output (value) by its layer (key).  Raises ValueError for an
+        unknown layer.
+        """
         layers = OrderedDict(backbone.named_children())
         missing = [name for name in return_layers if name not in layers]
         if missing:
@@ -71,7 +74,7 @@ def valid_trainable_layers(
     max_value: int,
     default_value: int,
 ) -> int:
-    """Number of layers to train; all of them if the backbone is not pretrained."""
+    """Number of layers to train; all of them if the backbone is not pretrained.  Replaces torchvision's function."""
     if not is_trained:
         return max_value
     chosen = default_value if trainable is None else trainable

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Converts an image to a tensor for a bundle's transforms, and checks what the transforms return."""
+"""Converts an image to a tensor for a MONAI bundle's transforms, and checks what the transforms return."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -33,7 +33,9 @@ def as_tensor(ct: Ct) -> MetaTensor:
 
 
 def prepared_image(data: Mapping[str, object], key: str) -> MetaTensor:
-    """The image after preprocessing.  Raises InferenceError if it has no affine or is not finite."""
+    """The image after preprocessing, entry ``key`` of the transforms' result.  Raises InferenceError if it has no
+    affine or is not finite.
+    """
     prepared = data[key]
     if not isinstance(prepared, MetaTensor):
         raise InferenceError(
@@ -78,7 +80,7 @@ def _is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def _require_covered(pred: MetaTensor, image: MetaTensor, size: tuple[int, ...]) -> None:
-    """Raises InferenceError unless each voxel of ``image`` is at most one voxel of ``pred`` outside of ``pred``."""
+    """Raises InferenceError if a voxel of ``image`` lies more than one voxel of ``pred`` outside the grid of ``pred``."""
     ends = torch.tensor([[*end, 1.0] for end in product(*((0.0, n - 1.0) for n in size))])
     to_pred = torch.linalg.inv(pred.affine.double().cpu()) @ image.affine.double().cpu()
     at = (ends.double() @ to_pred.T)[:, :3]

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Hooks on a bundle's network that report progress, cancel the work and check outputs."""
+"""Hooks on a MONAI bundle's network that report progress, cancel the work and check outputs."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,10 +47,11 @@ def watch_network(
     cancelled: IsCancelled,
     note: Callable[[int], None],
 ) -> Iterator[None]:
-    """Report progress before each batch of windows, and raise Cancelled between two of them.
+    """A context in which ``network`` reports progress before each of ``batches`` batches of windows, and raises
+    Cancelled between two of them if ``cancelled()``.
 
-    ``note`` gets the number of windows of each batch.  Raises InferenceError at the end if an answer had
-    values that are NaN or infinite: every comparison with NaN is false, so they would become background.
+    ``note`` gets the number of windows of each batch.  Raises InferenceError at the end if an output had values that
+    are NaN or infinite: every comparison with NaN is false, so they would become background.
     """
     done = 0
     all_finite: dict[

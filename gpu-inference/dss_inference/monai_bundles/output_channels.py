@@ -1,4 +1,6 @@
-"""Determines from a segmentation bundle's configuration how its channels become one label map.  Loads no torch."""
+"""Determines from a MONAI segmentation bundle's metadata and configuration how its output channels become one label
+map.  Loads no torch.
+"""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -8,10 +10,10 @@ from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.transform_lists import Config, kind_of, saving_steps, steps_of
 
 HALF = 0.5
-"""A voxel belongs to an independent channel from this probability on."""
+"""Probability from which on a voxel belongs to an independent channel."""
 
 PRED = "pred"
-"""The key of the network's answer in the transforms of a bundle."""
+"""The key of the network's output in the transforms of a bundle."""
 
 _FUNCTIONS = ("sigmoid", "softmax", "argmax")
 _DISCRETE = ("argmax", "to_onehot", "threshold")
@@ -20,7 +22,9 @@ _UNLABELLED = ("background", "unlabeled", "unlabelled", "void")
 
 
 class Rule(StrEnum):
-    """The rule by which a voxel gets its label."""
+    """The rule by which a voxel gets its label: that of the largest channel; of each channel that reaches a threshold,
+    independently; or the value of the only channel.
+    """
 
     LARGEST = "largest"
     INDEPENDENT = "independent"
@@ -29,11 +33,11 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Channels:
-    """How channels become a label map.  ``labels`` are names by value in the label map, ``channel_of`` the channel of
-    each value.
+    """How the channels of a network become a label map.  ``labels`` are names by value in the label map, ``channel_of``
+    is the channel of each value.
 
-    ``why`` completes the sentence "One label map: ...".  ``activated``: the postprocessing applies a sigmoid or
-    softmax before it compares the network's output with a threshold or with 0.5.
+    ``why`` completes the sentence "One label map: ...".  ``activated``: the postprocessing applies a sigmoid or softmax
+    before it compares the network's output with a threshold or with 0.5.
     """
 
     rule: Rule
@@ -44,13 +48,15 @@ class Channels:
 
     @property
     def count(self) -> int:
-        """The number of channels that the metadata imply for the network."""
+        """The number of channels that the network should have according to the metadata."""
         return 1 if self.rule == Rule.VALUES else max(self.channel_of.values()) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Steps:
-    """The postprocessing steps that change channels; ``order`` has their names, first to last."""
+    """The operations of the postprocessing on the channels: ``order`` has their names, first to last, such as argmax,
+    threshold or sigmoid; ``threshold`` is the value of the threshold.
+    """
 
     order: tuple[str, ...]
     threshold: object
@@ -67,7 +73,7 @@ class _Steps:
 
 
 def names_of(channel_def: object) -> dict[int, str]:
-    """Names by channel, with the background; entries without a number are left out."""
+    """Names by channel from the metadata's ``channel_def``, with the background; entries without a number are left out."""
     known = channel_def.items() if isinstance(channel_def, dict) else ()
     numbered = {int(value): str(name) for value, name in known if str(value).isdecimal()}
     return dict(sorted(numbered.items()))
@@ -91,7 +97,8 @@ def is_background(name: str) -> bool:
 
 
 def channels_of(names: dict[int, str], count: int | None, config: Config) -> Channels:
-    """How the ``count`` channels of a network become labels; ``count`` is None if it is unknown.
+    """How the ``count`` channels of a network, with ``names`` by channel, become labels; ``count`` is None if it is
+    unknown.
 
     Raises InferenceError if metadata and configuration can be understood in several ways.
     """
@@ -261,8 +268,8 @@ def _is_code(value: object) -> bool:
 
 
 def _named_function(value: object, at: int, config: Config) -> list[str]:
-    """The name of a function that the configuration gives as Python code: sigmoid, softmax or unknown; [] if none is
-    given.
+    """The name of the function that a transform's option ``value`` gives as Python code, for its key number ``at``:
+    sigmoid, softmax or unknown; [] if none is given.
     """
     given = _option(value, at, config)
     if given is None:
@@ -271,14 +278,14 @@ def _named_function(value: object, at: int, config: Config) -> list[str]:
 
 
 def _is_set(value: object, at: int, config: Config) -> bool:
-    """True if the option ``value`` of a transform is set for its key number ``at``."""
+    """True if the option ``value`` of a transform is set for its key number ``at`` (from 0)."""
     one = _option(value, at, config)
     return one is not None and one is not False
 
 
 def _option(value: object, at: int, config: Config) -> object:
-    """The option ``value`` of a transform for its key number ``at``.  An option is one value for all keys, or a list
-    with one for each.
+    """The option ``value`` of a transform for its key number ``at`` (from 0).  An option is one value for all keys, or
+    a list with one value for each.
     """
     plain = _plain(value, config)
     if isinstance(plain, list):
@@ -287,7 +294,9 @@ def _option(value: object, at: int, config: Config) -> object:
 
 
 def _plain(value: object, config: Config) -> object:
-    """``value`` itself or, if it is a reference, the value of the entry that it refers to."""
+    """``value`` itself or, if it is a reference ("@name"), the value of the entry of the configuration that it refers
+    to.
+    """
     if isinstance(value, str) and value.startswith("@"):
         return config.get(value[1:])
     return value

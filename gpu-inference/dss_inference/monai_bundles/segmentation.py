@@ -49,7 +49,7 @@ from dss_inference.worker_metrics import note_batch
 
 
 class MonaiSegmentation:
-    """One segmentation bundle with its loaded network."""
+    """One segmentation bundle with its loaded network.  ``compute`` is the device's thread, which all bundles share."""
 
     def __init__(
         self, folder: BundleFolder, device: str, compute: ComputeThread | None = None
@@ -114,7 +114,9 @@ class MonaiSegmentation:
     def _segment(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
     ) -> LabelMap:
-        """Run the bundle; returns the label map in the order of ``ct.hu``."""
+        """Run the bundle in the device's thread.  Returns the label map in the order of ``ct.hu``.  Raises
+        InferenceError if the bundle's output does not determine one.
+        """
         stages.enter(0.05, "preparing the image")
         image = as_tensor(ct)
         data = self._transformed("preprocessing", self._preprocess, {self._key: image})
@@ -140,7 +142,9 @@ class MonaiSegmentation:
     def _transformed(
         self, part: str, transforms: Compose, data: dict[str, MetaTensor]
     ) -> dict[str, MetaTensor]:
-        """The result of ``transforms``.  Raises InferenceError if one of them fails, MemoryError if memory runs out."""
+        """The result of ``transforms``, the bundle's preprocessing or postprocessing (``part``).  Raises InferenceError
+        if one of them fails, MemoryError if memory runs out.
+        """
         try:
             made: dict[str, MetaTensor] = transforms(data)
         except (KeyError, RuntimeError) as error:

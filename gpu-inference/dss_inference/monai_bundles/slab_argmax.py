@@ -1,11 +1,10 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""The argmax of the channels at each voxel, without holding all channels of the complete image.
+"""The argmax of the channels of a MONAI bundle at each voxel, without holding all channels of the complete image.
 
-MONAI's ``sliding_window_inference`` keeps the answer of every channel for every voxel (also with
-``buffer_steps``, which only moves it): 66 GB for 105 channels of 512 x 512 x 600.  Here the windows are
-processed along the image's longest axis, and rows that no later window covers are reduced at once.
-Windows, weights and padding are MONAI's.
+MONAI's ``sliding_window_inference`` keeps the output of every channel for every voxel (also with ``buffer_steps``,
+which only moves it): 66 GB for 105 channels of 512 x 512 x 600.  Here the windows are processed along the image's
+longest axis, and rows that no later window covers are reduced at once.  Windows, weights and padding are MONAI's.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,9 @@ Window: TypeAlias = tuple[slice, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class WindowGrid:
-    """The windows of an image (1, c, x, y, z), as its ``SlidingWindowInferer`` defines them."""
+    """The windows of an image (1, c, x, y, z), as its ``SlidingWindowInferer`` defines them.  ``roi`` is a window's
+    size, ``padding`` is in torch's order, and ``windows`` are sorted along ``axis``, the image's longest axis.
+    """
 
     roi: tuple[int, ...]
     padding: tuple[int, ...]
@@ -34,7 +35,7 @@ class WindowGrid:
 
     @classmethod
     def of(cls, inferer: SlidingWindowInferer, size: Sequence[int]) -> "WindowGrid":
-        """The windows of ``inferer`` for an image of that size, sorted along ``axis``, its longest axis."""
+        """The windows of ``inferer`` for an image of ``size`` (x, y, z), sorted along the longest axis."""
         roi = tuple(fall_back_tuple(inferer.roi_size, size))
         short = [max(0, r - n) for n, r in zip(size, roi, strict=True)]
         padded = [n + s for n, s in zip(size, short, strict=True)]
@@ -65,9 +66,9 @@ def slab_argmax(
     sums_on: torch.device,
 ) -> torch.Tensor:
     """The number of the largest channel at each voxel (x, y, z), on the CPU: the argmax of what ``inferer`` would
-    return.
+    return for ``image`` (1, c, x, y, z).
 
-    ``network`` runs on ``device``; the sums of the current slab are kept on ``sums_on``.
+    ``network`` runs on ``device`` with ``batch`` windows at once; the sums of the current slab are kept on ``sums_on``.
     """
     cut = WindowGrid.of(inferer, image.shape[2:])
     padded = functional.pad(image, cut.padding, mode=str(inferer.padding_mode), value=inferer.cval)
@@ -92,8 +93,8 @@ def slab_argmax(
 
 
 class _Slab:
-    """Sums of weighted outputs (c, x, y, z) in a ring buffer.  Along the windows' axis it is only as long as one
-    window.
+    """Weighted sums of the windows' outputs (c, x, y, z) in a ring buffer, which along the windows' axis is only as
+    long as one window.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class _Slab:
         self._add(answer, window, slice(before_end, self._rows), slice(0, start % self._rows))
 
     def _add(self, answer: torch.Tensor, window: Window, rows: slice, ring: slice) -> None:
-        """Add some ``rows`` of a window to their place in the ring."""
+        """Add the ``rows`` of a window's output, weighted, to the rows ``ring`` of the ring buffer."""
         place = tuple(ring if axis == self._axis else part for axis, part in enumerate(window))
         part = answer.narrow(1 + self._axis, rows.start, rows.stop - rows.start)
         weights = self._weights.narrow(self._axis, rows.start, rows.stop - rows.start)
@@ -141,7 +142,9 @@ class _Slab:
 
 
 def _largest(channels: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-    """``channels.argmax(0)`` with values of type ``kind``; takes half the time of torch's on a CPU."""
+    """``channels.argmax(0)`` of ``channels`` (c, ...) with values of type ``kind``; takes half the time of torch's
+    argmax on a CPU.
+    """
     best = channels[0].clone()
     labels = torch.zeros(best.shape, dtype=kind, device=best.device)
     for number, channel in enumerate(channels[1:], start=1):

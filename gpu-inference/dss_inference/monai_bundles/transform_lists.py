@@ -1,4 +1,4 @@
-"""The lists of transforms in a bundle's configuration.  Loads no torch.
+"""Reads the lists of transforms in a MONAI bundle's configuration.  Loads no torch.
 
 A list may be an entry of its own (``"transforms": "@steps"``, ``"$@steps + @more"``), and a ``Compose`` may stand in
 the list of another.  Lists keep their nesting, because other entries refer to a transform by its number.
@@ -21,14 +21,14 @@ _LIST_OPTIONS = ("map_items", "unpack_items")
 
 
 def kind_of(step: object) -> str:
-    """The class of a transform without its module; "" if it has none."""
+    """The class name of a transform, without its module; "" if it has none."""
     target = step.get("_target_", "") if isinstance(step, dict) else ""
     return str(target).rpartition(".")[2]
 
 
 def write_out_lists(config: Config) -> None:
-    """Replace references to transforms in pre- and postprocessing by copies of the transforms.  What cannot be
-    replaced stays; ``faults_of`` names it.
+    """Replace references to transforms in pre- and postprocessing by copies of the transforms, in place.  What cannot
+    be replaced stays; ``faults_of`` names it.
     """
     for part in PARTS:
         _move_entry(config, part)
@@ -36,8 +36,8 @@ def write_out_lists(config: Config) -> None:
 
 
 def disable_file_transforms(part: object) -> None:
-    """Disable the transforms that read or write files.  They stay in the list, so that the others keep their numbers,
-    with their ``keys`` and ``resample``.
+    """Disable the transforms of ``part`` that read or write files, in place.  They stay in the list, so that other
+    transforms keep their numbers; of their options they keep ``keys`` and ``resample``.
     """
     steps = _list_of(part)
     for number, step in enumerate(steps):
@@ -68,14 +68,14 @@ def saving_steps(part: object) -> Iterator[Step]:
 
 
 def is_disabled(step: Step) -> bool:
-    """True if MONAI leaves the transform out."""
+    """True if the transform is marked ``_disabled_``, so that MONAI leaves it out."""
     given = step.get("_disabled_", False)
     return given.strip().lower() == "true" if isinstance(given, str) else bool(given)
 
 
 def faults_of(name: str, part: object) -> Iterator[str]:
-    """Sentences about what prevents listing the transforms of ``part``, the entry ``name``, without running the bundle.
-    Empty if nothing does.
+    """A sentence for each reason for which the transforms of ``part``, the entry ``name`` of the configuration, cannot
+    be listed without running the bundle's code.
     """
     steps = part.get("transforms") if isinstance(part, dict) else None
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
@@ -112,7 +112,9 @@ def _list_of(part: object) -> list[Any]:
 
 
 def _move_entry(config: Config, part: str) -> None:
-    """If ``part`` is a reference, exchange it with its entry, so that both names mean the same transforms."""
+    """If the entry ``part`` is a reference to another entry, exchange the two, so that both names mean the same
+    transforms.
+    """
     text = config.get(part)
     match = _ENTRY.fullmatch(text) if isinstance(text, str) else None
     if match and isinstance(config.get(match[1]), dict):

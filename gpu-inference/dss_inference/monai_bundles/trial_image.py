@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Makes a small synthetic image to test that a bundle runs."""
+"""Makes a small synthetic image, with which ``dss-inference bundle check`` tests that a bundle runs."""
 
 from pathlib import Path
 

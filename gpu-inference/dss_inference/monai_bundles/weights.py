@@ -1,4 +1,4 @@
-"""Loads weights from a file into their network, without running other code that the file may contain.
+"""Loads weights from a file into the network of a MONAI bundle, without running other code that the file may contain.
 
 Training programs save weights in many forms.  Accepted are a dictionary that contains them under a usual name, numpy
 numbers beside them, and a prefix that all names share.
@@ -36,7 +36,9 @@ State = Mapping[str, torch.Tensor]
 
 
 def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
-    """Load the weights.  Raises InferenceError if the file is damaged, unsafe, or does not fit the network."""
+    """Load the weights in the file ``path`` into ``network``.  Raises InferenceError if the file is damaged, unsafe, or
+    does not fit the network.
+    """
     require_undamaged(path)
     saved = _read(path, device)
     found = next(_fitting_states(network, _states(saved)), None)
@@ -47,8 +49,8 @@ def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> 
 
 
 def _single_fit(network: torch.nn.Module, saved: object) -> State:
-    """The one state in ``saved`` that fits the network, under whatever name.  Raises InferenceError if none or
-    several fit.
+    """The one state (tensors by name) in ``saved`` that fits the network, under any name.  Raises InferenceError if
+    none or several fit.
     """
     parts = saved if isinstance(saved, Mapping) else {}
     fitting = {
@@ -67,7 +69,7 @@ def _single_fit(network: torch.nn.Module, saved: object) -> State:
 
 
 def require_undamaged(path: Path) -> None:
-    """Raises InferenceError if the file is not PyTorch's, or is damaged."""
+    """Raises InferenceError if the file is damaged or was not written by PyTorch."""
     if wrong := fault_in(path):
         raise InferenceError(wrong)
     if part := damaged_part(path):
@@ -77,7 +79,9 @@ def require_undamaged(path: Path) -> None:
 
 
 def _read(path: Path, device: torch.device) -> object:
-    """Load tensors, numbers, texts and containers of them, and no other objects."""
+    """The content of the file: tensors, numbers, texts and containers of them.  Raises InferenceError if it is damaged
+    or has other objects, which could run code.
+    """
     try:
         with torch.serialization.safe_globals([*_HARMLESS, *_numpy_constructors()]):
             return torch.load(path, map_location=device, weights_only=True)
@@ -94,7 +98,9 @@ def _read(path: Path, device: torch.device) -> object:
 
 
 def _numpy_constructors() -> list[Any]:
-    """Functions that a pickle calls to make a number or an array, also by their names in numpy 1."""
+    """Pairs of a function that a pickle calls to make a number or an array and the name by which it does so, in numpy 1
+    and 2.
+    """
     multiarray = import_module("numpy._core.multiarray")
     makers = {name: getattr(multiarray, name) for name in ("scalar", "_reconstruct")}
     places = ("numpy._core.multiarray", "numpy.core.multiarray")
@@ -127,7 +133,7 @@ def _scripted(path: Path) -> str:
 
 
 def _fitting_states(network: torch.nn.Module, states: Iterable[State]) -> Iterator[State]:
-    """Those of ``states`` that have all tensors of ``network``, with its names."""
+    """Those of ``states`` (tensors by name) that have all tensors of ``network``, with the network's own names."""
     needed = network.state_dict()
     for state in states:
         for prefix in _prefixes(needed, state):
@@ -139,7 +145,7 @@ def _fitting_states(network: torch.nn.Module, states: Iterable[State]) -> Iterat
 
 
 def _states(saved: object, depth: int = _DEEPEST) -> Iterator[State]:
-    """The states in ``saved``: itself if it is one, and those under the usual names."""
+    """The states (tensors by name) in ``saved``: ``saved`` itself if it has tensors, and those under the usual names."""
     if not isinstance(saved, Mapping):
         return
     tensors = {str(name): v for name, v in saved.items() if isinstance(v, torch.Tensor)}
@@ -151,7 +157,7 @@ def _states(saved: object, depth: int = _DEEPEST) -> Iterator[State]:
 
 
 def _all_states(saved: object, depth: int = _DEEPEST) -> Iterator[State]:
-    """Like ``_states``, but searches under every name."""
+    """The states (tensors by name) in ``saved`` and in all dictionaries within it, at most ``depth`` levels deep."""
     if not isinstance(saved, Mapping):
         return
     tensors = {str(name): v for name, v in saved.items() if isinstance(v, torch.Tensor)}
@@ -162,14 +168,16 @@ def _all_states(saved: object, depth: int = _DEEPEST) -> Iterator[State]:
 
 
 def _prefixes(needed: State, state: State) -> list[str]:
-    """The prefixes that DataParallel, Lightning and torch.compile may have added to all names of ``state``."""
+    """The prefixes that DataParallel, Lightning and torch.compile may have added to all names of ``state``, shortest
+    first; "" among them if there is none.
+    """
     first = next(iter(needed), "")
     return sorted({n.removesuffix(first) for n in state if n.endswith(first)}, key=len)
 
 
 def _wrong_names(needed: State, state: State) -> list[str]:
-    """Names that are in only one of the two states.  Counts of batches may be missing, as in torch, because older
-    files lack them.
+    """Names that are in only one of ``needed`` and ``state``.  Counts of batches may be missing, as in torch, because
+    older files lack them.
     """
     return sorted(
         name for name in needed.keys() ^ state.keys() if not name.endswith("num_batches_tracked")
@@ -181,7 +189,7 @@ def _wrong_shapes(needed: State, state: State) -> list[str]:
 
 
 def _difference(network: torch.nn.Module, saved: object) -> str:
-    """How the best fitting state in ``saved`` differs from the network, as part of a sentence."""
+    """How the state in ``saved`` that fits best differs from the network, as part of a sentence."""
     needed = network.state_dict()
     states = [
         {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}

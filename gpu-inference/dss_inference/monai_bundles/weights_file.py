@@ -1,4 +1,4 @@
-"""Checks, before loading it, whether a file can contain weights.  Loads no torch."""
+"""Checks, before a file is loaded, whether it can contain weights.  Loads no torch."""
 
 import re
 import zipfile
@@ -9,7 +9,7 @@ _LFS = b"version https://git-lfs"
 _ZIP, _ZIP_END = b"PK\x03\x04", b"PK\x05\x06"
 _PICKLE = b"\x80"
 _END_BYTES = 66_000
-"""The directory of a zip archive is at most this far from the end of the file."""
+"""Largest distance of the directory of a zip archive from the end of the file."""
 
 
 def fault_in(path: Path) -> str:

@@ -1,18 +1,20 @@
-"""Chooses the number of windows in a batch by the free memory."""
+"""Chooses by the free memory how many windows of an image a network computes at once."""
 
 import math
 
 from dss_inference.device.memory import Memory
 
 _SHARE = 0.8
-"""Fraction of the free memory that a larger batch may take, since images need different amounts."""
+"""Fraction of the free memory that a batch may take if it is larger than the last one, since images need different
+amounts.
+"""
 _RECOVERED = 1.5
 """A size that failed is tried again when the free memory has grown by more than this factor."""
 
 
 class WindowBatch:
-    """Chooses the number of windows in a batch.  It doubles from image to image while the free memory allows it, and
-    is halved when memory runs out.
+    """Chooses the number of windows in a batch.  The number doubles from image to image while the free memory allows
+    it, and is halved when memory runs out.
 
     The caller reports the memory of each batch with ``fitted`` and each failure with ``failed``.  ``first`` is the
     number before the first report, ``most`` the largest number.
@@ -43,7 +45,9 @@ class WindowBatch:
         return untried and size * self._window_bytes <= share * free_bytes
 
     def fitted(self, size: int, taken_bytes: int | None) -> None:
-        """Report a batch that fitted; ``taken_bytes`` is its additional memory, None if it was not measured."""
+        """Report that a batch of ``size`` windows fitted; ``taken_bytes`` is the additional memory that it took, None
+        if that was not measured.
+        """
         self.size = size
         if taken_bytes is not None:
             self._window_bytes = taken_bytes / size

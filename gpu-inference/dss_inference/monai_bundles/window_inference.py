@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Runs the inferer and the network of a segmentation bundle within the free memory."""
+"""Runs the inferer and the network of a MONAI segmentation bundle within the free memory."""
 
 import copy
 import math
@@ -16,18 +16,20 @@ from dss_inference.monai_bundles.slab_argmax import slab_argmax
 from dss_inference.monai_bundles.window_batch import WindowBatch
 
 MOST_BYTES = 2 << 30
-"""Larger channels of an image are reduced to their argmax slab by slab, if the postprocessing allows it."""
+"""If the channels of an image are larger, only their argmax is kept, slab by slab, if the postprocessing allows it."""
 
 _GPU_BATCH, _MOST_ON_GPU = 4, 16
 """First and largest number of windows at once on a GPU."""
 MOST_ON_CPU = 2
-"""Four at once took a tenth to a half more time for each (UNets of 72 and 96 voxels, two cores)."""
+"""Largest number of windows at once on a CPU.  With four, each window took a tenth to a half more time (UNets of 72 and
+96 voxels, two cores).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOutput:
-    """The output of a network: channels (c, x, y, z) on the CPU; if ``is_argmax``, one channel with the index of the
-    largest.
+    """The output of a network for one image: channels (c, x, y, z) on the CPU; if ``is_argmax``, one channel with the
+    number of the largest channel.
     """
 
     values: torch.Tensor
@@ -35,7 +37,7 @@ class NetworkOutput:
 
 
 class WindowInference:
-    """Runs an inferer; ``fallback`` plans the attempts."""
+    """Runs a bundle's inferer with its network; ``fallback`` plans the attempts until one fits into memory."""
 
     def __init__(
         self,
@@ -64,7 +66,9 @@ class WindowInference:
         self._set_batch()
 
     def __call__(self, image: torch.Tensor) -> NetworkOutput:
-        """``image`` is (1, c, x, y, z).  Raises MemoryError if no attempt fits, and the network's errors."""
+        """The network's output for ``image`` (1, c, x, y, z).  Raises MemoryError if no attempt fits, and the network's
+        errors.
+        """
         image = image.as_tensor() if isinstance(image, MetaTensor) else image
         self._batch.choose()
         answer = self._answer(image)
@@ -114,7 +118,9 @@ class WindowInference:
 
 
 def _batch_of(own: int | None, device: torch.device, memory: Memory) -> WindowBatch:
-    """The WindowBatch for ``device``.  ``own`` is the batch size in the bundle's configuration; None without windows."""
+    """The WindowBatch for ``device``.  ``own`` is the batch size in the bundle's configuration; None if the inferer
+    uses no windows.
+    """
     if own is None or device.type == "cpu":
         most = min(MOST_ON_CPU, own or 1)
         return WindowBatch(first=most, most=most, memory=memory)
