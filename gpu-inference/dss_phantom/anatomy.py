@@ -1,4 +1,6 @@
-"""The anatomy of a synthetic chest: for each organ, the depth of every point of a regular grid below its surface."""
+"""The anatomy of a synthetic chest: for each organ, the depth in mm of every point of a regular grid below the organ's
+surface, negative outside.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,13 +40,15 @@ CHANNELS = (
     "soft",
     "lung",
 )
-"""Names of the channels: depths in mm; the last two are HU of soft tissue and of lung."""
+"""Names of the channels of ``Anatomy.fields``: depths in mm below a surface, except that ``soft`` and ``lung`` are the
+HU of soft tissue and of lung.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomy:
-    """The anatomy on a grid.  ``fields`` (channel, z, y, x) are the channels CHANNELS; ``first_mm`` (z, y, x) is the
-    position of the first point.
+    """The anatomy on a regular grid.  ``fields`` (channel, z, y, x) are the channels CHANNELS; ``first_mm`` (z, y, x)
+    is the position of the first point from the middle of the chest, ``step_mm`` the distance of neighbouring points.
     """
 
     fields: npt.NDArray[np.float32]
@@ -54,7 +58,9 @@ class Anatomy:
 
 @lru_cache(maxsize=1)
 def grow_chest(seed: int) -> Anatomy:
-    """The chest of one person.  Each seed gives another size and shape, other positions of organs, and other vessels."""
+    """The anatomy of one person.  Each ``seed`` gives another size and shape, other positions of organs, and other
+    vessels; the same seed gives the same person.
+    """
     rng = np.random.default_rng(seed)
     straight = regular_space(_HALF_MM, _STEP_MM)
     space = _warped(straight, rng)
@@ -84,7 +90,7 @@ def grow_chest(seed: int) -> Anatomy:
 
 
 def _warped(space: Space, rng: np.random.Generator) -> Space:
-    """Bend ``space`` by a few mm and scale it by a few per cent, differently for each seed."""
+    """``space`` bent by a few mm and scaled by a few per cent, differently for each state of ``rng``."""
     scale = rng.normal(1, 0.03, 3)
     bent = [_smooth(space.x.shape, 5.0, rng) for _ in range(3)]
     return Space(
@@ -97,15 +103,17 @@ def _warped(space: Space, rng: np.random.Generator) -> Space:
 
 
 def _smooth(shape: tuple[int, ...], amplitude: float, rng: np.random.Generator) -> Depth:
-    """A random field that varies slowly; ``amplitude`` is the standard deviation at its nodes."""
+    """A random array (z, y, x) of ``shape`` that varies slowly; ``amplitude`` is the standard deviation at the 7 x 7 x
+    7 nodes between which it is interpolated.
+    """
     nodes = rng.normal(0, amplitude, (7, 7, 7))
     zoomed = ndi.zoom(nodes, [n / 7 for n in shape], order=1, grid_mode=True, mode="nearest")
     return np.asarray(zoomed, np.float32)
 
 
 def _torso(space: Space, inside_mm: float) -> Depth:
-    """Depth in the trunk or, with ``inside_mm``, in the part of it that far below the skin.  The trunk narrows
-    towards the neck.
+    """Depth in mm of each point below the skin of the trunk, which narrows towards the neck; ``inside_mm`` moves the
+    surface inwards by that many mm.
     """
     taper = 1 - 0.55 / (1 + np.exp(-(space.z - 165) / 14))
     return pillar(
@@ -114,7 +122,7 @@ def _torso(space: Space, inside_mm: float) -> Depth:
 
 
 def _under_apex(space: Space) -> Depth:
-    """Depth below the dome that closes the chest cavity above the shoulders."""
+    """Depth in mm below the dome that closes the chest cavity above the shoulders."""
     up = np.maximum(space.z - _SHOULDER_MM, 0) / (_APEX_MM - _SHOULDER_MM)
     across = np.sqrt(((np.abs(space.x) - 55) / 90) ** 2 + (space.y / 95) ** 2)
     return np.asarray(
@@ -123,8 +131,8 @@ def _under_apex(space: Space) -> Depth:
 
 
 def _above_diaphragm(space: Space) -> Depth:
-    """Depth above the diaphragm, which has two domes, the right one higher.  They are steep near the ribs, so that
-    the recesses are thin and deep.
+    """Height in mm above the diaphragm, which has two domes, the right one higher; negative below.  The domes are steep
+    near the ribs, so that the recesses are thin and deep.
     """
     right = space.x < 0
     top = np.where(right, -62.0, -74.0)
@@ -133,23 +141,25 @@ def _above_diaphragm(space: Space) -> Depth:
 
 
 def _mediastinum(space: Space) -> Depth:
-    """Depth in the mediastinum between the lungs.  It is thin in front, wide at the vessels, and wider still at the
-    spine.
+    """Depth in mm in the mediastinum between the lungs.  It is thin in front, wide at the vessels, and wider still at
+    the spine.
     """
     middle = 22 * np.exp(-(((space.y - 5) / 40) ** 2)) + 16 * np.exp(-(((space.y - 75) / 26) ** 2))
     return np.asarray(4 + middle - np.abs(space.x), np.float32)
 
 
 def _stomach_gas(space: Space) -> Depth:
-    """Depth in a gas bubble at the front below the left dome.  Only its wall and the diaphragm separate it from the
-    lung.
+    """Depth in mm in a gas bubble at the front below the left dome of the diaphragm.  Only the bubble's wall and the
+    diaphragm separate it from the lung.
     """
     bubble = ellipsoid(space, (72, -38, -128), (44, 34, 32))
     return all_of(bubble, -30 - space.y, -_above_diaphragm(space) - 6)
 
 
 def _bones(space: Space, cavity: Depth) -> Depth:
-    """Depth in the bones: spine, breastbone, and ribs that descend towards the front within the wall."""
+    """Depth in mm in the bones: spine, breastbone, and ribs that descend towards the front within the chest wall.
+    ``cavity`` is the depth in the chest cavity.
+    """
     fall = (space.z + 0.35 * (space.y - 60)) / 27
     ribs = all_of(3.5 - np.abs(cavity + 9), 5 - 27 * np.abs(fall - np.round(fall)))
     spine = any_of(
@@ -167,7 +177,7 @@ def _vessels(space: Space, rng: np.random.Generator) -> Depth:
 
 
 def _soft_hu(space: Space, rng: np.random.Generator) -> Depth:
-    """HU of soft tissue: muscle, and slightly denser liver, spleen and blood."""
+    """HU of soft tissue at each point: muscle, and slightly denser liver and spleen."""
     hu = 45 + _smooth(space.x.shape, 8.0, rng)
     hu[ellipsoid(space, (-70, 0, -150), (85, 85, 85)) > 0] += 15
     hu[ellipsoid(space, (95, 45, -150), (35, 40, 55)) > 0] += 8
@@ -175,6 +185,6 @@ def _soft_hu(space: Space, rng: np.random.Generator) -> Depth:
 
 
 def _lung_hu(space: Space, rng: np.random.Generator) -> Depth:
-    """HU of lung, with fine-grained variation.  It is denser towards the back, where blood collects."""
+    """HU of lung at each point, with fine-grained variation.  Lung is denser towards the back, where blood collects."""
     grain = ndi.gaussian_filter(rng.normal(0, 60, space.x.shape).astype(np.float32), 0.8)
     return np.asarray(-868 + 0.42 * space.y + grain + _smooth(space.x.shape, 12.0, rng), np.float32)

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Makes a chest CT with its true segmentation, in a given size, spacing and orientation."""
+"""Makes a synthetic chest CT (phantom) with its true segmentation, in a given size, spacing and orientation."""
 
 import math
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ _PATIENT_AXIS = dict(zip("RLAPIS", "xxyyzz", strict=True))
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomSpec:
-    """What phantom to make.  ``size`` and ``spacing_mm`` are along the image's own axes x, y, z, which
-    ``orientation`` names.
+    """Which phantom to make.  ``size`` and ``spacing_mm`` are along the image's own axes x, y, z.
 
-    ``orientation`` says in which direction each axis points, such as LPS, RAS or PIR; ``oblique_deg`` tilts all three
-    axes.  The middle of the image is the middle of the chest; without ``origin_mm`` it is at 0, 0, 0.
+    ``orientation`` says in which direction of the patient each axis points, such as LPS, RAS or PIR; ``oblique_deg``
+    tilts all three axes.  The middle of the image is the middle of the chest; without ``origin_mm`` it is at 0, 0, 0.
+    ``nodules`` is the largest number of nodules, ``padding_hu`` the value outside the scanner's circle.
     """
 
     size: tuple[int, int, int] = (128, 128, 104)
@@ -42,7 +42,9 @@ class PhantomSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Phantom:
-    """``ct`` in HU, int16; ``truth`` 1 = left lung, 2 = right lung, uint8, in the same grid."""
+    """A synthetic chest CT.  ``ct`` is in HU, int16; ``truth`` is 1 in the left lung, 2 in the right lung, uint8, in
+    the same grid.  ``left_ml`` and ``right_ml`` are the true volumes.
+    """
 
     ct: sitk.Image
     truth: sitk.Image
@@ -85,7 +87,9 @@ def make_phantom(spec: PhantomSpec, runner: Runner) -> Phantom:
 
 
 def _direction(spec: PhantomSpec) -> npt.NDArray[np.float64]:
-    """The direction matrix: its columns are the image's axes in LPS."""
+    """The direction matrix (3, 3) of the image: its columns are the image's axes x, y, z in LPS.  Raises InferenceError
+    for an unknown orientation.
+    """
     if sorted(_PATIENT_AXIS.get(c, "?") for c in spec.orientation) != ["x", "y", "z"]:
         raise InferenceError(f"{spec.orientation!r} is no orientation; LPS or RAS would be.")
     cosines = sitk.DICOMOrientImageFilter.GetDirectionCosinesFromOrientation(spec.orientation)
@@ -98,7 +102,7 @@ def _direction(spec: PhantomSpec) -> npt.NDArray[np.float64]:
 def _to_fields(
     spec: PhantomSpec, direction: npt.NDArray[np.float64], anatomy: Anatomy
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Matrix and shift from voxel indices to indices of the anatomy's fields, both (x, y, z)."""
+    """Matrix (3, 3) and shift (3,) from voxel indices of the image to indices of the anatomy's fields, both (x, y, z)."""
     matrix = direction @ np.diag(spec.spacing_mm) / anatomy.step_mm
     middle = (np.array(spec.size) - 1) / 2
     first = np.array(anatomy.first_mm[::-1]) / anatomy.step_mm
@@ -111,7 +115,9 @@ def _truth(fields: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
 
 
 def _scanned(fields: dict[str, npt.NDArray[np.float32]], soft_mm: float) -> npt.NDArray[np.float32]:
-    """HU computed from the fields, with edges blurred over ``soft_mm``, as a scanner and its voxels blur them."""
+    """HU (z, y, x) computed from the fields, by name of the channel, with edges blurred over ``soft_mm``, as a scanner
+    and its voxels blur them.
+    """
 
     def share(name: str) -> npt.NDArray[np.float32]:
         soft: npt.NDArray[np.float32] = np.clip(0.5 + fields[name] / soft_mm, 0, 1)
@@ -130,7 +136,7 @@ def _scanned(fields: dict[str, npt.NDArray[np.float32]], soft_mm: float) -> npt.
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Noise that is correlated between neighbouring voxels of a slice, as after a reconstruction kernel."""
+    """Noise in HU that is correlated between neighbouring voxels of a slice, as after a reconstruction kernel."""
     white = rng.standard_normal(shape, np.float32)
     white[:, 1:] += white[:, :-1]
     white[:, :, 1:] += white[:, :, :-1]
@@ -138,7 +144,7 @@ def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.f
 
 
 def _outside_view(spec: PhantomSpec) -> npt.NDArray[np.bool_]:
-    """True for the pixels of a slice (y, x) outside the circle that a scanner reconstructs."""
+    """True for the pixels (y, x) of a slice outside the circle that a scanner reconstructs; they get padding."""
     y, x = np.ogrid[-1 : 1 : spec.size[1] * 1j, -1 : 1 : spec.size[0] * 1j]
     return np.asarray(x**2 + y**2 > 1.02)
 

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Writes a phantom to disk."""
+"""Writes a phantom to files."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,9 @@ from dss_phantom.chest import LEFT, RIGHT, Phantom
 
 
 def write_phantom(phantom: Phantom, folder: Path) -> None:
-    """Write ``ct.nii.gz``, ``truth.nii.gz`` and, last, ``truth.json`` with names and volumes."""
+    """Write ``ct.nii.gz``, ``truth.nii.gz`` and, last, ``truth.json`` with the labels' names and volumes into
+    ``folder``, which is created if it is missing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in (("ct", phantom.ct), ("truth", phantom.truth)):
         sitk.WriteImage(image, folder / f"{name}.nii.gz", useCompression=True, compressionLevel=1)

@@ -1,4 +1,4 @@
-"""Adds nodules of 4 to 20 mm to a phantom, different ones for each seed."""
+"""Adds lung nodules of 4 to 20 mm to a phantom, different ones for each seed."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,9 @@ _TRIES = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class Nodule:
-    """One nodule.  ``centre_mm`` (x, y, z) is in LPS from the middle of the chest; a part-solid one has a solid core."""
+    """One nodule.  ``centre_mm`` (x, y, z) is in LPS from the middle of the chest; ``hu`` is its density.  A nodule
+    whose ``kind`` is "part-solid" has a denser core.
+    """
 
     centre_mm: npt.NDArray[np.float64]
     diameter_mm: float
@@ -24,7 +26,9 @@ class Nodule:
     hu: float
 
     def depth_mm(self, points_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Depth of points (..., 3) below the nodule's slightly uneven surface; negative outside."""
+        """Depth of the points ``points_mm`` (..., 3), x y z, below the nodule's slightly uneven surface; negative
+        outside.
+        """
         away = points_mm - self.centre_mm
         length = np.linalg.norm(away, axis=-1)
         bumps = np.sin(away * (9 / self.diameter_mm)).sum(axis=-1)
@@ -33,7 +37,9 @@ class Nodule:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """Maps voxel indices (x, y, z) to millimetres: multiply by ``to_mm`` (3 x 3), add ``first_mm``."""
+    """Maps voxel indices (x, y, z) of an image to positions in millimetres: multiply by ``to_mm`` (3, 3), add
+    ``first_mm``.
+    """
 
     to_mm: npt.NDArray[np.float64]
     first_mm: npt.NDArray[np.float64]
@@ -43,14 +49,14 @@ class Frame:
         return Frame(to_mm=self.to_mm, first_mm=self.first_mm + self.to_mm[:, 2] * slices)
 
     def points_mm(self, box: tuple[slice, ...]) -> npt.NDArray[np.float64]:
-        """Positions (z, y, x, 3) of the voxels in ``box`` (z, y, x)."""
+        """Positions (z, y, x, 3) of the voxels in ``box``, slices (z, y, x); the last axis is x, y, z in mm."""
         index = np.stack(np.meshgrid(*(np.arange(b.start, b.stop) for b in box), indexing="ij"), -1)
         return np.asarray(index[..., ::-1] @ self.to_mm.T + self.first_mm, np.float64)
 
 
 def grow_nodules(anatomy: Anatomy, count: int, seed: int) -> tuple[Nodule, ...]:
-    """At most ``count`` nodules.  None is in a vessel, some are at the pleura; the logarithms of their sizes are
-    uniformly distributed.
+    """At most ``count`` nodules at random places in the lungs.  None is in a vessel, some are at the pleura; the
+    logarithms of their diameters are uniformly distributed.
     """
     rng = np.random.default_rng([seed, 2])
     nodules: list[Nodule] = []
@@ -88,7 +94,9 @@ def paint(
     frame: Frame,
     soft_mm: float,
 ) -> None:
-    """Add ``nodules`` to ``hu`` (z, y, x) within ``lung``, with edges ``soft_mm`` wide."""
+    """Add ``nodules`` to ``hu`` (z, y, x) in place, only where ``lung`` is True, with edges blurred over ``soft_mm``.
+    ``frame`` maps the indices of ``hu`` to millimetres.
+    """
     for nodule in nodules:
         box = _box(nodule, hu.shape, frame, soft_mm)
         depth = nodule.depth_mm(frame.points_mm(box))
@@ -98,7 +106,7 @@ def paint(
 
 
 def _layers(nodule: Nodule) -> list[tuple[float, float]]:
-    """For each layer of the nodule, the depth in mm at which it begins, and its HU."""
+    """For each layer of the nodule, from the outside in, the depth in mm at which it begins, and its HU."""
     if nodule.kind == "part-solid":
         return [(0.0, nodule.hu), (nodule.diameter_mm * 0.25, 20.0)]
     return [(0.0, nodule.hu)]

@@ -1,4 +1,6 @@
-"""Depths of points below the surfaces of shapes, in mm, negative outside.  They are exact only near the surface."""
+"""Geometric shapes for phantoms, each as the depth of points below the shape's surface, in mm, negative outside.
+Depths are exact only near the surface.
+"""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -10,12 +12,15 @@ Depth: TypeAlias = npt.NDArray[np.floating]
 Point: TypeAlias = npt.NDArray[np.float64]
 
 FAR_MM = 12.0
-"""Larger depths are cut off, since only those near a surface are used."""
+"""Largest depth that is kept: depths are limited to -FAR_MM..FAR_MM, since only those near a surface are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Points (z, y, x) in mm from the middle of the chest: x to the left, y to the back, z to the head."""
+    """Points of a grid, as coordinates (z, y, x) in mm from the middle of the chest: x to the left, y to the back, z to
+    the head.  ``first_mm`` (z, y, x) is the first point before any warping, ``step_mm`` the distance of neighbouring
+    points.
+    """
 
     x: Depth
     y: Depth
@@ -59,20 +64,20 @@ def pillar(space: Space, half_x: Depth | float, half_y: Depth | float, power: fl
 
 
 def all_of(*depths: Depth) -> Depth:
-    """Depth in the intersection of shapes, from the depth in each."""
+    """Depth in the intersection of shapes, from the depths in each shape."""
     depth: Depth = np.minimum.reduce(depths)
     return depth
 
 
 def any_of(*depths: Depth) -> Depth:
-    """Depth in the union of shapes, from the depth in each."""
+    """Depth in the union of shapes, from the depths in each shape."""
     depth: Depth = np.maximum.reduce(depths)
     return depth
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tube:
-    """A straight tube with round ends; points (x, y, z) in mm."""
+    """A straight tube with round ends, from the point ``start`` to ``end``, both (x, y, z) in mm."""
 
     start: Point
     end: Point
@@ -80,7 +85,7 @@ class Tube:
 
 
 def tubes(space: Space, parts: list[Tube]) -> Depth:
-    """Depth of each point of ``space`` in the nearest one of ``parts``, in mm; -FAR_MM if none is near."""
+    """Depth of each point of ``space`` in the nearest tube of ``parts``, in mm; -FAR_MM if none is near."""
     depth = np.full(space.x.shape, -FAR_MM, np.float32)
     for part in parts:
         box = _box(space, part)

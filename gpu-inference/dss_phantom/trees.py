@@ -1,4 +1,4 @@
-"""Airways and vessels, as branching trees of tubes."""
+"""Airways and vessels of a phantom, as branching trees of tubes."""
 
 import numpy as np
 
@@ -19,8 +19,8 @@ def airways() -> list[Tube]:
 def branches(
     hilum: Point, outward: Point, radius_mm: float, rng: np.random.Generator
 ) -> list[Tube]:
-    """A tree of tubes that begins at ``hilum`` in the direction ``outward``, and forks until its twigs are too thin
-    to be seen.
+    """A tree of tubes that begins at ``hilum`` in the direction ``outward``, a unit vector (x, y, z), and forks until
+    its twigs are too thin to be seen.
     """
     length = 8.5 * radius_mm**0.6
     end = hilum + outward * length

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (MONAI annotates only a part of its functions)
-"""Trains the network of a bundle's configuration with samples made from phantoms."""
+"""Trains the network that a MONAI bundle's configuration describes, with samples made from phantoms."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,9 +24,10 @@ def fit(
     seed: int,
     told: Callable[[int, float], None],
 ) -> torch.nn.Module:
-    """Train the network.  The same arguments on the same machine give the same weights.
+    """Train the network that the configuration file ``config`` describes, and return it in evaluation mode.  The same
+    arguments on the same machine give the same weights.
 
-    ``told`` gets the number of each step and its loss.
+    ``told`` is called after each step with the step's number, from 0, and its loss.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -47,7 +48,7 @@ def fit(
 
 
 def network_of(config: Path) -> torch.nn.Module:
-    """The network that the bundle's configuration describes, untrained."""
+    """The network that the bundle's configuration file describes, untrained."""
     parser = ConfigParser()
     parser.read_config(str(config))
     network: torch.nn.Module = parser.get_parsed_content("network_def")
@@ -55,7 +56,7 @@ def network_of(config: Path) -> torch.nn.Module:
 
 
 def save_half(network: torch.nn.Module, path: Path) -> None:
-    """Save the weights in half precision, which halves the file without measurable loss.
+    """Save the network's weights to ``path`` in half precision, which halves the file without measurable loss.
 
     The network was trained with arrays (z, y, x); its kernels are transposed for MONAI's, which are (x, y, z).
     """

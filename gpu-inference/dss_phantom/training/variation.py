@@ -1,7 +1,8 @@
-"""Random variations of a phantom: stretched, turned, cropped, brightened, with gas in the abdomen and noise.
+"""Random variations of a phantom for training: stretched, turned, cropped, with other densities, gas in the abdomen and
+noise.
 
-A network that is trained with many of them depends less on the look of phantoms, and works on people.
-Arrays are (z, y, x) in LPS order with voxels of STEP_MM.
+A network that is trained with many variations depends less on the appearance of phantoms, and works on people.  Arrays
+are (z, y, x) in LPS order with voxels of STEP_MM.
 """
 
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Sample:
 
 
 def sample_of(person: Person, rng: np.random.Generator) -> Sample:
-    """A random sample of ``person``; deterministic for a state of ``rng``."""
+    """A random variation of ``person``, as a sample for training; the same state of ``rng`` gives the same sample."""
     placed = _placed(person, rng)
     hu = _with_gas(placed, rng)
     hu = _recoloured(hu, rng)
@@ -52,12 +53,12 @@ def sample_of(person: Person, rng: np.random.Generator) -> Sample:
 
 
 def scaled(hu: Floats) -> Floats:
-    """HU scaled to 0..1, as by the bundle's preprocessing."""
+    """HU scaled to 0..1, as the bundle's preprocessing does."""
     return np.asarray(np.clip((hu - LOWEST_HU) / (HIGHEST_HU - LOWEST_HU), 0, 1), np.float32)
 
 
 def _placed(person: Person, rng: np.random.Generator) -> Person:
-    """Stretch and turn the chest a little, and cut out a part near the lungs."""
+    """``person`` stretched and turned a little, and cropped to PATCH voxels along each side near the lungs."""
     matrix = _turned(rng) * rng.uniform(0.8, 1.25, 3)[:, None] * rng.uniform(0.9, 1.1)
     reach = np.array(person.hu.shape[::-1], float)
     middle = rng.uniform(-0.4, 0.4, 3)
@@ -70,7 +71,7 @@ def _placed(person: Person, rng: np.random.Generator) -> Person:
 
 
 def _turned(rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A rotation by some degrees round each axis."""
+    """A matrix (3, 3) that rotates by some degrees round each axis."""
     x, y, z = rng.normal(0, 0.1, 3)
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     turn, _ = np.linalg.qr(np.eye(3) + skew)
@@ -84,7 +85,7 @@ def _at(voxels: npt.NDArray[Any], grid: torch.Tensor, mode: str) -> Floats:
 
 
 def _with_gas(person: Person, rng: np.random.Generator) -> Floats:
-    """Add bubbles, as in bowel and stomach, to the soft tissue around the lungs."""
+    """The HU of ``person`` with bubbles of gas, as in bowel and stomach, in the soft tissue around the lungs."""
     hu = person.hu.copy()
     flesh = (hu > -250) & ~ndi.binary_dilation(person.truth > 0)
     places = np.argwhere(flesh)
@@ -98,8 +99,8 @@ def _with_gas(person: Person, rng: np.random.Generator) -> Floats:
 def _away(
     shape: tuple[int, ...], centre: npt.NDArray[np.intp], radii: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Squared distance of each voxel from ``centre`` in units of ``radii``, so that it is 1 on the surface of the
-    ellipsoid.
+    """Squared distance of each voxel from ``centre`` (z, y, x), in units of ``radii``, so that it is 1 on the surface
+    of the ellipsoid.
     """
     axes = np.ogrid[tuple(slice(n) for n in shape)]
     parts = [((a - c) / r) ** 2 for a, c, r in zip(axes, centre, radii, strict=True)]
@@ -120,7 +121,7 @@ def _recoloured(hu: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _with_grain(hu: Floats, truth: Labels, rng: np.random.Generator) -> Floats:
-    """The image with denser and thinner regions in the lung, a scanner's blur, and noise."""
+    """``hu`` with denser and thinner regions in the lung, a scanner's blur, and noise."""
     clouds = ndi.zoom(rng.normal(0, rng.uniform(0, 80), (5, 5, 5)), PATCH / 5, order=1)
     cloudy = hu + np.where(truth > 0, clouds, 0)
     blurred = ndi.gaussian_filter(cloudy, rng.uniform(0.0, 0.9))
@@ -129,7 +130,7 @@ def _with_grain(hu: Floats, truth: Labels, rng: np.random.Generator) -> Floats:
 
 
 def _field_of_view(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """False outside a random field of view, which may be a slab or narrower than the chest."""
+    """Flags (z, y, x), False outside a random field of view, which may be a slab or narrower than the chest."""
     seen = np.ones(shape, bool)
     for axis, chance in enumerate((0.5, 0.15, 0.15)):
         if rng.random() < chance:
