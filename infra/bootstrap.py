@@ -1,4 +1,6 @@
-"""Installs what the stack needs.  ``make`` runs it with the machine's own Python."""
+"""Installs what the local stack needs.  ``make`` runs this file with the machine's own Python; it starts
+``dss_stack.bootstrap`` if that Python is new enough.
+"""
 
 import pathlib
 import runpy

@@ -1,1 +1,3 @@
-"""The local stack: private servers and the programs of this project, on one machine."""
+"""The local stack for trials and development: RabbitMQ, PostgreSQL and Prometheus of its own, and the programs of this
+project, on one machine.
+"""

@@ -1,4 +1,4 @@
-"""``dss-stack``: runs the whole service on one machine, for trials and for development."""
+"""The command ``dss-stack``: runs the whole service on one machine, for trials and for development.  ``make`` calls it."""
 
 import fcntl
 import os
@@ -70,7 +70,7 @@ def stop() -> None:
 
 @main.command()
 def provider(name: Annotated[str, typer.Argument(help="the provider's name")] = "LAB") -> None:
-    """Make a provider of your own, and write what ``dss`` needs to publish services as it into a file."""
+    """Make a provider of your own, and write a file with the variables that ``dss`` needs to publish its services."""
     stack, steps = _existing(), screen.StepLines(console)
     with _sentences():
         file = sample.provider_variables(stack, name, steps.say)
@@ -82,7 +82,7 @@ def provider(name: Annotated[str, typer.Argument(help="the provider's name")] = 
 
 @main.command()
 def status() -> None:
-    """Every process: running, healthy, where.  Exit status 1 if something is down."""
+    """Show each process: whether it runs, whether it is healthy, its address.  Exit status 1 if something is down."""
     parts = _existing().parts()
     console.print(screen.parts_table(parts))
     if any(part.missing for part in parts):
@@ -100,7 +100,7 @@ def logs(
     follow_on: Annotated[bool, typer.Option("-f", "--follow", help="go on until Ctrl-C")] = False,
     lines: Annotated[int, typer.Option(help="how many lines of each")] = 20,
 ) -> None:
-    """What the processes have written last."""
+    """Show the last lines that the processes have written to their logs."""
     files = _existing().logs()
     if name is not None and name not in files:
         _fail(f"There is no log of {name}; there are those of {', '.join(files)}.")
@@ -145,7 +145,7 @@ def _existing() -> Stack:
 
 @contextmanager
 def _alone(stack: Stack) -> Iterator[None]:
-    """A context that holds a lock on the stack.  It waits until no other ``dss-stack`` starts or stops the same
+    """A context that holds a lock on the stack.  It first waits until no other ``dss-stack`` starts or stops the same
     stack.
     """
     try:
@@ -164,7 +164,7 @@ def _alone(stack: Stack) -> Iterator[None]:
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """A context that shows a StackError as a sentence and exits."""
+    """A context that prints the sentence of a StackError, without a traceback, and exits with status 1."""
     try:
         yield
     except StackError as error:

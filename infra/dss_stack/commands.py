@@ -1,4 +1,4 @@
-"""Runs modules of this project as processes and waits for their end."""
+"""Runs modules of this project as processes, and waits for their end."""
 
 import subprocess
 import sys
@@ -13,7 +13,9 @@ _TIMEOUT_S = 300
 def run_module(
     module: str, *arguments: str, environment: Mapping[str, str], folder: Path, purpose: str
 ) -> str:
-    """Run ``python -m module arguments`` and return its output.  Raises StackError, naming the ``purpose``."""
+    """Run ``python -m module arguments`` in ``folder`` and return its standard output.  Raises StackError, which names
+    the ``purpose``, if it fails.
+    """
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env=dict(environment),

@@ -1,4 +1,5 @@
-"""Installs a Debian of another release into a folder: for tests with other versions of brokers, and of fresh machines.
+"""Installs a Debian of another release into a folder, so that tests can use other versions of RabbitMQ or a fresh
+machine.
 
 ``python -m dss_stack.debian_root trixie FOLDER [PACKAGE ...]``, as root; needs ``debootstrap``.  A complete folder is
 kept.  Packages come from ``DSS_DEBIAN_MIRROR``, by default from the source of this machine's apt.
@@ -22,7 +23,7 @@ _REPOSITORIES = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-
 
 
 def make(release: str, root: Path, packages: Sequence[str] = PACKAGES) -> None:
-    """Install ``release`` with ``packages`` into ``root``, unless it is complete already.
+    """Install ``release`` with ``packages`` into ``root``, unless an earlier call has done so completely.
 
     Raises ServerMissing, with what is needed, if that is impossible here.
     """
@@ -48,14 +49,16 @@ def make(release: str, root: Path, packages: Sequence[str] = PACKAGES) -> None:
 
 
 def _same_paths_within(root: Path) -> None:
-    """Make each path below ``root`` lead to the same file inside a chroot to ``root``."""
+    """Make each path below ``root`` lead to the same file inside a chroot to ``root``, by a symbolic link in ``root``."""
     inner = root / root.relative_to("/")
     inner.parent.mkdir(parents=True, exist_ok=True)
     inner.symlink_to("/")
 
 
 def _mirror() -> str:
-    """Address of the mirror.  Raises ServerMissing if this machine's apt has none."""
+    """Address of the Debian mirror.  Raises ServerMissing if neither DSS_DEBIAN_MIRROR nor this machine's apt names
+    one.
+    """
     if named := os.environ.get("DSS_DEBIAN_MIRROR"):
         return named
     done = subprocess.run(_REPOSITORIES, check=False, capture_output=True, encoding="utf-8")
@@ -66,7 +69,7 @@ def _mirror() -> str:
 
 
 def main(release: str, folder: str, *packages: str) -> None:
-    """Install ``release`` into ``folder``."""
+    """Install ``release`` into ``folder``.  Exits with a sentence if that is impossible."""
     try:
         make(release, Path(folder), packages or PACKAGES)
     except ServerMissing as error:

@@ -1,4 +1,4 @@
-"""Checks from outside whether the programs can work."""
+"""Checks from outside, by HTTP and by their connections, whether the processes of the local stack can work."""
 
 import ssl
 from urllib.parse import urlsplit
@@ -10,11 +10,13 @@ _TIMEOUT_S = 5
 _AMQP_PORT = 5672
 
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Setting for plain HTTP on loopback: otherwise httpx reads all certificate authorities for each call (20 ms)."""
+"""Argument ``verify`` of httpx for plain HTTP on loopback: by default httpx reads all certificate authorities for each
+call, which takes 20 ms.
+"""
 
 
 def answers(url: str) -> bool:
-    """True if ``url``, over plain HTTP, responds with status 200."""
+    """True if a GET of ``url``, over plain HTTP, responds with status 200."""
     try:
         return (
             httpx.get(url, timeout=_TIMEOUT_S, verify=NO_AUTHORITIES).status_code == httpx.codes.OK
@@ -24,7 +26,9 @@ def answers(url: str) -> bool:
 
 
 def reason_not_ready(metrics: str) -> str:
-    """The text of ``/readyz`` of the program whose metrics are at ``metrics`` (host:port); "" if it is ready."""
+    """Why the program whose metrics are at ``metrics`` (host:port) is not ready, as its ``/readyz`` says; "" if it is
+    ready.
+    """
     try:
         answer = httpx.get(f"http://{metrics}/readyz", timeout=_TIMEOUT_S, verify=NO_AUTHORITIES)
     except httpx.HTTPError:
@@ -33,7 +37,9 @@ def reason_not_ready(metrics: str) -> str:
 
 
 def has_consumer(console_url: str, user: str, password: str, queue: str) -> bool:
-    """True if ``queue`` has a consumer, by the list of consumers, which unlike RabbitMQ's statistics is current."""
+    """True if ``queue`` has a consumer.  Uses the list of consumers of RabbitMQ's HTTP API, which is current, unlike
+    RabbitMQ's statistics; False if the API does not respond.
+    """
     try:
         answer = httpx.get(
             f"{console_url}/api/consumers/%2F",
@@ -49,7 +55,7 @@ def has_consumer(console_url: str, user: str, password: str, queue: str) -> bool
 
 
 def connected_to(process: psutil.Process, amqp_url: str) -> bool:
-    """True if ``process`` has a connection to the broker's port."""
+    """True if ``process`` has a TCP connection to the port of ``amqp_url``."""
     port = urlsplit(amqp_url).port or _AMQP_PORT
     try:
         connections = process.net_connections("tcp")

@@ -1,4 +1,6 @@
-"""The programs of the local stack: a portal, a dispatcher for each service, a worker."""
+"""The programs of the local stack and how they are started: a portal, a dispatcher for each service, an inference
+worker.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +14,10 @@ from dss_stack.program import Program
 from dss_stack.wiring import Wiring
 
 SERVICE = "lung-segmentation"
-"""The service that the sample is sent to."""
+"""The service to which ``make up`` sends the sample CT."""
 
 SERVICES = (SERVICE, "nodule-detection")
-"""The services of the stack; each has the name of its bundle."""
+"""The services of the stack.  Each has the same name as the bundle that it runs."""
 
 
 PORTS = (
@@ -24,7 +26,7 @@ PORTS = (
     "inference-metrics",
     *(f"dispatch-{service}-metrics" for service in SERVICES),
 )
-"""Names of the ports that are chosen for the programs; each begins with its program's name."""
+"""Names of the ports that are chosen for the programs; each name begins with that of its program."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,12 @@ class Lineup:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """All programs, in the order in which they must be stopped: a program comes before those that it needs."""
+        """All programs, in the order in which they must be stopped: a program is stopped before those that it needs."""
         return *self.dispatchers, self.inference, self.portal
 
     @property
     def targets(self) -> dict[str, list[str]]:
-        """Addresses (host:port) of the processes to scrape, by kind of program."""
+        """Addresses (host:port) that Prometheus scrapes, by kind of program."""
         return {
             "portal": [self.portal.metrics],
             "dispatch": [dispatcher.metrics for dispatcher in self.dispatchers],
@@ -51,7 +53,7 @@ class Lineup:
 
 
 def lineup(state: Path, wiring: Wiring, ports: Mapping[str, int]) -> Lineup:
-    """The programs of the stack in ``state``, configured by ``wiring``, on ``ports`` (see PORTS)."""
+    """The programs of the stack in the folder ``state``, configured by ``wiring``, on ``ports``, by the names in PORTS."""
 
     def program(
         name: str,
@@ -101,7 +103,9 @@ def lineup(state: Path, wiring: Wiring, ports: Mapping[str, int]) -> Lineup:
 
 
 def _consumes(process: psutil.Process, queue: str, wiring: Wiring) -> bool:
-    """True if ``queue`` has a consumer; with a foreign broker, True if ``process`` is connected to it."""
+    """True if ``queue`` has a consumer.  A broker that is not the stack's own cannot be asked; then True if ``process``
+    is connected to it.
+    """
     if wiring.console_url is None:
         return health.connected_to(process, wiring.amqp_url)
     user, password = wiring.console_user or "", wiring.console_password or ""

@@ -1,4 +1,4 @@
-"""Shows lines that are added to log files."""
+"""Shows the lines that processes add to their log files."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ _POLL_S = 0.3
 
 
 def follow(files: Mapping[str, Path], show: Callable[[str], None]) -> None:
-    """Call ``show`` with every line that is added to ``files``, and its file's name, until Ctrl-C."""
+    """Call ``show`` with every line that is added to ``files``, preceded by the file's name; returns at Ctrl-C."""
     seen = {name: _size(file) for name, file in files.items()}
     try:
         while True:

@@ -1,4 +1,4 @@
-"""Finds free ports on loopback."""
+"""Finds free TCP ports on loopback."""
 
 import os
 import random
@@ -9,7 +9,7 @@ from dss_stack.errors import StackError
 
 SETTING = "DSS_PORTS"
 _DEFAULT = "20000-31999"
-"""Range below the ports that the kernel uses for outgoing connections."""
+"""Default range; it is below the ports that the kernel uses for outgoing connections."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -35,10 +35,11 @@ def is_open(port: int) -> bool:
 
 
 def choose_ports(names: Sequence[str], *favourites: int) -> dict[str, int]:
-    """A different free port for each of ``names``.  Ports of ``favourites`` are taken first if they are free.
+    """A different free port for each of ``names``.  Ports of ``favourites`` are taken first if they are free; others
+    are taken at random from the range DSS_PORTS.
 
-    A chosen port is not chosen again in this process, even if it is not in use yet.  Raises StackError if there are
-    too few, or DSS_PORTS is no range.
+    A chosen port is not chosen again in this process, even if it is not in use yet.  Raises StackError if there are too
+    few free ports, or DSS_PORTS is no range.
     """
     among = _range()
     others = [port for port in random.sample(among, k=len(among)) if port not in _chosen]

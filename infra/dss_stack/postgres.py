@@ -1,4 +1,4 @@
-"""A private PostgreSQL cluster in a folder: a real server, on loopback."""
+"""A private PostgreSQL cluster of the local stack or of a test: a real server on loopback, with its data in a folder."""
 
 import os
 import shutil
@@ -25,7 +25,8 @@ _COMMAND_TIMEOUT_S = 120
 
 
 class PostgresCluster:
-    """The cluster whose files are in ``folder``.  Objects with the same folder control the same cluster.
+    """Controls the PostgreSQL cluster whose files are in ``folder``.  Objects with the same folder control the same
+    cluster.
 
     ``sysroot`` is a folder with unpacked packages, for machines where PostgreSQL is not installed.  If ``durable`` is
     False, nothing is synced to the disk: the data survive a killed server, but not a power failure.
@@ -45,12 +46,12 @@ class PostgresCluster:
 
     @property
     def address(self) -> str:
-        """The server's address, without the password."""
+        """The server's address (host:port), without the password."""
         return f"{LOOPBACK}:{self._port}"
 
     @property
     def process(self) -> psutil.Process | None:
-        """The postmaster's process, whether or not it is ready; None if it does not run."""
+        """The postmaster's process (the server's main process), whether or not it is ready; None if it does not run."""
         mine = self._processes()
         pids = {process.pid for process in mine}
         return next((p for p in mine if p.ppid() not in pids), None)
@@ -64,9 +65,10 @@ class PostgresCluster:
         return self._run("pg_isready", "-h", LOOPBACK, "-p", str(self._port)).returncode == 0
 
     def start(self) -> None:
-        """Start the cluster, and return when it accepts clients; at once if it does already.
+        """Start the cluster, and return when it accepts clients; at once if it does already.  The first start creates
+        it.
 
-        Remains of a killed start are repaired.  Raises ServerMissing, StartFailed.
+        What a killed start has left is repaired.  Raises ServerMissing, StartFailed.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         if not self._data.exists():
@@ -127,8 +129,8 @@ class PostgresCluster:
         fresh.rename(self._data)
 
     def _launch(self) -> psutil.Process:
-        """Start the server.  A left-over postmaster.pid is removed first, because PostgreSQL would take its number
-        for a running server.
+        """Start the server.  A left-over postmaster.pid is removed first, because PostgreSQL would take the process
+        number in it for that of a running server.
         """
         processes.wait_for_end(self._processes(), _STOP_TIMEOUT_S)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
@@ -159,7 +161,7 @@ class PostgresCluster:
             remember(self._folder / "cluster.json", facts)
 
     def _hand_over_files(self) -> None:
-        """Give the files to the user that runs the server, because PostgreSQL must own them."""
+        """Make the user that runs the server the owner of the files, because PostgreSQL refuses others."""
         if self._data.stat().st_uid == self._disguise.owner:
             return
         for path in (self._data, *self._data.rglob("*")):

@@ -1,4 +1,4 @@
-"""Lets root start PostgreSQL, which refuses to run as root, as another user."""
+"""Chooses the user that runs PostgreSQL, which refuses to run as root."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ _NOBODY = 65534
 
 @dataclass(frozen=True, kw_only=True)
 class Disguise:
-    """The user that runs a command.  ``prefix`` is put before the command; ``owner`` is the id of the user that must
-    own its files, in this process's user namespace.
+    """How to run a command as another user.  ``prefix`` are the words to put before the command; ``owner`` is the id of
+    the user that must own the command's files, in this process's user namespace.
     """
 
     prefix: tuple[str, ...]
@@ -18,10 +18,10 @@ class Disguise:
 
 
 def disguise() -> Disguise:
-    """How to run PostgreSQL: without a prefix for an ordinary user; for root in a user namespace if the machine
-    allows it, otherwise as the user ``nobody``.
+    """How to run PostgreSQL: without a prefix for an ordinary user; for root in a user namespace if the machine allows
+    it, otherwise as the user ``nobody``.
 
-    ``nobody`` keeps the right to pass through folders that only root may enter, such as /root.
+    With this prefix ``nobody`` may pass through folders that only root may enter, such as /root.
     """
     if os.geteuid() != 0:
         return Disguise(prefix=(), owner=os.geteuid())

@@ -1,4 +1,4 @@
-"""Starts processes that continue after this program ends, finds them again, and ends them."""
+"""Starts processes that continue after the starting program has ended, finds them again, and ends them."""
 
 import os
 import time
@@ -16,8 +16,9 @@ def launch(
     command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str]
 ) -> psutil.Process:
     """Start ``command`` in ``folder``, in a session of its own, so that it continues after the terminal is closed.
+    Returns at once.
 
-    Its output is added to ``log``, which only its owner may read.
+    The output is appended to ``log``, which only its owner may read.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     actions = [
@@ -49,7 +50,9 @@ def working_in(folder: Path, program: str) -> list[psutil.Process]:
 
 
 def _names(process: psutil.Process) -> tuple[str | None, ...]:
-    """Name and command line; psutil has no command line for a process that has just ended."""
+    """The names by which ``working_in`` knows a process: its name and the words of its command line.  psutil has no
+    command line for a process that has just ended.
+    """
     return (process.info["name"], *(process.info["cmdline"] or ()))
 
 
@@ -77,7 +80,8 @@ def wait_until_ready(
 ) -> None:
     """Return as soon as ``ready`` returns True.
 
-    Raises StartFailed with the last lines of ``log`` if ``process`` ends before, or is too slow.
+    Raises StartFailed with the last lines of ``log`` if ``process`` ends before that, or is not ready after
+    ``timeout_s``.
     """
     until = time.monotonic() + timeout_s
     while not ready():
@@ -91,7 +95,7 @@ def wait_until_ready(
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """The end of ``log``, or a note that there is none."""
+    """The last ``count`` lines of ``log``, or a note that it does not exist."""
     if not log.exists():
         return "(it has written nothing)"
     with log.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Starts and stops one of our programs as a process that continues after its terminal is closed."""
+"""Starts and stops one program of this project as a process that continues after its terminal is closed."""
 
 import signal
 import sys
@@ -12,16 +12,18 @@ import psutil
 from dss_stack import processes
 
 _STOP_TIMEOUT_S = 45
-"""Longer than the 30 s that dispatchers and workers have to finish their current work."""
+"""Longest wait in seconds for a program to end; longer than the 30 s that dispatchers and workers have to finish their
+current work.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A program that runs ``module`` with ``arguments`` in the working folder ``folder``, by which its process is
-    found.
+    """A program of the stack.  It runs the Python module ``module`` with ``arguments`` in the working folder
+    ``folder``, by which its process is found again.
 
-    ``ready`` returns True when the program can do its work; ``address`` is its address for users, or "".  It serves
-    its metrics at ``metrics`` (host:port), which overrides the environment.
+    ``ready`` returns True when the program can do its work; ``address`` is its address for users, or "".  It serves its
+    metrics at ``metrics`` (host:port), which overrides the environment.
     """
 
     name: str
@@ -50,7 +52,9 @@ class Program:
         )
 
     def wait(self, process: psutil.Process) -> None:
-        """Wait until the program is ready.  Raises StartFailed if it ends before or is too slow."""
+        """Wait until the program is ready.  Raises StartFailed if it ends before that, or is not ready after
+        ``start_timeout_s``.
+        """
         processes.wait_until_ready(
             self.name,
             lambda: self.ready(process),

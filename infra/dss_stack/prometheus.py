@@ -1,4 +1,6 @@
-"""A private Prometheus in a folder: a real server, on loopback, with the configuration of a site."""
+"""A private Prometheus of the local stack or of a test: a real server on loopback, with its data in a folder and the
+configuration of a site.
+"""
 
 import json
 import shutil
@@ -16,7 +18,9 @@ from dss_stack.servers import Programs, find_prometheus
 from dss_stack.settings import CHECKOUT
 
 CONFIGURATION = CHECKOUT / "observability" / "prometheus"
-"""Folder with ``prometheus.yml`` and ``rules/``; only the scraped addresses differ from site to site."""
+"""Folder with ``prometheus.yml`` and ``rules/``, which all sites share; only the scraped addresses differ from site to
+site.
+"""
 
 _PORTS = ("prometheus",)
 _START_TIMEOUT_S = 60
@@ -24,7 +28,8 @@ _STOP_TIMEOUT_S = 30
 
 
 class PrometheusServer:
-    """The server whose files are in ``folder``.  Objects with the same folder control the same server.
+    """Controls the Prometheus server whose files are in ``folder``.  Objects with the same folder control the same
+    server.
 
     ``sysroot`` is a folder with unpacked packages, for machines where Prometheus is not installed.  ``configuration``
     is a folder with ``prometheus.yml`` and ``rules/``, read at every start.
@@ -61,7 +66,7 @@ class PrometheusServer:
     def start(self, targets: Mapping[str, Sequence[str]]) -> None:
         """Start the server, and return when it answers queries; at once if it does already.
 
-        It scrapes ``targets``: host:port for each job.  Raises ServerMissing, StartFailed.
+        It scrapes ``targets``: addresses (host:port) by the name of their job.  Raises ServerMissing, StartFailed.
         """
         if self.process is None:
             self._take_free_port()
@@ -72,7 +77,7 @@ class PrometheusServer:
         )
 
     def stop(self) -> None:
-        """Stop the server, and return when it has ended, with its last samples on disk."""
+        """Stop the server, and return when it has ended and its last samples are on disk."""
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
 
@@ -98,7 +103,7 @@ class PrometheusServer:
         )
 
     def _scrape(self, targets: Mapping[str, Sequence[str]]) -> None:
-        """Write the addresses to scrape.  A running server reads the change."""
+        """Write the addresses to scrape into files.  A running server notices the change by itself."""
         folder = self._folder / "targets"
         folder.mkdir(parents=True, exist_ok=True)
         for job, addresses in {**targets, "prometheus": [self._address]}.items():
@@ -107,7 +112,9 @@ class PrometheusServer:
             fresh.replace(folder / f"{job}.json")
 
     def _configure(self) -> None:
-        """Copy the configuration into the folder, because paths in it are relative to its place."""
+        """Copy the configuration into the server's folder, because paths in the configuration are relative to its own
+        place.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self._configuration / "prometheus.yml", self._folder)
         rules = self._folder / "rules"

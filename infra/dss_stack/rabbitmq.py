@@ -1,4 +1,6 @@
-"""A private RabbitMQ node in a folder: a real server, on loopback, with the management console."""
+"""A private RabbitMQ node of the local stack or of a test: a real server on loopback, with the management console and
+its data in a folder.
+"""
 
 import secrets
 import shutil
@@ -24,7 +26,7 @@ _ALONE = "dss@localhost"
 
 
 class RabbitNode:
-    """The node whose files are in ``folder``.  Objects with the same folder control the same node.
+    """Controls the RabbitMQ node whose files are in ``folder``.  Objects with the same folder control the same node.
 
     ``sysroot`` is a folder with unpacked packages, for machines where RabbitMQ is not installed.
     """
@@ -41,7 +43,7 @@ class RabbitNode:
     ) -> None:
         """``member`` describes the cluster if the node is part of one; see ``rabbitmq_cluster``.
 
-        ``chroot`` is the root of another system (``debian_root``), in which ``folder`` must be.
+        ``chroot`` is the root of another Debian (``debian_root``) whose RabbitMQ is used; ``folder`` must be in it.
         """
         self._folder = folder.resolve()
         self._in_cluster = member is not None
@@ -60,7 +62,7 @@ class RabbitNode:
         return f"amqp://{self.user}:{self.password}@{LOOPBACK}:{self._ports['amqp']}/%2F"
 
     def amqp_url_of(self, user: str) -> str:
-        """The AMQP URL of one of ``dss_broker.rights.USERS``."""
+        """The AMQP URL with the login of ``user``, one of ``dss_broker.rights.USERS``."""
         password = rabbitmq_files.password_of(user, self.password)
         return f"amqp://{user}:{password}@{LOOPBACK}:{self._ports['amqp']}/%2F"
 
@@ -71,7 +73,7 @@ class RabbitNode:
 
     @property
     def metrics(self) -> str:
-        """Address (host:port) of the node's metrics."""
+        """Address (host:port) of the node's metrics for Prometheus."""
         return f"{LOOPBACK}:{self._ports['prometheus']}"
 
     @property
@@ -86,7 +88,7 @@ class RabbitNode:
         return self.process is not None
 
     def ready(self) -> bool:
-        """True if clients may connect and the console answers."""
+        """True if clients may connect and the management console answers."""
         if not is_open(self._ports["amqp"]):
             return False
         try:
@@ -103,7 +105,7 @@ class RabbitNode:
     def start(self) -> None:
         """Start the node, and return when it is ready; at once if it is already.
 
-        Remains of a killed start are repaired.  Raises ServerMissing, StartFailed.
+        What a killed start has left is repaired.  Raises ServerMissing, StartFailed.
         """
         process = self.process or self._launch()
         processes.wait_until_ready(
@@ -132,7 +134,9 @@ class RabbitNode:
 
     @property
     def _complete(self) -> Path:
-        """A file that exists from the time at which the node was ready for the first time."""
+        """A file that is created when the node is ready for the first time.  Without it, the data are of an unfinished
+        first start and are removed at the next start.
+        """
         return self._folder / "complete"
 
     def _launch(self) -> psutil.Process:
@@ -154,7 +158,9 @@ class RabbitNode:
         )
 
     def _facts_for_start(self) -> Facts:
-        """Facts for a start, with other ports if another program uses one of ours.  A left-over epmd is ended first."""
+        """Ports and password for a start.  A left-over port mapper (epmd) is ended first; if another program uses one
+        of the ports, all are chosen anew, except in a cluster.
+        """
         self._end_port_mapper()
         facts = self._facts
         if self._in_cluster:
@@ -165,10 +171,10 @@ class RabbitNode:
         return facts
 
     def _end_port_mapper(self) -> None:
-        """End the port mapper (epmd), which continues after its node and refuses to end before it has noticed the
-        node's end.
+        """End Erlang's port mapper (epmd).  It continues after its node has ended, and can be ended only when it has
+        noticed the node's end, so this is tried for some seconds.
 
-        The port mapper of a cluster is shared, and is not ended.
+        The port mapper of a cluster is shared by the nodes, and is not ended.
         """
         if not self._in_cluster:
             self.end_port_mapper()

@@ -1,4 +1,4 @@
-"""A private RabbitMQ cluster of several nodes, on loopback."""
+"""A private RabbitMQ cluster of several nodes on loopback, for tests."""
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +15,9 @@ from dss_stack.remembered import remember
 
 
 class RabbitCluster:
-    """A RabbitMQ cluster of ``size`` nodes in ``folder``, which must be new.
+    """A RabbitMQ cluster of ``size`` nodes in ``folder``, which must not hold a cluster yet.
 
-    The nodes share one port mapper, one password and one cookie.  ``start`` starts them.
+    The nodes share one port mapper (epmd), one password and one cookie.  ``start`` starts them.
     """
 
     def __init__(self, folder: Path, *, size: int = 3, sysroot: Path | None = None) -> None:
@@ -40,7 +40,7 @@ class RabbitCluster:
         return ",".join(node.amqp_url for node in self.nodes.values())
 
     def start(self) -> None:
-        """Return when all nodes are ready.  Raises ServerMissing, StartFailed."""
+        """Start all nodes, and return when all are ready.  Raises ServerMissing, StartFailed."""
         with ThreadPoolExecutor(len(self.nodes)) as threads:
             list(threads.map(lambda node: node.start(), self.nodes.values()))
 
@@ -51,7 +51,7 @@ class RabbitCluster:
         next(iter(self.nodes.values())).end_port_mapper()
 
     def queue(self, name: str) -> tuple[str, set[str]]:
-        """The queue's leader and its online members, as a running node reports them."""
+        """The names of the leader and of the online members of the queue ``name``, as a running node reports them."""
         node = next(node for node in self.nodes.values() if node.running)
         answer = httpx.get(
             f"{node.console_url}/api/queues/%2F/{quote(name, safe='')}",

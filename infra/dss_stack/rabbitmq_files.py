@@ -1,5 +1,5 @@
-"""Writes the configuration files, and returns the environment variables, that keep a RabbitMQ node's data in one
-folder.
+"""Writes the configuration files of a RabbitMQ node, and returns its environment variables, which together keep all its
+data in one folder.
 """
 
 import json
@@ -18,14 +18,14 @@ PORTS = ("amqp", "console", "prometheus", "distribution", "epmd", "ctl")
 _PLUGINS = "[rabbitmq_management,rabbitmq_prometheus].\n"
 
 _CONSUMER_TIMEOUT_MS = 7 * 24 * 3600 * 1000
-"""A ticket may take days, but RabbitMQ's default closes a consumer's channel after 30 minutes without an
-acknowledgement.  3.10 reads this setting only from the configuration file.
+"""Longest time without an acknowledgement after which RabbitMQ closes a consumer's channel: a week, because a ticket
+may take days; the default is 30 minutes.  RabbitMQ 3.10 reads this setting only from the configuration file.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterMember:
-    """One node of a cluster: its name, the names of all nodes, and their shared secret."""
+    """One node of a RabbitMQ cluster: its name, the names of all nodes, and the cookie, the secret that they share."""
 
     name: str
     names: tuple[str, ...]
@@ -35,7 +35,9 @@ class ClusterMember:
 def write_files(
     folder: Path, *, ports: dict[str, int], password: str, member: ClusterMember
 ) -> None:
-    """Write everything that the node reads at its start."""
+    """Write all files below ``folder`` that the node reads at its start: configuration, plugins, cookie, users and
+    rights.
+    """
     for name in ("home", "etc/generated", "etc/schema", "mnesia", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     write_private(folder / "home/.erlang.cookie", member.cookie)
@@ -49,7 +51,7 @@ def write_files(
 
 
 def variables(folder: Path, node: str, ports: dict[str, int]) -> dict[str, str]:
-    """Environment of the server and of its command-line tools."""
+    """Environment variables for the server with the name ``node`` and for its command-line tools."""
     return {
         "HOME": f"{folder}/home",
         "RABBITMQ_NODENAME": node,
@@ -93,7 +95,7 @@ management.sample_retention_policies.detailed.minute = 1
 
 
 def _cluster(member: ClusterMember) -> str:
-    """The cluster's part of the configuration; "" for a single node."""
+    """The cluster's part of the configuration file; "" for a single node."""
     if len(member.names) == 1:
         return ""
     names = (
@@ -105,13 +107,15 @@ def _cluster(member: ClusterMember) -> str:
 
 
 def password_of(user: str, secret: str) -> str:
-    """The user's password.  It differs from user to user, and the administrator's cannot be derived from it."""
+    """The password of ``user``, derived from ``secret``, the administrator's password.  It differs from user to user,
+    and the secret cannot be derived from it.
+    """
     return blake2b(user.encode(), key=secret.encode(), digest_size=24).hexdigest()
 
 
 def _definitions(secret: str) -> dict[str, list[dict[str, str]]]:
-    """Definitions of an administrator and the programs' users, without the user ``guest``.  Importing them again
-    changes nothing.
+    """RabbitMQ's definitions with an administrator and the programs' users, without the user ``guest``.  Importing them
+    again changes nothing.
     """
     found = definitions({user: password_of(user, secret) for user in USERS})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}

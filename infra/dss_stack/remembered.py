@@ -1,4 +1,4 @@
-"""Stores facts that are chosen once for a folder: ports, names, passwords."""
+"""Stores what is chosen once for the folder of a server or of the stack, and must stay the same: ports and a password."""
 
 import json
 import secrets
@@ -11,7 +11,7 @@ from dss_stack.ports import choose_ports
 
 
 class Facts(TypedDict):
-    """The facts of a server or program."""
+    """The ports of a server or stack, by name, and its secret: a password or key."""
 
     ports: dict[str, int]
     secret: str
@@ -23,8 +23,8 @@ def write_private(file: Path, text: str) -> None:
 
 
 def remembered(file: Path, ports: Sequence[str], *favourites: int) -> Facts:
-    """The facts stored in ``file``.  If there are none, facts with a free port for each of ``ports`` are chosen and
-    stored.
+    """The facts stored in ``file``.  If there are none, a free port for each name in ``ports`` and a secret are chosen
+    and stored.
 
     Ports of ``favourites`` are preferred if they are free.
     """

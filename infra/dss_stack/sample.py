@@ -1,4 +1,4 @@
-"""Sends a sample CT through the stack, as ITK-SNAP would."""
+"""Sends a sample CT through the local stack, as ITK-SNAP would, and makes tokens for the user."""
 
 import json
 import re
@@ -23,8 +23,8 @@ _SEED = "7"
 
 @dataclass(frozen=True, kw_only=True)
 class Segmented:
-    """The result of the sample ticket.  ``volumes_ml`` and ``truth_ml`` are by label name; for the user's own scan,
-    ``truth_ml`` is empty.
+    """The result of the sample ticket.  ``volumes_ml`` and ``truth_ml`` are by label name; ``truth_ml``, the true
+    volumes of the phantom, is empty for the user's own image.
     """
 
     ticket: int
@@ -34,17 +34,17 @@ class Segmented:
 
 
 def login_token(stack: Stack) -> str:
-    """A new one-time token, with which the stack's user can sign in."""
+    """A new one-time token with which USER, an administrator, can sign in at the portal."""
     words = ("users", "add", USER, "--sysadmin")
     printed = stack.run("dss_portal", *words, purpose="Making a sign-in token")
     return printed.split()[-1]
 
 
 def provider_token(stack: Stack, provider: str, say: Callable[[str], None], kept: str = "") -> str:
-    """A token for programs that may send tickets, publish services as ``provider`` and list them.  It is ``kept`` or,
-    if that is "", a new one.
+    """A token for programs that may send tickets, publish services as ``provider`` and list them.  Makes the user and
+    the provider if they are missing.
 
-    ``say`` is called with each step before it is taken.
+    It is ``kept`` or, if that is "", a new token.  ``say`` is called with the name of each step before the step.
     """
     scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
     steps = (
@@ -89,7 +89,7 @@ def _valid_token(file: Path, server: str) -> str:
 
 
 def make_phantom(stack: Stack) -> Path:
-    """The folder of a synthetic chest CT with its true segmentation; it is made only once."""
+    """The folder of a synthetic chest CT with its true segmentation; made at the first call."""
     folder = stack.state / "sample"
     if not (folder / "truth.json").exists():
         words = (str(folder), "--seed", _SEED)
@@ -98,9 +98,10 @@ def make_phantom(stack: Stack) -> Path:
 
 
 def send(stack: Stack, scan: Path | None, series: str = "") -> Segmented:
-    """Send ``scan`` (for a DICOM folder, the series ``series``), or the phantom, and show the progress.
+    """Send ``scan`` (for a DICOM folder, the series ``series``), or a phantom if it is None, through the stack and show
+    the progress.  Returns the result.
 
-    Raises StackError.
+    Raises StackError if the image was not segmented.
     """
     phantom = make_phantom(stack) if scan is None else None
     image = phantom / "ct.nii.gz" if phantom else scan

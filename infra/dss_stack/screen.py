@@ -1,4 +1,4 @@
-"""Formats output for the user's terminal."""
+"""Formats the output of ``dss-stack`` for the terminal."""
 
 import time
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class StepLines:
 
 
 def parts_table(parts: Sequence[ProcessState]) -> Table:
-    """A table of the stack's processes with their state and address."""
+    """A table of the stack's processes: name, process number, uptime, health and address."""
     table = Table("process", "pid", "up", "health", "address", box=None, header_style="dim")
     for part in parts:
         pid = str(part.process.pid) if part.process else "-"
@@ -50,7 +50,9 @@ def metrics_pages(parts: Sequence[ProcessState]) -> Text:
 
 
 def volumes_table(segmented: Segmented) -> Table:
-    """The volumes of the sample's labels as a table."""
+    """A table of the volumes of the result's labels; for a phantom with the true volumes and the difference in per
+    cent.
+    """
     table = Table(box=None, header_style="dim")
     for heading in ("label", "volume", *(["truth", "difference"] if segmented.truth_ml else [])):
         table.add_column(heading, justify="left" if heading == "label" else "right")
@@ -62,7 +64,9 @@ def volumes_table(segmented: Segmented) -> Table:
 
 
 def addresses(wiring: Wiring, segmented: Segmented, token: str, prometheus_url: str) -> Text:
-    """The stack's addresses for the user, as plain lines, so that long paths are not broken and can be copied."""
+    """What the user needs after ``up``: the result, the portal with the sign-in ``token``, RabbitMQ's console and
+    Prometheus.  Plain lines, so that long paths are not broken and can be copied.
+    """
     rows = (
         ("Result", str(segmented.workspace)),
         ("", "open it in ITK-SNAP: File > Open Workspace..."),
@@ -79,7 +83,7 @@ def addresses(wiring: Wiring, segmented: Segmented, token: str, prometheus_url: 
 
 
 def _console_rows(wiring: Wiring) -> tuple[tuple[str, str], ...]:
-    """Rows about RabbitMQ's console; () for a foreign broker, whose console is not known."""
+    """Rows about RabbitMQ's console; () for a broker that is not the stack's own, whose console is not known."""
     if wiring.console_url is None:
         return ()
     login = f"user {wiring.console_user}, password {wiring.console_password}"

@@ -1,4 +1,4 @@
-"""Finds the executables of RabbitMQ, PostgreSQL and Prometheus: installed, or unpacked into a folder."""
+"""Finds the executables of RabbitMQ, PostgreSQL and Prometheus: those of the machine, or unpacked into a folder."""
 
 import os
 import shutil
@@ -9,18 +9,20 @@ from pathlib import Path
 from dss_stack.errors import ServerMissing
 
 MACHINE = Path("/")
-"""Root folder of the machine's own packages."""
+"""Root folder under which the machine's own packages are installed."""
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 _IN_CHROOT = 'mount --rbind /proc "$0/proc" && exec chroot "$0" env --chdir="$@"'
-"""Command that uses its own mount namespace, so that no mount remains.  Erlang reads the memory size from /proc."""
+"""Shell command that runs a program in the chroot ``$0`` and the folder ``$1``, with /proc, from which Erlang reads the
+memory size.  ``unshare`` gives it a mount namespace of its own, so that no mount remains.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Programs:
-    """The executables of a server.  ``folder`` contains them; ``environment`` is what they need to run.
+    """The executables of a server.  ``folder`` contains them; ``environment`` are the variables that they need to run.
 
     ``chroot`` is the root of another system in which they run; then ``folder`` is a path inside it.
     """
@@ -33,7 +35,9 @@ class Programs:
         return str(self.folder / name)
 
     def within(self, folder: Path) -> list[str]:
-        """The prefix of a command that runs in ``folder``, which must have the same path within ``chroot``."""
+        """The words to put before a command so that it runs inside ``chroot``, in ``folder``, which must have the same
+        path there. [] without a chroot.
+        """
         if self.chroot is None:
             return []
         return ["unshare", "--mount", "sh", "-c", _IN_CHROOT, str(self.chroot), str(folder)]
@@ -43,7 +47,7 @@ def find_rabbitmq(sysroot: Path | None = None) -> Programs:
     """RabbitMQ's own scripts.  The wrappers on the PATH are not used, because they require the user ``rabbitmq``.
 
     ``sysroot`` is a folder with unpacked packages; it is searched after the machine's own folders.  Raises
-    ServerMissing.
+    ServerMissing if RabbitMQ is in neither.
     """
     for root in _roots(sysroot):
         folder = root / "usr/lib/rabbitmq/bin"
@@ -56,7 +60,9 @@ def find_rabbitmq(sysroot: Path | None = None) -> Programs:
 
 
 def rabbitmq_within(root: Path) -> Programs:
-    """RabbitMQ of another system, whose Erlang needs that system's C library.  Raises ServerMissing."""
+    """The RabbitMQ of another system with the root folder ``root``.  It runs in a chroot, because its Erlang needs that
+    system's C library.  Raises ServerMissing.
+    """
     folder = Path("usr/lib/rabbitmq/bin")
     if not (root / folder / "rabbitmq-server").exists():
         raise ServerMissing(f"There is no RabbitMQ in {root}: make it with dss_stack.debian_root.")
@@ -64,7 +70,9 @@ def rabbitmq_within(root: Path) -> Programs:
 
 
 def find_postgres(sysroot: Path | None = None) -> Programs:
-    """The newest PostgreSQL of the machine, else of ``sysroot``.  Raises ServerMissing."""
+    """The newest PostgreSQL of the machine or, if it has none, of ``sysroot``, a folder with unpacked packages.  Raises
+    ServerMissing.
+    """
     for root in _roots(sysroot):
         folders = [f.parent for f in root.glob("usr/lib/postgresql/*/bin/initdb")]
         if folders:
@@ -80,7 +88,9 @@ def find_postgres(sysroot: Path | None = None) -> Programs:
 
 
 def find_prometheus(sysroot: Path | None = None) -> Programs:
-    """Prometheus and its promtool.  Raises ServerMissing."""
+    """The Prometheus of the machine or, if it has none, of ``sysroot``, a folder with unpacked packages.  Raises
+    ServerMissing.
+    """
     for root in _roots(sysroot):
         if (root / "usr/bin/prometheus").exists():
             return Programs(folder=root / "usr/bin", environment=_environment(root))
@@ -97,8 +107,8 @@ def _roots(sysroot: Path | None) -> Iterator[Path]:
 
 
 def _environment(root: Path) -> dict[str, str]:
-    """The environment for a server.  The caller's variables are not included, so that the server does not depend on
-    them.
+    """The environment variables for a server under ``root``.  The caller's variables are not included, so that the
+    server does not depend on them.
     """
     environment = {"PATH": _SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
     if root != MACHINE:

@@ -1,4 +1,4 @@
-"""The local stack: its servers and programs, started and stopped in the right order."""
+"""The local stack: starts and stops its servers and programs in the right order."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from dss_stack.wiring import Wiring
 _PORTAL_PORT = 8080
 
 Report = Callable[[str], None]
-"""Called with the name of each part when it is ready, or when it has ended."""
+"""Function that is called with the name of each server or program when it is ready, or when it has ended."""
 
 
 class Server(Protocol):
@@ -42,7 +42,7 @@ class ProcessState:
     """The state of one process of the stack.  ``process`` is None if it does not run.
 
     ``address`` is its address for users, ``metrics`` that for Prometheus; "" for none.  ``missing`` is the sentence
-    with which a running process says why it is not ready.
+    with which a running process says why it is not ready; "" if it is ready.
     """
 
     name: str
@@ -54,8 +54,8 @@ class ProcessState:
 
 
 class Stack:
-    """The stack in the folder ``settings.state``, which contains all its data.  ``environment`` are variables for the
-    programs, in addition to the addresses of the parts.
+    """The local stack in the folder ``settings.state``, which contains all its data.  ``environment`` are variables for
+    the programs, in addition to the addresses of the servers and programs.
     """
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -76,8 +76,8 @@ class Stack:
     def owns_rabbit(self) -> bool:
         """True if the stack runs its own RabbitMQ; False if the settings name another broker.
 
-        The address of the stack's own broker does not count as another one, so a shell may source the file ``env``
-        before it calls ``dss-stack``.
+        If the settings name the stack's own broker, that is not another one: a shell may source the file ``env`` before
+        it calls ``dss-stack``.
         """
         return self._settings.amqp_url in {None, self.rabbit.amqp_url}
 
@@ -87,11 +87,13 @@ class Stack:
 
     @property
     def prometheus_url(self) -> str:
-        """Address for queries; "" if there is no Prometheus."""
+        """Address of Prometheus; "" if the stack runs none."""
         return self.prometheus.url if self._owns_prometheus else ""
 
     def wiring(self) -> Wiring:
-        """The addresses of the parts.  Servers that are not running may choose other ports when they start."""
+        """The addresses of the servers and programs.  Servers that are not running may choose other ports when they
+        start.
+        """
         ours = self.owns_rabbit
         bind = self._settings.bind or f"{LOOPBACK}:{self._facts['ports']['portal']}"
         return Wiring(
@@ -110,7 +112,7 @@ class Stack:
         return lineup(self.state, self.wiring(), self._facts["ports"])
 
     def start(self, report: Report) -> None:
-        """Start everything that does not run, and return when all is ready.  Raises StackError."""
+        """Start every server and program that does not run, and return when all are ready.  Raises StackError."""
         self._start_servers(report)
         self._take_free_ports()
         wiring = self.wiring()
@@ -122,7 +124,7 @@ class Stack:
             watching.result()
 
     def stop(self, report: Report) -> None:
-        """Stop everything, and return when it has ended."""
+        """Stop every program, then every server, and return when all have ended."""
         for program in self.lineup().programs:
             program.stop()
             report(program.name)
@@ -133,12 +135,14 @@ class Stack:
         return [*self._server_parts(), *self._program_parts()]
 
     def logs(self) -> dict[str, Path]:
-        """The log file of each part that we start, by its name."""
+        """The log file of each server and program that the stack starts, by its name."""
         servers = {name: server.log for name, server in self._servers().items()}
         return servers | {program.name: program.log for program in self.lineup().programs}
 
     def run(self, module: str, *arguments: str, purpose: str) -> str:
-        """Run ``module`` to its end as a part of this stack, and return its output."""
+        """Run the Python module ``module`` to its end with the stack's environment, and return its output.  Raises
+        StackError, which names the ``purpose``, if it fails.
+        """
         return run_module(
             module,
             *arguments,
@@ -152,7 +156,9 @@ class Stack:
         return {**self._environment, **self.wiring().variables()}
 
     def _variables_of(self, user: str) -> dict[str, str]:
-        """The environment of one program, with the broker user that has only the rights that it needs."""
+        """The complete environment of a program that connects to the broker as ``user``, which has only the rights that
+        this program needs.
+        """
         own = {"DSS_AMQP_URL": self.rabbit.amqp_url_of(user)} if self.owns_rabbit else {}
         return self.variables() | own
 
@@ -209,7 +215,9 @@ class Stack:
                 done.result()
 
     def _migrate(self) -> None:
-        """Migrate the database.  May run while RabbitMQ starts, so it must not read RabbitMQ's address."""
+        """Migrate the database to the portal's current schema.  May run while RabbitMQ starts, so it must not read
+        RabbitMQ's address.
+        """
         url = self._settings.database_url or self.postgres.database_url
         run_module(
             "dss_portal",
@@ -220,7 +228,7 @@ class Stack:
         )
 
     def _start_prometheus(self, report: Report) -> None:
-        """Start Prometheus, if possible.  The stack also works without it."""
+        """Start Prometheus unless it is disabled or not installed.  The stack also works without it."""
         if not self._owns_prometheus:
             return
         broker = [self.rabbit.metrics] if self.owns_rabbit else []
@@ -242,8 +250,8 @@ class Stack:
             remember(self._facts_file, facts)
 
     def _start_programs(self, report: Report) -> None:
-        """Start the programs, dispatchers last, because a portal must be listening to receive the announcements of
-        their services.
+        """Start the programs.  The dispatchers are started last, because a portal must be listening to receive the
+        announcements of their services.
         """
         programs = self.lineup()
         inference = programs.inference.launch(self._variables_of("dss-inference"))

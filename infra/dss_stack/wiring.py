@@ -1,4 +1,4 @@
-"""The addresses of a stack's parts, as environment variables for its programs."""
+"""The addresses of a stack's servers and portal, as environment variables for its programs."""
 
 import shlex
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from dss_stack.remembered import write_private
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """The addresses of a stack's parts.  ``console_url`` and its login are None for a foreign broker."""
+    """The addresses of a stack's servers and portal.  ``console_url`` and its login are None if the broker is not the
+    stack's own.
+    """
 
     amqp_url: str
     database_url: str

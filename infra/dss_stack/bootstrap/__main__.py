@@ -21,10 +21,13 @@ STATE = Path(os.environ.get("DSS_STATE", CHECKOUT / ".dss")).absolute()
 SYSROOT = STATE / "sysroot"
 
 WITHOUT_PROMETHEUS = STATE / "without-prometheus"
-"""File that exists once Prometheus could not be installed.  If it is deleted, the next start tries again."""
+"""File that is written when Prometheus cannot be installed, with the reason.  While it exists, no later run tries
+again.
+"""
 
 PROGRAMS = {"portal", "client", "images", "dispatch", "inference", "stack"}
-"""Extras of pyproject.toml: those of the programs, and the client's for reading image files."""
+"""Extras of pyproject.toml that are always installed: those of the programs, and the client's for reading image files.
+"""
 
 
 def main() -> int:
@@ -63,7 +66,9 @@ def _bootstrap(environment: Environment) -> None:
 
 
 def _install_servers(workshop: Workshop) -> None:
-    """Install the servers: as root with apt-get, otherwise by unpacking them into the state folder."""
+    """Install the servers that are missing: as root with apt-get, otherwise by unpacking packages into the state
+    folder.
+    """
     if packages := _missing_servers():
         _install(workshop, packages)
     if _prometheus_is_wanted():
@@ -71,7 +76,9 @@ def _install_servers(workshop: Workshop) -> None:
 
 
 def _try_prometheus(workshop: Workshop) -> None:
-    """Install Prometheus if possible.  Nothing depends on it, so the stack also starts without it."""
+    """Install Prometheus if possible; otherwise note the reason in WITHOUT_PROMETHEUS and go on, since nothing depends
+    on it.
+    """
     try:
         _install(workshop, ["prometheus"])
     except StackError as error:
@@ -89,7 +96,7 @@ def _install(workshop: Workshop, packages: Sequence[str]) -> None:
 
 
 def _missing_servers() -> list[str]:
-    """Debian packages of the servers that the stack must start and that are not installed."""
+    """Names of the Debian packages of the servers that the stack must start and that are not installed."""
     packages = []
     for package, find, address in (
         ("rabbitmq-server", find_rabbitmq, "DSS_AMQP_URL"),
@@ -117,8 +124,8 @@ def _prometheus_is_wanted() -> bool:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[TextIO]:
-    """A context that locks ``path``.  It waits until another bootstrap, and the processes that a killed one has left,
-    have ended.
+    """A context that locks the file ``path``.  It first waits until another bootstrap, and the commands that a killed
+    one has left running, have ended.
     """
     with path.open("w", encoding="utf-8") as lock:
         try:

@@ -32,7 +32,9 @@ _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/dss-bootstrap.conf")
 
 
 def install(workshop: Workshop, packages: Sequence[str]) -> None:
-    """Install ``packages`` with apt-get; needs root.  Starts and enables no service, creates no database cluster."""
+    """Install ``packages`` with apt-get; needs root.  Starts and enables no service, and creates no database cluster.
+    Raises StackError if apt-get is missing or fails.
+    """
     _require_apt(packages)
     purpose = f"Installing {_listed(packages)}"
     services_before = _known_services()
@@ -48,7 +50,8 @@ def install(workshop: Workshop, packages: Sequence[str]) -> None:
 
 
 def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
-    """Unpack ``packages`` and their dependencies, with ``sysroot`` as their root directory; needs no root.
+    """Unpack ``packages`` and their dependencies into the folder ``sysroot``, as if it were the root directory; needs
+    no root.
 
     Packages that the machine already has are not downloaded; earlier contents of ``sysroot`` stay.
     """
@@ -69,7 +72,8 @@ def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
 
 
 def pip_wheel(workshop: Workshop, folder: Path) -> Path:
-    """Install python3-pip-whl, which ``ensurepip`` needs as well, and return its pip wheel, which Python can run.
+    """Get pip for a machine whose Python lacks it: install the Debian package python3-pip-whl and return the path of
+    the wheel in it, which Python can run.
 
     Without root, the package is unpacked into ``folder``.
     """
@@ -97,7 +101,9 @@ def _listed(packages: Sequence[str]) -> str:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """A context in which apt-get starts no service.  An existing policy-rc.d stays; ours is removed at the end."""
+    """A context in which apt-get starts no service.  An existing policy-rc.d stays; one that we wrote is removed at the
+    end.
+    """
     _remove_leftovers()
     if not _POLICY.exists():
         _POLICY.write_text(f"#!/bin/sh\n{_MARK}exit 101\n", encoding="utf-8")
@@ -117,7 +123,7 @@ def _remove_leftovers() -> None:
 
 
 def _known_services() -> set[str]:
-    """The services of _SERVICES that are installed already, which systemd may start at boot."""
+    """Those of _SERVICES whose packages are installed already, so that they are left as they are."""
     if shutil.which("systemctl") is None:
         return set()
     return {name for name in _SERVICES if (_UNITS / name).exists()}
@@ -125,7 +131,9 @@ def _known_services() -> set[str]:
 
 @contextmanager
 def _private_apt(folder: Path) -> Iterator[list[str]]:
-    """The apt-get command that reads the machine's list of installed packages, and writes only to ``folder``."""
+    """A context with the words of an apt-get command that reads the machine's list of installed packages, and writes
+    only to ``folder``.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True)
@@ -140,7 +148,8 @@ def _private_apt(folder: Path) -> Iterator[list[str]]:
 
 
 def _move_erlang(fresh: Path, sysroot: Path) -> None:
-    """Set the root directory in Erlang's start scripts to ``sysroot``; no environment variable overrides it.
+    """Set the root directory in the start scripts of the Erlang in ``fresh`` to ``sysroot``, its later place; no
+    environment variable overrides it.
 
     There are two scripts: one for users, and one that Erlang runs to start its port mapper.
     """

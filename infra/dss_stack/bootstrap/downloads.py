@@ -1,4 +1,4 @@
-"""Lists what pip will download, before the download begins."""
+"""Lists what pip will download, with sizes, before the download begins."""
 
 import json
 import os
@@ -14,12 +14,13 @@ _TIMEOUT_S = 10
 _THREADS = 8
 _CUDA = ("nvidia-", "triton", "cuda-")
 _NO_LIBRARY = frozenset({"nvidia-ml-py"})
-"""Package that queries NVIDIA's driver; it is small, and useful only with a driver."""
+"""Packages that look like CUDA libraries by their names and are none: this one queries NVIDIA's driver, and is small.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """One file to download.  ``size_bytes`` is 0 if the index does not say."""
+    """One file to download.  ``size_bytes`` is 0 if the size is not known."""
 
     name: str
     version: str

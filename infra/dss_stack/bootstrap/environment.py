@@ -1,4 +1,4 @@
-"""The virtual environment ``.venv`` of the checkout, with the packages that ``requirements.lock`` pins."""
+"""Makes the virtual environment ``.venv`` of the checkout, with the packages that ``requirements.lock`` pins."""
 
 import hashlib
 import importlib.util
@@ -16,12 +16,14 @@ from dss_stack.errors import StackError
 _LOCK = "requirements.lock"
 
 _TORCH = "torch=="
-"""Named on pip's command line, because otherwise pip may choose another build, with gigabytes of libraries."""
+"""Begin of the line for torch in requirements.lock.  The pin is given to pip on the command line, too, because
+otherwise pip may choose another build, with gigabytes of libraries.
+"""
 
 
 class Environment:
-    """The virtual environment.  ``extras`` are the extras of pyproject.toml that it must have; other installed extras
-    stay.
+    """The virtual environment of the checkout.  ``extras`` are the extras of pyproject.toml that it must have; others
+    that are already installed stay.
     """
 
     def __init__(self, checkout: Path, extras: AbstractSet[str]) -> None:
@@ -31,7 +33,7 @@ class Environment:
         self._extras = extras | self._installed_extras()
 
     def complete(self) -> bool:
-        """True if the same requirements were installed before, so that nothing needs to be done."""
+        """True if the environment was filled with the same requirements before, so that nothing needs to be done."""
         return self._stamp.exists() and self._stamp.read_text(encoding="utf-8") == self._wishes()
 
     def create(self, workshop: Workshop, wheels: Path) -> None:
@@ -73,8 +75,8 @@ class Environment:
         return done.returncode == 0
 
     def _create(self, workshop: Workshop, wheels: Path) -> None:
-        """Create the environment.  On Debian, ``venv`` lacks pip unless a further package is installed; then pip's
-        wheel is used.
+        """Create the environment with pip in it.  On Debian, ``venv`` lacks pip unless a further package is installed;
+        then the wheel of ``debian.pip_wheel`` is used.
         """
         create = [sys.executable, "-m", "venv", "--clear", str(self._venv)]
         if importlib.util.find_spec("ensurepip") is None:

@@ -1,4 +1,4 @@
-"""Chooses the build of torch: with CUDA only if there is an NVIDIA GPU."""
+"""Chooses the build of torch to install: with CUDA only if there is an NVIDIA GPU."""
 
 import os
 from collections.abc import Sequence
@@ -10,18 +10,19 @@ SETTING = "DSS_TORCH_CPU"
 """Variable with the address of a package index, or a folder of wheels, that has torch's build for CPUs."""
 
 _GPU_SIGNS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
-"""Files that show a GPU: NVIDIA's driver on Linux, and the GPU that Windows gives to its Linux."""
+"""Files that exist if there is a GPU: of NVIDIA's driver on Linux, and of the GPU that Windows gives to its Linux."""
 
 
 def has_gpu(signs: Sequence[Path] = _GPU_SIGNS) -> bool:
-    """True if this process can use an NVIDIA GPU: one of the device files ``signs`` exists."""
+    """True if this machine has an NVIDIA GPU that processes can use: one of the files ``signs`` exists."""
     return any(sign.exists() for sign in signs)
 
 
 def cpu_source(*, gpu: bool) -> list[str]:
-    """Options with which pip installs torch, and nothing else, from the place in DSS_TORCH_CPU.
+    """Options with which pip installs only torch, from the package index or the folder in DSS_TORCH_CPU.
 
-    Empty if there is a GPU or the setting is blank.  Raises StackError if it is neither an address nor a folder.
+    Empty if there is a GPU or the setting is blank.  Raises StackError if the setting is neither an address nor a
+    folder.
     """
     place = os.environ.get(SETTING, "").strip()
     if gpu or not place:

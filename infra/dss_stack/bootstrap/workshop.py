@@ -1,4 +1,4 @@
-"""Runs commands: their output goes to a log, one line for each step goes to the terminal."""
+"""Runs the commands of the bootstrap: their output goes to a log, one line for each step goes to the terminal."""
 
 import os
 import subprocess
@@ -16,10 +16,11 @@ _WIDTH = 90
 
 
 class Workshop:
-    """Runs commands.  Methods may be called from several threads.
+    """Runs commands, with the folder ``checkout`` as default working folder.  Methods may be called from several
+    threads.
 
-    ``lock`` is an open file that every command inherits.  While one of them runs, even after this process was killed,
-    no other process can lock the file.
+    ``lock`` is an open, locked file that every command inherits.  While a command runs, even after this process was
+    killed, no other process can lock the file.
     """
 
     def __init__(self, checkout: Path, log: Path, lock: TextIO) -> None:
@@ -30,7 +31,7 @@ class Workshop:
         self._terminal = threading.Lock()
 
     def say(self, text: str) -> None:
-        """Show a step to the user."""
+        """Show a step to the user, with the seconds since the start."""
         self._write(f"{text}\n")
 
     def run(
@@ -41,7 +42,7 @@ class Workshop:
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a command.  Raises StackError, naming the ``purpose``, if it fails."""
+        """Run a command to its end.  Raises StackError, which names the ``purpose``, if it fails."""
         with subprocess.Popen(
             command,
             cwd=folder or self.checkout,
@@ -70,7 +71,7 @@ class Workshop:
         return last
 
     def _show(self, line: str) -> None:
-        """Show a line of a command's output, which the next line overwrites."""
+        """Show a line of a command's output on a terminal, where the next line overwrites it."""
         if sys.stdout.isatty():
             self._write(line[:_WIDTH])
 

@@ -1,6 +1,6 @@
-"""``python - NAME VERSION < bill.py`` within an image: its bill of materials (CycloneDX 1.6, JSON) on standard output.
+"""Writes the bill of materials of a container image (CycloneDX 1.6, JSON) to standard output.
 
-Runs with the image's own Python and the standard library only.
+``python - NAME VERSION < bill.py`` runs it within the image, with the image's own Python and the standard library only.
 """
 
 import json
@@ -20,7 +20,9 @@ _DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Archit
 
 
 def bill(name: str, version: str) -> dict[str, object]:
-    """The bill of materials: every Python distribution and every Debian package that is installed here."""
+    """The bill of materials of the image ``name``: every Python distribution and every Debian package that is installed
+    here.
+    """
     components = sorted([*_of_python(), *_of_debian()], key=lambda c: str(c["bom-ref"]))
     content = {
         "bomFormat": "CycloneDX",
@@ -66,7 +68,7 @@ def _component(kind: str, name: str, version: str, ref: str) -> Component:
 
 
 def _licenses(found: Distribution) -> list[dict[str, object]]:
-    """The licences in the distribution's metadata: an SPDX expression, or free text."""
+    """The licences in the distribution's metadata, as CycloneDX has them: an SPDX expression, or free text."""
     if expression := _said(found, "License-Expression"):
         return [{"expression": expression}]
     words = [

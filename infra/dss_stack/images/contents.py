@@ -1,6 +1,6 @@
-"""``contents.py PROGRAM DEVICE``: stops the build of an image that has forbidden contents.
+"""Stops the build of a container image that has packages or libraries which its program must not have.
 
-Runs with the image's own Python and the standard library alone.
+``contents.py PROGRAM DEVICE`` runs with the image's own Python and the standard library alone.
 """
 
 import re
@@ -25,7 +25,9 @@ _CUDA = re.compile(r"lib(torch_cuda|cudart|cublas|cudnn|nccl|cufft|nvrtc)[^a-z].
 
 
 def problems(program: str, device: str, names: Iterable[str], files: Iterable[str]) -> list[str]:
-    """A sentence for each distribution or library that an image for ``device`` must not have."""
+    """A sentence for each of the distributions ``names`` and for CUDA libraries among ``files`` that an image of
+    ``program`` for ``device`` (cpu or cuda) must not have.
+    """
     wrong = sorted(FORBIDDEN[program] & {name.lower() for name in names})
     found = [f"The image of {program} must not hold {name}." for name in wrong]
     cuda = sorted({Path(file).name for file in files if _CUDA.match(Path(file).name)})
@@ -38,7 +40,7 @@ def problems(program: str, device: str, names: Iterable[str], files: Iterable[st
 
 
 def main(program: str, device: str) -> None:
-    """Check this image, and exit with its problems."""
+    """Check the image in which this runs, and exit with its problems if it has any."""
     if device not in {"cpu", "cuda"}:
         sys.exit(f"DEVICE must be cpu or cuda, not '{device}'.")
     names = [distribution.metadata["Name"] for distribution in distributions()]

@@ -1,8 +1,7 @@
-"""``one_program.py PROGRAM CHECKOUT TARGET``: writes the source of a wheel with one program and those of our packages
-that it imports.
+"""Writes the source of a wheel with one program and those of this project's packages that it imports.
 
-The project is developed as one distribution; each image installs one of these wheels.  Runs with the standard library
-alone.
+``one_program.py PROGRAM CHECKOUT TARGET``, with the standard library alone.  The project is developed as one
+distribution; each container image installs one of these wheels.
 """
 
 import json
@@ -50,7 +49,9 @@ PACKAGES = {
         "portal/dss_provider",
     ),
 }
-"""Our packages that a program imports, and phantoms beside the worker; a test compares it with the imports."""
+"""The project's packages that each program imports, and phantoms beside the worker; a test compares it with the
+imports.
+"""
 
 OPTIONAL = {
     "client": ("images", "keyring", "provider"),
@@ -58,7 +59,7 @@ OPTIONAL = {
     "dispatch": ("s3",),
     "inference": ("s3",),
 }
-"""Further extras of a program's distribution, beside ``tracing``."""
+"""Optional extras of a program's distribution, in addition to ``tracing``, which each program has."""
 
 COMMANDS = {
     "portal": "dss-portal",
@@ -69,7 +70,7 @@ COMMANDS = {
 
 
 def write(program: str, checkout: Path, target: Path) -> None:
-    """Write the source to ``target``, which must not exist."""
+    """Write the source of the wheel for ``program`` to ``target``, which must not exist."""
     target.mkdir(parents=True)
     for package in PACKAGES[program]:
         source = checkout / package
