@@ -47,7 +47,7 @@ class Settings(ServiceSettings, ProgramSettings):
     )
     parallel_tickets: int = Field(2, ge=1, description="tickets worked on at a time")
     inference_silence_s: float = Field(
-        600, gt=0, description="a worker that is silent for so long is given up"
+        600, gt=0, description="a worker that sends nothing for this time is given up"
     )
 
 

@@ -51,7 +51,7 @@ class FacadeSettings(DeviceSettings):
     facade_dir: Path = Field(
         Path("/wmlce/data/output"), description="persistent folder of its images and results"
     )
-    facade_keep_s: float = Field(86400, gt=0, description="results are removed after so long")
+    facade_keep_s: float = Field(86400, gt=0, description="results are removed after this time")
     facade_max_bytes: int = Field(4 << 30, gt=0, description="largest body that is taken")
     stop_s: float = Field(30, ge=0, description="time to finish requests when told to stop")
 

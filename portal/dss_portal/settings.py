@@ -36,7 +36,7 @@ class DatabaseSettings(BaseSettings):
         description="postgres://user:password@host:port/database, with libpq's names behind a ?"
     )
     database_wait_s: float = Field(
-        60, ge=0, le=86400, description="'migrate' waits for PostgreSQL for so long"
+        60, ge=0, le=86400, description="how long 'migrate' waits for PostgreSQL"
     )
 
 
@@ -45,14 +45,14 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     secret_key: SecretStr = Field(
-        description="signs session cookies; keep it, or all are signed out"
+        description="signs session cookies; if it changes, all users are signed out"
     )
     bind: Bind = Field("127.0.0.1:8080", description="host:port to listen on")
     portal_processes: int = Field(
         1,
         ge=1,
         le=64,
-        description="so many processes of this portal share the port; the second has the next port after "
+        description="number of processes of this portal, which share the port; the second has the next port after "
         "DSS_METRICS_BIND, and so on",
     )
     public_url: str = Field(
@@ -70,7 +70,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
     test_mode: Literal["off", "loopback", "everywhere"] = Field(
-        "off", description="everybody is test@example.com, a sysadmin"
+        "off", description="every request is answered as one of test@example.com, a sysadmin"
     )
     published: Bind = Field(
         "",
@@ -101,57 +101,68 @@ class Settings(DatabaseSettings, DatastoreSettings):
     )
 
     lease_s: float = Field(
-        60, gt=0, description="a claim lapses so long after its last sign of life"
+        60,
+        gt=0,
+        description="a claim lapses after this time without a sign of life from its dispatcher",
     )
     provider_lease_s: float = Field(
-        4 * 3600, gt=0, description="likewise for providers that poll over HTTP"
+        4 * 3600,
+        gt=0,
+        description="a claim of a provider over HTTP lapses after this time without a request",
     )
     check_results: bool = Field(
-        True, description="what providers over HTTP return is checked before it is handed out"
+        True, description="check the results of providers over HTTP before users can download them"
     )
     check_results_s: float = Field(
-        120, gt=0, description="such a provider waits so long for the verdict"
+        120, gt=0, description="how long a provider over HTTP waits for this check"
     )
     max_attempts: int = Field(
         3, ge=1, description="claims that may lapse before a ticket times out"
     )
-    reconcile_s: float = Field(60, gt=0, description="a waiting ticket is announced again so often")
+    reconcile_s: float = Field(
+        60, gt=0, description="interval at which waiting tickets are announced again"
+    )
     tidy_s: float = Field(
-        60, gt=0, description="files that a killed or late program left are removed so often"
+        60,
+        gt=0,
+        description="interval at which files are removed that a killed or late program left",
     )
     upload_deadline_s: float = Field(
         24 * 3600,
         gt=0,
-        description="a ticket that is not submitted by then is given up; "
-        "a service's own deadlines go before these, and before the two leases",
+        description="a ticket that is not submitted within this time is given up; "
+        "the deadlines of a service replace this one, the next two and the two leases",
     )
     open_link_s: float = Field(
-        24 * 3600, gt=0, description="a link that ITK-SNAP opens results from works for so long"
+        24 * 3600, gt=0, description="life of a link with which ITK-SNAP opens results"
     )
     quiet_upload_s: float = Field(
         600,
         gt=0,
-        description="a ticket that is not submitted, and of which nothing was uploaded for so long, "
-        "does not count in its user's quota any more",
+        description="a ticket that is not submitted, and to which nothing was uploaded for this time, "
+        "no longer counts in its user's quota",
     )
     abandoned_upload_s: float = Field(
-        3600, gt=0, description="likewise; after so long it is given up and its files are removed"
+        3600,
+        gt=0,
+        description="after this time such a ticket is given up and its files are removed",
     )
     queue_deadline_s: float = Field(
-        7 * 24 * 3600, gt=0, description="a ticket that nobody takes for so long is given up"
+        7 * 24 * 3600, gt=0, description="a ticket that nobody claims within this time is given up"
     )
     run_deadline_s: float = Field(
-        24 * 3600, gt=0, description="an attempt that takes longer is taken away"
+        24 * 3600, gt=0, description="an attempt that takes longer is ended"
     )
     login_token_s: float = Field(24 * 3600, gt=0, description="life of an unused one-time token")
     max_upload_bytes: int = Field(16 * 2**30, gt=0, description="largest file a user may send")
     max_form_bytes: int = Field(64 * 1024, gt=0, description="largest form that is not a file")
     scrub_inputs: bool = Field(
-        True, description="what a user sends loses the paths and words that his machine left in it"
+        True,
+        description="remove from uploads the paths and texts that the user's machine left in them",
     )
-    upload_silence_s: float = Field(60, gt=0, description="an upload may pause so long")
-    form_s: float = Field(60, gt=0, description="a form must be complete within so long")
-    request_s: float = Field(24 * 3600, gt=0, description="likewise a file")
+    upload_silence_s: float = Field(60, gt=0, description="longest pause of an upload")
+    form_s: float = Field(60, gt=0, description="longest time to receive a form")
+    request_s: float = Field(24 * 3600, gt=0, description="longest time to receive a file")
 
     smtp_host: str = Field("", description="mail server for notifications; blank: no mail is sent")
     smtp_port: int = Field(587, ge=1, le=65535)
@@ -178,7 +189,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
     git_credentials_file: str = Field(
         "", description="a line https://USER:TOKEN@HOST for each server of private repositories"
     )
-    git_timeout_s: float = Field(60, gt=0, description="a repository must answer so fast")
+    git_timeout_s: float = Field(60, gt=0, description="longest time to fetch a repository")
     git_max_bytes: int = Field(64 * 2**20, gt=0, description="largest commit to be fetched")
 
     @model_validator(mode="after")

@@ -25,11 +25,11 @@ _GROUPS = {
 OVERVIEW = {
     "serve": "Serve ITK-SNAP clients and browsers until SIGTERM.  Settings come from DSS_* variables.",
     "migrate": "Bring the database schema up to date.  May be repeated, also by several portals at once.",
-    "users": "Who may sign in.",
+    "users": "Users who may sign in.",
     "tiers": "What classes of users may do.",
     "tokens": "Long-lived tokens for programs.",
     "providers": "Who offers services.",
-    "services": "What is offered.",
+    "services": "Services on offer.",
     "dead-letters": "Messages that no program could handle.",
 }
 

@@ -11,7 +11,7 @@ from dss_portal.services import registration
 from dss_portal.services import store as catalogue
 
 providers = typer.Typer(help="Who offers services.", no_args_is_help=True)
-services = typer.Typer(help="What is offered.", no_args_is_help=True)
+services = typer.Typer(help="Services on offer.", no_args_is_help=True)
 
 
 @providers.command("add")

@@ -10,7 +10,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.commands.console import or_exit, with_database
 from dss_portal.models import User
 
-users = typer.Typer(help="Who may sign in.", no_args_is_help=True)
+users = typer.Typer(help="Users who may sign in.", no_args_is_help=True)
 tiers = typer.Typer(help="What classes of users may do.", no_args_is_help=True)
 tokens = typer.Typer(help="Long-lived tokens for programs.", no_args_is_help=True)
 

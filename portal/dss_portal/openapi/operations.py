@@ -39,12 +39,12 @@ def _uploads(address: str) -> tuple[Operation, ...]:
     """The operations of resumable uploads (tus protocol) at and below the path ``address``."""
     upload = f"{address}/{{upload_id}}"
     begin = "Begin a resumable upload (tus); its address"
-    again = "The same, by X-HTTP-Method-Override"
+    again = "Go on with an upload, for clients that cannot send PATCH (X-HTTP-Method-Override)"
     return (
         Operation(
             "options",
             address,
-            "Which resumable uploads (tus) there are",
+            "Which extensions of the tus protocol are supported",
             gives="nothing",
             status=204,
             public=True,
@@ -52,7 +52,13 @@ def _uploads(address: str) -> tuple[Operation, ...]:
         Operation("post", address, begin, gives="nothing", status=201),
         Operation("patch", upload, "Go on with an upload", gives="nothing", status=204),
         Operation("post", upload, again, gives="nothing", status=204),
-        Operation("delete", upload, "Give an upload up", gives="nothing", status=204),
+        Operation(
+            "delete",
+            upload,
+            "End an upload and remove what was received",
+            gives="nothing",
+            status=204,
+        ),
     )
 
 
@@ -82,7 +88,7 @@ OPERATIONS = (
     Operation(
         "post",
         "/api/device/token",
-        "The token, once a person has allowed it on the page `/device`",
+        "The token, after a person has allowed it on the page `/device`",
         form=("device_code!", "code"),
         gives="json",
         public=True,
@@ -92,7 +98,10 @@ OPERATIONS = (
     Operation("get", "/api/services", "Services that take tickets", gives="table"),
     Operation("get", "/api/services/{githash}/detail", "The service's service.json", gives="json"),
     Operation(
-        "get", "/api/services/{githash}/stats", "How the service does, in 24 hours", gives="table"
+        "get",
+        "/api/services/{githash}/stats",
+        "Tickets and times of the service in the last 24 hours",
+        gives="table",
     ),
     Operation(
         "get",
@@ -105,7 +114,7 @@ OPERATIONS = (
     Operation(
         "get",
         "/api/tickets/estimates",
-        "When the open ones will be done; of at most 500, the oldest",
+        "When the user's waiting and claimed tickets will end; the oldest 500 at most",
         gives="table",
     ),
     Operation(
@@ -127,9 +136,9 @@ OPERATIONS = (
         "Say which files will be uploaded as which images; when all have come, they are read and the ticket is queued",
         form=("request!", "title"),
     ),
-    Operation("get", f"{_T}/intake", "How far the upload of the ticket is", gives="json"),
+    Operation("get", f"{_T}/intake", "Progress of the ticket's upload", gives="json"),
     Operation("get", "/api/batch", "The cases that the user sends from a browser", gives="json"),
-    Operation("post", "/api/batch", "Add cases, or change them", form=("cases!",)),
+    Operation("post", "/api/batch", "Add or change cases", form=("cases!",)),
     Operation("post", "/api/batch/remove", "Remove cases from the list", form=("keys",)),
     Operation(
         "post",
@@ -142,11 +151,11 @@ OPERATIONS = (
     Operation(
         "post",
         f"{_T}/title",
-        "Name the ticket for its owner alone; at most 120 characters are kept, none remove the name",
+        "Name the ticket; only its owner sees the name. At most 120 characters are kept; an empty text removes the name",
         form=("title!",),
     ),
     Operation("get", f"{_T}/log", "The ticket's log", query=("since",), gives="table"),
-    Operation("get", f"{_T}/progress", "How far the ticket is, 0 to 1"),
+    Operation("get", f"{_T}/progress", "Progress of the ticket, 0 to 1"),
     Operation("get", f"{_T}/queuepos", "The ticket's place in its service's queue"),
     Operation(
         "get", f"{_T}/detail", "State, progress, place and log", query=("since",), gives="json"
@@ -163,7 +172,7 @@ OPERATIONS = (
     Operation(
         "post",
         "/api/pro/publishers",
-        "Say that a program serves these services, or that it ends",
+        "Announce that a program serves these services, or that it stops",
         form=("services!", "code!", "parallel", "ends", "others"),
     ),
     Operation(
@@ -192,7 +201,10 @@ OPERATIONS = (
     ),
     Operation("get", f"{_P}/files/{{area}}", "Files of an area: index and name", gives="csv"),
     Operation(
-        "post", f"{_P}/files/{{area}}", "Add a file, replacing its namesake", sends_file=True
+        "post",
+        f"{_P}/files/{{area}}",
+        "Add a file; it replaces one of the same name",
+        sends_file=True,
     ),
     Operation("get", f"{_P}/files/{{area}}/{{index}}", "A file", gives="bytes"),
     Operation("post", f"{_P}/{{category}}", "Add a log line; its number", form=("message!", "key")),
@@ -204,19 +216,27 @@ OPERATIONS = (
         sends_file=True,
     ),
     *_uploads(f"{_P}/uploads"),
-    Operation("get", f"{_P}/progress", "How far the ticket is, 0 to 1"),
+    Operation("get", f"{_P}/progress", "Progress of the ticket, 0 to 1"),
     Operation(
         "post",
         f"{_P}/progress",
-        "How far a part of the work is; 0 takes it back",
+        "How far a part of the work is; 0 sets it back",
         form=("chunk_start!", "chunk_end!", "progress!", "announced"),
     ),
-    Operation("get", "/api/admin/providers", "All providers, removed ones too", gives="table"),
+    Operation(
+        "get", "/api/admin/providers", "All providers, including removed ones", gives="table"
+    ),
     Operation("post", "/api/admin/providers", "A new provider", form=("name!",)),
     Operation("get", f"{_A}/delete", "Remove a provider"),
     Operation("get", f"{_A}/users", "Users who work for a provider", gives="table"),
-    Operation("post", f"{_A}/users", "Let a user work for it", form=("email!", "admin")),
-    Operation("get", f"{_A}/users/{{user_id}}/delete", "Let a user no more work for it"),
+    Operation(
+        "post", f"{_A}/users", "Allow a user to work for the provider", form=("email!", "admin")
+    ),
+    Operation(
+        "get",
+        f"{_A}/users/{{user_id}}/delete",
+        "Take from a user the right to work for the provider",
+    ),
     Operation("get", f"{_A}/services", "What a provider offers", gives="table"),
     Operation(
         "post",
@@ -224,7 +244,7 @@ OPERATIONS = (
         "Register a service from Git, or from the text of a service.json (descriptor); its hash",
         form=("repo", "ref", "descriptor"),
     ),
-    Operation("get", f"{_A}/services/{{githash}}/delete", "Offer a service no more"),
+    Operation("get", f"{_A}/services/{{githash}}/delete", "Withdraw a service"),
     Operation("get", "/api/admin/tickets", "Everybody's tickets", gives="table"),
     Operation(
         "post",
@@ -232,8 +252,13 @@ OPERATIONS = (
         "Delete tickets older than so many days or hours",
         form=("days", "hours"),
     ),
-    Operation("get", _D, "Messages that nobody could handle", gives="table"),
-    Operation("post", f"{_D}/requeue", "Put the tickets of dead letters back", form=("id", "all")),
+    Operation("get", _D, "Messages that no program could handle (dead letters)", gives="table"),
+    Operation(
+        "post",
+        f"{_D}/requeue",
+        "Put the tickets of dead letters back into their queues",
+        form=("id", "all"),
+    ),
     Operation(
         "post", f"{_D}/discard", "Remove dead letters for good", form=("id", "all", "confirm!")
     ),
