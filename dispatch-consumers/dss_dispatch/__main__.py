@@ -1,4 +1,6 @@
-"""``dss-dispatch``: serves the tickets of one service."""
+"""The program ``dss-dispatch``: takes the tickets of one segmentation service, or only checks results of providers and
+reads uploads.
+"""
 
 import logging
 import os
@@ -197,7 +199,9 @@ def _serve_checks(settings: ProgramSettings) -> None:
 def _serve_health(
     settings: ProgramSettings, broker: RabbitBroker, datastore: SharedDatastore, problems: Missing
 ) -> Callable[[], None]:
-    """Serve the port for operators; returns a function that ends it.  Exits with a sentence if the port is in use."""
+    """Serve metrics and health for operators on the port of DSS_METRICS_BIND; returns a function that ends this.  Exits
+    with a sentence if the port is in use.
+    """
     try:
         return serve_health(
             settings.metrics_bind,
@@ -225,7 +229,9 @@ def _limits(settings: ProgramSettings) -> Limits:
 
 
 def _start(consumer: Consumer, parallel: int) -> None:
-    """Wait for the broker, then serve.  Returns early if the program is stopped."""
+    """Wait for the broker, then take tickets and announce the service until stopped.  Returns early if the program is
+    stopped.
+    """
     with suppress(BrokerClosed):
         consumer.start(parallel=parallel)
         log.info("serving")

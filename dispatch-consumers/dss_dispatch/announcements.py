@@ -1,4 +1,4 @@
-"""Announces to the portal, repeatedly, that this dispatcher serves a service; at the end announces that it stops."""
+"""Announces to the portals, again and again, that this dispatcher serves a service, and at the end that it stops."""
 
 import threading
 from dataclasses import replace
@@ -8,7 +8,7 @@ from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
 from dss_broker.messages import ServiceAnnounced
 
 UNHEARD_S = 1.0
-"""Interval between announcements while no portal receives them, and longest wait for the broker to confirm one."""
+"""Seconds between announcements while no portal receives them; also the longest wait for the broker to confirm one."""
 
 
 class Announcements:

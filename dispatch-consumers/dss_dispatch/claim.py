@@ -1,4 +1,4 @@
-"""Processes one claimed ticket, stage by stage."""
+"""Processes one claimed ticket in its stages: read the input, run the inference, build the result, check the result."""
 
 import threading
 import time
@@ -32,14 +32,15 @@ from dss_observability.tracing import Attributes
 from dss_workspace.notes import read_notes
 
 READING, INFERENCE, BUILDING, CHECKING = (0.0, 0.1), (0.1, 0.9), (0.9, 0.95), (0.95, 1.0)
-"""The parts of the progress bar, one for each stage."""
+"""The parts of the progress bar, from 0 to 1, one for each stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedTicket:
     """A ticket that the portal has granted to this dispatcher.
 
-    ``withdrawn`` is set when the claim has ended.  ``silence_s`` is the longest silence of a worker.
+    ``withdrawn`` is set when the claim has ended.  ``silence_s`` is the time in seconds after which a worker without a
+    sign of life is given up.
     """
 
     claim: ClaimGranted
@@ -51,7 +52,7 @@ class ClaimedTicket:
     silence_s: float
 
     def process(self) -> ClaimOutcome:
-        """Read the input, run the inference, build and check the result.
+        """Read the input, run the inference, build and check the result, and return it.
 
         Raises TicketError, Withdrawn or NoInference.
         """
@@ -68,12 +69,12 @@ class ClaimedTicket:
         return replace(outcome, work_s=time.monotonic() - began_s - waited_s)
 
     def clear(self) -> None:
-        """Remove all files of the claim."""
+        """Remove all files of the claim from the datastore."""
         self.access.remove(layout.work_dir(self.claim.ticket_id, self.claim.claim_id))
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        """A context that traces the stage, and records its duration if it succeeds."""
+        """A context that traces a stage, and records its duration as a metric if the stage succeeds."""
         began_s = time.monotonic()
         claim = self.claim
         about: Attributes = {"dss.ticket": claim.ticket_id, "dss.claim": claim.claim_id}
@@ -206,8 +207,8 @@ class ClaimedTicket:
 
 
 def _waited_s(finished: InferenceFinished, passed_s: float) -> float:
-    """The part of ``passed_s`` before a worker began.  ``passed_s`` is the time from the request to its outcome; 0 if
-    the outcome has no stage times.
+    """The part of ``passed_s`` in which the request waited for a worker.  ``passed_s`` is the time from the request to
+    its outcome, in seconds.  Returns 0 if the outcome has no stage times.
     """
     if not finished.stage_seconds:
         return 0.0

@@ -30,13 +30,13 @@ from dss_dispatch.gathered import Gathered
 log = logging.getLogger(__name__)
 
 CONFIRM_S = 300.0
-"""Longest wait for the broker to confirm the last event; long enough for its restart."""
+"""Longest wait in seconds for the broker to confirm the last event; long enough for a restart of the broker."""
 
 GATHER_S = 0.1
-"""Longest time for which an event is kept back, so that others travel with it."""
+"""Longest time in seconds for which an event is held back, so that later events can go in the same message."""
 
 SMALLEST_STEP = 0.01
-"""Smaller progress is not published, since it is not visible."""
+"""Smallest change of the progress (0 to 1) that is published; a smaller one would not be visible."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,11 @@ class ClaimOutcome:
 
 
 class ClaimEvents:
-    """Publishes the events of one claim in their order.  Only the last event is confirmed.
+    """Publishes the events of one claim in their order.  Publishing does not wait for the broker's confirmation, except
+    for the last event.
 
-    While ``heartbeats`` runs, log lines and progress of GATHER_S go in one message, if the portal reads such ones.
+    While ``heartbeats`` runs, the log lines and the progress of GATHER_S go in one message, if the portal has said in
+    its grant that it reads such messages.
     """
 
     def __init__(self, broker: Broker, claim: ClaimGranted) -> None:
@@ -114,7 +116,7 @@ class ClaimEvents:
 
     @contextmanager
     def heartbeats(self) -> Iterator[None]:
-        """Renew the claim's lease, and gather events, while the block runs."""
+        """A context in which a thread renews the claim's lease, and events are gathered before they are published."""
         stopped = threading.Event()
         name = f"heartbeat of ticket {self._ticket_id}"
         beat = partial(copy_context().run, self._beat, stopped)  # in the same trace
@@ -132,14 +134,14 @@ class ClaimEvents:
                 self._flush()
 
     def pause(self, seconds: float) -> None:
-        """Extend the lease by ``seconds``, after which the claim continues.  No heartbeat is sent until then."""
+        """Extend the lease by ``seconds``, after which the claim is to continue.  No heartbeat is needed until then."""
         self._broker.publish(
             ClaimHeartbeat(ticket_id=self._ticket_id, claim_id=self._claim_id, pause_s=seconds)
         )
 
     def _beat(self, stopped: threading.Event) -> None:
-        """Publish what was gathered GATHER_S after it began, and a heartbeat if nothing is gathered for a third of the
-        lease.
+        """Publish gathered events GATHER_S seconds after the first of them, and a heartbeat if no event comes for a
+        third of the lease.
         """
         while not stopped.is_set():
             if not self._begun.wait(self._claim.lease_s / 3):
@@ -152,7 +154,7 @@ class ClaimEvents:
                     self._flush()
 
     def _flush(self) -> None:
-        """Publish what was gathered, if anything.  The caller holds ``_order``."""
+        """Publish the gathered events, if there are any.  The caller holds ``_order``."""
         gathered, self._gathered = self._gathered, Gathered()
         if gathered:
             self._broker.publish(gathered.report(self._ticket_id, self._claim_id))

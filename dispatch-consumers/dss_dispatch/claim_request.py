@@ -1,4 +1,4 @@
-"""Requests a claim from the portal, repeatedly, until a portal answers."""
+"""Requests a claim on a ticket from the portals, repeatedly, until one of them answers."""
 
 import logging
 import threading
@@ -12,15 +12,15 @@ from dss_broker.messages import ClaimTicket, Message
 log = logging.getLogger(__name__)
 
 RESEND_S = (10.0, 10.0, 20.0, 40.0, 60.0)
-"""Times to wait before the request is repeated, since it or its answer may be lost.  The last time applies to all later
-repetitions.
+"""Seconds to wait before the request is repeated, because the request or its answer may be lost.  The last value
+applies to all later repetitions.
 """
 
 REFUSED_S = 5.0
-"""Wait after the broker has refused the request: an operator has to grant the right."""
+"""Wait in seconds after the broker has refused the request: an operator has to grant the right."""
 
 POLL_S = 0.5
-"""Interval at which the wait checks whether the program is stopping."""
+"""Interval in seconds at which the wait checks whether the program is stopping."""
 
 
 def request_claim(broker: Broker, request: ClaimTicket, stopping: threading.Event) -> Message:
@@ -55,7 +55,7 @@ def _request_once(
 
 
 def _poll(conversation: Conversation, stopping: threading.Event) -> Message | None:
-    """The answer; None if none has come within POLL_S, or if the request reached no portal."""
+    """The answer; None if no answer has come within POLL_S, or if the request reached no portal."""
     try:
         return conversation.next(POLL_S)
     except ReplyTimeout:

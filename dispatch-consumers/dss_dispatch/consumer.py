@@ -1,4 +1,4 @@
-"""Takes the tickets of one service.  Each thread handles one delivery at a time."""
+"""Takes the tickets of one service from its queue and processes them.  Each thread handles one delivery at a time."""
 
 import logging
 import threading
@@ -93,7 +93,7 @@ class Consumer:
 
     def stop(self, timeout_s: float) -> bool:
         """Take no new tickets, announce that, and finish those in progress.  False if some take longer than
-        ``timeout_s``.
+        ``timeout_s`` seconds.
         """
         self._stopping.set()
         self._announcements.end()
@@ -101,8 +101,8 @@ class Consumer:
         return self._broker.stop_consuming(timeout_s)
 
     def keep_announcing(self) -> None:
-        """Announce the service until stopped: every ANNOUNCE_S, or every UNHEARD_S while no portal receives the
-        announcements.
+        """Announce the service until stopped: every ANNOUNCE_S seconds, or every UNHEARD_S seconds while no portal
+        receives the announcements.
         """
         while not self._stopping.wait(ANNOUNCE_S if self._reached_portal else UNHEARD_S):
             self._workers.note(connected=self._broker.connected)
@@ -110,7 +110,7 @@ class Consumer:
             self._uploads.announce()
 
     def problems(self) -> list[str]:
-        """A sentence if tickets do not reach this program yet, or if no worker can run the inference."""
+        """A sentence if tickets do not reach this program yet, or if no worker can run the inference; otherwise []."""
         self._workers.note(connected=self._broker.connected)
         if not self._subscribed:
             return [NOT_SUBSCRIBED] if self._broker.connected else []
@@ -128,7 +128,9 @@ class Consumer:
         )
 
     def handle(self, delivery: Delivery) -> None:
-        """Handle a message of the subscription ``topology.dispatch``."""
+        """Handle a message of the subscription ``topology.dispatch``: claim a ticket and process it.  The portal may
+        grant another ticket than the message names.
+        """
         ready = delivery.message
         if not isinstance(ready, TicketReady):
             raise TypeError(f"{type(ready).__name__} is no ticket")
@@ -199,7 +201,9 @@ class Consumer:
     def _end(
         self, error: Exception, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch
     ) -> None:
-        """End a claim whose work raised ``error``, and remove its files.  Raises as ``end_claim`` does."""
+        """End a claim whose processing raised ``error``, and remove its files unless the ticket continues.  Raises the
+        errors of ``end_claim``.
+        """
         self._count(outcome_of(error, self._datastore))
         try:
             end_claim(error, ticket.claim, ticket.events, delivery, self._datastore)

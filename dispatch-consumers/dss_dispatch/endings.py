@@ -1,4 +1,4 @@
-"""Ends the work on a claim that has no result."""
+"""Decides what becomes of a claim whose processing raised an error: it fails, is retried later, or just ends."""
 
 import logging
 
@@ -20,14 +20,14 @@ NO_ROOM = "The service has no room on its disk."
 HANDLED = (ResultRefused, TicketError, Withdrawn, NoInference, TryAgainLater, BrokerClosed)
 UNEXPECTED = "unexpected"
 OUTCOMES = (UNEXPECTED, *(kind.__name__ for kind in HANDLED))
-"""Values of the metric's label for claims without success."""
+"""Values of the metric's label ``outcome`` for claims without success."""
 
 
 def outcome_of(error: Exception, datastore: SharedDatastore) -> str:
-    """The outcome of a claim that ended with ``error``: one of OUTCOMES, by the first type that fits.  A fault of the
-    code is UNEXPECTED, and its traceback is logged.
+    """The metric's label for a claim that ended with ``error``: one of OUTCOMES.
 
-    If the datastore is full or unavailable, that is the outcome, whatever error it has caused.
+    If the datastore is full or unavailable, the outcome is TryAgainLater, whatever error this has caused.  A fault of
+    the code is UNEXPECTED.
     """
     away = is_full(error, datastore) or is_away(error) or bool(datastore.problem())
     if isinstance(error, WorkEnded):

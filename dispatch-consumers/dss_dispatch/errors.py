@@ -1,4 +1,4 @@
-"""Errors of a dispatcher."""
+"""Errors of a dispatcher while it processes a ticket or reads a service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from dss_workspace.errors import WorkspaceInvalid
 
 
 class TicketError(Exception):
-    """The ticket fails.  The text is a sentence that the user reads unchanged."""
+    """The ticket fails.  The text is a sentence that is shown to the user unchanged."""
 
 
 class ImageDamaged(TicketError):
@@ -26,7 +26,7 @@ class ResultRefused(TicketError):
 
 
 class Withdrawn(Exception):
-    """The work must end, because the user has deleted the ticket or another claim continues it."""
+    """The work on a claim must end, because the user has deleted the ticket or another claim continues the ticket."""
 
 
 class NoInference(Exception):

@@ -1,18 +1,22 @@
-"""Events of a claim that wait to be sent in one message."""
+"""Collects events of a claim that are to be sent in one message."""
 
 from dataclasses import dataclass, field
 
 from dss_broker.messages import ClaimReported, ReportedLine, ReportedPart
 
 MOST_CHARACTERS = 8_000
-"""Most characters of all lines together.  JSON writes a character in six bytes at most, and a message has at most 64 kB."""
+"""Largest number of characters of all lines together.  JSON writes a character in six bytes at most, and a message has
+at most 64 kB.
+"""
 
 MOST_LINES = 100
 
 
 @dataclass(kw_only=True)
 class Gathered:
-    """``lines`` are in order.  ``parts`` has the last progress of each part of the work, given by its start and end."""
+    """Log lines, in order, and progress for one ClaimReported.  ``parts`` has the latest progress (0 to 1) of each part
+    of the work, which is given by its start and end on the progress bar.
+    """
 
     lines: list[ReportedLine] = field(default_factory=list)
     parts: dict[tuple[float, float], float] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""A service is a folder with a ``service.json``, a part of which is for ITK-SNAP and a part for the dispatcher."""
+"""The service of a dispatcher, read from a folder with ``service.json``: one part of the file is for ITK-SNAP, the
+section ``dispatch`` for the dispatcher.
+"""
 
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -20,12 +22,12 @@ IMAGE_ROLES: dict[TagType, frozenset[str]] = {
     TagType.ANATOMICAL: frozenset({Role.MAIN, Role.OVERLAY}),
     TagType.SEGMENTATION: frozenset({Role.SEGMENTATION}),
 }
-"""Roles of the layers that a tag of each type may mark; tags of other types mark no image layer."""
+"""Roles of the layers that a tag of each type may mark.  Tags of other types mark no image layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A usable service: ``descriptor`` is for clients, ``dispatch`` for the dispatcher."""
+    """A service whose ``service.json`` was checked: ``descriptor`` is for clients, ``dispatch`` for the dispatcher."""
 
     descriptor: Descriptor
     dispatch: Dispatch
@@ -44,7 +46,7 @@ class Service:
 
     @property
     def server_url(self) -> str:
-        """The inference server that service.json names; "" for the queue of the workers."""
+        """The address of the inference server that service.json names; "" if workers serve the service through a queue."""
         return self.dispatch.url if self.dispatch.provider is ProviderKind.SERVER else ""
 
     @property
@@ -53,7 +55,9 @@ class Service:
         return next(tag for tag in self.tags if tag.name == self.dispatch.tag)
 
     def styled(self, labels: tuple[Label, ...]) -> tuple[Label, ...]:
-        """``labels`` of the algorithm with the service's names and colours; labels without a style stay as they are."""
+        """``labels`` of the algorithm with the names and colours that service.json gives.  Labels that it does not name
+        stay unchanged.
+        """
         styles = {style.value: style for style in self.dispatch.labels}
         return tuple(_styled(label, styles.get(label.value)) for label in labels)
 

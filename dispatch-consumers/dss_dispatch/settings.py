@@ -1,4 +1,4 @@
-"""Settings of a dispatcher, each read from the environment variable ``DSS_<NAME>``."""
+"""Settings of the program ``dss-dispatch``, each read from the environment variable ``DSS_<NAME>``."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from dss_broker.settings import AmqpUrl, Bind, Instance
 
 
 class ServiceSettings(BaseSettings):
-    """Settings for reading a service."""
+    """Settings for reading a service's folder."""
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
@@ -24,7 +24,7 @@ class ServiceSettings(BaseSettings):
 
 
 class ProgramSettings(DatastoreSettings):
-    """Settings for checking the results of providers over HTTP, and for reading uploads of browsers."""
+    """Settings of every process: for checking results of HTTP providers, and for reading uploads of browsers."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     instance: Instance = Field(default_factory=instance_name, description="name of this process")
@@ -40,7 +40,7 @@ class ProgramSettings(DatastoreSettings):
 
 
 class Settings(ServiceSettings, ProgramSettings):
-    """Settings for serving a service."""
+    """All settings of a dispatcher that serves a service."""
 
     provider: str = Field(
         "dss", pattern=r"^[\w-]{1,78}$", description="who offers the service, as users read it"
@@ -52,8 +52,8 @@ class Settings(ServiceSettings, ProgramSettings):
 
 
 def service_url(service: str, environment: Mapping[str, str]) -> str:
-    """The value of the variable named after the service, such as ``LUNG_SEGMENTATION_SERVICE_URL``: a server to use
-    instead of the queue; "" if it is not set.  Raises ValueError if it is no address.
+    """The address of an inference server to use instead of the queue, from the variable that is named after the
+    service, such as ``LUNG_SEGMENTATION_SERVICE_URL``; "" if it is not set.  Raises ValueError if it is no address.
     """
     name = re.sub(r"\W", "_", service).upper() + "_SERVICE_URL"
     url = environment.get(name, "")

@@ -1,4 +1,4 @@
-"""The entry point: prepares the process, then imports the program, which takes time."""
+"""The entry point of ``dss-dispatch``: prepares the process, then imports the program, which takes time."""
 
 import os
 import sys
@@ -30,11 +30,11 @@ def main() -> None:
 
 
 def program(words: Sequence[str]) -> "typer.Typer":
-    """The complete program; only the list of its commands if ``words`` request no more than that."""
+    """The complete program; or, if ``words`` only request the list of commands, a program that has only that list."""
     if asks_for_overview(words):
         about = "Take the tickets of a segmentation service, one dispatcher for each service."
         return overview("dss-dispatch", about, OVERVIEW)
-    from dss_dispatch.__main__ import main as whole  # noqa: PLC0415 - likewise
+    from dss_dispatch.__main__ import main as whole  # noqa: PLC0415 - takes time
 
     return whole
 

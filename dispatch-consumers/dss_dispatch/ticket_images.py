@@ -62,9 +62,9 @@ class ImageHeader:
 
 
 def read_volume(path: Path) -> ImageHeader:
-    """The header of an image to segment.
+    """The header of the image that is to be segmented.
 
-    Raises TicketError, with the same sentence as client and worker.
+    Raises TicketError if the image is refused; the sentence is the same as that of the client and of the worker.
     """
     with _ticket_errors(lambda sentence: sentence):
         header = reading.read_header(path)
@@ -73,7 +73,7 @@ def read_volume(path: Path) -> ImageHeader:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """The header of any image.  Raises TicketError if the file is no image in one of our formats."""
+    """The header of any image.  Raises TicketError if the file is no image in a format that this program reads."""
     return _image(_read_file(path, reading.read_header))
 
 
@@ -86,12 +86,12 @@ def first_not_finite(path: Path) -> tuple[int, int, int] | None:
 
 
 def check_mesh(path: Path, main: ImageHeader) -> None:
-    """Raises TicketError unless the file is a mesh that ITK-SNAP loads, and is in the main image."""
+    """Raises TicketError unless the file is a mesh that ITK-SNAP loads, and lies in the main image."""
     _read_file(path, lambda p: require_in_image(read_mesh(p), main.grid))
 
 
 def has_image_suffix(name: str) -> bool:
-    """True if the suffix is that of a format that we read."""
+    """True if ``name`` has a suffix of an image format that this program reads."""
     return name.lower().endswith(tuple(s for ends in SUFFIXES.values() for s in ends))
 
 
@@ -123,7 +123,9 @@ def grid_difference(found: ImageHeader, needed: ImageHeader) -> str:
 
 
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:
-    """Write the segmentation ``source`` to ``target`` in the same grid, its values replaced by ``places``."""
+    """Write the segmentation ``source`` to ``target`` in the same grid.  A value that is a key of ``places`` is
+    replaced by the value there; other values stay.
+    """
     wide = max([*places, *places.values()], default=0) > 255
     image = sitk.ReadImage(str(source), sitk.sitkUInt16 if wide else sitk.sitkUInt8)
     changed = sitk.ChangeLabel(image, {a: b for a, b in places.items() if a != b})

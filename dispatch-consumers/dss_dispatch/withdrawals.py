@@ -1,4 +1,6 @@
-"""Tracks withdrawals of tickets in progress.  A withdrawn ticket was deleted by its user or moved to another claim."""
+"""Tracks withdrawals of tickets that this process works on.  A ticket is withdrawn when its user deletes it or another
+claim continues it.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +11,8 @@ from dss_broker.messages import ClaimGranted, TicketWithdrawn
 
 
 class ClaimWatch:
-    """Watches for the withdrawal of one claim; it begins before the claim is requested.
+    """Watches for the withdrawal of one claim.  The watch begins before the claim is requested, so that no withdrawal
+    is missed.
 
     ``withdrawn`` is set as soon as the claim ends.  ``moved_on`` is True if another claim continues the ticket.
     """
@@ -22,7 +25,9 @@ class ClaimWatch:
         self._lock = threading.Lock()
 
     def start(self, claim: ClaimGranted) -> threading.Event:
-        """Watch ``claim``, and apply the withdrawals received before it was known.  Returns ``withdrawn``."""
+        """Watch ``claim``, which was just granted, and apply the withdrawals that were received before.  Returns
+        ``withdrawn``.
+        """
         with self._lock:
             self._claim = claim
             for message in self._received:

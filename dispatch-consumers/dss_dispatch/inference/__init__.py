@@ -1,1 +1,3 @@
-"""Inference for tickets: the ``interface``, implemented by a queue and by HTTP."""
+"""How a dispatcher has an image segmented: the ``interface``, and its implementations by a worker's queue and by a
+server over HTTP.
+"""

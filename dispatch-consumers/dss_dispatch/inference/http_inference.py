@@ -44,13 +44,13 @@ from dss_observability import tracing
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""Wait between two requests for the result."""
+"""Seconds between two requests for the result."""
 
 _SEGMENTATION = "segmentation.nrrd"
 _REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _RETRYABLE = {408, 425, 429, 500, 502, 503, 504, 507}
-"""Statuses after which a later upload may succeed."""
+"""Response statuses after which a later upload may succeed."""
 _AWAY = "The inference server of this service does not answer."
 _BUSY = "The inference server of this service takes no image now."
 _LOST = "The inference server of this service has lost the image."
@@ -59,7 +59,8 @@ _LOST = "The inference server of this service has lost the image."
 class HttpInference:
     """Implements ``interface.Inference`` with the server at ``url``.
 
-    Raises NoInference if the server cannot be reached, accepts no image now, or is silent for ``silence_s``.
+    Raises NoInference if the server cannot be reached, accepts no image now, or gives no sign of life for ``silence_s``
+    seconds.
     """
 
     def __init__(self, url: str, silence_s: float) -> None:
@@ -90,7 +91,7 @@ class HttpInference:
 
 @dataclass(frozen=True, kw_only=True)
 class _ServerImage:
-    """One image at the server, from its upload until it is deleted there."""
+    """One image on the server, from its upload to its deletion there."""
 
     client: httpx.Client
     url: str
@@ -180,7 +181,9 @@ class _ServerImage:
     def download(
         self, endpoint: str, entries: tuple[ReportEntry, ...], folder: Path
     ) -> tuple[ReportFile, ...]:
-        """Fetch the files of a report into ``folder``."""
+        """Download the files of a report into ``folder``.  Raises NoInference if a file has an impossible name or is
+        missing.
+        """
         return tuple(self._download(endpoint, entry, folder) for entry in entries if entry.name)
 
     def _download(self, endpoint: str, entry: ReportEntry, folder: Path) -> ReportFile:
@@ -208,7 +211,7 @@ class _ServerImage:
 
 
 class _WithdrawableFile(io.FileIO):
-    """A file whose ``read`` raises Withdrawn once the ticket is withdrawn.  This ends its upload."""
+    """A file to upload, whose ``read`` raises Withdrawn once the ticket is withdrawn.  This ends the upload."""
 
     def __init__(self, path: Path, withdrawn: threading.Event) -> None:
         super().__init__(path, "rb")

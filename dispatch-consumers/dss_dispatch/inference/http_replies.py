@@ -14,7 +14,9 @@ NOT_UNDERSTOOD = "The inference server of this service answers in a way that is 
 
 
 class ReportEntry(msgspec.Struct, kw_only=True):
-    """A file beside the segmentation.  ``name`` is "" in responses of earlier versions of the server."""
+    """A file of a result in addition to the segmentation, such as a table.  ``name`` is "" in responses of earlier
+    versions of the server.
+    """
 
     name: str = ""
     description: str = ""
@@ -22,8 +24,8 @@ class ReportEntry(msgspec.Struct, kw_only=True):
 
 
 class ResultReport(msgspec.Struct, kw_only=True):
-    """What our own inference server reports about a result beside its files: labels, notes, times, memory.  The original
-    server has no such report.
+    """What our own inference server reports about a result in addition to its files: labels, notes, times, memory.  The
+    original server has no such report.
     """
 
     labels: tuple[Label, ...]
@@ -51,15 +53,13 @@ def report_in(answer: httpx.Response) -> ResultReport:
 
 
 def reason_in(answer: httpx.Response) -> str | None:
-    """The sentence in an error response; None if there is none, as in responses of the original server and of
-    proxies.
-    """
+    """The sentence in an error response; None if there is none, as in responses of the original server or of a proxy."""
     reason = fields_in(answer).get("error")
     return reason if isinstance(reason, str) and reason.isprintable() else None
 
 
 def fields_in(answer: httpx.Response) -> dict[str, Any]:
-    """The response's JSON object; {} if it is none."""
+    """The response's JSON object; {} if the response is no JSON object."""
     try:
         return msgspec.json.decode(answer.content, type=dict[str, Any])
     except msgspec.MsgspecError:

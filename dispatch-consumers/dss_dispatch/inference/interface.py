@@ -8,7 +8,7 @@ from dss_datastore.access import Access
 
 
 class ProgressListener(Protocol):
-    """Called with the fraction that is done, 0..1, and the current stage in words."""
+    """A function that is called with the fraction that is done, 0 to 1, and the current stage in words."""
 
     def __call__(self, progress: InferenceProgressed, /) -> None: ...
 
@@ -24,8 +24,8 @@ class Inference(Protocol):
         on_progress: ProgressListener,
         withdrawn: threading.Event,
     ) -> InferenceFinished:
-        """Run the inference and return its outcome, whose files are then below ``access.root``.  This may take hours.
+        """Run the inference and return its outcome; its files are below ``access.root`` then.  This may take hours.
 
-        Raises TicketError with the reason of a failure, Withdrawn soon after ``withdrawn`` is set, and NoInference if
-        no worker can run the request or it gives no sign of life for too long.
+        Raises TicketError with the reason if the inference fails, Withdrawn soon after ``withdrawn`` is set, and
+        NoInference if no worker can run the request or the worker gives no sign of life for too long.
         """

@@ -23,10 +23,10 @@ from dss_dispatch.inference.interface import ProgressListener
 from dss_dispatch.inference.worker_liveness import WorkerLiveness
 
 POLL_S = 0.5
-"""Interval at which a waiting request checks whether its ticket was withdrawn."""
+"""Interval in seconds at which a waiting request checks whether its ticket was withdrawn."""
 
 BUSY_S = 20.0
-"""A request that waits longer than this for a worker reports that all workers are busy."""
+"""Seconds that a request waits for a worker before it is reported that all workers are busy."""
 
 BUSY = "waiting for a worker that is free"
 
@@ -34,8 +34,9 @@ BUSY = "waiting for a worker that is free"
 class QueueInference:
     """Implements ``interface.Inference`` with the queue of a bundle's workers.
 
-    Raises NoInference if no worker serves the bundle, or after ``silence_s`` without a sign of life.  Before a worker
-    has begun the request, signs of any of the bundle's workers count; afterwards only those of that worker.
+    Raises NoInference if no worker serves the bundle, or after ``silence_s`` seconds without a sign of life.  Before a
+    worker has begun the request, signs of life of any of the bundle's workers count; afterwards only those of that
+    worker.
     """
 
     def __init__(self, broker: Broker, workers: WorkerLiveness, silence_s: float) -> None:
@@ -73,7 +74,9 @@ class QueueInference:
     def _next_reply(
         self, conversation: Conversation, withdrawn: threading.Event, silence: "_Silence"
     ) -> Message | None:
-        """Wait for the next reply.  Returns None every POLL_S while all workers are busy."""
+        """Wait for the next reply.  Returns None every POLL_S seconds while all workers are busy.  Raises Withdrawn,
+        and ReplyTimeout after too long a silence.
+        """
         while not withdrawn.is_set():
             silence.note(connected=self._broker.connected)
             try:
@@ -91,10 +94,11 @@ class QueueInference:
 
 @dataclass(kw_only=True)
 class _Silence:
-    """Measures for how long a request has been without a sign of life, on the clock ``time.monotonic``.
+    """Measures for how many seconds a request has been without a sign of life, on the clock ``time.monotonic``.
 
-    Once a worker has begun the request, only that worker's signs count.  Before that, the request may wait behind
-    hours of other requests, and any worker's signs count.  Time without a connection to the broker does not count.
+    Once a worker has begun the request, only that worker's replies count.  Before that, the request may wait behind
+    hours of other requests, and the announcements of any worker count.  Time without a connection to the broker does
+    not count.
     """
 
     workers: WorkerLiveness

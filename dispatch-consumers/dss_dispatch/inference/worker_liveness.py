@@ -1,4 +1,4 @@
-"""Tracks signs of life of the workers that serve a service's bundle."""
+"""Tracks the announcements of the workers that serve a service's bundle."""
 
 import math
 import time
@@ -9,8 +9,8 @@ from dss_broker.messages import WorkerAnnounced
 
 
 class WorkerLiveness:
-    """Whether any worker of the bundle is alive.  ``heard_s`` is the time of the last announcement of any of them, on
-    the clock ``time.monotonic``.
+    """Knows whether any worker of the bundle is alive.  ``heard_s`` is the time of the latest announcement of any of
+    them, on the clock ``time.monotonic``.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class WorkerLiveness:
 
     @property
     def are_missing(self) -> bool:
-        """True if no worker has announced itself for ALIVE_S, although the broker was connected."""
+        """True if no worker has announced itself for ALIVE_S seconds, although the broker was connected."""
         since_s = time.monotonic() - ALIVE_S
         return self._disconnected_s < since_s and all(
             heard_s < since_s for heard_s in list(self._alive.values())

@@ -1,4 +1,4 @@
-"""Checks the results of HTTP providers when a portal requests it."""
+"""Checks the results of HTTP providers when a portal requests it, and replies whether they are accepted."""
 
 import logging
 from pathlib import Path, PurePosixPath
@@ -59,8 +59,8 @@ class CheckRequestHandler:
         delivery.reply(answer)
 
     def _waited_s(self, delivery: Delivery) -> float:
-        """How much longer the request waited than the one that waited least.  The difference between the clocks of
-        two machines, which all ages contain, is not in it.
+        """Seconds that the request has waited, less the shortest wait that was seen.  This removes the difference
+        between two machines' clocks, which every measured wait contains.
         """
         age_s = delivery.age_s or 0.0
         self._least_age_s = min(self._least_age_s, age_s)
@@ -114,8 +114,8 @@ def _refused(asked: CheckResults, reason: str) -> ResultsRefused:
 
 
 def _is_put(access: Access, folder: PurePosixPath) -> bool:
-    """Make the picture readable for the portal.  Returns False if that fails, because results are not refused for
-    lack of a picture.
+    """Store the picture's folder so that the portal can read it.  False if that fails, because results are not refused
+    for lack of a picture.
     """
     try:
         access.put(folder)

@@ -1,4 +1,4 @@
-"""Facts about the files of a result, and the check whether an error means a full volume."""
+"""Facts about the files of a result, and the check whether an error means a full disk."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ from dss_datastore.space import is_disk_full
 from dss_dispatch.errors import ResultRefused
 
 ROOM_BYTES = 1 << 20
-"""A volume with less free space than this counts as full."""
+"""A datastore with fewer free bytes than this counts as full."""
 
 
 def is_full(error: Exception, datastore: SharedDatastore) -> bool:

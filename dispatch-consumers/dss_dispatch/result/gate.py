@@ -1,4 +1,4 @@
-"""The last check of a result before the user may download it.  It reads every file back from disk.
+"""The last check of a dispatcher's result before the user may download it.  It reads every file back from disk.
 
 A misaligned segmentation is the worst error that this product could make.
 """

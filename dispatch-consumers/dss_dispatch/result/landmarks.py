@@ -1,4 +1,4 @@
-"""Converts the landmarks of an algorithm's findings to annotations of the result's workspace."""
+"""Converts the landmarks of an algorithm's findings to annotations in the result's workspace."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from dss_workspace import landmarks as ws
 
 
 def annotations(landmarks: Sequence[Landmark], main: ImageHeader) -> list[ws.Landmark]:
-    """Annotations for the landmarks; ``main`` has the grid of the main image."""
+    """Annotations for the landmarks, whose positions are in LPS, mm; ``main`` is the header of the main image."""
     return [_annotation(landmark, main) for landmark in landmarks]
 
 

@@ -24,9 +24,9 @@ PICTURE = "The picture shows three planes with the outlines of the labels."
 NAME = "picture.png"
 _DESCRIPTION = "Three planes with the outlines of the labels"
 MOST_LABELS = 1000
-"""Most labels of a table; more would be unreadable."""
+"""Largest number of labels of a table; a table with more would be unreadable."""
 MOST_LABEL_BYTES = 40 * 1024
-"""Room for labels in a message, which may have ``codec.MAX_BODY_BYTES`` in all."""
+"""Largest size in bytes of the labels in a message; the complete message may have ``codec.MAX_BODY_BYTES``."""
 LONGEST_NAME = 200
 
 
@@ -39,10 +39,11 @@ class Presentation:
 
 
 def present(results: Path, sent: Path, folder: Path) -> Presentation:
-    """The presentation of results that ``check_provider_results`` has accepted.  The picture is a file in ``folder``.
+    """The presentation of results that ``check_provider_results`` has accepted.  ``sent`` is the folder of the user's
+    input.  The picture is written to ``folder``.
 
-    It is empty if there is no segmentation, and after an unforeseen error, because results are not refused for lack
-    of a presentation.
+    The presentation is empty if there is no segmentation, and after an unforeseen error, because results are not
+    refused for lack of a presentation.
     """
     try:
         return _presented(results, sent, folder)
@@ -67,7 +68,7 @@ def _presented(results: Path, sent: Path, folder: Path) -> Presentation:
 
 
 def fitting(labels: Sequence[Label]) -> tuple[Label, ...]:
-    """As many of the first labels as a message has room for.  A name longer than LONGEST_NAME is cut."""
+    """As many of the first ``labels`` as a message has room for.  A name longer than LONGEST_NAME is cut."""
     short = [replace(label, name=label.name[:LONGEST_NAME]) for label in labels[:MOST_LABELS]]
     ends = accumulate(len(msgspec.json.encode(label)) + 1 for label in short)
     return tuple(label for label, end in zip(short, ends, strict=True) if end <= MOST_LABEL_BYTES)
@@ -86,7 +87,9 @@ def _workspace_in(folder: Path) -> Path:
 
 
 def _newest_segmentation(among: tuple[Layer, ...], sent: Path) -> Layer | None:
-    """The last segmentation of ``among`` whose name the user did not send; if the user sent all names, the last one."""
+    """The last segmentation in ``among`` whose file name the user did not send; if the user sent all names, the last
+    segmentation; None without any.
+    """
     found = [layer for layer in among if layer.role == Role.SEGMENTATION]
     new = [layer for layer in found if not (sent / layer.file_name).exists()]
     return next(reversed(new or found), None)

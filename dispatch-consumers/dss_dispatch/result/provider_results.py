@@ -39,7 +39,7 @@ EMPTY = "The segmentation {} is empty: no voxel has a label."
 ODD = "The image {} has voxels that are not numbers (NaN or infinite), the first at {}."
 OUTSIDE = "The landmark '{}' lies outside of the image."
 MOST_REMARKS, LONGEST_REMARK = 20, 300
-"""Number of remarks and characters of each: they go in one message and are lines of the ticket's log."""
+"""Largest number of remarks, and of characters of each.  They go in one message and become lines of the ticket's log."""
 
 
 @workspace_errors()
@@ -83,7 +83,9 @@ def _odd_voxels(folder: Path, layers: tuple[Layer, ...], sent: Path) -> Iterator
 
 
 def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
-    """The one workspace of the results.  ITK-SNAP's clients need exactly one, with its suffix in lower case."""
+    """The one workspace of the results.  ITK-SNAP's clients need exactly one, with its suffix in lower case.  Raises
+    ResultRefused otherwise.
+    """
     found = sorted(n for n in names if n.casefold().endswith(WORKSPACE_SUFFIX))
     listed = "".join(f" '{name}'" for name in found[:3])
     require(
@@ -113,7 +115,8 @@ def _check_files(
 
 
 def _check_images(folder: Path, layers: tuple[Layer, ...], main: ImageHeader, sent: Path) -> None:
-    """Check that the main image has the grid of a submitted image, and that images with submitted names are unchanged.
+    """Raises ResultRefused unless the main image has the grid of an image that the user sent, and images with the names
+    of the user's files are unchanged.
 
     A provider may make another layer the main image, or change intensities under a name of its own.
     """
@@ -169,7 +172,9 @@ def _meshes_of_user(sent: Path) -> frozenset[str]:
 def _checked_segmentation(
     folder: Path, name: str, main: ImageHeader, workspace: Folder, sent: Path
 ) -> frozenset[int] | None:
-    """Check a segmentation and return its values without 0; None if the user sent it."""
+    """Check a segmentation and return its values without 0; None if the segmentation is one that the user sent.  Raises
+    ResultRefused.
+    """
     image = read_header(folder / name)
     same_size = image.size[:3] == main.size[:3] and image.components == 1
     if same_size and _is_from_user(folder / name, sent):

@@ -1,6 +1,6 @@
-"""Builds the result folder, which the user downloads, from the submission and its new segmentation.
+"""Builds the folder with the result that the user downloads, from the submission and the new segmentation.
 
-It contains every file that the workspace names, since ITK-SNAP loads nothing if one is missing.
+The folder contains every file that the workspace names, because ITK-SNAP loads nothing if one is missing.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,9 @@ from dss_workspace.result import ResultWorkspace, content_name
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation:
-    """A segmentation from an inference: a file in the grid of the target layer, and the labels of its values."""
+    """A segmentation from an inference: a file in the grid of the layer that was segmented, its name in ITK-SNAP, the
+    labels of its values, and landmarks.
+    """
 
     path: Path
     nickname: str
@@ -30,7 +32,7 @@ class Segmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """A finished result folder: the file name of the new segmentation in it, its labels, and sentences for the user's
+    """A finished result folder: the file name of the new segmentation in it, its labels, and sentences for the ticket's
     log.
     """
 
@@ -74,7 +76,9 @@ def _used_values(submission: Submission) -> frozenset[int]:
 
 
 def _place_segmentation(segmentation: Segmentation, places: dict[int, int], folder: Path) -> str:
-    """Link the segmentation into ``folder`` under a name with a hash of its content, and return the name."""
+    """Link the segmentation, renumbered by ``places`` if needed, into ``folder`` under a name with a hash of its
+    content, and return the name.
+    """
     source = segmentation.path
     suffix = ".nii.gz" if source.name.endswith(".nii.gz") else source.suffix
     if any(own != place for own, place in places.items()):

@@ -15,8 +15,8 @@ _AXES = "xyz"
 
 @dataclass(frozen=True, kw_only=True)
 class MarkedRegion:
-    """The marked part.  ``parameters`` are for the algorithm, ``remarks`` for the user; both are empty if nothing is
-    marked.
+    """The part of an image that the user has marked.  ``parameters`` are for the algorithm, ``remarks`` for the user;
+    both are empty if nothing is marked.
     """
 
     parameters: dict[str, str] = field(default_factory=dict)
@@ -75,7 +75,9 @@ def _corner(workspace: Folder, tag: str) -> tuple[float, ...] | None:
 def _box_around(
     corners: list[tuple[float, ...]], image: ImageHeader
 ) -> tuple[list[int], list[int]]:
-    """The box between the corners: its first voxel, and the voxel after its last one, both within the image."""
+    """The box between two corners, as voxel indices (x, y, z): its first voxel, and the voxel after its last one, both
+    within the image.
+    """
     first, end = [], []
     for axis, places in enumerate(zip(*corners, strict=True)):
         n = image.size[axis]

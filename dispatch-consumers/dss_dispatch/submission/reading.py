@@ -86,7 +86,7 @@ def _read_workspace(folder: Path) -> Folder:
 
 
 def is_plain_file(path: Path) -> bool:
-    """True for a file that is not a link, because a link could lead out of the datastore."""
+    """True for a file that is not a link.  A link is refused, because it could lead out of the datastore."""
     return path.is_file() and not path.is_symlink()
 
 
@@ -99,7 +99,9 @@ def _require_files(folder: Path, layers: tuple[Layer, ...]) -> None:
 
 
 def _require_names(names: set[str]) -> None:
-    """Raises TicketError for a name that not every system can store, because the files become part of the result."""
+    """Raises TicketError for a file name that some operating system cannot store, because the files become part of the
+    result.
+    """
     for name in sorted(names):
         fault = file_names.problem(name)
         if fault:
@@ -137,8 +139,8 @@ def _require_tag(layers: tuple[Layer, ...], tag: Tag) -> None:
 
 
 def tagged_layer(layers: tuple[Layer, ...], tag: Tag) -> Layer:
-    """The one layer with ``tag``.  Raises TicketError if there is none or more than one, or if the tag does not fit
-    its role.
+    """The one layer with ``tag``.  Raises TicketError if no layer or several have the tag, or if the tag does not fit
+    the layer's role.
     """
     found = [layer for layer in layers if tag.name in layer.tags]
     if not found:

@@ -1,4 +1,4 @@
-"""Answers the portals' requests to read uploads."""
+"""Answers the portals' requests to read images that a browser has uploaded."""
 
 import logging
 import shutil
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.1
 CONFIRM_S = 30.0
 OUTCOME = "outcome.json"
-"""The answer, written last: a request that comes again gets the same."""
+"""Name of the file with the answer.  It is written last, so that a repeated request gets the same answer."""
 TOO_LONG = "Reading the image took longer than {:g} seconds, so it was given up; send it with the program dss."
 BROKE = "The image could not be read, because of an unexpected error. Please tell the operator the ticket's number."
 GONE = "The files of the upload have gone; send them again."
@@ -54,7 +54,7 @@ READS = Limits(time_s=900, memory_bytes=3 * 2**30)
 
 
 class UploadReader:
-    """Reads uploads for one process, one at a time."""
+    """Reads uploads, one at a time in this process, when a portal requests it."""
 
     def __init__(
         self,
@@ -109,8 +109,8 @@ class UploadReader:
         self._tell(told)
 
     def _answer(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused:
-        """The answer to a request.  If the upload no longer exists, the answer is a refusal, which the portal ignores
-        unless it still waits.
+        """The answer to a request: the stored answer, or a new one.  If the upload no longer exists, the answer is a
+        refusal, which the portal ignores unless it still waits.
         """
         folder = layout.read_dir(asked.ticket_id, asked.intake_id)
         files.fetch(folder, only=OUTCOME)

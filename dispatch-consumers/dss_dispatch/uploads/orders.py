@@ -12,10 +12,11 @@ NO_ROOM = "There is no room for the files of the image; please tell the operator
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """The order to read ``images`` of the folder ``upload``, and to write the files of each ticket into a folder
-    below ``target``.
+    """The order to read ``images`` in the folder ``upload``, and to write the files of each ticket into a folder below
+    ``target``.
 
-    ``series`` is as in ``messages.ReadUpload``; ``memory_bytes`` limits the address space of the process.
+    ``series`` has the same meaning as in ``messages.ReadUpload``; ``memory_bytes`` limits the address space of the
+    process.
     """
 
     upload: str
@@ -29,7 +30,9 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """The files of one ticket, in the folder of this name in ``Order.target``.  Without files, ``reason`` says why."""
+    """The files of one ticket, in a folder of the name ``folder`` below ``Order.target``.  If there are no files,
+    ``folder`` is "" and ``reason`` says why.
+    """
 
     folder: str = ""
     series: str = ""

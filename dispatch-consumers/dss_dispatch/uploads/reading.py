@@ -29,9 +29,11 @@ from dss_submission.preparing import WORKSPACE, Silent, Source, prepare
 
 EACH, ASK = "each", "ask"
 MOST_SERIES = 100
-"""Tickets that one upload may become, and series that a user may choose from: the answer is one message."""
+"""Largest number of tickets from one upload, and of series that a user may choose from; limited because the answer is
+one message.
+"""
 MOST_CHARACTERS, LONGEST_REASON = 120, 300
-"""Of the line of a series, and of the reason why one of several is not sent."""
+"""Largest numbers of characters: of the line about a series, and of the reason why one of several images is not sent."""
 LONGEST_SENTENCE = 4000
 TAR = ".tar"
 _PR_SET_PDEATHSIG = 1
@@ -40,7 +42,7 @@ HEADERS = (".mhd", ".nhdr", ".hdr")
 
 
 def answer(order: Order) -> Answer:
-    """Carry out the order.  Faults in what the user sent become part of the answer and are not raised."""
+    """Carry out the order.  If the user's files have a fault, the answer has its reason; no error is raised."""
     with tempfile.TemporaryDirectory(dir=order.target, prefix=".unpacked_") as scratch:
         try:
             return _read(order, Path(scratch))
@@ -55,8 +57,8 @@ def answer(order: Order) -> Answer:
 
 
 def plain(text: str, most: int) -> str:
-    """``text``, at most ``most`` characters, without characters that a database, message or page cannot hold.  File
-    names may contain any characters.
+    """``text``, cut to ``most`` characters, with blanks for characters that a database, a message or a page cannot
+    represent.  Names of files may contain any characters.
     """
     kept = text.encode(errors="replace").decode()
     shown = "".join(c if c.isprintable() or c == "\n" else " " for c in kept).strip()
@@ -89,15 +91,15 @@ def _read(order: Order, scratch: Path) -> Answer:
 
 
 def _for_page(reason: str) -> str:
-    """``reason`` without its advice to use ``--series`` and the list of series that follows.  The page shows a list
-    of its own.
-    """
+    """``reason`` without the advice to use ``--series`` and the list of series after it.  The page shows its own list."""
     told, option, _ = reason.partition(" with --series:")
     return f"{told}." if option else told
 
 
 def _require_images(paths: Sequence[Path]) -> None:
-    """Raises UploadInvalid for a workspace.  It names its images by paths, which would be opened on this machine."""
+    """Raises UploadInvalid if one of ``paths`` is a workspace.  A workspace names its images by paths, which would be
+    opened on this machine.
+    """
     for path in paths:
         if path.suffix.lower() == WORKSPACE:
             raise UploadInvalid(
@@ -106,8 +108,11 @@ def _require_images(paths: Sequence[Path]) -> None:
 
 
 def _source(order: Order, number: int) -> Callable[[Path], Path]:
-    """A function that returns the image's file or folder under a fixed name.  Sentences name files, and the user's
-    file name is not known here.
+    """A function that makes the image ``number`` of the order available in a scratch folder, and returns the file or
+    folder to read there.
+
+    It gives the image a fixed name, because error sentences name files, and the name on the user's machine is not known
+    here.
     """
     sent = Path(order.upload) / order.images[number].name
 
@@ -162,7 +167,7 @@ def _to_choose(found: tuple[FoundSeries, ...]) -> Answer:
 
 
 def _choices(main: Path) -> tuple[FoundSeries, ...]:
-    """The usable series of a DICOM source; none for another image, or if there is no more than one."""
+    """The usable series of a DICOM source; () if there is only one, or if the source is not DICOM."""
     from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415 - pydicom is slow to load
     from dss_images.errors import ImageRefused  # noqa: PLC0415
 
