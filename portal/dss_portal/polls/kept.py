@@ -32,8 +32,8 @@ class Kept(Generic[K, V]):
         return found
 
     async def load(self, key: K, load: Callable[[], Awaitable[V | None]]) -> V | None:
-        """Load the value by calling ``load``, return it, and cache it unless it is None.  If the same key is being
-        loaded already, that result is returned instead.
+        """Load the value by calling ``load``, even if there is a cached one; return it, and cache it unless it is None.
+        If the value for ``key`` is being loaded already, wait for that result instead.
         """
         loading = self._loading.get(key)
         if loading is None:

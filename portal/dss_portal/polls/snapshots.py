@@ -68,8 +68,8 @@ class TicketSnapshot:
 
 
 class Snapshots:
-    """The cached responses of one portal process.  The argument ``keep`` of its methods is False while the feed reports
-    no changes; then they read the database and cache nothing.
+    """The cached responses of one portal process.  The argument ``keep`` of its methods is False while the feed does
+    not report all changes in time; then they read the database and cache nothing.
     """
 
     def __init__(self, public_url: str) -> None:

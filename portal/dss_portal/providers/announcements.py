@@ -39,7 +39,9 @@ def announced(form: Mapping[str, str]) -> bool:
 
 
 def read(form: Mapping[str, str]) -> Announcement:
-    """The announcement in a form.  Raises Refused if a field is missing or malformed."""
+    """The announcement in a form: ``code`` is the program's name, ``parallel`` and ``ends`` are optional.  Raises
+    Refused if the name is missing or a value is malformed.
+    """
     instance, parallel = forms.of(form, "code"), form.get("parallel", "1")
     if not 0 < len(instance) <= INSTANCE_CHARACTERS:
         raise Refused(f"'code' must have 1 to {INSTANCE_CHARACTERS} characters.")

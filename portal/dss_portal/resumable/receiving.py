@@ -55,6 +55,9 @@ class Receiver:
     async def looked_at(self, ticket_id: int, upload_id: str) -> ResumableUpload:
         """The upload, to report its state.  If it is complete but its file is not stored yet, because a portal died in
         between, the file is stored now.
+
+        Raises Refused if there is no such upload, or if the rules do not allow its sender to continue it; then it is
+        deleted.
         """
         upload = await store.find(ticket_id, upload_id)
         await store.require_open(self._datastore, self._rules, upload)

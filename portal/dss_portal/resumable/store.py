@@ -34,8 +34,10 @@ lost, or its portal has ended.
 async def create(
     datastore: Datastore, settings: Settings, ticket_id: int, announced: Announced, rules: Rules
 ) -> ResumableUpload:
-    """Create an upload of a file to a ticket, with a part in which its size is reserved.  Raises Refused if the rules
-    forbid it or the file is too large.
+    """Create an upload of a file to a ticket, with an empty file as its part.  From now on the announced size counts
+    towards the user's quota.  Raises Refused if the rules forbid it or the file is too large.
+
+    An earlier upload of the same file that has received no byte is deleted.
     """
     if announced.size_bytes > settings.max_upload_bytes:
         raise too_large(settings.max_upload_bytes)

@@ -75,7 +75,9 @@ async def _from_upload(form: forms.Form) -> None:
 
 
 async def _offer(number: int, githash: str) -> tuple[str, str]:
-    """The names of the provider and of the service.  Raises Refused if the provider does not offer it."""
+    """The name of the provider with that number, and the name and version of the service with the hash ``githash``.
+    Raises Refused (404) if the provider does not offer the service.
+    """
     for provider, services in await overview.offers():
         for service in services:
             if provider.id == number and service.githash == githash:

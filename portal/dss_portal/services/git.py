@@ -146,7 +146,9 @@ def _credentials(file: str) -> dict[str, str]:
 
 
 def _check_address(repository: str, schemes: str) -> None:
-    """Raises Refused unless the repository's address has one of the ``schemes`` and contains no credentials."""
+    """Raises Refused unless the repository's address begins with one of the comma-separated ``schemes`` and contains no
+    password and, except for ssh, no user name.
+    """
     allowed = schemes.split(",")
     parts = urlsplit(repository)
     if parts.scheme not in allowed:

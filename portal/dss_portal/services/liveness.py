@@ -128,10 +128,12 @@ async def delete_expired() -> None:
 
 
 def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
-    """The kind of program that a service lacks.
+    """The kind of program that a service lacks: DISPATCHER if it has no live dispatcher, WORKER if live workers serve
+    none of the bundles that its dispatchers need.  NOBODY if it lacks none, or if a provider over HTTP serves it
+    (``polls``).
 
-    ``bundles`` are the bundles that the service's live dispatchers need ("" for none), ``served`` those that live
-    workers serve; ``polls``: a provider over HTTP serves it.
+    ``bundles`` are the bundles that the service's live dispatchers need ("" for a dispatcher that needs none);
+    ``served`` are those that live workers serve.
     """
     asked = set(bundles)
     if polls or "" in asked or asked & served:

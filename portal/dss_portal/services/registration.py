@@ -64,7 +64,9 @@ def parsed(text: bytes) -> Descriptor:
 
 
 def _check_values(decoded: object) -> None:
-    """Raises Refused for JSON values that the database or a client cannot represent."""
+    """Raises Refused for values in a JSON document that the database or a client cannot represent: infinite numbers,
+    texts with a null character, and more than MAX_LEVELS levels.
+    """
     level: list[object] = [decoded]
     for _ in range(MAX_LEVELS):
         if any(isinstance(value, float) and not math.isfinite(value) for value in level):

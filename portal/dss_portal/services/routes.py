@@ -59,7 +59,8 @@ async def detail(githash: str) -> Response:
 async def stats(githash: str) -> Response:
     """The statistics of a service as one row.  It has the column ``avg_duration`` only if a ticket has succeeded.
 
-    For a service without any sign of life, the time since its registration is shown, as in the reference server.
+    The column ``last_heard_from`` is the time in seconds since the last sign of life of a program that serves it;
+    without any, the time since its registration, as in the reference server.
     """
     found = await store.stats(await store.by_hash(githash))
     duration = {"avg_duration": found.mean_s} if found.n_success else {}

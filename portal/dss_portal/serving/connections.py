@@ -26,7 +26,7 @@ from dss_portal.serving.passing import Passed
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
-"""Interval in seconds at which a request that waits for its turn checks whether its client has disconnected."""
+"""Interval in seconds at which a request that is being answered checks whether its client has disconnected."""
 
 
 class Exchange:
@@ -40,9 +40,9 @@ class Exchange:
         self._missing_bytes = asked.body_bytes
         self._is_complete = False
         self.received = [received]
-        """Everything that was read of the request so far, with what may follow it."""
+        """All bytes that were read so far, from the first of the request on; the last may belong to the next request."""
         self.ahead = b""
-        """What was read of the next request."""
+        """The bytes that were read beyond the end of the request; they belong to the next one."""
         self.headers: Sequence[tuple[bytes, bytes]] | None = None
         self.body = b""
         self.is_answered = False

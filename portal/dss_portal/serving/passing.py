@@ -47,13 +47,13 @@ class Behind:
 
 
 def tried() -> ConnectionState:
-    """The state (in ASGI's sense) for the scope of a request that is only tried on the layers."""
+    """The value ``state`` for the ASGI scope of a request that is first tried on the layers in front of the framework."""
     return ConnectionState({_TRIED: True})
 
 
 def marked(state: ConnectionState, passed: Passed) -> ConnectionState:
-    """A copy of ``state`` that records that the layers have passed the request on.  A copy, because all connections
-    share ``state``.
+    """A copy of ``state`` that also records that the layers in front of the framework have passed the request on.  It
+    is a copy, because all connections share ``state``.
     """
     return ConnectionState({**state, _PASSED: passed})
 

@@ -39,8 +39,8 @@ async def again(ticket_ids: Sequence[int]) -> int:
     """Announce again those of the tickets that still wait and that no other transaction has locked, all in one
     transaction.  Returns the number of announced tickets.
 
-    If the transaction fails, each ticket is announced in a transaction of its own, where the error of one ticket is
-    logged and does not stop the others.  The error of a single ticket is raised.
+    If that fails for several tickets, each is announced in a transaction of its own; the error of one ticket is then
+    logged and does not stop the others.  For a single ticket the error is raised.
     """
     try:
         return await _together(ticket_ids)

@@ -110,8 +110,9 @@ async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticke
 
 
 async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket | None:
-    """The ticket in state ``claimed`` whose current claim was granted for ``delivery_id``, with its row locked; None if
-    there is none.  If ``services`` are given, only a ticket of one of them.
+    """The ticket in state ``claimed`` whose current claim was granted to the message or repeatable HTTP request
+    ``delivery_id``, with its row locked; None if there is none.  If ``services`` are given, only a ticket of one of
+    them.
     """
     granted = await Claim.filter(delivery_id=delivery_id).values_list("id", flat=True)
     held = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)
@@ -121,8 +122,8 @@ async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket 
 
 
 async def led_to(delivery_id: str) -> int | None:
-    """The number of the ticket that was last granted for the message ``delivery_id``, whatever its present state; None
-    if no ticket was.
+    """The number of the ticket that was last granted to the message ``delivery_id``, whatever the ticket's present
+    state; None if the message has led to no ticket.
     """
     last = await Claim.filter(delivery_id=delivery_id).order_by("-granted_at").first()
     return last.ticket_id if last else None

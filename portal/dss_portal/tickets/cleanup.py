@@ -42,7 +42,9 @@ _PAGE_TICKETS = 1_000
 """Number of tickets whose files are checked at a time; other requests are served between two such pages."""
 
 LATELY = timedelta(hours=1)
-"""For tickets that ended within this time, every file on disk is compared with the files that clients can download."""
+"""Tickets that ended within this time are checked thoroughly: every file on disk is compared with the files that
+clients can download.  For older ones only the existence of temporary files and working folders is checked.
+"""
 
 
 async def run(datastore: Datastore, settings: Settings) -> None:
@@ -90,8 +92,8 @@ async def clean_ended(datastore: Datastore) -> int:
 
 
 async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[int]:
-    """The numbers of those tickets that have leftover files.  ``ends`` has the time of its end for each ticket number
-    to check.
+    """The numbers of those tickets that have leftover files.  The keys of ``ends`` are the numbers of the tickets to
+    check, the values the times at which they ended.
     """
     ended = await Ticket.filter(id__in=list(ends), status__in=_ENDED).only("id", "status")
     since = store.now() - LATELY

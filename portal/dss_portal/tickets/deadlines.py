@@ -164,8 +164,9 @@ async def _time_out(ticket_id: int, stage: Status, text: str) -> bool:
 
 
 async def _end_attempt(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
-    """End an attempt that has run longer than ``limit_s``: tell the holder of its claim to stop, and queue the ticket
-    again if it has had fewer than ``max_attempts`` attempts.  False if that attempt has already ended.
+    """End an attempt that has run longer than ``limit_s``, and tell the holder of its claim to stop.  The ticket is
+    queued again if it has had fewer than ``max_attempts`` attempts; otherwise it times out.  False if that attempt has
+    already ended.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id)

@@ -56,7 +56,7 @@ async def view(ticket_id: int) -> Response:
 
 
 async def delete(ticket_id: int, *, back: str, listing: str) -> Response:
-    """A GET asks for confirmation, with a link to ``back``; a POST plans the deletion, which takes effect within a
+    """A GET asks for confirmation, with a link to ``back``; a POST plans the deletion, which takes effect after a
     minute, and redirects to ``listing``.  Raises Refused if the user may not see the ticket.
     """
     ticket = await submission.readable(ticket_id, current_user())

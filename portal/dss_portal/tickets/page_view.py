@@ -173,8 +173,8 @@ async def _reason(ticket: Ticket) -> str:
 
 
 def warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
-    """The warnings in ``log`` since the ticket's last claim, each text once, at most MOST_WARNINGS.  Earlier warnings
-    are left out, because they belong to earlier attempts.
+    """The texts of the warnings in ``log`` since the ticket's last claim, each once, at most MOST_WARNINGS; none if it
+    was never claimed.  Earlier warnings are left out, because they belong to earlier attempts.
     """
     claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]
     said = [

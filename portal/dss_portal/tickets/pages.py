@@ -93,7 +93,7 @@ async def choose_series(ticket_id: int) -> Response:
 @blueprint.post(f"/<{NUMBER}:ticket_id>/open")
 async def open_in_itksnap(ticket_id: int) -> Response:
     """Create a link with which ITK-SNAP opens the ticket's results, and show it on a page.  Raises Refused if the user
-    may not read the ticket, or if its results cannot be opened so.
+    may not read the ticket, or if its results do not have exactly one workspace.
     """
     settings = components().settings
     address = await openings.open_results(

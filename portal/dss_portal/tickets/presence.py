@@ -85,7 +85,7 @@ class Presence:
         """Set the metrics about the programs of each service.  A service that is offered and was ever served has a
         value, which is 0 while no program serves it.
 
-        A bundle keeps its value, then 0, when its workers have ended.
+        The number of workers of a bundle stays among the metrics, as 0, when all of them have ended.
         """
         served = {n: s.heard_at for n, s in found.items() if s.offered and s.heard_at is not None}
         for name in self._services - served.keys():
@@ -104,10 +104,12 @@ class Presence:
             metrics.WORKERS.labels(bundle).set(at_work[bundle])
 
     async def _tell(self, found: dict[str, Standing]) -> int:
-        """Report in tickets' logs which programs are missing, once they have been missing for PATIENCE_S, or that none
-        is missing any more.  Returns the number of logs that got a line.
+        """Report in tickets' logs which programs are missing, or that none is missing any more.  Returns the number of
+        logs that got a line.
 
-        Reports nothing while the broker is not connected, because the announcements of programs arrive through it.
+        A missing dispatcher or worker is reported when it has been missing for PATIENCE_S, a provider over HTTP at
+        once.  Nothing is reported while the broker is not connected, because announcements of programs arrive through
+        it.
         """
         if not self._broker.connected:
             self._since_s.clear()

@@ -1,4 +1,4 @@
-"""Calculates a ticket's progress from the chunks that its worker reported.  Pure."""
+"""Calculates a ticket's progress from the chunks of work that its worker has reported.  Pure: no database, no clock."""
 
 from collections.abc import Iterable
 from typing import Protocol

@@ -114,8 +114,8 @@ SELECT id, place FROM placed WHERE user_id = $2 ORDER BY id DESC LIMIT $3
 
 
 async def serialise(services: Sequence[str]) -> None:
-    """Make this transaction, until it ends, the only one that may grant tickets of the services with these names.
-    Waits while another transaction is.
+    """Make this transaction, until it ends, the only one that may grant tickets of the services with these names.  If
+    another transaction has done the same for one of them, wait for its end.
     """
     await get_connection("default").execute_query(_SERIALISE, [GRANT_LOCK, list(services)])
 
@@ -186,8 +186,8 @@ async def users_waiting() -> set[int]:
 
 
 async def position(ticket: Ticket) -> int:
-    """The number of the ticket's place in its queue.  For a ticket that does not wait, the number of waiting tickets
-    with the same or a smaller number.
+    """The number of the ticket's place in its queue, from 1.  For a ticket that does not wait, the number of waiting
+    tickets of its service whose ticket numbers are not larger.
     """
     found = await place(ticket)
     if found is not None:

@@ -17,7 +17,7 @@ from dss_portal.tickets import store
 _THAT_COUNT = "SELECT id, status FROM tickets_that_count($1, $2, $3)"
 
 NAMED = 20
-"""Largest number of tickets that a refusal lists, because ITK-SNAP shows only 1023 characters."""
+"""Largest number of tickets that a refusal lists, because ITK-SNAP shows only 1023 characters of a message."""
 
 
 class TooManyTickets(Refused):
@@ -75,7 +75,7 @@ async def _counted_tickets(
 
 
 def _too_many(limit: int, counted: Sequence[tuple[int, Status]]) -> str:
-    """The text of the refusal.  Clients compare its first sentence, so that must not change."""
+    """The text of the refusal.  Its first sentence must stay as it is, because clients compare it."""
     named = ", ".join(f"{number} ({status.value})" for number, status in counted[:NAMED])
     more = f" and {len(counted) - NAMED} more" if len(counted) > NAMED else ""
     return (

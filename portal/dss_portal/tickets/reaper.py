@@ -1,5 +1,5 @@
-"""A periodic task that acts when messages stay away: it ends claims whose lease has expired and stages that take too
-long, and announces tickets again whose announcement may be lost.
+"""A periodic task that acts if expected messages do not arrive: it ends claims whose lease has expired and stages that
+take too long, and announces tickets again whose announcement may be lost.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ PERIOD_S = 2.0
 LONGEST_GRACE_S = 15.0
 """Longest time in seconds that a program needs to reconnect to the broker and to renew its lease."""
 MAX_DOUBLINGS = 6
-"""How often the time until a ticket's next announcement is doubled.  With the default setting, a ticket that waits for
-hours is then announced about once an hour.
+"""Largest number of times that the interval between two announcements of a ticket is doubled.  With the default
+setting, a ticket that waits for hours is then announced about once an hour.
 """
 ANNOUNCE_S = 10.0
 """Time limit for the announcements of one round, in seconds; the page of tickets that has been begun is finished."""

@@ -1,8 +1,8 @@
 """Writes the report of a ticket as one HTML file without scripts or links, for services whose descriptor asks for it
 (``"report": "html"``).
 
-It is attached to a line of the ticket's log, so that ITK-SNAP shows it too.  It does not contain the title that the
-owner gave to the ticket, because everyone who has the link of an attachment can read it.
+The report is attached to a line of the ticket's log, so that ITK-SNAP shows it too.  It does not contain the title that
+the owner gave to the ticket, because everyone who has the link of an attachment can read it.
 """
 
 import asyncio

@@ -155,7 +155,7 @@ class Reservation:
             yield piece
 
     async def convert(self, size_bytes: int) -> None:
-        """Release the reservation, because the file is now registered and counts itself.  Call it in the transaction
+        """Release the reservation, because from now on the registered file itself counts.  Call it in the transaction
         that registers the file.  Raises Refused if the file does not fit.
         """
         held = await self._held()

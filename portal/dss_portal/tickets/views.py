@@ -1,4 +1,6 @@
-"""Formats a ticket's log, attachments, state and place in the queue for clients, as CSV rows and JSON.  Pure."""
+"""Formats tickets for clients, as CSV rows and JSON: log lines, attachments, state, progress and place in the queue.
+Pure: no database, no clock.
+"""
 
 import json
 from collections.abc import Sequence

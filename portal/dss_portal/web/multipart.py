@@ -88,8 +88,8 @@ class BoundedDecoder(MultipartDecoder):
         return self._delimiter not in border and self._delimiter not in received
 
     def _data(self, received: bytes) -> Iterator[Data]:
-        """Yield data of the present part without copying ``received``.  Its end, in which a boundary may begin, stays
-        in the buffer.
+        """Yield data of the present part without copying ``received``.  The end of ``received``, in which a boundary
+        may begin, stays in the buffer.
         """
         if self.buffer:
             yield Data(data=bytes(self.buffer), more_data=True)

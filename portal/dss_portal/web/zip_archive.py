@@ -36,7 +36,7 @@ class ArchiveMember:
 
 
 class FileChanged(OSError):
-    """A file does not have the size that its member states, so the response must be aborted."""
+    """A file no longer has the size that its ArchiveMember states, so the response with the archive must be aborted."""
 
 
 class Archive:
@@ -52,7 +52,7 @@ class Archive:
 
     async def read(self, first: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """Yield the bytes of the archive from ``first`` up to, but not including, ``stop``.  Raises OSError if a file
-        is missing or has another size than its member states.
+        is missing or has another size than its ArchiveMember states.
         """
         end = self.size_bytes if stop is None else stop
         offset, sums = 0, []
