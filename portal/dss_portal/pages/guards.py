@@ -86,7 +86,7 @@ async def only_sysadmins() -> Response | None:
 
 
 def _is_old_script() -> bool:
-    """True for the acceptance of the terms of use by a program, the only POST that is accepted without a form token,
-    because old scripts send it.
+    """True if a program, not a browser, accepts the terms of use.  Such a POST needs no form token, because old scripts
+    send it.
     """
     return request.endpoint == "pages.accept_terms" and not is_browser()

@@ -23,7 +23,7 @@ MOST = 16
 
 _LOCK = "SELECT id FROM provider_access WHERE user_id = ANY($1) ORDER BY id FOR UPDATE"
 
-# A separate statement: it sees what was committed before the locks were granted; the one that waited for them does not.
+# A statement of its own: the statement that waited for the locks does not see what was committed meanwhile.
 _RIGHTS = """
 SELECT access.user_id, provider.name AS provider, service.id, service.githash, service.name, service.descriptor,
     service.polled_at

@@ -114,7 +114,7 @@ async def finish(ticket_id: int) -> Response:
         await completion.succeed(components(), ticket_id, user)
     else:
         await completion.fail(ticket_id, user)
-    await _heard(ticket, form)  # it asks for the next one later
+    await _heard(ticket, form)  # the program claims its next ticket later
     return plain(asked)
 
 

@@ -27,7 +27,7 @@ WITH held AS (
 ), renewed AS (
     UPDATE claim SET expires_at = now() + lease_s * interval '1 s', {RENEWED}
     FROM held WHERE claim.id = held.claim_id
-)"""  # noqa: S608 - no input of anybody's
+)"""  # noqa: S608 - contains no input
 
 _LINE = f"""{_HELD}, line AS (
     INSERT INTO ticket_log (ticket_id, at, category, message, message_id) SELECT id, $3, $4, $5, $6 FROM held
@@ -38,9 +38,9 @@ _LINE = f"""{_HELD}, line AS (
     FROM line WHERE attachment.ticket_id = line.ticket_id AND attachment.log_id IS NULL
 )
 SELECT id FROM line
-"""  # noqa: S608 - no input of anybody's
+"""  # noqa: S608 - contains no input
 
-# $7: if the service was heard since then, its row is not updated.  $8: whether this is a sign of a program that polls.
+# $7: if the service was heard since then, its row is not updated.  $8: true if the program polls and does not announce itself.
 _PROGRESS = f"""{_HELD}, told AS (
     INSERT INTO ticket_progress (ticket_id, chunk_start, chunk_end, progress)
     SELECT id, $3, $4, $5 FROM held
@@ -50,7 +50,7 @@ _PROGRESS = f"""{_HELD}, told AS (
     WHERE service.id = held.service_id AND $8 AND (polled_at IS NULL OR polled_at < $7)
 )
 SELECT id FROM held
-"""  # noqa: S608 - likewise
+"""  # noqa: S608 - contains no input
 
 
 async def add_log(

@@ -49,7 +49,7 @@ class Exchange:
 
     async def receive(self) -> ASGIReceiveEvent:
         if self._is_complete:
-            while not self._reader.at_eof():  # noqa: ASYNC110 - a reader tells of its end only who reads
+            while not self._reader.at_eof():  # noqa: ASYNC110 - nothing can await a reader's end without reading
                 await asyncio.sleep(LOOK_S)
             return {"type": "http.disconnect"}
         piece, self._first = self._first, b""

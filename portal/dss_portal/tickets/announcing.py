@@ -16,7 +16,7 @@ from dss_portal.batches import each
 from dss_portal.outbox import store as outbox
 from dss_portal.tickets import store
 
-# A ticket that somebody else has locked is being changed, and is looked at in the next round.
+# A ticket that another transaction has locked is being changed; the next round announces it if it still waits.
 _WAITING = """
 SELECT ticket.id, ticket.attempt, ticket.traceparent, service.name, service.githash
 FROM ticket JOIN service ON service.id = ticket.service_id

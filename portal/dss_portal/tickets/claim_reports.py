@@ -40,7 +40,7 @@ WITH held AS (
     ON CONFLICT (ticket_id, chunk_start, chunk_end) DO UPDATE SET progress = excluded.progress
 )
 SELECT id FROM held
-"""  # noqa: S608 - no input of anybody's
+"""  # noqa: S608 - contains no input
 
 
 def is_report(event: object) -> TypeGuard[Report]:

@@ -131,8 +131,8 @@ def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
 async def _expected(estimates: Estimates, ticket: Ticket) -> str:
     """A sentence that says when the ticket will be done, or that this is not known.
 
-    "" if the ticket neither waits nor is claimed, and if there is no forecast because its service lacks a program,
-    which ``_missed`` reports.
+    "" for a ticket that neither waits nor is claimed.  Also "" if there is no forecast because the service lacks a
+    program: then ``_missed`` has the sentence.
     """
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ""

@@ -48,8 +48,8 @@ WITH waiting AS (
 )
 """
 
-# If every version may be granted, only each user's first ticket matters, number 1 above.
-# $1: services.  It walks along the index ticket_waiting, however many tickets wait.
+# Used if tickets of every version may be granted: the next ticket is then the first of some user (number 1 above).
+# $1: ids of the versions.  It walks along the index ticket_waiting, however many tickets wait.
 _FIRST = """
 WITH RECURSIVE waiting AS (
     SELECT id AS service_id, (SELECT min(user_id) FROM ticket
@@ -77,7 +77,7 @@ ORDER BY greatest(came, CASE WHEN NOT returned THEN turn.at END)
 LIMIT 1
 """
 
-# $1: versions.  $2: names of services.
+# $1: ids of versions.  $2: names of services.
 _OTHER_VERSION_WAITS = """
 SELECT 1 AS one FROM service WHERE name = ANY($2) AND id <> ALL($1)
     AND EXISTS (SELECT FROM ticket WHERE status = 'ready' AND service_id = service.id) LIMIT 1
@@ -102,7 +102,7 @@ FROM numbered mine
     LEFT JOIN numbered other
     ON (other.number, other.since, other.id) < (mine.number, mine.since, mine.id)
 WHERE mine.id = $2 GROUP BY mine.id
-"""  # noqa: S608 - likewise
+"""  # noqa: S608 - constants of ours
 
 
 _PLACES = f"""{ORDERED}, placed AS (
@@ -110,7 +110,7 @@ _PLACES = f"""{ORDERED}, placed AS (
     FROM numbered
 )
 SELECT id, place FROM placed WHERE user_id = $2 ORDER BY id DESC LIMIT $3
-"""  # noqa: S608 - likewise
+"""  # noqa: S608 - constants of ours
 
 
 async def serialise(services: Sequence[str]) -> None:

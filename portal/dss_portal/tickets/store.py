@@ -252,7 +252,7 @@ def _add_paths(
     for file in files:
         shown[file.ticket_id] |= {
             layout.file_path(file.ticket_id, cast("Area", file.area), place)
-            for place in {file.place, file.name}  # the latter by ``show_earlier_portals``
+            for place in {file.place, file.name}  # name: a link of ``show_earlier_portals``
         }
     for attachment in attached:
         folder = layout.attachments_dir(attachment.ticket_id)
