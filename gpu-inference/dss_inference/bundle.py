@@ -33,7 +33,8 @@ class BundleOutcome:
     are those of ``labels``.
 
     ``peak_memory_bytes`` is the highest use during the work, of the device or, on a CPU, of the process; 0: unknown.
-    ``verdict`` is as in ``InferenceFinished``.
+    ``verdict`` is the bundle's own judgement of the segmentation, such as ``good`` or ``look at it``; "" if it gives
+    none.
     """
 
     segmentation: Path
@@ -47,7 +48,7 @@ class BundleOutcome:
 
 
 class Bundle(Protocol):
-    """An algorithm that makes a segmentation of an image."""
+    """An algorithm that makes a segmentation of an image; requests call it by its ``name``."""
 
     @property
     def name(self) -> str: ...
@@ -107,7 +108,7 @@ class Stages:
         return device(measured, self._cancelled)
 
     def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds of each stage except WAITING.  Ends the last stage."""
+        """Wall-clock seconds of each stage except WAITING; the last stage counts up to the call."""
         ends = [start for _, start in self._starts[1:]] + [time.monotonic()]
         spans = zip(self._starts, ends, strict=True)
         return {s: end - start for (s, start), end in spans if s != WAITING}

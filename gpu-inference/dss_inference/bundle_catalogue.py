@@ -50,11 +50,15 @@ BUNDLES: dict[str, Callable[[str, int], Bundle]] = {
     "lung-segmentation": _lung_segmentation,
     "nodule-detection": _nodule_detection,
 }
-"""Factories by name; they get a device (``auto``, ``cpu``, ``cuda:N``) and a number of CPU threads."""
+"""Functions that make the built-in bundles, by name; their arguments are a device (``auto``, ``cpu``, ``cuda:N``) and a
+number of CPU threads.
+"""
 
 
 def installed_in(folder: Path | None) -> dict[str, Path]:
-    """MONAI bundles by name: the subfolders of ``folder`` that hold one, usable or not."""
+    """Folders of MONAI bundles by name: the subfolders of ``folder`` that hold a bundle, usable or not; {} if
+    ``folder`` is None or missing.
+    """
     if folder is None:
         return {}
     if not folder.is_dir():
@@ -76,7 +80,9 @@ def _is_installed(path: Path) -> bool:
 
 
 def monai_bundles(installed: Path | None) -> dict[str, Path]:
-    """MONAI bundles by name: those in the folder ``installed``, and the example bundles."""
+    """Folders of MONAI bundles by name: the example bundles, and those in the folder ``installed``, which replace
+    example bundles of the same name.
+    """
     return installed_in(DEMO_BUNDLES) | installed_in(installed)
 
 
@@ -87,11 +93,11 @@ def load(
     installed: Path | None = None,
     limit_bytes: int = DEFAULT_BUNDLE_BYTES,
 ) -> Bundle:
-    """Load a bundle by its name: a built-in one, one of the folder ``installed``, or the MONAI bundle at the path
-    ``name``.
+    """Load a bundle by its name: a built-in one, one of the folder ``installed``, an example bundle, or the MONAI
+    bundle at the path ``name``.
 
-    MONAI bundles together keep at most ``limit_bytes`` of memory; see ``bundle_cache``.  Raises InferenceError if
-    there is no such bundle, if it cannot be used, or if there is no such device.
+    MONAI bundles together keep at most ``limit_bytes`` of memory; see ``bundle_cache``.  Raises InferenceError if there
+    is no such bundle, if it cannot be used, or if there is no such device.
     """
     if name in BUNDLES:
         with loading(name):

@@ -1,4 +1,6 @@
-"""``dss-inference bundle ...``: lists, checks and runs bundles by hand, without a broker."""
+"""The commands ``dss-inference bundle list``, ``check`` and ``run``, by which people list, check and run bundles
+without a broker.
+"""
 
 import tempfile
 from pathlib import Path
@@ -73,7 +75,9 @@ def run(
 
 
 def load_or_refuse(name: str, settings: DeviceSettings) -> Bundle:
-    """The loaded bundle.  Exits with a sentence if there is no such bundle, or if it cannot be used."""
+    """The bundle ``name``, loaded.  Exits with a sentence and status 2 if there is no such bundle, or if it cannot be
+    used.
+    """
     try:
         return load(name, settings.device, settings.threads, settings.bundles)
     except InferenceError as error:
@@ -81,7 +85,7 @@ def load_or_refuse(name: str, settings: DeviceSettings) -> Bundle:
 
 
 def refuse(sentence: str, code: int) -> NoReturn:
-    """Print the sentence and exit with ``code``."""
+    """Print ``sentence`` to standard error and exit with the status ``code``."""
     typer.echo(sentence, err=True)
     raise typer.Exit(code)
 

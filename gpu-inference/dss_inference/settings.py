@@ -28,7 +28,7 @@ DEFAULT_BUNDLE_BYTES = 8 << 30
 
 
 class DeviceSettings(BaseSettings):
-    """Settings to run a bundle by hand."""
+    """Settings that every command of ``dss-inference`` uses: the device, the MONAI bundles and the CPU threads."""
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 
@@ -44,7 +44,7 @@ class DeviceSettings(BaseSettings):
 
 
 class FacadeSettings(DeviceSettings):
-    """Settings to serve over HTTP."""
+    """Settings of a worker that serves bundles over HTTP (the facade)."""
 
     instance: Instance = Field(default_factory=instance_name, description="name of this process")
     facade_bind: Bind = Field("", description="host:port of the REST interface; blank is none")
@@ -57,7 +57,7 @@ class FacadeSettings(DeviceSettings):
 
 
 class Settings(FacadeSettings, DatastoreSettings):
-    """Settings to serve queues."""
+    """Settings of a worker that serves bundles to dispatchers through the broker, and over HTTP if that is set."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
     requests_ahead: int = Field(

@@ -36,7 +36,9 @@ def branches(
 
 
 def lung_trees(side: str, radius_mm: float, rng: np.random.Generator) -> list[Tube]:
-    """Five trees that spread from the hilum of ``side`` (left or right)."""
+    """The vessels of one lung: five trees of tubes that spread from the hilum of ``side`` (left or right), whose stems
+    have the radius ``radius_mm``.
+    """
     out = 1.0 if side == "left" else -1.0
     ways = [(0.7, -0.2, 0.9), (0.9, -0.7, 0.0), (0.9, 0.5, -0.2), (0.5, 0.5, -0.9), (0.6, 0.3, 0.6)]
     parts: list[Tube] = []

@@ -1,4 +1,4 @@
-"""Counts the voxels of labels."""
+"""Counts the voxels of each label in a segmentation."""
 
 import numpy as np
 import numpy.typing as npt

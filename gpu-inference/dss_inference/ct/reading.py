@@ -57,7 +57,7 @@ class Ct:
         return self.box.of(self.place.grid.volume) != self.place.grid.volume
 
     def inside(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """``labels``, an array like ``hu``, with 0 outside the box."""
+        """``labels``, an array like ``hu``, with 0 outside ``box``; ``labels`` itself if the box is all that was read."""
         if self.box == self.place.box:
             return labels
         kept, part = np.zeros_like(labels), self.box.slices

@@ -11,7 +11,7 @@ _RESET_PEAK = "5"
 
 
 class Memory(Protocol):
-    """The memory of a device that this process uses."""
+    """Measures the memory of one device, a CPU or a GPU, that this process uses."""
 
     def begin(self) -> None:
         """Reset the peak that ``peak_bytes`` returns."""

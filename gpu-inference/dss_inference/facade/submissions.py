@@ -107,7 +107,7 @@ class Submissions:
         return self._unfinished.get(result_id)
 
     def withdraw(self, result_id: str) -> None:
-        """Stop the request and remove its result."""
+        """Stop the request if it is in progress, and remove its files."""
         with self._lock:
             progress = self._unfinished.get(result_id)
             if progress is None:

@@ -1,5 +1,5 @@
-"""Measures where the edge of the image, or of its padding, cuts segmented lungs.  The verdict on the segmentation is
-less strict there.
+"""Measures where the edge of the image, or of its padding, cuts segmented lungs.  The verdict on the segmentation uses
+other limits there.
 """
 
 import numpy as np

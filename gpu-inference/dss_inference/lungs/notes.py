@@ -1,4 +1,4 @@
-"""Notes for the user about a lung segmentation."""
+"""Makes the notes for the user about a lung segmentation, which appear in the ticket's log."""
 
 from dss_broker.messages import Note
 from dss_inference.lungs.quality import REMARKS, Quality, Verdict
@@ -15,9 +15,10 @@ _LIMITS = (
 def notes_on(
     quality: Quality | None, *, boxed: bool = False, empty: bool = False
 ) -> tuple[Note, ...]:
-    """Notes for the user, the verdict first.  ``quality`` is None if no lung was found.
+    """Notes for the user: the verdict, then warnings and the limits of the method.  ``quality`` is None if no lung was
+    found.
 
-    ``boxed``: the user marked a box.  ``empty``: that box contains no lung.
+    ``boxed``: the user marked a box.  ``empty``: that box contains no lung; then a note on this comes first.
     """
     if quality is None:
         return (Note(level="warning", text=NO_LUNG),)

@@ -26,7 +26,7 @@ USUAL_LEFT = (0.34, 0.6)
 USUAL_HU = (-1040, -550)
 """Usual range of the median HU of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
-"""Largest possible volume of lungs."""
+"""Largest possible volume of both lungs in ml; a segmentation with more is not usable."""
 MOST_EMPTY, MOST_POCKET, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.03, 0.045, 0.15, 0.15, 0.03
 """Largest accepted values of the signs ``empty``, ``pocket``, ``dense``, ``gas`` and ``leaked`` in ``Signs``."""
 MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT, MOST_SLANTED = 0.02, 0.5, 0.085, 0.7, 0.75
@@ -58,7 +58,7 @@ class _Most:
 
 _COMPARED = _Most(behind=0.045, before=0.0145, uneven=0.065, uneven_and_behind=0.086)
 _CUT = _Most(behind=0.03, before=0.02, uneven=0.06, uneven_and_behind=0.075)
-"""For images whose edge cuts a lung at its side, or that show only one lung."""
+"""The limits for images whose edge cuts a lung at its side, or that show only one lung."""
 _MOST_UNEVEN_AT_HEART = 0.125
 """Largest accepted ``uneven`` where the lungs in view lie around the heart; it is up to 0.12 in health."""
 
@@ -227,7 +227,7 @@ def _side_unknown(*, part: bool) -> Flag:
 
 
 def _size_flags(labels: Sequence[Label], signs: Signs, *, cut: bool) -> Iterator[Flag]:
-    """Flags for unusual volumes.  ``cut``: the view shows only a part of the lungs, so a small volume is no sign."""
+    """Flags for unusual volumes.  ``cut``: the image shows only a part of the lungs, so a small volume is not flagged."""
     total_ml = sum(label.volume_ml for label in labels)
     small = not cut and (total_ml < USUAL_ML[0] or not USUAL_FILL[0] < signs.fill < USUAL_FILL[1])
     if small or total_ml > USUAL_ML[1]:

@@ -24,13 +24,13 @@ _OVERLAP = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """A group of overlapping parts in consecutive slices.
+    """A group of parts of consecutive slices, each overlapping the next, that touch the edge of the image or padding.
 
-    ``parts`` are values of the label array.  ``area`` is in voxels.  ``solidity`` is the area divided by that of the
-    convex hulls: near 1 for sections of a lung, small for air around a body.  ``corner`` and ``across`` are fractions
-    of the area: of parts that contain a corner of the slice, and of parts that contain both corners of its front or
-    back edge.  ``slices`` is the number of slices from the first to the last.  ``sameness`` compares the first,
-    middle and last section: 1 if they are equal, as those of a table are.
+    ``parts`` are the parts' numbers in the label array.  ``area`` is in voxels.  ``solidity`` is the area divided by
+    that of the convex hulls: near 1 for sections of a lung, small for air around a body.  ``corner`` and ``across`` are
+    fractions of the area: of parts that contain a corner of the slice, and of parts that contain both corners of its
+    front or back edge.  ``slices`` is the number of slices from the first to the last.  ``sameness`` compares the
+    first, middle and last section: 1 if they are equal, as those of a table are.
     """
 
     parts: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Segments the lungs of a CT by rules.
+"""Segments the lungs of a CT by rules, without a trained network.
 
 Steps: outside air slice by slice; airway by region growing; enclosed air with the texture of lung; left and right;
 closing over vessels and the hilum; refinement to the image's resolution.  Not found: consolidated or collapsed lung,
@@ -44,7 +44,7 @@ class Lungs:
     gas_ml: float
     suspect_ml: float
     signs: Signs | None
-    """None if no lung was found."""
+    """Measured signs that the segmentation may be wrong; None if no lung was found."""
 
 
 def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step: Step) -> Lungs:
@@ -142,7 +142,7 @@ def _closed(lung: Flags, taken: Flags, spacing_mm: Triple, closing_mm: float) ->
 
 
 def _factors(spacing_mm: Triple, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Size of the coarse blocks in voxels (z, y, x): some 2 mm, less if the view is as narrow as an infant's chest."""
+    """Size of the coarse blocks in voxels (z, y, x): about 2 mm, less if the image is as narrow as an infant's chest."""
     block_mm = _VIEW_MM * scale_of(shape, spacing_mm)
     z, y, x = (max(1, round(block_mm / s)) for s in spacing_mm)
     return z, y, x

@@ -36,8 +36,8 @@ Sides: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The body in view.  ``middle_x`` is the x index of its middle.  ``whole`` is True if the view does not cut the
-    body at its left or right.
+    """The part of the body that the image shows.  ``middle_x`` is the x index of the body's middle.  ``whole`` is True
+    if the image does not cut the body at its left or right.
     """
 
     middle_x: float
@@ -45,9 +45,8 @@ class Body:
 
 
 def body_of(view: View, enclosed: Flags) -> Body:
-    """The middle of the body, and whether the view cuts it, from the voxels that are neither outside air nor table.
-
-    ``enclosed`` are the voxels of air inside the body.
+    """The middle of the body, and whether the image cuts it at its left or right, from the voxels of tissue and of
+    ``enclosed``, the air inside the body.  Thin objects, such as a table, are left out.
     """
     inside = (view.hu >= AIR_HU) | enclosed
     thick = ndi.binary_erosion(inside, iterations=2)

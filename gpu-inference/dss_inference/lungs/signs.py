@@ -67,7 +67,7 @@ class Seen:
 
     @cached_property
     def bone(self) -> Flags:
-        """Voxels of bone, by ``bone_in``."""
+        """Voxels of bone and of tissue as dense, as ``bone_in`` finds them."""
         return bone_in(self.view.hu, self.smooth, noisy=self.noisy)
 
     @cached_property
@@ -85,7 +85,7 @@ class Seen:
 
     @property
     def is_cut(self) -> bool:
-        """True if the view cuts the body at its left or right."""
+        """True if the image cuts the body at its left or right."""
         inside = (self.view.hu > TISSUE_HU) | self.air
         return bool(max(inside[:, :, 0].mean(), inside[:, :, -1].mean()) > _CUT_BODY)
 
@@ -127,9 +127,9 @@ class Signs:
     segmented as lung (may be above 1).
 
     Shape, along the body's axes (``Seen.upright``): ``uneven`` is how differently the sections of left and right change
-    from slice to slice, by ``unevenness``; None unless there are both.  ``left`` is the left lung's part of both; None
-    unless there are both, and if ``cut_at_side`` or ``heart_in_view``.  ``behind``, ``before`` and ``beside`` are
-    tissue between the lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and
+    from slice to slice, by ``unevenness``; None if a side is missing.  ``left`` is the left lung's part of both; None
+    if a side is missing, and where ``cut_at_side`` or ``heart_in_view`` is True.  ``behind``, ``before`` and ``beside``
+    are tissue between the lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and
     ``slanted`` are how flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill`` is the volume
     divided by the cube of the width.  ``cut_at_side``, ``bases_alone`` and ``heart_in_view`` say where the edge of the
     image cuts the lungs, by ``is_cut_at_side``, ``are_bases_alone`` and ``is_heart_most_of_view``.

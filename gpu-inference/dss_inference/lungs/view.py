@@ -46,7 +46,7 @@ class View:
 
     @property
     def scale(self) -> float:
-        """Size of the patient relative to an adult, by ``scale_of``."""
+        """Size of the patient relative to an adult, by ``scale_of``: 1 for an adult, less if the image is narrow."""
         return scale_of(self.hu.shape, self.spacing_mm)
 
     def steps(self, length_mm: float) -> tuple[int, int, int]:

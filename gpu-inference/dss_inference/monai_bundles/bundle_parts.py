@@ -103,8 +103,8 @@ def _with_channel_axis(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find_own_package(folder: BundleFolder) -> None:
-    """Make the bundle's own Python package importable.  All bundles name it ``scripts``, so a process can use only
-    one bundle that has it.
+    """Make the bundle's own Python package importable.  All bundles name it ``scripts``, so a process can use only one
+    bundle that has such a package: raises InferenceError for a second one.
     """
     if not (folder.root / _OWN_PACKAGE).is_dir() or not _calls_own_package(folder):
         return

@@ -39,7 +39,9 @@ from dss_inference.worker_metrics import note_batch
 
 LEAST_SCORE = 0.5
 MOST = 50
-"""Default of a service's parameter ``most``; LEAST_SCORE is that of ``least_score``."""
+"""Default of the service's parameter ``most``, the largest number of findings; LEAST_SCORE is the default of
+``least_score``, the smallest score of a finding.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,9 @@ class MonaiDetection:
     def _boxes(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
     ) -> tuple[list[bx.DetectedBox], npt.NDArray[np.float64]]:
-        """The boxes, in indices of the prepared image, and the affine (4x4) from these indices to RAS."""
+        """The boxes that the detector finds, in voxel indices of the preprocessed image, and the affine (4x4) from
+        these indices to RAS in mm.
+        """
         stages.enter(0.05, "preparing the image")
         image = prepared_image(self._preprocess({self._key: as_tensor(ct)}), self._key)
         stages.enter(0.15, "running the network")
@@ -160,8 +164,8 @@ class MonaiDetection:
 def number_in(
     parameters: dict[str, str], name: str, default: float, least: float, most: float
 ) -> float:
-    """The number in the parameter ``name``.  Raises InferenceError unless it is in the range from ``least`` to
-    ``most``.
+    """The number in the parameter ``name``, or ``default`` if it is missing.  Raises InferenceError unless it is a
+    number from ``least`` to ``most``.
     """
     text = parameters.get(name, str(default))
     try:

@@ -19,7 +19,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def as_tensor(ct: Ct) -> MetaTensor:
-    """The image (x, y, z) with its affine to RAS and without a channel axis, as MONAI's loader gives it."""
+    """The image as a tensor (x, y, z) with its affine (4x4) from voxel indices to RAS in mm, and without a channel
+    axis, as MONAI's loader gives it.
+    """
     origin = ct.point_mm(np.zeros(3))
     affine = np.eye(4)
     affine[:3, 3] = origin

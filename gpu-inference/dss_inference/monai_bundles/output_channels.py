@@ -147,7 +147,9 @@ def _require_one_order(steps: _Steps) -> None:
 
 
 def _require_labels_kept(steps: _Steps, labels: dict[int, str]) -> None:
-    """Raises InferenceError if a threshold follows the argmax, because it would turn every label into 1."""
+    """Raises InferenceError if a threshold follows the argmax of several labels, because it would turn every label into
+    1.
+    """
     if not (steps.has("argmax") and steps.has("threshold")) or steps.has("to_onehot"):
         return
     if len(labels) > 1:

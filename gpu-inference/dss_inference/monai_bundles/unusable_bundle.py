@@ -1,4 +1,4 @@
-"""Stands in for an installed bundle that cannot be used, and answers each request with its faults."""
+"""A bundle that stands in for an installed one that cannot be used; it answers each request with the reasons."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -49,7 +49,9 @@ def _pointer(name: str, text: bytes) -> str:
 
 
 def damaged_part(path: Path) -> str:
-    """The first part of an archive whose checksum is wrong, which torch does not verify; "" if all are right."""
+    """The name of the first part of a zip archive whose checksum is wrong, or why the archive cannot be read; "" if all
+    is right, or the file is no archive.  torch does not verify checksums.
+    """
     if not zipfile.is_zipfile(path):
         return ""
     try:

@@ -34,7 +34,7 @@ class ChestPart:
 
     @property
     def is_doubtful(self) -> bool:
-        """True if the part may be lung and its share is not small."""
+        """True if the part may be lung that was not searched: its share reaches the limit for its ``code``."""
         return self.share >= _DOUBTFUL.get(self.code, 2.0)
 
 
@@ -57,7 +57,9 @@ class Search:
 
     @property
     def lacks_lung(self) -> bool:
-        """True if there is lung beyond the image's border, or if a part that may be lung was not searched."""
+        """True if the lungs reach the image's border, so that there is lung beyond it, or if a part that may be lung
+        was not searched.
+        """
         return bool(self.borders) or any(part.is_doubtful for part in self.parts)
 
     @property
@@ -70,7 +72,7 @@ class Search:
 
 
 NO_SEARCH = Search(verdict="none", reasons=(), lung_ml=0.0, slices=0, of_slices=0, parts=())
-"""The search if no lung was found."""
+"""Stands for a run in which no lung was found, so that nothing was searched."""
 
 
 def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
@@ -110,7 +112,7 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
 
 
 def _cut_at_side(lungs: Lungs) -> bool:
-    """True if the view cuts the lungs at a side, so that left and right cannot be compared."""
+    """True if the image cuts the lungs at a side, so that left and right cannot be compared."""
     return lungs.signs is not None and lungs.signs.cut_at_side
 
 

@@ -47,7 +47,7 @@ def search_notes(search: Search) -> Iterator[Note]:
 
 
 def none_found(search: Search) -> Note:
-    """The note for a search that found no candidate."""
+    """The note for the user about a search that found no candidate; a warning if lung may have been left out."""
     where = f"in the {search.lung_ml:.0f} ml of lung that were searched"
     if not search.lacks_lung:
         return Note(level="info", text=f"No candidate was found {where}.")
@@ -56,7 +56,7 @@ def none_found(search: Search) -> Note:
 
 
 def sentence_of(part: ChestPart) -> str:
-    """The sentence about ``part``, with its volume and share."""
+    """The sentence for the user about ``part``, with the part's volume and share."""
     return _SENTENCES[part.code].format(ml=f"{part.volume_ml:.0f} ml ({part.share:.0%})")
 
 
