@@ -114,7 +114,7 @@ def logs(
 
 @main.command()
 def reset(*, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
-    """Stop everything and delete all data of the local stack."""
+    """Stop everything and, after a question, delete all data of the local stack."""
     stack = _existing()
     question = f"Type yes to delete every ticket, user and file in {stack.state}"
     if not yes and typer.prompt(question, default="no") != "yes":

@@ -1,4 +1,4 @@
-"""Errors of the local stack.  Each text is a sentence for the user."""
+"""Errors of the local stack.  The text of each error is a sentence for the user."""
 
 
 class StackError(Exception):

@@ -31,7 +31,7 @@ PORTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Lineup:
-    """The programs of one stack."""
+    """The programs that one local stack runs: a portal, the dispatchers and an inference worker."""
 
     portal: Program
     dispatchers: tuple[Program, ...]

@@ -60,8 +60,8 @@ def provider_token(stack: Stack, provider: str, say: Callable[[str], None], kept
 
 
 def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) -> Path:
-    """Write a file for the shell that sets what ``dss`` needs to publish as ``provider``, and return its path.  Only
-    its owner can read it.
+    """Write a file that a shell can source and that sets what ``dss`` needs to publish as ``provider``; return its
+    path.  Only its owner can read it.  ``say`` is called with the name of each step.
 
     A valid token in an earlier file is used again, so that programs that use it continue, and no unused token stays
     valid.

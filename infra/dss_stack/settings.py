@@ -9,7 +9,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Settings(BaseSettings):
-    """The settings of one stack."""
+    """The settings of one local stack.  A RabbitMQ or PostgreSQL whose address is set is used instead of one of its
+    own.
+    """
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
 

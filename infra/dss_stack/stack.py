@@ -69,7 +69,7 @@ class Stack:
 
     @property
     def exists(self) -> bool:
-        """False before the first start, True afterwards."""
+        """True once the stack was started for the first time."""
         return self._facts_file.exists()
 
     @property
@@ -131,7 +131,7 @@ class Stack:
         self._stop_servers(report)
 
     def parts(self) -> list[ProcessState]:
-        """Every process that belongs to the stack, running or not."""
+        """The state of every process that belongs to the stack, running or not: servers, then programs."""
         return [*self._server_parts(), *self._program_parts()]
 
     def logs(self) -> dict[str, Path]:
@@ -152,7 +152,9 @@ class Stack:
         )
 
     def variables(self) -> dict[str, str]:
-        """The complete environment of a program of this stack."""
+        """The complete environment of a program of this stack.  The login at the stack's own broker is the
+        administrator's.
+        """
         return {**self._environment, **self.wiring().variables()}
 
     def _variables_of(self, user: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ class Wiring:
     console_password: str | None
 
     def variables(self) -> dict[str, str]:
-        """The variables ``DSS_<NAME>`` for all known addresses."""
+        """The variables ``DSS_<NAME>`` for all addresses that are not None."""
         return {f"DSS_{k.upper()}": str(v) for k, v in vars(self).items() if v is not None}
 
     def write(self, file: Path) -> None:

@@ -37,13 +37,15 @@ class Environment:
         return self._stamp.exists() and self._stamp.read_text(encoding="utf-8") == self._wishes()
 
     def create(self, workshop: Workshop, wheels: Path) -> None:
-        """Create the environment with only pip in it.  ``wheels`` is a folder into which pip may be unpacked."""
+        """Create the environment with only pip in it, unless it exists with pip.  ``wheels`` is a folder into which pip
+        may be unpacked.
+        """
         if not self._has_pip():
             workshop.say("Virtual environment: making it")
             self._create(workshop, wheels)
 
     def fill(self, workshop: Workshop) -> None:
-        """Install the project in editable mode, with the packages that it needs."""
+        """Install the project in editable mode, with the packages that it needs.  Raises StackError if that fails."""
         workshop.say("Python packages: looking for what is missing")
         self._forget_half_installed()
         self._install(workshop)
