@@ -54,8 +54,9 @@ class Consumer:
         service_url: str = "",
         reads: Limits = READS,
     ) -> None:
-        """``service_url`` is a server over HTTP that runs the inference; "" for the bundle's queue.  A path is the
-        folder of the datastore.  ``reads`` limits the reading of an upload.
+        """``service_url`` is the address of an inference server; "" for the queue of the bundle's workers.
+        ``datastore`` may be the path of its folder.  ``silence_s`` is the time in seconds after which a worker without
+        a sign of life is given up.  ``reads`` limits the reading of an upload.
         """
         self._broker = broker
         self._service = service

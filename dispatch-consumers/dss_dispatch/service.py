@@ -77,7 +77,8 @@ def builtin_services() -> dict[str, Path]:
 def load_service(folder: Path, changes: Path | None = None) -> Service:
     """Read and check ``folder/service.json``.  Raises ServiceInvalid, naming the field.
 
-    A site's changes are in ``changes/NAME.json``, a JSON merge patch (RFC 7396).
+    If the folder ``changes`` has a file NAME.json, named after the service, the site's changes in it are applied
+    before: a JSON merge patch (RFC 7396).
     """
     raw = _object_in(folder / "service.json")
     if changes is not None and not changes.is_dir():
@@ -88,7 +89,9 @@ def load_service(folder: Path, changes: Path | None = None) -> Service:
 
 
 def _changes_of(name: object, folder: Path) -> Path | None:
-    """The file with the site's changes; None if there is none."""
+    """The file in ``folder`` with the site's changes to the service.json of the service ``name``; None if there is no
+    such file.
+    """
     path = folder / f"{name}.json"
     try:
         return path if path.is_file() else None

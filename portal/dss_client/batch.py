@@ -56,8 +56,8 @@ class SendOptions:
     """How the images of a batch are sent.  ``tagged`` are further images by tag, and ``region`` is the part to segment,
     both for each image.  ``wait``: wait until all tickets have ended.
 
-    ``name`` is the tickets' name in the user's list; None means the names of the images, "" no names.  ``unsent`` are
-    files that are not sent and only get a row in ``results.csv``.
+    ``name`` is the beginning of the tickets' names in the user's list, before the image's name; None means the image's
+    name alone, "" no names.  ``unsent`` are files that are not sent and only get a row in ``results.csv``.
     """
 
     tagged: Mapping[str, Path] = field(default_factory=dict)

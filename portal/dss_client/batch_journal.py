@@ -40,8 +40,8 @@ _NEWER = {"service", "uid"}
 
 
 class Journal:
-    """The tables in ``folder``, which is created if it is missing.  ``unsent`` are files that are not sent and only
-    have a row in ``results.csv``.
+    """Reads and writes ``results.csv`` and ``volumes.csv`` in ``folder``, which is created if it is missing.
+    ``unsent`` are files that are not sent and only have a row in ``results.csv``.
     """
 
     def __init__(self, folder: Path, unsent: Sequence[Item] = ()) -> None:

@@ -18,8 +18,9 @@ from dss_client.extras import lacking
 from dss_client.output import say
 
 FAILED, IMPOSSIBLE, FAULTY, INTERRUPTED = 1, 2, 70, 130
-"""Exit statuses other than 0: the request failed; it was impossible; a fault of ``dss`` itself (70 in sysexits.h);
-ended by Ctrl-C (as in shells).
+"""Exit statuses other than 0.  FAILED: the request failed, for example the ticket.  IMPOSSIBLE: the command could not
+be carried out at all.  FAULTY: a fault of ``dss`` itself (70 in sysexits.h).  INTERRUPTED: ended by Ctrl-C (as in
+shells).
 """
 SHOW_TRACE = "DSS_TRACEBACK"
 _COMPLETE = "_DSS_COMPLETE"

@@ -65,7 +65,7 @@ def _load(path: Path | None) -> MozillaCookieJar:
 
 
 def _save(cookies: httpx.Cookies, path: Path) -> None:
-    """Write the file so that only its owner can read it."""
+    """Write ``cookies`` to the file ``path`` in libcurl's format.  Only the file's owner can read it."""
     stored = MozillaCookieJar()
     for cookie in cookies.jar:
         stored.set_cookie(_for_libcurl(cookie))

@@ -128,7 +128,9 @@ def _name(server: str) -> Iterator[Observation]:
 
 
 def _certificate(server: str) -> Iterator[Observation]:
-    """Report for how long the certificate is valid.  ``_portal`` checks whether it is trusted."""
+    """Report for how long the certificate is valid.  Without HTTPS, through a proxy, or if the connection fails,
+    nothing is reported; ``_portal`` checks whether the certificate is trusted.
+    """
     parts = urlsplit(server)
     if parts.scheme != "https" or proxy_for(server, os.environ) is not None:
         return

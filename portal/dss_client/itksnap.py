@@ -26,7 +26,7 @@ from dss_client.steps import Steps
 T = TypeVar("T")
 
 POLL_S = 4.0
-"""Interval at which ITK-SNAP's window polls a ticket's state."""
+"""Seconds between two requests of ITK-SNAP's window for a ticket's state."""
 
 
 class ItkSnap(Session):
@@ -90,7 +90,7 @@ class ItkSnap(Session):
         return self.run(protocol.services())
 
     def service_detail(self, githash: str) -> ServiceDetail:
-        """The description of a service."""
+        """The description of the service with the hash ``githash``."""
         return self.run(protocol.service_detail(githash))
 
     def create_ticket(self, service: str) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 CHUNK_BYTES = 256 * 1024
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes done and the total bytes."""
+"""A function that is called with the bytes that are done and the total bytes."""
 
 
 class FileForm:
@@ -61,5 +61,5 @@ class FileForm:
 
 
 def _quoted(name: str) -> str:
-    """``name`` with the escapes of libcurl since 7.81."""
+    """``name`` with quotation marks and line breaks escaped as by libcurl since 7.81."""
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -92,7 +92,9 @@ def services() -> Steps[list[ServiceRow]]:
 
 
 def service_detail(githash: str) -> Steps[ServiceDetail]:
-    """The description of a service.  Only this response has no ``result`` envelope."""
+    """The description of the service with the hash ``githash``.  Of all responses, only this one is not the value of a
+    member ``result``.
+    """
     body = yield from _asked(f"api/services/{githash}/detail")
     return decode(body, ServiceDetail)
 

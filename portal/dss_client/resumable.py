@@ -25,7 +25,7 @@ LARGEST_PATCH_BYTES, SMALLEST_PATCH_BYTES = 8 * 2**20, 2**20
 because a proxy may forward only complete requests, so that a lost connection loses all of a request.
 """
 MOST_BEGINNINGS = 10
-"""Most times that an upload is begun anew because the server has forgotten it."""
+"""Largest number of times that an upload is begun.  It is begun again if the server has forgotten it."""
 RETRY_S = 600.0
 """Longest time in seconds in which the server receives no further byte."""
 

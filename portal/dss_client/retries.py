@@ -26,8 +26,8 @@ def with_retries(
     """Call ``ask`` until it succeeds, with growing pauses, and return its result.  ``told`` is called once, before the
     first pause.
 
-    Repeated are calls that raise Unreachable, or Refused with a status in BUSY; this error is raised if it occurs after
-    ``within_s`` seconds.  Any other error is raised at once.
+    A call that raises Unreachable, or Refused with a status in BUSY, is repeated; an error that occurs after
+    ``within_s`` seconds is raised.  Any other error is raised at once.
     """
     end_s, pause_s = time.monotonic() + within_s, 0.0
     while True:
@@ -65,8 +65,8 @@ class Retries:
         self._end_s, self._pause_s = time.monotonic() + self._within_s, FIRST_PAUSE_S
 
     def wait(self, error: Unreachable | Refused) -> None:
-        """Wait before the next attempt.  Raises ``error`` if it is not temporary, or after ``within_s`` without
-        progress.
+        """Wait before the next attempt, each time longer.  Raises ``error`` if it is not temporary, or after
+        ``within_s`` seconds without progress.
         """
         if time.monotonic() > self._end_s or not self._may_pass(error):
             raise error

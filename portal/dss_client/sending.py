@@ -1,5 +1,5 @@
-"""Sends one image to a service, in the order of the steps of ITK-SNAP's Submit and Results tabs; also the parts of this
-for ``batch``.
+"""Sends one image to a service, in the order of the steps of ITK-SNAP's Submit and Results tabs.  ``batch`` uses the
+functions for the single steps.
 """
 
 import tempfile

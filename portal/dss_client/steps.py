@@ -1,4 +1,5 @@
-"""The steps of which the client's requests consist, and which a connection performs.
+"""Steps: the requests, transfers of files and pauses of which the client's flows consist, and which a connection
+performs.
 
 A flow is a generator: it yields steps, gets an Answer for each, and returns its value.  The same flow runs on a
 blocking connection (``rest``) and on an asynchronous one (``async_rest``).

@@ -111,8 +111,8 @@ def _called(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
 
 
 def _function(task: Task) -> Callable[..., object]:
-    """The provider's function.  Raises AlgorithmFailed if it does not exist, or if it has a parameter that is not in
-    OFFERS.
+    """The provider's function.  Raises AlgorithmFailed if it does not exist, or if a parameter without a default value
+    is not in OFFERS.
     """
     file, _, name = task.function.partition(":")
     function: Callable[..., object] | None = getattr(_module(Path(task.folder), file), name, None)

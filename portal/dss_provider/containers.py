@@ -77,7 +77,9 @@ def _publisher() -> str:
 
 
 def _machine() -> str:
-    """The prefix of this machine's container names.  It differs between machines, because several may use one engine."""
+    """The prefix of this machine's container names.  It differs between machines, because several machines may use one
+    engine.
+    """
     return f"dss-{publishers.machine()}"
 
 

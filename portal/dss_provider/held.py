@@ -110,8 +110,8 @@ class _Stored(msgspec.Struct):
 def _stored_in(path: Path) -> _Stored:
     """The content of the file; empty if there is no file, or if it is damaged.
 
-    Raises ServiceInvalid if the file cannot be read.  It is not taken for an empty one, because the next ticket would
-    replace it, and the tickets in it would be forgotten.
+    Raises ServiceInvalid if the file cannot be read.  Such a file does not count as empty, because the next ticket
+    would replace it, and the tickets in it would be forgotten.
     """
     try:
         content = path.read_bytes()

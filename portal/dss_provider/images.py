@@ -96,7 +96,7 @@ def write_in_grid(array: Array, like: Path, path: Path, *, what: str = "result")
 
 
 def write_in_series(array: Array, like: Path, time_point: int, path: Path) -> None:
-    """Write ``array`` (z, y, x) as the time point ``time_point``, from 1, of a file with the grid of the series
+    """Write ``array`` (z, y, x) as the time point ``time_point``, from 1, of a file with the grid of the 4-D image file
     ``like``.  All other time points are 0.  Raises AlgorithmFailed, or OSError if the disk is full.
 
     A file with one time point would not do: ITK-SNAP would put it at the time point that happens to be shown.
@@ -149,4 +149,4 @@ def load_array(file: Path) -> Array:
 
 
 _PARSING = threading.Lock()
-"""NumPy parses a file's head as Python, which in several threads at once may fail (python/cpython#106905)."""
+"""Held while NumPy parses a file's head as Python, which may fail in several threads at once (python/cpython#106905)."""

@@ -35,8 +35,8 @@ def make(
     """Create the folder of a new service and return the names of its files.  Raises ServiceInvalid if the folder exists
     and is not empty, or cannot be created.
 
-    Without ``command`` it is the service of a Python function; with ``command`` that of a program; with ``container``
-    too, that of a container image in which the command runs.
+    Without ``command`` the service runs a Python function; with ``command``, a program; with ``container`` too, the
+    command in a container of that image.
     """
     if container and not command:
         raise ServiceInvalid('--container needs --run "COMMAND {image} {labels}", which it runs.')

@@ -42,4 +42,5 @@ class OrderlyStop:
         self._say(
             "No more tickets are claimed; the current ones are finished.  A second Ctrl-C ends at once; a restart continues them."
         )
-        start_new_thread(self._stop, ())  # the main thread, which runs this, may hold a lock of it
+        # In a thread, because the main thread runs this handler and may hold a lock that `_stop` needs.
+        start_new_thread(self._stop, ())

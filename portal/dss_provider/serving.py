@@ -189,8 +189,8 @@ class ServicePublisher:
             raise
 
     def _work(self, number: int) -> bool:
-        """Process a ticket.  False if the ticket has not ended because of an error; then it is still claimed, and is
-        continued later.
+        """Process a ticket.  False if an error prevented its end; the ticket is then still claimed, and is continued
+        later.
         """
         try:
             self._held.add(number)

@@ -134,8 +134,9 @@ class _ServerImage:
                 raise Withdrawn
 
     def _poll(self, endpoint: str, target: Path) -> InferenceProgressed | None:
-        """Request the result once.  Returns the progress, with an empty ``stage`` if the response has no content;
-        None once the segmentation is at ``target``.
+        """Request the result once.  Returns the progress, with an empty ``stage`` if the response has no content; None
+        once the segmentation is at ``target``.  Raises TicketError if the inference failed, NoInference if the server
+        has lost the image, Withdrawn.
         """
         with self.client.stream("GET", self.url + endpoint) as answer:
             if answer.status_code == httpx.codes.OK:

@@ -97,8 +97,8 @@ class _Silence:
     """Measures for how many seconds a request has been without a sign of life, on the clock ``time.monotonic``.
 
     Once a worker has begun the request, only that worker's replies count.  Before that, the request may wait behind
-    hours of other requests, and the announcements of any worker count.  Time without a connection to the broker does
-    not count.
+    hours of other requests, and the announcements of any worker count.  After a lost connection to the broker the
+    measurement begins again.
     """
 
     workers: WorkerLiveness

@@ -27,5 +27,5 @@ def sha256(path: Path) -> str:
 
 
 def result_file(path: Path) -> ResultFile:
-    """The facts about a file that the portal publishes."""
+    """Name, size and SHA-256 of a result file, which the portal publishes."""
     return ResultFile(name=path.name, size_bytes=path.stat().st_size, sha256=sha256(path))

@@ -206,7 +206,9 @@ def _is_from_user(path: Path, sent: Path) -> bool:
 def _submitted_images(
     folder: Path, *, only: Role | None = None, but: Role | None = None
 ) -> Iterator[tuple[Path, ImageHeader]]:
-    """Files and headers of the layers that the user sent.  Layers that cannot be read are left out."""
+    """Files and headers of the layers that the user sent: those with the role ``only`` if it is given, and none with
+    the role ``but``.  Layers that cannot be read are left out.
+    """
     for layer in _submitted_layers(folder):
         path = folder / layer.file_name
         if (only in {None, layer.role}) and layer.role != but and is_plain_file(path):

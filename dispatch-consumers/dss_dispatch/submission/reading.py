@@ -86,7 +86,7 @@ def _read_workspace(folder: Path) -> Folder:
 
 
 def is_plain_file(path: Path) -> bool:
-    """True for a file that is not a link.  A link is refused, because it could lead out of the datastore."""
+    """True for a regular file.  A link is refused, because it could lead out of the datastore."""
     return path.is_file() and not path.is_symlink()
 
 
@@ -99,8 +99,8 @@ def _require_files(folder: Path, layers: tuple[Layer, ...]) -> None:
 
 
 def _require_names(names: set[str]) -> None:
-    """Raises TicketError for a file name that some operating system cannot store, because the files become part of the
-    result.
+    """Raises TicketError if some operating system cannot store one of the file names, or takes two for the same file,
+    because the files become part of the result.
     """
     for name in sorted(names):
         fault = file_names.problem(name)

@@ -31,7 +31,7 @@ PROGRAM = "itksnap"
 
 
 class Since(click.ParamType[datetime]):
-    """A date, a date with time, or a time span before now: 7d, 12h, 30m."""
+    """The type of an option that is a date, a date with time, or a time span before now: 7d, 12h, 30m."""
 
     name = "date"
 
