@@ -144,7 +144,7 @@ def _monai(root: Path, device: str, threads: int, limit_bytes: int) -> Bundle:
         _cache(device, threads, limit_bytes),
         lambda: kind(folder, runner.device_name, runner.compute),
     )
-    bundle.load()  # a fault is then found at the start
+    bundle.load()  # so that a fault is found at the start, not by the first request
     return bundle
 
 

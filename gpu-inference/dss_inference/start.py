@@ -32,7 +32,7 @@ def program(words: Sequence[str]) -> "typer.Typer":
     if asks_for_overview(words):
         about = "Segment images with bundles, on a GPU if there is one."
         return overview("dss-inference", about, OVERVIEW)
-    from dss_inference.__main__ import main as whole  # noqa: PLC0415 - likewise
+    from dss_inference.__main__ import main as whole  # noqa: PLC0415 - slow to import, and an overview does not need it
 
     return whole
 

@@ -27,7 +27,7 @@ def phantom(
     orientation: Annotated[str, typer.Option(help="Where the axes go: LPS, RAS, PIR, ...")] = "LPS",
     oblique: Annotated[float, typer.Option(help="Tilt of the axes in degrees.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Each seed is another person.", min=0)] = 1,
-    version: Annotated[bool, version_option("dss-phantom")] = False,  # noqa: ARG001 - it has acted
+    version: Annotated[bool, version_option("dss-phantom")] = False,  # noqa: ARG001 - its callback has used it
 ) -> None:
     """Make a synthetic chest CT, with the truth about its lungs."""
     from dss_inference.device.runner import runner_for  # noqa: PLC0415 - two seconds of CPU time, also for --help

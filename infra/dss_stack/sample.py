@@ -78,12 +78,12 @@ def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) 
 
 def _valid_token(file: Path, server: str) -> str:
     """The token in the file, if the portal at ``server`` accepts it; otherwise ""."""
-    with suppress(OSError):  # also of a portal that refuses it, or is away
+    with suppress(OSError):  # no such file, or the portal refuses the token or does not answer
         found = re.search("DSS_TOKEN=(dss_[\\w-]+)", file.read_text(encoding="utf-8"))
         if found is None:
             return ""
         request = Request(f"{server}/api/login", headers={"Authorization": f"Bearer {found[1]}"})  # noqa: S310 - our own portal
-        with urlopen(request, timeout=10):  # noqa: S310 - likewise
+        with urlopen(request, timeout=10):  # noqa: S310 - our own portal
             return found[1]
     return ""
 

@@ -129,7 +129,7 @@ class Facade:
         if not_finished is not None:
             return not_finished
         answer = self._submissions.store.answer(result_id)
-        if answer is None:  # removed just now
+        if answer is None:  # removed a moment ago
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
         report = msgspec.to_builtins(answer.finished)
         told = {name: value for name, value in report.items() if name not in _INTERNAL}
@@ -214,7 +214,7 @@ def _traced(request: Request, bundle: str) -> Iterator[None]:
 def _file(request: Request, path: Path, mime_type: str) -> Response:
     try:
         return send_file(path, request.environ, mime_type, as_attachment=True, etag=False)
-    except FileNotFoundError:  # removed just now
+    except FileNotFoundError:  # removed a moment ago
         return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
 
 

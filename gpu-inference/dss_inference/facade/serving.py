@@ -16,7 +16,7 @@ _SILENCE_S = 60
 
 
 class _Server(Server):
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - cheroot's
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature is cheroot's
         log.log(level, "facade", exc_info=traceback, extra={"what": msg})
 
 

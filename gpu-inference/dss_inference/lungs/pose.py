@@ -25,7 +25,7 @@ _LEAST_SKIN = 1000
 """Smallest number of skin voxels from which the axes are estimated."""
 _MOST_ALONG = 0.7
 _MOST_LEVEL, _MOST_LEVEL_CUT = 0.8, 0.2
-"""Largest frequency of normals along the second of the three axes, divided by that along the third, at which the
+"""Largest frequency of normals along the second axis of ``_normals``, divided by that along the third, at which the
 rotation about the body's long axis is known.  The second value applies where the image cuts the body at its side.
 """
 _LEAST_DEG, _LEAST_CUT_DEG, _MOST_DEG = 10.0, 20.0, 75.0
@@ -38,7 +38,8 @@ PADDING_HU = -1023
 
 
 def pose_of(view: View, inside: Flags, *, whole: bool) -> Axes | None:
-    """The body's axes; None if the body needs no rotation, or if its axes cannot be determined.
+    """The body's axes; None if they cannot be determined, or if their rotation against the image is too small or too
+    large to be corrected.
 
     ``inside`` are the voxels (z, y, x) of air in the body.  ``whole``: the image does not cut the body at its left or
     right.

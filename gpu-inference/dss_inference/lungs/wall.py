@@ -14,8 +14,8 @@ from dss_inference.lungs.view import TISSUE_HU, Flags, Triple, box_around
 
 _BONE_HU = 130
 _NOISY_HU, _NOISY_BONE_HU = 60.0, 110
-"""If the noise, as a standard deviation, exceeds the first value, bone is what exceeds the second value in means of 27
-voxels.
+"""If the noise, as a standard deviation in HU, exceeds the first value, bone is not sought in single voxels: it is what
+exceeds the second value in HU in means of 27 voxels.
 """
 _LEAST_GAP_MM, _LEAST_FRONT_MM, _MOST_GAP_MM = 20.0, 26.0, 80.0
 """Widths of a gap between lung and ribs.  A gap below the first value (the second in front, at the breastbone) is the

@@ -198,8 +198,8 @@ def _without_background(names: dict[int, str]) -> dict[int, str]:
 
 
 def _independent(names: dict[int, str], count: int | None, reason: str) -> Channels:
-    """The labels of channels that may overlap.  A label's value is its channel if channel 0 is the background,
-    otherwise its channel plus one.
+    """How channels that may overlap become labels.  A label's value is its channel if channel 0 is the background,
+    otherwise its channel plus one.  Raises InferenceError if names and ``count`` do not fit together.
     """
     labels, channel_of = _numbered(names, count)
     if count == 1 and len(labels) > 1:

@@ -9,7 +9,7 @@ _SHARE = 0.8
 amounts.
 """
 _RECOVERED = 1.5
-"""A size that failed is tried again when the free memory has grown by more than this factor."""
+"""A number of windows that did not fit is tried again when the free memory has grown by more than this factor."""
 
 
 class WindowBatch:

@@ -56,8 +56,8 @@ def candidates_in(
 
 
 def _scored(blob: Blob, finest: Floats, space: LungSpace) -> Candidate:
-    """The candidate for a blob.  Its shape is measured again from the centre that was found, unless the first score is
-    hopeless.
+    """The candidate for a blob.  If the first score exceeds _HOPELESS, the shape is measured again, from the centre
+    that was found.
     """
     voxel_mm = max(space.steps)
     shape = shape_at(blob, finest, space)

@@ -24,7 +24,8 @@ class Shape:
     """The measured shape of a blob.  ``centre`` is an index (z, y, x) in the LungSpace; ``radius_mm`` is the median
     distance of the edge.  ``roundness`` is the shortest axis divided by the longest.  ``closed`` is the fraction of
     rays that find an edge, ``walled`` the fraction of rays whose edge is the lung's border.  ``contrast_hu`` is the
-    difference to the surrounding lung; ``edge_hu``, half-way between both, is the HU at which a ray finds the edge.
+    difference between the blob and the surrounding lung; a ray finds the edge at ``edge_hu``, half-way between the HU
+    of both.
     """
 
     centre: npt.NDArray[np.float64]

@@ -82,7 +82,7 @@ def _size_of(url: str) -> int:
     context = ssl.create_default_context(cafile=os.environ.get("PIP_CERT"))
     question = urllib.request.Request(url, method="HEAD")  # noqa: S310 - an address that pip has found
     try:
-        with urllib.request.urlopen(question, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(question, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310 - an address that pip has found
             return int(answer.headers.get("Content-Length") or 0)
     except (OSError, ValueError):
         return 0

@@ -16,7 +16,7 @@ from dss_stack.errors import StackError
 _LOCK = "requirements.lock"
 
 _TORCH = "torch=="
-"""Begin of the line for torch in requirements.lock.  The pin is given to pip on the command line, too, because
+"""Beginning of the line for torch in requirements.lock.  The pin is given to pip on the command line, too, because
 otherwise pip may choose another build, with gigabytes of libraries.
 """
 
@@ -71,7 +71,7 @@ class Environment:
 
     def _has_pip(self) -> bool:
         try:
-            done = subprocess.run([self._python, "-m", "pip", "--version"], capture_output=True)  # noqa: PLW1510 - looked at
+            done = subprocess.run([self._python, "-m", "pip", "--version"], capture_output=True)  # noqa: PLW1510 - its status is checked
         except OSError:
             return False
         return done.returncode == 0
