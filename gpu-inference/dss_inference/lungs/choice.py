@@ -94,7 +94,7 @@ def _dark_lungs(
     """The numbers of the parts that are unusually dark lungs.  ``sizes_ml`` and ``cores`` are by a part's number.
 
     One part must be larger than ``least_ml``; then a second part with similar HU may be its pair if it is a third as
-    large.  ``lightest`` are the median HU of ordinary lungs in this image.
+    large and has more than 300 ml.  ``lightest`` are the median HU of ordinary lungs in this image.
     """
     dark = [i for i in sizes_ml if _is_dark_lung(cores[i].smooth, air_hu, lightest)]
     first = [i for i in dark if sizes_ml[i] > least_ml]

@@ -153,7 +153,9 @@ def _counted(
     """Sum of the widths in ``gap_mm`` (z, columns) that are not chest wall, in millimetres.  Very wide gaps are left
     out, unless the lung hardly reaches the ribs anywhere.
 
-    ``known`` are the columns in which ribs were found, ``there`` those that contain lung.
+    Towards back and front, a third of each slice of the lung is left out, on that side on which the sum is then
+    smaller: heart or spine are there.  ``known`` are the columns in which ribs were found, ``there`` those that contain
+    lung.
     """
     least_mm = scale * (_LEAST_FRONT_MM if way == Way.FRONT else _LEAST_GAP_MM)
     most_mm = scale * _MOST_GAP_MM
