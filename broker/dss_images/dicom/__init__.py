@@ -1,3 +1,4 @@
-"""Reads a folder of DICOM files: first the tags, then checks of the geometry, then the pixels.  Start reading at
-``reading``.
+"""Converts a folder of DICOM files to an image: reads the tags, checks the geometry, then reads the pixels.
+
+The module ``reading`` is where the work begins.
 """

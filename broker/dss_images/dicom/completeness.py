@@ -1,4 +1,4 @@
-"""Checks that no slice of a series is missing, using the damaged files beside it and the DICOMDIR."""
+"""Checks that no slice of a series is missing.  The signs are unreadable files in its folder, and a DICOMDIR."""
 
 import re
 from collections.abc import Collection
@@ -14,15 +14,16 @@ from dss_images.dicom.slices import counted
 MOST_LISTED = 5
 _BEGINNING_BYTES = 132
 _LIKE_SIZE = 0.01
-"""Relative difference in size up to which uncompressed files may be slices of one series; their texts differ in length.
+"""Largest relative difference between the sizes of two files that may be slices of one series: texts in their tags
+differ in length.
 """
 _PACKED = {".gz", ".bz2", ".xz", ".zst", ".z"}
-"""Suffixes of slices that were compressed one by one, which count as missing."""
+"""Suffixes of compressed files.  A slice that was compressed as a file counts as missing, because it is not read."""
 _CHOSEN = {"", *MODALITIES}
 
 
 def require_complete(series: Series, folder: FolderContents) -> None:
-    """Raises DicomRefused if a file that is, or may be, a slice of ``series`` cannot be read."""
+    """Raises DicomRefused if a file that is, or may be, a slice of ``series`` is unreadable or missing."""
     broken = [d for d in folder.damaged if _may_be_of(series, d)]
     if broken:
         raise DicomRefused(_why_damaged(broken))
@@ -31,8 +32,9 @@ def require_complete(series: Series, folder: FolderContents) -> None:
 
 
 def require_choosable(folder: FolderContents) -> None:
-    """Raises DicomRefused if an unreadable file may belong to a better series than those found.  It is called only if
-    the user has not named a series.
+    """Raises DicomRefused if an unreadable file may belong to a series that was not found, and that might be chosen.
+
+    Called only if the user has not named a series.
     """
     known = {series.key.uid for series in folder.series}
     broken = [d for d in folder.damaged if d.series_uid not in known and d.modality in _CHOSEN]
@@ -56,8 +58,10 @@ def _why_damaged(broken: list[Damaged]) -> str:
 
 
 def _require_names(series: Series, foreign: Collection[File]) -> None:
-    """Raises DicomRefused if a file that is not DICOM may be a damaged slice, because it is named like a slice in its
-    folder.
+    """Raises DicomRefused if one of the non-DICOM files ``foreign`` may be a damaged slice.
+
+    It may be one if it is in a folder with slices of ``series`` and is named like them, or has their suffix and
+    ``_may_be_slice``.
     """
     like = {(h.file.folder, pattern) for h in series.headers for pattern in _patterns(h.file.name)}
     kinds = {(h.file.folder, _suffix(h.file.name)) for h in series.headers}
@@ -79,14 +83,14 @@ def _require_names(series: Series, foreign: Collection[File]) -> None:
 
 
 def _suffix(name: str) -> str:
-    """The suffix of a file name; "" if the suffix is a number, because that is the last part of a UID."""
+    """The suffix of a file name, in lower case; "" if it is a number, because the name then is a UID."""
     suffix = PurePosixPath(name.lower()).suffix
     return "" if suffix[1:].isdigit() else suffix
 
 
 def _may_be_slice(file: File, sizes: Collection[int]) -> bool:
-    """True if the file may be what is left of a slice: it cannot be opened, begins with zeros, or is as large as a
-    slice of ``sizes`` (bytes).
+    """True if the file may be a damaged slice: it cannot be opened, begins with zeros, or has about one of the sizes of
+    the slices, ``sizes`` (bytes).
     """
     if file.trouble:
         return True
@@ -98,8 +102,9 @@ def _may_be_slice(file: File, sizes: Collection[int]) -> bool:
 
 
 def _patterns(name: str) -> set[str]:
-    """Patterns that the names of one series share: the name with ``#`` for each number, and its suffix if that is one
-    of DICOM's.
+    """Patterns by which slices of one series may be recognised, from the file name ``name`` of a slice.
+
+    They are the name with ``#`` in place of each number, if it has one, and the suffix, if it is usual for DICOM.
     """
     path = PurePosixPath(name.lower())
     if path.suffix in _PACKED:
@@ -109,7 +114,7 @@ def _patterns(name: str) -> set[str]:
 
 
 def _require_listed(series: Series, folder: FolderContents) -> None:
-    """Raises DicomRefused if an image that a DICOMDIR lists is missing."""
+    """Raises DicomRefused if a DICOMDIR in the folder lists an image of ``series`` that is missing."""
     listed = [entry for other in folder.others for entry in other.listing]
     there = {header.instance_uid for header in series.headers}
     lost = [

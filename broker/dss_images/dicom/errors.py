@@ -4,8 +4,10 @@ from dss_images.errors import ImageRefused
 
 
 class DicomRefused(ImageRefused):
-    """The folder cannot be used.  The text is for the user who has the folder: it names slices by InstanceNumber and
-    position, and by file name if they have no number.
+    """A DICOM folder, or one of its series, cannot be used.
+
+    The text is a sentence for the user: it names slices by InstanceNumber and position, or by file name if they have no
+    number.
     """
 
 

@@ -17,10 +17,11 @@ from dss_images.dicom.parsing import begins_like_dicom
 
 MOST_FILES = 200_000
 MOST_UNPACKED_BYTES = 16 * 2**30
-"""Limit for all archives of a source together.  The largest CT series have some 2 GB."""
+"""Limit for the unpacked files of all archives of a source together.  The largest CT series have some 2 GB."""
 MOST_RATIO = 200
 HARMLESS_BYTES = 2**30
-"""An archive may unpack to more than this only if it is at least a MOST_RATIO-th of it: images do not shrink further.
+"""An archive whose files have more bytes than this is refused if they have more than MOST_RATIO times the bytes of the
+archive: images do not compress so well.
 """
 
 _KEPT_FREE = 0.1
@@ -34,8 +35,10 @@ _DEEPEST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file to read.  ``name`` is its name for sentences; ``folder`` is equal for files in the same folder.
-    ``trouble`` says why the file cannot be opened; "" if it can.
+    """A file of a DICOM source, which may have been unpacked from an archive to ``path``.
+
+    ``name`` is its path in the source, for sentences; ``folder`` identifies its original folder; ``trouble`` says why
+    the file cannot be opened, as part of a sentence; "" if it can.
     """
 
     path: Path
@@ -46,10 +49,11 @@ class File:
 
 @contextmanager
 def files_of(source: Path) -> Iterator[list[File]]:
-    """All files of ``source``: a folder with the folders in it, a zip archive, a DICOMDIR, or one file.
+    """A context with the list of all files of ``source``: a folder with its sub-folders, a zip archive, a DICOMDIR (its
+    folder), or one file.
 
-    Links are followed, each file is listed once; archives ``*.zip`` in a folder are unpacked, for as
-    long as the block runs.  Raises DicomRefused.
+    Links are followed, and each file is listed once.  Archives ``*.zip`` are unpacked, and removed when the context
+    ends.  Raises DicomRefused.
     """
     with tempfile.TemporaryDirectory(prefix="dss_dicom_") as unpacked:
         yield list(_listed(source, Path(unpacked)))
@@ -60,9 +64,9 @@ def is_archive(path: Path) -> bool:
 
 
 def may_hold_dicom(archive: Path) -> bool:
-    """False if no file in the zip archive begins like a DICOM file.
+    """True if a file in the zip archive begins like a DICOM file.
 
-    True if it contains another archive or cannot be read, because these are only examined when they are unpacked.
+    Also True if the archive contains another archive or is damaged, because that is examined only when it is unpacked.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -101,14 +105,14 @@ def _state(file: File) -> tuple[object, ...]:
 
 
 def _found(source: Path) -> Iterator[File]:
-    """The files of ``source`` on disk.  Archives are listed and not unpacked."""
+    """The files of ``source`` as they are on the disk: an archive is one file.  For a DICOMDIR, those of its folder."""
     if source.name.upper() == "DICOMDIR" and source.is_file():
         source = source.parent
     return _walk(source) if source.is_dir() else iter([_file(source, source.parent)])
 
 
 class _Room:
-    """Number of files and bytes that may still be unpacked from the archives of one source, nested archives included."""
+    """How many files and bytes may still be unpacked from the archives of one source, nested archives included."""
 
     def __init__(self) -> None:
         self.files = MOST_FILES
@@ -129,7 +133,10 @@ def _listed(source: Path, unpacked: Path) -> Iterator[File]:
 
 
 def _walk(top: Path) -> Iterator[File]:
-    """Files below ``top`` in the order of their names.  A folder or file to which several links lead is listed once."""
+    """Files below ``top`` in the order of their names.  A folder or file to which several links lead is visited once.
+
+    Raises DicomRefused for a folder that cannot be opened.
+    """
     seen: set[tuple[int, int]] = set()
     waiting = [top]
     while waiting:
@@ -167,7 +174,7 @@ def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
 
 
 def _may_be_read(path: Path) -> bool:
-    """False for a socket, pipe or device, whose reading could block for ever."""
+    """True for a file and for a broken link.  False for a socket, pipe or device: reading it could block for ever."""
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
@@ -180,8 +187,10 @@ def _file(path: Path, top: Path) -> File:
 
 
 def _unpack(archive: File, target: Path, room: _Room, depth: int = 1) -> Iterator[File]:
-    """Unpack an archive, and archives inside it, under numbers instead of names, because names could lead out of
-    ``target``.  Raises DicomRefused.
+    """Unpack an archive, and archives inside it, into ``target``, and return the files.
+
+    The unpacked files are named by numbers, because names in an archive could lead out of ``target``.  Raises
+    DicomRefused if the archive is damaged, encrypted, too large or too deep (``depth``, from 1).
     """
     if depth > _DEEPEST:
         raise DicomRefused(
@@ -237,7 +246,10 @@ def _require_room(archive: File, members: list[zipfile.ZipInfo], target: Path, r
 
 
 def _copy(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, left: int) -> int:
-    """Unpack one file and return its size; at most what the archive announced, and at most ``left`` bytes."""
+    """Unpack the file ``member`` to ``path`` and return its size in bytes.
+
+    Raises zipfile.BadZipFile if it is larger than the archive announced, or than ``left`` bytes.
+    """
     written = 0
     with opened.open(member) as packed, path.open("xb") as file:
         while part := packed.read(_CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""Makes slices from the tags of a file: one slice, or one for each frame."""
+"""Makes Slice objects from the tags of a DICOM file: one for the file, or one for each of its frames."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,9 @@ _GROUPS = {
     "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
     "AcquisitionTime": ("FrameContentSequence", "FrameAcquisitionDateTime"),
 }
-"""Functional groups in which an enhanced file has, for each frame, what a plain file has at its top level."""
+"""For each tag that distinguishes phases, the functional group and the tag in it where an enhanced (multi-frame) file
+has the value of each frame.
+"""
 
 _STEP_TAGS = ("SpacingBetweenSlices", "SliceThickness")
 
@@ -34,7 +36,10 @@ _STEP_TAGS = ("SpacingBetweenSlices", "SliceThickness")
 def slices_of(
     file: File, tags: Tags, pixels: PixelEncoding
 ) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
-    """The slices in the order of the file.  Raises what pydicom raises if the tags contradict each other."""
+    """The slices of a file in the order of its frames, and notes for the user.
+
+    Raises ValueError, or other errors of pydicom, if the tags contradict each other.
+    """
     whole = _whole(file, tags, pixels)
     if "PerFrameFunctionalGroupsSequence" in tags.data:
         return _enhanced(whole, tags, pixels.frames), ()
@@ -44,7 +49,7 @@ def slices_of(
 
 
 def _whole(file: File, tags: Tags, pixels: PixelEncoding) -> Slice:
-    """A slice from the tags at the top level of the file, which are all tags of a file with one slice."""
+    """A slice from the tags at the top level of the file.  For a file with one slice these are all its tags."""
     numbers = tags.numbers("InstanceNumber")
     tilt = tags.numbers("GantryDetectorTilt")
     return Slice(
@@ -73,8 +78,9 @@ def _vector(data: Dataset, keyword: str, length: int) -> Vector | None:
 
 
 def _rescale(data: Dataset, keyword: str, missing: float) -> float:
-    """The number in the tag ``keyword``, or ``missing`` without the tag; NaN if it is no number.  A slice with NaN is
-    refused later, in a sentence that names it.
+    """The number in the tag ``keyword``; ``missing`` if the tag is missing; NaN if its value is not a number.
+
+    A slice with NaN is refused later, with a sentence that names the slice.
     """
     if not text_of(data, keyword):
         return missing
@@ -92,7 +98,9 @@ def _enhanced(whole: Slice, tags: Tags, frames: int) -> tuple[Slice, ...]:
 
 def _frame(whole: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
     def group(keyword: str) -> Dataset:
-        """The frame's own functional group, else the shared one, else an empty one."""
+        """The functional group ``keyword`` of the frame; otherwise the group that all frames share; otherwise an empty
+        one.
+        """
         found = own.get(keyword) or shared.get(keyword) or [Dataset()]
         item = found[0]
         return item if isinstance(item, Dataset) else Dataset()
@@ -116,9 +124,10 @@ def _frame(whole: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
 
 
 def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
-    """Slices of a file with one position for all frames: stacked along the normal, if a tag has the step.
+    """The slices, and notes, of a file that has one position for all its frames, as in RT Dose and nuclear medicine.
 
-    RT Dose and nuclear medicine store frames so.  Frames that follow each other in time get no position.
+    If a tag gives the step between frames, they are stacked along the normal.  Otherwise, and if the frames follow each
+    other in time, they get no position, and ``shares_position`` if the file has one.
     """
     offsets, tag = _offsets_mm(tags, frames)
     if whole.position_mm is None or whole.orientation is None or not offsets:
@@ -135,8 +144,9 @@ def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], 
 
 
 def _offsets_mm(tags: Tags, frames: int) -> tuple[Sequence[float], str]:
-    """Offsets of the frames from the first one along the normal, in millimetres, and the tag that they were read
-    from.  Returns () and "" without such a tag.
+    """Positions of the frames along the normal, in millimetres, and the name of the tag from which they were read.
+
+    Returns () and "" if there is no such tag, or if the frames follow each other in time.
     """
     pointer = tags.data.get("FrameIncrementPointer")
     if pointer is not None and any(word in str(pointer) for word in ("0018,1063", "0018,1065")):

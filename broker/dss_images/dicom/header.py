@@ -1,4 +1,4 @@
-"""Classifies one file: slices of a series, other DICOM, not DICOM, or damaged."""
+"""Reads the tags of one file and classifies it: with slices of a series, other DICOM, damaged DICOM, or not DICOM."""
 
 import re
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ _MODALITIES = {
     "1.2.840.10008.5.1.4.1.1.130": "PT",
     "1.2.840.10008.5.1.4.1.1.20": "NM",
 }
-"""Modality by SOP class, for classes that always have pixels."""
+"""Modality by SOP class UID, for SOP classes whose files always have pixels."""
 
 _WITHOUT_PIXELS = {"RTSTRUCT", "RTPLAN", "RTRECORD", "SR", "PR", "KO", "REG", "DOC", "FID", "PLAN"}
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _MOST_DESCRIBED = 64
-"""Characters of a description, as in the standard; it is kept in one line, so that it cannot pass for another line of a
-list.
+"""Most characters of a SeriesDescription, as in the DICOM standard.  Line breaks in it become blanks, so that it cannot
+look like a further line in a list of series.
 """
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
@@ -39,7 +39,7 @@ _DIRECTORY = "1.2.840.10008.1.3.10"
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesKey:
-    """The attributes that are equal in all files of one series."""
+    """The tags that are equal in all files of one series: PatientID, StudyInstanceUID, SeriesInstanceUID."""
 
     patient: str
     study: str
@@ -48,7 +48,11 @@ class SeriesKey:
 
 @dataclass(frozen=True, kw_only=True)
 class DicomHeader:
-    """A file with slices.  ``listed`` is used in the list of series, ``slice_count`` in the check for missing slices."""
+    """A DICOM file with one or more slices.
+
+    ``is_capture``: it is a screen capture; ``has_lookup_table``: its values need a ModalityLUTSequence; ``expected`` is
+    the tag ImagesInAcquisition, the number of slices of the acquisition, 0 if unknown.
+    """
 
     file: File
     key: SeriesKey
@@ -65,9 +69,9 @@ class DicomHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Other:
-    """A DICOM file without an image: a structure set, a report, a directory.
+    """A DICOM file without an image, such as a structure set, a report or a DICOMDIR; ``kind`` is its modality.
 
-    ``listing`` has what a directory names: for each image the UID of its series, its own UID, and its InstanceNumber.
+    ``listing`` has each image that a DICOMDIR names: the SeriesInstanceUID, the SOPInstanceUID, and the InstanceNumber.
     """
 
     kind: str
@@ -76,7 +80,7 @@ class Other:
 
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """A damaged DICOM file.  ``series_uid`` and ``modality`` are "" if they cannot be read."""
+    """A damaged DICOM file.  ``why`` is the end of a sentence; ``series_uid`` and ``modality`` are "" if unreadable."""
 
     file: File
     why: str
@@ -86,7 +90,7 @@ class Damaged:
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """A file that is not DICOM."""
+    """A file that is not DICOM, or that cannot be opened."""
 
     file: File
 
@@ -123,7 +127,10 @@ def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
 
 
 def _word(text: str) -> str:
-    """``text`` if it can be a modality, for notes; "" for longer text, which may be a name."""
+    """``text`` if it can be a modality (16 capital letters and digits at most); otherwise "".
+
+    The modality is shown in notes, and other text might name the patient.
+    """
     return text if re.fullmatch("[A-Z0-9]{1,16}", text) else ""
 
 
@@ -170,8 +177,10 @@ def _image(file: File, tags: Tags, element: PixelElement) -> DicomHeader | Damag
 
 
 def _has_room(pixels: PixelEncoding, needed: int, fragments: int) -> bool:
-    """True if the file can have the pixels of all frames.  ``needed`` is their size in bytes, with one value per pixel;
-    it is checked before memory is allocated for each frame.
+    """True if the file's pixel data are large enough for all frames, and not larger.
+
+    ``needed`` is the size of uncompressed pixels in bytes, with one value per pixel; ``fragments`` the number of pieces
+    of compressed pixels.
     """
     if pixels.length is None:
         return pixels.frames <= fragments
@@ -198,7 +207,7 @@ def _pixels(tags: Tags, element: PixelElement) -> PixelEncoding:
 
 
 def _listing(tags: Tags) -> list[tuple[str, str, str]]:
-    """Series, instance and InstanceNumber of each image that a directory names."""
+    """SeriesInstanceUID, SOPInstanceUID and InstanceNumber of each image that a DICOMDIR names."""
     series, listed = "", []
     for record in tags.data.get("DirectoryRecordSequence", []):
         kind = str(record.get("DirectoryRecordType", ""))

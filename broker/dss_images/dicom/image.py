@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
-"""Builds the image of a plan plane by plane, so that it is in memory only once."""
+"""Builds the image of a series from its Plan: computes the grid, and fills the image plane by plane to save memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,15 +24,20 @@ if TYPE_CHECKING:
 
 _PASTED_BYTES = 16 * 2**20
 _STEP_DIGITS = 9
-"""Decimals of the slice step, so that 3 mm do not become 2.9999999999999996."""
+"""Decimals to which the slice step is rounded, so that 3 mm do not become 2.9999999999999996."""
 
 _COARSE = 200.0
-"""Range of values below which rounding interpolated values to integers would be visible."""
+"""If the values of a resampled series have a smaller range than this, they are stored as floating-point numbers,
+because rounding to integers would be visible.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesGrid:
-    """The grid of the image: size in voxels (x, y, z), millimetres, LPS; the directions are the columns of ``axes``."""
+    """The grid of the image: ``size`` in voxels, spacing and origin in millimetres, all (x, y, z), in LPS.
+
+    The columns of ``axes`` (3, 3) are the directions of x, y and z.
+    """
 
     size: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
@@ -41,8 +46,9 @@ class SeriesGrid:
 
 
 def grid_of(plan: Plan) -> SeriesGrid:
-    """The grid of a plan.  Raises DicomRefused if the slices would have to be moved too far, or if the image's size is
-    impossible.
+    """The grid of the image that ``plan`` describes.
+
+    Raises DicomRefused if the slices are shifted too far against each other, or the image is too small or too large.
     """
     grid = _grid_of(plan)
     try:
@@ -77,7 +83,10 @@ def _grid(
 
 
 def build(plan: Plan, progress: Progress) -> "tuple[sitk.Image, tuple[Note, ...]]":
-    """The image, with notes that go beyond the plan's.  Raises DicomRefused."""
+    """The image that ``plan`` describes, and notes for the user in addition to the plan's.  Raises DicomRefused.
+
+    ``progress`` is called with the fraction of the planes that are done.
+    """
     grid = grid_of(plan)
     if plan.steps is not None:
         kind = value_type(plan.stack.slices)

@@ -1,4 +1,4 @@
-"""Notes on the conversion of a series to an image."""
+"""The type of notes for the user on the conversion of a DICOM series to an image."""
 
 from dataclasses import dataclass
 from typing import Literal

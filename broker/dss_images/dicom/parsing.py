@@ -18,7 +18,7 @@ IMPLICIT = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 MOST_INFLATED_BYTES = 4 * 2**30
-"""Limit for a deflated data set; no file with one slice, or with 500, is larger."""
+"""Most bytes of a data set after decompression; a file with 500 slices has fewer."""
 
 _PREAMBLE_BYTES = 128
 _MAGIC = b"DICM"
@@ -26,7 +26,7 @@ _BINARY = {"US", "SS", "UL", "SL", "FL", "FD"}
 _UNDEFINED = 0xFFFFFFFF
 PIXEL_DATA = 0x7FE00010
 _PIXELS = {0x7FE00008, 0x7FE00009, PIXEL_DATA}
-"""Tags of pixel data; the first two are floating-point data."""
+"""Tags of elements with pixel data: FloatPixelData, DoubleFloatPixelData and PixelData."""
 MARKS = (
     "TemporalPositionIdentifier",
     "NominalPercentageOfCardiacPhase",
@@ -44,7 +44,7 @@ MARKS = (
     "AcquisitionTime",
     "ContentTime",
 )
-"""Tags that may distinguish the phases of a series, the most reliable first."""
+"""Keywords of tags that may distinguish the phases of a series, the most reliable first."""
 
 _WANTED = (
     *MARKS,
@@ -89,7 +89,10 @@ _TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in _WANTED]
 
 @dataclass(frozen=True, kw_only=True)
 class PixelElement:
-    """Where the pixel data begin, in bytes, and their length; None if they are encapsulated."""
+    """The location of the pixel data in a file: ``offset`` and ``length`` in bytes.
+
+    ``length`` is None if the pixels are encapsulated (compressed in fragments).
+    """
 
     offset: int
     length: int | None
@@ -99,8 +102,10 @@ class PixelElement:
 
 @dataclass(frozen=True, kw_only=True)
 class Tags:
-    """The parsed tags.  ``whole`` is False if the file ends within its last element.  ``fragments`` is the number of
-    pieces of encapsulated pixels.
+    """The parsed tags of a file.  ``syntax`` is the transfer syntax UID; ``pixels`` is None without pixel data.
+
+    ``whole`` is False if the file ends too early; ``fragments`` is the number of fragments of encapsulated pixels, 0
+    for others.
     """
 
     data: Dataset
@@ -111,11 +116,11 @@ class Tags:
     fragments: int = 0
 
     def text(self, keyword: str) -> str:
-        """The value as stored in the file, without blanks; "" if there is none."""
+        """The value of a tag as text, as stored in the file, without blanks at its ends; "" if there is none."""
         return text_of(self.data, keyword)
 
     def decoded(self, keyword: str) -> str:
-        """The text, decoded with the file's own character set; the text as stored if it cannot be decoded."""
+        """The value of a tag as text, decoded with the file's character set, or as ``text`` if that is impossible."""
         try:
             return str(self.data.get(keyword, "")).strip()
         except (ValueError, LookupError):
@@ -125,12 +130,12 @@ class Tags:
         return numbers_of(self.data, keyword)
 
     def is_complete(self, keyword: str) -> bool:
-        """True if the element exists and is not truncated."""
+        """True if the tag exists and its value is not cut off."""
         raw = self.data.get_item(keyword)
         return raw is not None and len(raw.value or b"") == getattr(raw, "length", -1)
 
     def count(self, keyword: str, missing: int) -> int:
-        """Value of an unsigned short; ``missing`` if there is none."""
+        """The value of a tag that is an unsigned 16-bit integer; ``missing`` if there is none."""
         raw = self.data.get_item(keyword)
         value = raw.value if raw is not None else None
         if isinstance(value, bytes) and len(value) >= 2:
@@ -142,20 +147,22 @@ Unparsed = Literal["foreign", "damaged"]
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """True if the file's first bytes are those of a DICOM file or of a data set."""
+    """True if the file begins like a DICOM file, with or without a preamble.  Raises OSError."""
     with path.open("rb") as file:
         return begins_like_dicom(file)
 
 
 def begins_like_dicom(file: IO[bytes]) -> bool:
-    """True if the next bytes of ``file`` are those of a DICOM file or of a data set without a preamble."""
+    """True if the bytes of ``file`` from its position on begin like a DICOM file, with or without a preamble."""
     head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
     return head[_PREAMBLE_BYTES:] == _MAGIC or _begins_like_a_data_set(head)
 
 
 def parse(path: Path) -> Tags | Unparsed:
-    """Read the tags of a file.  Returns ``foreign`` for a file that is not DICOM, ``damaged`` for one whose tags cannot
-    be read.  Raises OSError.
+    """Read the tags of a file.  Returns ``foreign`` for a file that is not DICOM, ``damaged`` if its tags cannot be
+    read.
+
+    Raises OSError if the file cannot be opened.
     """
     with path.open("rb") as file:
         head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
@@ -170,7 +177,7 @@ def parse(path: Path) -> Tags | Unparsed:
 
 
 def _begins_like_a_data_set(head: bytes) -> bool:
-    """True if the first element is in group 0002 or 0008: old files have no preamble."""
+    """True if ``head`` begins with a DICOM element of group 0002 or 0008, as in old files, which have no preamble."""
     if len(head) < 8:
         return False
     group, element = struct.unpack("<HH", head[:4])
@@ -207,7 +214,10 @@ def _parsed(file: BinaryIO, size: int) -> Tags:
 
 
 class _Watch:
-    """Records pydicom's progress through the elements, because pydicom does not say where a truncated file ends."""
+    """Records where each element ends that pydicom reads, because pydicom does not report a truncated file.
+
+    ``ends_at`` is the end of the last element, None if its length is undefined; ``pixels`` is the pixel data, if found.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -215,7 +225,7 @@ class _Watch:
         self.pixels: PixelElement | None = None
 
     def look(self, tag: BaseTag, vr: str | None, length: int) -> bool:
-        """True at the pixel data, where reading must stop."""
+        """Called by pydicom before each element.  True at the pixel data, where pydicom must stop reading."""
         offset = self._file.tell()
         if tag in _PIXELS:
             known = None if length == _UNDEFINED else length
@@ -226,14 +236,17 @@ class _Watch:
 
 
 def _guess(file: BinaryIO) -> str:
-    """The transfer syntax of a file that does not name one, guessed from its first element."""
+    """The transfer syntax UID of a file that does not name it: explicit or implicit VR, as its first element looks."""
     start = file.read(6)
     file.seek(-len(start), 1)
     return "1.2.840.10008.1.2.1" if start[4:6].isalpha() and start[4:6].isupper() else IMPLICIT
 
 
 def inflate(packed: bytes) -> bytes:
-    """Decompress ``packed``.  Raises zlib.error if it is damaged, truncated, or larger than MOST_INFLATED_BYTES."""
+    """Decompress ``packed``, a deflated data set.
+
+    Raises zlib.error if it is damaged or truncated, or the result is larger than MOST_INFLATED_BYTES.
+    """
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     data = engine.decompress(packed, MOST_INFLATED_BYTES)
     if not engine.eof:
@@ -242,7 +255,10 @@ def inflate(packed: bytes) -> bytes:
 
 
 def _pieces(file: BinaryIO, pixels: PixelElement, size: int) -> int | None:
-    """Number of fragments of encapsulated pixels, 0 for others; None if the file ends before its pixels."""
+    """Number of fragments of encapsulated pixels, 0 for other pixels; None if the file ends before the pixels do.
+
+    ``size`` is the file's size in bytes.
+    """
     if pixels.length is not None:
         return 0 if pixels.offset + pixels.length <= size else None
     file.seek(pixels.offset)
@@ -259,7 +275,7 @@ def _pieces(file: BinaryIO, pixels: PixelElement, size: int) -> int | None:
 
 
 def text_of(data: Dataset, keyword: str) -> str:
-    """The element's text as stored; a backslash separates several values."""
+    """The value of the tag ``keyword`` as stored text; "" if there is none.  A backslash separates several values."""
     found = data.get_item(keyword)
     value = found.value if found is not None else None
     if isinstance(value, bytes) and _BINARY & {found.VR, dictionary_VR(keyword)}:
@@ -274,7 +290,7 @@ def text_of(data: Dataset, keyword: str) -> str:
 
 
 def numbers_of(data: Dataset, keyword: str) -> tuple[float, ...]:
-    """Values of a decimal string; () if one of them is no number."""
+    """The values of the tag ``keyword`` as numbers; () if there is none or one of them is not a number."""
     try:
         return tuple(float(part) for part in text_of(data, keyword).split("\\") if part.strip())
     except ValueError:

@@ -27,16 +27,16 @@ _CONTRASTS = (
 )
 
 _SAME_END = 1.5
-"""Largest distance between the ends of two phases of one place, in slice steps."""
+"""Most slice steps between the first slices, or between the last slices, of two groups that may be phases."""
 
 _MOST_TOLD = 4
 
 _SAME_PLACE = 0.1
-"""Slices that are closer to each other than this fraction of the median step are at one place."""
+"""Slices whose distance along the normal is at most this fraction of the median step are at the same position."""
 
 
 def places_of(stack: SliceStack) -> list[list[int]]:
-    """Indices of the slices at each place, in order along the stack."""
+    """The positions along the stack, in order, each as a list of the indices of the slices at it."""
     steps = np.diff(stack.places_mm)
     apart = steps[steps > TOLERANCE_MM]
     near_mm = (
@@ -51,7 +51,9 @@ def places_of(stack: SliceStack) -> list[list[int]]:
 
 
 def without_copies(slices: Sequence[Slice], values: Values) -> tuple[list[Slice], list[Note]]:
-    """Drop slices with the place and the values of an earlier one; the notes tell the user how many."""
+    """The slices without copies, which have the position and the values of an earlier slice, and a note of how many
+    were dropped.  ``values`` reads the values of a slice.
+    """
     stack = stack_of(slices)
     kept: list[Slice] = []
     for place in places_of(stack):
@@ -79,10 +81,11 @@ def _apart_mm(stack: SliceStack, i: int, j: int) -> float:
 
 
 def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
-    """Split ``slices`` into phases by the first of MARKS that separates them, otherwise by InstanceNumber.
+    """Split ``slices`` into phases, each with one slice at each position, by the first of MARKS that separates them,
+    otherwise by InstanceNumber.
 
-    Also returns the mark; "" and one phase if no place has two slices.  Raises DicomRefused, naming slices, if neither
-    separates them, or if all slices lie at one place.
+    Returns the phases and the keyword of that tag; one phase and "" if no position has two slices.  Raises
+    DicomRefused, naming slices, if no tag separates them, or if all slices are at one position.
     """
     stack = stack_of(slices)
     places = places_of(stack)
@@ -110,11 +113,12 @@ def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 
 
 def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
-    """Like ``phases_of``, for phases that lie between each other's slices.
+    """Like ``phases_of``, for slices that are all at different positions: those of one phase are between those of
+    another.
 
-    Returns one phase and "" if no mark separates the slices.  The stacks of an enhanced file become phases wherever
-    they lie, unless the steps of all slices are even, as in one volume.  With even steps, only marks that change what
-    an image shows are tried, because the slices of one volume may come from several acquisitions.
+    Returns one phase and "" if no tag separates the slices.  The stacks (StackID) of an enhanced file become phases
+    unless all steps are even, as in one volume.  With even steps, only tags that change what an image shows are tried,
+    because the slices of one volume may come from several acquisitions.
     """
     stack = stack_of(slices)
     steps = np.diff(stack.places_mm)
@@ -130,9 +134,10 @@ def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 
 
 def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
-    """Raises DicomRefused, naming slices, unless all phases begin at the same position and end at the same position.
+    """Raises DicomRefused, naming slices, unless all ``groups`` begin at nearly one position and end at nearly one.
 
-    Otherwise they are parts of the patient, not phases, and the first one may be the smallest.
+    Groups that do not are different parts of the patient, not phases, and the user must choose one.  ``mark`` is the
+    tag that separates them.
     """
     stacks = [stack_of(group) for group in groups]
     ends = np.array([[s.slices[0].position_mm, s.slices[-1].position_mm] for s in stacks])
@@ -150,7 +155,7 @@ def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
 
 
 def _overlap(stack: SliceStack, groups: list[list[Slice]]) -> bool:
-    """True if each group covers most of the positions of every other group."""
+    """True if the part of the stack that all groups have in common contains more than half of its slices."""
     index = {id(one): i for i, one in enumerate(stack.slices)}
     reach = [[index[id(one)] for one in group] for group in groups]
     begins, ends = max(min(r) for r in reach), min(max(r) for r in reach)
@@ -181,10 +186,10 @@ def _first_number(group: list[Slice]) -> int:
 
 
 def _by_number(stack: SliceStack, places: list[list[int]]) -> list[list[Slice]]:
-    """Phases by the order of InstanceNumber at each place; [] if the numbers do not define them.
+    """Phases by the order of InstanceNumber at each position; [] if the numbers do not define phases.
 
-    They do if every place has the same number of slices, and either the numbers of one phase all precede those of the
-    next, or the slices of each place have consecutive numbers.
+    They do if every position has the same number of slices, and either the numbers of one phase all precede those of
+    the next phase, or the slices at each position have consecutive numbers.
     """
     numbers = [one.number for one in stack.slices]
     most = max(len(place) for place in places)

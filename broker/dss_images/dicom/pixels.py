@@ -1,10 +1,10 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
-"""The values of a slice: the stored values times the slope, plus the intercept.
+"""Reads the values of a slice: the stored values times the slope, plus the intercept.
 
-Uncompressed values are read directly from the file.  Compressed ones are decompressed by SimpleITK (GDCM), from a file
-that contains only them: with the tags of the original, GDCM inverts MONOCHROME1, takes a slope of 0 for 1, and gives
-all frames the slope of one of them.
+Uncompressed values are read directly from the file.  Compressed values are decompressed by SimpleITK (GDCM) from a
+temporary file that contains only them: with the tags of the original file, GDCM inverts MONOCHROME1, replaces a slope
+of 0 by 1, and gives all frames the slope of one frame.
 """
 
 import tempfile
@@ -44,7 +44,7 @@ _DATA_SET_AT = 132
 
 
 def require_readable(one: Slice) -> None:
-    """Raises DicomRefused unless the pixels are single integers in a readable encoding."""
+    """Raises DicomRefused unless each pixel is one integer, in an encoding that ``stored_values`` reads."""
     pixels = one.pixels
     if pixels.samples != 1 or not pixels.photometric.startswith("MONOCHROME"):
         raise DicomRefused(
@@ -77,7 +77,9 @@ def require_readable(one: Slice) -> None:
 
 
 def value_type(slices: "list[Slice] | tuple[Slice, ...]") -> np.dtype[np.generic]:
-    """The smallest type that holds every value exactly; doubles if slopes or intercepts are no integers."""
+    """The smallest numpy type that can hold every value of ``slices`` exactly; float64 if a slope or an intercept is
+    not an integer.
+    """
     ends = [_ends(one) for one in slices]
     if not all(one.slope.is_integer() and one.intercept.is_integer() for one in slices):
         return np.dtype(np.float64)
@@ -98,7 +100,7 @@ def _ends(one: Slice) -> tuple[float, float]:
 
 
 def values_of(one: Slice, kind: np.dtype[np.generic] | None = None) -> Array:
-    """The values (rows, columns) as ``kind``, by default the smallest type.  Raises DicomRefused."""
+    """The values (rows, columns) of a slice as ``kind``, by default ``value_type([one])``.  Raises DicomRefused."""
     kind = kind or value_type([one])
     stored = stored_values(one)
     if one.slope == 1 and one.intercept == 0:
@@ -149,8 +151,9 @@ def _bytes(path: Path, pixels: PixelEncoding, offset: int, size: int) -> bytes:
 
 @lru_cache(maxsize=1)
 def _inflated(path: Path, _changed_ns: int) -> bytes:
-    """The decompressed data set of a deflated file.  It is cached for the file's further frames, until the file
-    changes.
+    """The decompressed data set of a deflated file.
+
+    It is cached for further frames of the file; ``_changed_ns`` is the time of the file's last change.
     """
     with path.open("rb") as file:
         file.seek(_DATA_SET_AT)
@@ -159,7 +162,10 @@ def _inflated(path: Path, _changed_ns: int) -> bytes:
 
 
 def _cleaned(flat: "npt.NDArray[np.unsignedinteger]", pixels: PixelEncoding) -> Array:
-    """The values without the bits outside the stored ones.  In signed data the highest stored bit is the sign."""
+    """The stored values without the bits of a pixel that are not part of its value (see ``PixelEncoding.bits``).
+
+    In signed data the highest stored bit is the sign.
+    """
     allocated, stored, high = pixels.bits
     above, below = allocated - 1 - high, high + 1 - stored
     signed = flat.view(flat.dtype.str.replace("u", "i")) if pixels.signed else flat
@@ -189,7 +195,10 @@ def _unpacked(one: Slice) -> Array:
 
 
 def _write_frame(path: Path, one: Slice, packed: bytes) -> None:
-    """Write a DICOM file with one frame and no further tags, so that the decoder does not change its values."""
+    """Write a DICOM file with the compressed frame ``packed`` and only the tags that a decoder needs.
+
+    With other tags, the decoder could change the values.
+    """
     meta, data = FileMetaDataset(), Dataset()
     meta.TransferSyntaxUID = UID(one.pixels.syntax)
     meta.MediaStorageSOPClassUID = data.SOPClassUID = CTImageStorage

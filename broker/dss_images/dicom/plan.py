@@ -1,4 +1,7 @@
-"""Makes a plan for the image of a series, or refuses it with a sentence that names slices."""
+"""Decides how to build the image of a series: which slices, and whether they must be resampled.
+
+A series that cannot become an image is refused with a sentence that names slices.
+"""
 
 import math
 from collections import Counter
@@ -34,12 +37,12 @@ from dss_images.dicom.slices import Slice, counted, named
 _SAME_DIRECTION = 1e-3
 _FEW = 3
 _SMALL_SHARE = 0.2
-"""Slices of another orientation count as localizers, even without the tag, if they are at most _FEW or at most this
-fraction of all.
+"""Slices of another orientation than most count as localizers, even if no tag says so, if their number is at most _FEW
+or at most this fraction of all slices.
 """
 
 _ALONG = 0.7
-"""Cosine between the normals of two slices above which neither is a localizer for the other."""
+"""If the cosine between the normals of two slices is larger than this, neither is a localizer for the other."""
 
 _MOST_PARTS = 9
 
@@ -48,7 +51,10 @@ _TILTED_DEGREES = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How to build an image.  ``steps`` is None if the slices must be resampled to be evenly spaced and perpendicular."""
+    """How to build an image from ``stack``, and notes for the user.
+
+    ``steps`` is None if the slices must be resampled, because they are not evenly spaced and perpendicular.
+    """
 
     stack: SliceStack
     steps: EvenSteps | None
@@ -56,9 +62,10 @@ class Plan:
 
 
 def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
-    """``phase`` is counted from 1; 0 is the first one, with a warning.  ``values`` reads a slice.
+    """Choose the slices of the image and make a plan for it.
 
-    Raises DicomRefused.
+    ``phase`` is the number of the phase, or of the orientation, that the user wants, from 1; 0 stands for the first
+    phase, with a warning.  ``values`` reads the values of a slice.  Raises DicomRefused.
     """
     notes: list[Note] = []
     slices = _without_marked(slices, notes)
@@ -113,7 +120,10 @@ def _require_tags(slices: Sequence[Slice]) -> None:
 
 
 def _without_marked(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
-    """Drop the slices whose ImageType says that they are localizers, unless all are."""
+    """The slices without those whose ImageType says that they are localizers; all slices if all are localizers.
+
+    Appends a note about dropped slices to ``notes``.
+    """
     marked = [one for one in slices if one.localizer]
     if not marked or len(marked) == len(slices):
         return list(slices)
@@ -124,9 +134,10 @@ def _without_marked(slices: Sequence[Slice], notes: list[Note]) -> list[Slice]:
 def _of_one_orientation(
     slices: Sequence[Slice], part: int, notes: list[Note]
 ) -> tuple[list[Slice], int]:
-    """Drop a few slices of another orientation, which are localizers without a tag; return the rest and ``part``.
+    """The slices of one orientation, and the phase to choose from them.
 
-    If there are several orientations, ``part`` chooses one of them, from 1 by InstanceNumber, and 0 is returned for it.
+    A few slices of another orientation are dropped as localizers, and ``part`` is returned as the phase.  If more
+    slices have other orientations, ``part`` chooses an orientation, from 1 by InstanceNumber, and the phase is 0.
     """
     groups = sorted(_by_direction(slices), key=lambda g: min(one.number or 0 for one in g))
     main = max(groups, key=len)
@@ -147,8 +158,9 @@ def _of_part(
     turned: Sequence[Slice],
     notes: list[Note],
 ) -> list[Slice]:
-    """The slices of the orientation ``part``.  Raises DicomRefused, naming slices, if the user has not chosen one of
-    several orientations.
+    """The slices ``parts[part - 1]`` of one of several orientations, with a note for the user.
+
+    Raises DicomRefused, naming slices, if ``part`` is not the number of an orientation.
     """
     if len(parts) > 1 and 0 < part <= len(parts):
         count = counted(len(parts[part - 1]), "slice")
@@ -167,7 +179,7 @@ def _of_part(
 
 
 def _is_along(one: Slice, other: Slice) -> bool:
-    """True if ``one`` is nearly parallel to ``other``, which a localizer is not."""
+    """True if the planes of the two slices are nearly parallel, so that neither is a localizer for the other."""
     normals = [
         np.cross(s.orientation[:3], s.orientation[3:]) for s in (one, other) if s.orientation
     ]
@@ -180,7 +192,7 @@ def _left_out(localizers: Sequence[Slice], level: Literal["info", "warning"]) ->
 
 
 def _numbers(slices: Sequence[Slice]) -> str:
-    """The InstanceNumbers for a note, which must not contain file names."""
+    """The first InstanceNumbers of ``slices``, for a note.  Slices are not named by file there, as in a refusal."""
     known = [str(one.number) for one in slices if one.number is not None]
     return f"InstanceNumber {', '.join(known[:6])}" if known else "without InstanceNumber"
 
@@ -211,7 +223,7 @@ def _require_one(
 
 
 def _spacing(one: Slice) -> tuple[float, ...]:
-    """The spacing, rounded to the digits in which different writers agree."""
+    """The slice's pixel spacing in millimetres, rounded, because it may differ in the last digits within a series."""
     return tuple(round(mm, 4) for mm in one.spacing_mm or ())
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """The image of ``series``, in LPS, perpendicular and evenly spaced, with notes on its conversion."""
+    """The image of ``series``, in LPS, with perpendicular and evenly spaced slices, and notes on its conversion."""
 
     image: "sitk.Image"
     series: Series
@@ -37,8 +37,9 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesVerdict:
-    """Whether one series can be read as an image.  ``sentence`` describes its image, or says why there is none;
-    ``grid`` is the image's.
+    """Whether one series can be read as an image.
+
+    ``sentence`` describes the image, or says why there is none; ``grid`` is the image's grid, None if there is none.
     """
 
     series: Series
@@ -53,8 +54,9 @@ class SeriesVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """All series of a source.  If the user names no series, ``choice`` says which one is used, or why none is;
-    ``chosen`` is the number of that series.
+    """All series of a source, and the series that is chosen if the user names none.
+
+    ``chosen`` is the number of that series, None if the user must name one; ``choice`` is a sentence about this.
     """
 
     verdicts: tuple[SeriesVerdict, ...]
@@ -63,15 +65,15 @@ class Survey:
 
 
 def is_dicom(source: Path) -> bool:
-    """True for a folder, an archive or a DICOM file."""
+    """True for any folder, for a zip archive and for a DICOM file.  Raises OSError if a file cannot be opened."""
     return source.is_dir() or is_archive(source) or (source.is_file() and looks_like_dicom(source))
 
 
 def read(source: Path, series: str = "", progress: Progress = lambda _: None) -> Volume:
-    """The image of the series that ``series`` names (see ``series_choice.choose``), or of the one chosen by rule if
-    that is "".
+    """The image of the series that ``series`` names (see ``series_choice.choose``); if it is "", of the series chosen
+    by rule.
 
-    ``progress`` gets 0 to 0.5 while tags are read, 0.5 to 1 while pixels are read.  Raises DicomRefused.
+    ``progress`` is called with 0 to 0.5 while tags are read, 0.5 to 1 while pixels are read.  Raises DicomRefused.
     """
     with _without_warnings(), _contents(source, lambda share: progress(share / 2)) as folder:
         chosen, phase = _chosen(folder, series, source.name)
@@ -81,7 +83,10 @@ def read(source: Path, series: str = "", progress: Progress = lambda _: None) ->
 
 
 def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
-    """Every series of ``source``, judged by its tags.  Raises DicomRefused if the source cannot be read."""
+    """Every series of ``source``, and whether it can be read as an image, found without building images.
+
+    Raises DicomRefused if the source cannot be read.
+    """
     with _without_warnings(), _contents(source, progress) as folder:
         try:
             chosen = _chosen(folder, "", source.name)[0].number
@@ -98,7 +103,7 @@ def _contents(source: Path, progress: Progress) -> AbstractContextManager[Folder
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Suppress pydicom's warnings about odd values in any file; those that matter are refused or noted."""
+    """A context without pydicom's warnings about unusual values, of which those that matter cause refusals or notes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -145,7 +150,7 @@ def _planned(folder: FolderContents, series: Series, phase: int) -> tuple[Plan, 
 
 
 def _with_telling_numbers(slices: list[Slice]) -> list[Slice]:
-    """The slices, without their InstanceNumbers if all are equal.  Sentences then name the slices' files instead."""
+    """The slices; if their InstanceNumbers are all equal, without these, so that sentences name slices by file."""
     if len(slices) > 1 and len({one.number for one in slices}) == 1:
         return [replace(one, number=None) for one in slices]
     return slices
@@ -175,7 +180,10 @@ def _what(folder: FolderContents, series: Series) -> Note:
 
 
 def _doubts(series: Series) -> list[Note]:
-    """Notes on signs that slices are missing without a gap: slices at an end, or every second slice."""
+    """At most one note that slices may be missing although there is no gap: some at an end, or every second one.
+
+    The signs are ImagesInAcquisition and the InstanceNumbers.
+    """
     numbers = [one.number for one in series.slices if one.number is not None]
     expected = max(header.expected for header in series.headers)
     if expected > len(series.slices):

@@ -19,14 +19,16 @@ from dss_images.dicom.slices import Slice
 
 _MOST_WIDENED = 4.0
 _EVEN_SHARE = 0.25
-"""If no slice is further than this fraction of a step from even positions, the number of slices stays the same."""
+"""The number of slices is kept if no slice is farther than this fraction of a step from an even position."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewGrid:
-    """``corner_mm`` is the offset of the first voxel from that of the first slice, along row and column.
+    """The grid of the resampled image.
 
-    ``places_mm`` are the positions of the new planes along the normal; ``columns`` and ``rows`` are the new matrix.
+    ``corner_mm`` is the offset (along row, along column) of its first voxel from the first voxel of the first slice;
+    ``places_mm`` are the positions of the new planes along the normal, from the first slice; ``columns`` and ``rows``
+    are the size of a plane.
     """
 
     corner_mm: Array
@@ -36,7 +38,7 @@ class NewGrid:
 
 
 def grid_for(stack: SliceStack) -> NewGrid:
-    """The smallest grid that contains every slice.
+    """The smallest new grid whose planes contain every slice of ``stack``.
 
     Raises DicomRefused if a plane would have more than _MOST_WIDENED times the pixels of a slice.
     """
@@ -54,8 +56,10 @@ def grid_for(stack: SliceStack) -> NewGrid:
 
 
 def _planes(stack: SliceStack) -> Array:
-    """Evenly spaced positions for the new planes: as many as there are slices if those are nearly even, otherwise
-    with the slices' smallest step.
+    """Evenly spaced positions of the new planes along the normal, in millimetres.
+
+    There are as many as slices if the slices are nearly evenly spaced; otherwise their step is about the smallest step
+    of the slices.
     """
     places = stack.places_mm
     count, length = len(places), float(places[-1])
@@ -71,7 +75,7 @@ def planes(
     values: Callable[[Slice], npt.NDArray[np.generic]],
     outside: float,
 ) -> Iterator[Array]:
-    """The new planes (rows, columns), in order; ``outside`` is the value outside all slices.
+    """The new planes (rows, columns), in order.  ``values`` reads a slice; ``outside`` is the value outside all slices.
 
     A tilted stack is interpolated along its own axis, which keeps its sides straight; slices that are shifted otherwise
     are interpolated along the normal.
@@ -101,8 +105,9 @@ def _between(below: Array, above: Array, weight: float) -> Array:
 
 
 def _weight(stack: SliceStack, below: int, place: float) -> float:
-    """Weight of the slice above the position ``place`` in the interpolation.  It is exactly 0 or 1 if a slice lies
-    there, so that the other slice has no influence.
+    """Weight (0 to 1) of the slice ``below + 1`` in the interpolation at the position ``place``.
+
+    It is exactly 0 or 1 if a slice is at ``place``, so that the other slice has no influence.
     """
     start, end = stack.places_mm[below], stack.places_mm[below + 1]
     if abs(place - start) <= 1e-6:
@@ -117,7 +122,10 @@ def _moved(stack: SliceStack, shift_mm: Array, grid: NewGrid, plane: Array) -> A
 
 
 def _along(plane: Array, shift: float, count: int) -> Array:
-    """Move ``plane`` by ``shift`` columns into a plane of ``count`` columns; NaN in columns that it does not cover."""
+    """Move ``plane`` by ``shift`` columns, which may be a fraction, into a plane with ``count`` columns.
+
+    Values are interpolated linearly; they are NaN in columns that ``plane`` does not cover.
+    """
     place = np.arange(count) - (round(shift) if abs(shift - round(shift)) < 1e-6 else shift)
     own = plane.shape[1]
     left = np.clip(np.floor(place).astype(int), 0, max(own - 2, 0))

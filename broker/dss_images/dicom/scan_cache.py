@@ -1,4 +1,4 @@
-"""Keeps the tags of a source, for a program that reads one of its series after the other."""
+"""Caches the tags of a DICOM source, for a program that reads one of its series after the other."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,19 +11,20 @@ from dss_images.dicom.files import File, files_of, state_of
 T = TypeVar("T")
 
 Scan = Callable[[list[File]], T]
-"""Reads the tags of all files of a source."""
+"""A function that reads the tags of all files of a source, and returns the result."""
 
 
 class _Memory(Generic[T]):
-    """The answer of ``scan`` for the last source, and the state that the source's files had before the scan."""
+    """A cache with the result of ``scan`` for the last source, and the state of the source's files before that scan."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._known: tuple[object, T] | None = None
 
     def of(self, source: Path, scan: Scan[T]) -> T:
-        """The answer of ``scan`` for ``source``.  It is not called again if it was last called for this source and no
-        file has changed since.
+        """The result of ``scan`` for ``source``.
+
+        ``scan`` is not called if ``source`` is the last source and none of its files has changed since.
         """
         state = (source.absolute(), state_of(source))
         if self._known is not None and self._known[0] == state:
@@ -34,7 +35,7 @@ class _Memory(Generic[T]):
         return found
 
     def close(self) -> None:
-        """Forget the source, and remove its unpacked archives."""
+        """Forget the last source, and remove the files that were unpacked from its archives."""
         self._known = None
         self._open.close()
 
@@ -44,10 +45,9 @@ _MEMORY: ContextVar["_Memory[object] | None"] = ContextVar("_MEMORY", default=No
 
 @contextmanager
 def one_scan_per_source() -> Iterator[None]:
-    """While the block runs, cache the tags of the last source.  They are read again only if one of its files has
-    changed.
+    """A context in which ``scanned`` caches the tags of the last source, until one of its files changes.
 
-    The archives of that source stay unpacked.
+    Meanwhile the source's archives stay unpacked.  The cache belongs to the current thread or asyncio task.
     """
     memory: _Memory[object] = _Memory()
     token = _MEMORY.set(memory)
@@ -60,7 +60,11 @@ def one_scan_per_source() -> Iterator[None]:
 
 @contextmanager
 def scanned(source: Path, scan: Scan[T]) -> Iterator[T]:
-    """What ``scan`` returns for the files of ``source``, which may be read while the block runs.  Raises DicomRefused."""
+    """A context with the result of ``scan`` for ``source``, in which the source's files, unpacked ones too, may be
+    read.
+
+    In ``one_scan_per_source`` the result may come from the cache.  Raises DicomRefused.
+    """
     memory = _MEMORY.get()
     if memory is not None:
         yield cast("_Memory[T]", memory).of(source, scan)

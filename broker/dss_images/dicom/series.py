@@ -22,8 +22,10 @@ _NEARLY = 0.99
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """The files of one series.  ``number`` is its number for the user: the SeriesNumber if each series has a different
-    one.
+    """The files of one series.
+
+    ``number`` is the number by which the user names it: the SeriesNumber if that is different in each series of the
+    source, otherwise its place in the list, from 1.
     """
 
     number: int
@@ -48,9 +50,9 @@ class Series:
 
     @property
     def places(self) -> int:
-        """Number of positions of slices that have one orientation and one value in each pixel.
+        """Largest number of different positions of slices with the same orientation and one value in each pixel.
 
-        It is small for screen captures, views of a rotating model, and slices that are repeated at one place.
+        It is small for screen captures, views of a rotating model, and slices that are repeated at one position.
         """
         places: dict[Vector, set[float]] = {}
         for one in self.slices:
@@ -68,13 +70,13 @@ class Series:
 
     @property
     def orientation(self) -> str:
-        """Orientation of most slices, in words."""
+        """The most frequent orientation of the slices, in words (see ``orientation_name``)."""
         seen = Counter(orientation_name(one) for one in self.slices)
         return seen.most_common(1)[0][0]
 
     @property
     def line(self) -> str:
-        """A line about the series for a list, such as that of ``dss images``."""
+        """A line that describes the series, in a list such as that of ``dss images``."""
         first = self.slices[0]
         parts = [
             f"{self.number:>4}  {self.modality:<7}  {counted(len(self.slices), 'slice'):>10}",
@@ -90,7 +92,10 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderContents:
-    """The files of a folder by kind; ``others`` are DICOM files without an image."""
+    """The files of a DICOM source by kind.
+
+    ``others`` are DICOM files without an image, ``foreign`` are files that are not DICOM.
+    """
 
     series: tuple[Series, ...]
     others: tuple[Other, ...]
@@ -99,7 +104,7 @@ class FolderContents:
 
 
 def orientation_name(one: Slice) -> str:
-    """The slice's orientation in words, such as "axial" or "oblique axial"."""
+    """The slice's orientation in words, such as "axial" or "oblique axial"; "no orientation" if it is unknown."""
     if one.orientation is None:
         return "no orientation"
     normal = np.abs(np.cross(one.orientation[:3], one.orientation[3:]))
@@ -108,7 +113,10 @@ def orientation_name(one: Slice) -> str:
 
 
 def scan(files: Sequence[File], progress: Progress) -> FolderContents:
-    """Read the tags of all files, and group the files into series.  ``progress`` gets the fraction 0..1."""
+    """Read the tags of all files, and group the files into series.
+
+    ``progress`` is called with the fraction (0 to 1) of the files that are read.
+    """
     headers: list[DicomHeader] = []
     others: list[Other] = []
     damaged: list[Damaged] = []
@@ -156,7 +164,7 @@ def _number(group: Sequence[DicomHeader]) -> int | None:
 
 
 def _is_noise(file: File) -> bool:
-    """True for a file that macOS writes beside each file on a disk of another system."""
+    """True for an AppleDouble file (``._NAME``), which macOS writes beside each file on a disk of another system."""
     if file.trouble or not Path(file.name).name.startswith("._"):
         return False
     with file.path.open("rb") as opened:

@@ -1,4 +1,4 @@
-"""Chooses a series of a folder."""
+"""Chooses a series of a DICOM source: the series that the user has named, or one by rule."""
 
 import re
 from collections.abc import Sequence
@@ -11,10 +11,11 @@ FEWEST_SLICES = 3
 
 
 def choose(found: Sequence[Series], word: str, name: str) -> tuple[Series, int]:
-    """The chosen series, and the number of its phase, from 1; 0 if the user did not name a phase.
+    """The chosen series, and the number of the chosen phase, from 1; 0 if the user did not name a phase.
 
-    ``word`` is a number of the list, ``3.2`` for the second phase of series 3, or a SeriesInstanceUID.  If it is "",
-    the CT or MR series with the most slices is chosen, of those whose slices are stacked.  Raises DicomRefused.
+    ``word`` is the user's choice: the number of a series, ``3.2`` for the second phase of series 3, or a
+    SeriesInstanceUID.  If it is "", the CT or MR series with the most slices is chosen, among series whose slices are
+    stacked.  ``name`` is the source's name for sentences.  Raises DicomRefused, and NoSeries if ``found`` is empty.
     """
     if not found:
         raise NoSeries(f"There is no DICOM series in {name}.")

@@ -1,4 +1,4 @@
-"""Checks whether slices make one evenly spaced perpendicular stack, and measures the deviations.
+"""Sorts slices to a stack, checks whether it is evenly spaced and perpendicular, and measures the deviations.
 
 All positions are in millimetres, LPS.  Tags are taken literally: a direction that is rounded in its tag, so that its
 length is not quite 1, is not normalised.
@@ -17,30 +17,31 @@ from dss_images.dicom.slices import Slice, Vector, counted, named
 Array = npt.NDArray[np.float64]
 
 TOLERANCE_MM = 0.009
-"""Largest distance between a voxel's corner and its position by the tags.  A NIfTI header stores positions in single
-precision, so that 0.01 mm hold in the file too.
+"""Largest distance, in millimetres, between a corner of the image and its position by the tags.
+
+It is a little less than 0.01 mm, because a NIfTI header stores positions in single precision.
 """
 
 _ISOLATED = 1.5
-"""A step this many times as long as its neighbours is a gap."""
+"""A step between slices is a gap if it is more than this many times as long as the steps beside it."""
 
 _MOST_UNEVEN = 3.0
-"""Largest ratio of the longest step to the shortest; beyond it, too much would have to be interpolated."""
+"""Largest ratio of the longest step to the shortest.  If it is larger, too much would have to be interpolated."""
 
 _MOST_SKEWED = 1e-3
-"""Largest cosine between rows and columns."""
+"""Largest cosine of the angle between the directions of rows and columns."""
 
 _STEEPEST = 1.0
-"""Tangent of the largest tilt."""
+"""Tangent of the largest tilt of a stack of slices."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SliceStack:
-    """Slices sorted by their position along the normal.  The columns of ``axes`` are the directions of row, column and
-    normal.
+    """Slices sorted by their position along the normal.
 
-    ``places_mm`` begins with 0; ``shifts_mm`` is the offset of each slice from the first, along row and column.
-    ``pixel_mm`` is the distance between columns and between rows.
+    The columns of ``axes`` (3, 3) are the directions of row, column and normal; ``first_mm`` is the position of the
+    first slice.  From there, ``places_mm`` (n) are the positions along the normal, ``shifts_mm`` (n, 2) the offsets
+    along row and column.  ``pixel_mm`` are the distances between columns and between rows.
     """
 
     slices: tuple[Slice, ...]
@@ -57,15 +58,16 @@ class SliceStack:
         return [float((one.position_mm or (0.0,) * 3)[axis]) for one in self.slices]
 
     def name(self, indices: Sequence[int]) -> str:
-        """The slices at ``indices``, as part of a sentence."""
+        """The names and positions of the slices with the given indices, as part of a sentence."""
         shown = self.shown_mm
         return named([self.slices[i] for i in indices], [shown[i] for i in indices])
 
 
 def stack_of(slices: Sequence[Slice]) -> SliceStack:
-    """Sort ``slices`` along their normal.  They must have all tags, one orientation and one matrix.
+    """Sort ``slices`` along their normal.
 
-    Raises DicomRefused.
+    They must have position, orientation and spacing, and equal orientations and matrices.  Raises DicomRefused if the
+    directions in the tags are not perpendicular or not of length 1.
     """
     first = slices[0]
     row, column = _directions(first.orientation or ())
@@ -117,17 +119,17 @@ def _as_written(spacing_mm: float, direction: Array, count: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class EvenSteps:
-    """An even stack: the offset of its start along the normal from its first slice, and its step."""
+    """The positions of an evenly spaced stack along the normal: its start, from the first slice, and its step."""
 
     start_mm: float
     step_mm: float
 
 
 def even_steps(stack: SliceStack, spent_mm: float = 0.0) -> EvenSteps | None:
-    """The even steps of a stack; None if they would move a slice from the position in its tags, or off a straight
-    line along the normal.
+    """The even steps that fit a stack best; None if the stack is not even and perpendicular within TOLERANCE_MM.
 
-    ``spent_mm`` is the part of the tolerance that the slices' directions have already used.
+    That is so if a slice would be moved from the position in its tags, or is shifted along row or column.  ``spent_mm``
+    is the part of the tolerance that the slices' directions already use.
     """
     count = len(stack.slices)
     step = float(stack.places_mm[-1]) / (count - 1)
@@ -139,10 +141,9 @@ def even_steps(stack: SliceStack, spent_mm: float = 0.0) -> EvenSteps | None:
 
 
 def corner_error_mm(stack: SliceStack) -> Array:
-    """For each slice, the largest distance between a corner of its plane in the stack and the same corner by the
-    slice's own tags, in millimetres.
+    """For each slice, the error in millimetres of using the stack's directions and spacing instead of its own tags.
 
-    The slice's position is not part of this error.
+    It is the largest distance between a corner by the stack and by the tags, without the error of the slice's position.
     """
     first = stack.slices[0]
     pixels = np.array([first.columns, first.rows], dtype=float) - 0.5
@@ -186,7 +187,7 @@ def _is_gap(stack: SliceStack, steps: Array, i: int) -> bool:
 
 
 def _numbers_jump(stack: SliceStack, steps: Array, i: int) -> bool:
-    """True if the step is long and the InstanceNumbers have a gap only there."""
+    """True if step ``i`` is long, and the InstanceNumbers jump there and not at the short steps."""
     if steps[i] <= _ISOLATED * steps.min():
         return False
     numbers = [one.number for one in stack.slices]
@@ -203,7 +204,7 @@ def _gap(stack: SliceStack, i: int, step_mm: float, usual_mm: float) -> str:
 
 
 def tilt_degrees(stack: SliceStack) -> float:
-    """Gantry tilt in degrees of an evenly shifted stack; 0.0 if the slices are not shifted."""
+    """The gantry tilt, in degrees, that an evenly shifted stack has; 0.0 if the slices are not shifted."""
     return math.degrees(math.atan(_tangent(stack)))
 
 
@@ -212,7 +213,7 @@ def _tangent(stack: SliceStack) -> float:
 
 
 def is_evenly_tilted(stack: SliceStack) -> bool:
-    """True if every slice is shifted in proportion to its position."""
+    """True if the shift of every slice is proportional to its position along the normal, as with a tilted gantry."""
     expected = np.outer(stack.places_mm / stack.places_mm[-1], stack.shifts_mm[-1])
     return bool(np.abs(stack.shifts_mm - expected).max() <= 10 * TOLERANCE_MM)
 

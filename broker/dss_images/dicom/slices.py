@@ -1,4 +1,4 @@
-"""A slice: one frame of a DICOM file, with its geometry and the location of its pixels."""
+"""A slice, which is one frame of a DICOM file: its geometry, the location of its pixels, and its name in sentences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,9 @@ MOST_NAMED = 6
 class PixelEncoding:
     """The location and the encoding of a file's pixel values.
 
-    ``offset`` and ``length`` in bytes, of the data set (after inflating, if ``syntax`` is deflated); a
-    length of None is encapsulated data.  ``bits`` are allocated, stored and high bit.
+    ``offset`` and ``length`` are in bytes, in the file or, if ``syntax`` is the deflated transfer syntax, in the
+    decompressed data set; ``length`` is None for encapsulated pixels.  ``bits`` are BitsAllocated, BitsStored and
+    HighBit; ``samples`` is the number of values in each pixel.
     """
 
     syntax: str
@@ -36,12 +37,12 @@ class PixelEncoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """``number`` is the InstanceNumber, or the number of the frame, from 1, in a file of several.
+    """One frame of a DICOM file.  ``number`` is the InstanceNumber, or the number of the frame in its file, from 1.
 
     ``position_mm`` is the middle of the first pixel in LPS; ``orientation`` the directions of a row and of a column;
-    ``spacing_mm`` the distance between rows and between columns.  None if a tag is missing or no number.
-    ``shares_position``: its file has one position for several frames, and does not say how far they lie apart.
-    ``marks`` are the tags that may tell phases apart, by keyword.
+    ``spacing_mm`` the distances between rows and between columns.  These are None if their tag is missing or is not
+    numbers.  ``shares_position``: the file has one position for several frames, and does not give their distance.
+    ``marks`` are the values of the tags MARKS, which may distinguish phases, by keyword.
     """
 
     path: Path
@@ -64,8 +65,8 @@ class Slice:
 
     @property
     def called(self) -> str:
-        """The name of the slice in a sentence: its InstanceNumber, or its file name if it has none; in a file of
-        several frames, the number of the frame.
+        """The name of the slice in a sentence: its InstanceNumber, or its file name if it has none; if the file has
+        several frames, the number of the frame and the file name.
         """
         if self.pixels.frames > 1:
             return f"frame {self.frame + 1} of {self.name}"
@@ -73,8 +74,9 @@ class Slice:
 
 
 def named(slices: Sequence[Slice], places_mm: Sequence[float] | None = None) -> str:
-    """Part of a sentence that names each slice: its number, and its position along the stack if ``places_mm`` is
-    given.
+    """Part of a sentence with the names of the first slices, MOST_NAMED at most, and the number of the others.
+
+    With ``places_mm``, the position of each slice is added.
     """
     places = places_mm if places_mm is not None else [None] * len(slices)
     parts = [
