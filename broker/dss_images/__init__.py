@@ -1,1 +1,1 @@
-"""Reads and checks image files, by the same rules for client, dispatcher and worker."""
+"""Reads and checks image files, meshes and DICOM folders, by the same rules in client, dispatcher and worker."""

@@ -1,8 +1,8 @@
-"""Errors of image files."""
+"""Errors of image files that cannot be used."""
 
 
 class ImageRefused(Exception):
-    """The file cannot be used; the text says what was found and what to do, without a path or a patient's name."""
+    """The file cannot be used.  The text says what was found and what to do, without a path or a patient's name."""
 
 
 class ImageDamaged(ImageRefused):

@@ -1,6 +1,6 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""The grid of an image in ITK's convention: index order (x, y, z), millimetres, LPS."""
+"""The grid of an image in ITK's convention, index order (x, y, z), millimetres, LPS, and comparisons of grids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,22 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 DIRECTION_TOLERANCE = 1e-4
-"""ITK-SNAP's tolerance (ImageIODelegates.cxx:197-250); size, spacing and origin must be equal."""
+"""Largest difference between elements of the direction matrices of two equal grids, as in ITK-SNAP
+(ImageIODelegates.cxx:197-250).
+"""
 RIGHT_ANGLES = 1e-3
-"""Largest cosine between two axes that count as perpendicular."""
+"""Largest cosine of the angle between two axes that count as perpendicular."""
 SAME_PLACE = 1e-6
-"""Relative displacement of a grid that is stored in single precision."""
+"""Largest displacement of a grid's corners by storing it in single precision, relative to their coordinates."""
 
 Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """The grid of a volume: voxels in the order (x, y, z), ``origin_mm`` in LPS.
+    """The grid of a volume: size and spacing along its axes (x, y, z), and the centre of the first voxel in LPS.
 
-    ``direction`` is a 3x3 matrix by rows; its columns are the axes' unit vectors.
+    ``direction`` is a 3x3 matrix by rows; its columns are the unit vectors of the axes.
     """
 
     size: tuple[int, int, int]
@@ -37,17 +39,17 @@ class Grid:
         return float(np.prod(self.spacing_mm)) / 1000
 
     def point_mm(self, index: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """The point, in LPS, of a voxel index (x, y, z), which may be fractional."""
+        """The point (3,) in LPS, in millimetres, of a voxel index (x, y, z), which may be fractional."""
         axes = np.array(self.direction).reshape(3, 3)
         return np.asarray(self.origin_mm + axes @ (index * self.spacing_mm), np.float64)
 
     def index_of(self, point_mm: Sequence[float]) -> npt.NDArray[np.float64]:
-        """The voxel index (x, y, z) of a point in LPS; an integer is the centre of a voxel."""
+        """The voxel index (x, y, z) of a point in LPS.  It is fractional; integers are the centres of voxels."""
         axes = np.array(self.direction).reshape(3, 3) * self.spacing_mm
         return np.asarray(np.linalg.solve(axes, np.subtract(point_mm, self.origin_mm)), np.float64)
 
     def corners_mm(self) -> Matrix:
-        """Centres of the eight corner voxels, (8, 3)."""
+        """The centres (8, 3) of the eight voxels at the corners of the volume, in LPS."""
         ends = [(0, n - 1) for n in self.size]
         indices = [(x, y, z) for x in ends[0] for y in ends[1] for z in ends[2]]
         return np.array([self.point_mm(np.array(index, float)) for index in indices])
@@ -59,7 +61,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class FileGrid:
-    """The grid of a whole file: like Grid, but with the axes (x, y, z, t) if the file has time points."""
+    """The grid of an image file: like Grid, but with as many axes as the file has: (x, y, z, t) with time points."""
 
     size: tuple[int, ...]
     spacing_mm: tuple[float, ...]
@@ -72,7 +74,7 @@ class FileGrid:
 
     @property
     def volume(self) -> Grid:
-        """The grid in space of each time point."""
+        """The grid in space, which is the same for all time points."""
         (i, j, k), (a, b, c), (x, y, z) = self.size[:3], self.spacing_mm[:3], self.origin_mm[:3]
         axes = np.array(self.direction).reshape(len(self.size), -1)[:3, :3]
         return Grid(
@@ -83,12 +85,12 @@ class FileGrid:
         )
 
     def holds(self, other: "FileGrid") -> bool:
-        """Like ``Grid.holds``, and the number of time points must be equal; their spacing is not compared."""
+        """Like ``Grid.holds``, but the number of time points must be equal, too; their spacing is not compared."""
         return self.size == other.size and self.volume.holds(other.volume)
 
 
 def file_grid_of(image: sitk.Image | sitk.ImageFileReader) -> FileGrid:
-    """The grid of an image, or of a reader that has read a header."""
+    """The grid of a SimpleITK image, or of a SimpleITK reader that has read a header."""
     return FileGrid(
         size=tuple(image.GetSize()),
         spacing_mm=tuple(image.GetSpacing()),
@@ -100,9 +102,10 @@ def file_grid_of(image: sitk.Image | sitk.ImageFileReader) -> FileGrid:
 def grid_from(
     size: Sequence[int], steps_mm: Matrix, origin_mm: Sequence[float], frame_spacing: float = 1.0
 ) -> FileGrid:
-    """A grid from the steps between voxels: ``steps_mm`` is (3, n), with one column in LPS for each of n axes.
+    """A grid from the steps between voxels.
 
-    With fewer than three axes, only the size in the result is correct.
+    The columns of ``steps_mm`` (3, n) are the steps in LPS along the first n axes; ``frame_spacing`` is the spacing of
+    time points.  With fewer than three axes, only the size in the result is correct.
     """
     count = len(size)
     spacing, direction = np.ones(count), np.eye(count)
@@ -123,18 +126,20 @@ def grid_from(
 
 
 def _length(step: npt.NDArray[Any]) -> float:
-    """Euclidean length, summed in ITK's order, so that the last bit is equal."""
+    """Euclidean length of a step (3,), summed in ITK's order, so that it is equal to ITK's result to the last bit."""
     x, y, z = (float(part) for part in step)
     return float(np.sqrt(x * x + y * y + z * z))
 
 
 def apart_mm(one: Grid, other: Grid) -> float:
-    """The largest distance between corresponding corners of the two grids, in millimetres."""
+    """The largest distance between corresponding corners of two grids, in millimetres."""
     return float(np.linalg.norm(one.corners_mm() - other.corners_mm(), axis=1).max())
 
 
 def nearly_same(one: FileGrid, other: FileGrid) -> bool:
-    """True if the sizes are equal and no corner is displaced by more than SAME_PLACE of their largest coordinate."""
+    """True if the grids are equal but for rounding to single precision: equal sizes, and corners closer than SAME_PLACE
+    times the largest coordinate.
+    """
     if one.size != other.size:
         return False
     reach = float(np.abs(one.volume.corners_mm()).max())
@@ -143,7 +148,7 @@ def nearly_same(one: FileGrid, other: FileGrid) -> bool:
 
 
 def difference(found: Grid, needed: Grid) -> str:
-    """The first difference of the two grids, as part of a sentence; "" if ``Grid.holds``."""
+    """The first difference between two grids, as part of a sentence; "" if ``found.holds(needed)``."""
     for name, a, b in (
         ("size", found.size, needed.size),
         ("spacing", found.spacing_mm, needed.spacing_mm),

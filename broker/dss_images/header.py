@@ -1,4 +1,4 @@
-"""The header of an image file, for every format."""
+"""The header of an image file, in the same form for every file format."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ from dss_images.unpacking import Packing
 
 
 class Format(StrEnum):
-    """Names of formats, for sentences."""
+    """A format of image files, with its name for sentences."""
 
     NIFTI_1 = "NIfTI-1"
     NIFTI_2 = "NIfTI-2"
@@ -28,22 +28,22 @@ SUFFIXES = {
     Format.NRRD: (".nrrd",),
     Format.META: (".mha",),
 }
-"""Suffixes of files with header and voxels."""
+"""Suffixes of files that contain header and voxels, by format."""
 HEADER_SUFFIXES = {
     Format.NIFTI_1: (".hdr",),
     Format.NIFTI_2: (".hdr",),
     Format.NRRD: (".nhdr",),
     Format.META: (".mhd",),
 }
-"""Suffixes of headers whose voxels may be in another file."""
+"""Suffixes of header files whose voxels may be in another file, by format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """Location of the voxels.
+    """Where and how an image's voxels are stored.
 
-    Reading starts at ``offset_bytes`` of ``path`` (counted from its end if ``from_end``), then skips ``skip_lines``
-    lines, decompresses, and skips ``skip_bytes`` of the decompressed data.
+    Reading starts at ``offset_bytes`` of ``path``, skips ``skip_lines`` lines, decompresses, and skips ``skip_bytes``
+    of the decompressed data.  With ``from_end``, the voxels are the last bytes of the file instead.
     """
 
     path: Path
@@ -56,10 +56,11 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The header of an image file.  ``kind`` has the file's byte order.  A voxel's value is its stored number times
-    ``slope``, plus ``intercept``.
+    """The header of an image file.
 
-    ``notes`` are sentences about harmless oddities of the file.
+    ``kind`` is the numpy type of the stored numbers, in the file's byte order; ``components`` is the number of values
+    in each voxel.  A voxel's value is the stored number times ``slope``, plus ``intercept``.  ``notes`` are sentences
+    about harmless oddities of the file.
     """
 
     format: Format
@@ -84,10 +85,10 @@ class Header:
 
 
 def require_own_file(path: Path, storage: Storage, *, pairs: bool) -> None:
-    """Raises ImageRefused unless the voxels of the image in ``path`` are in that file or, if ``pairs``, in the same
-    folder.
+    """Raises ImageRefused unless the voxels of the image ``path`` are in that file or, if ``pairs``, in a file of the
+    same folder.
 
-    A header that names another file could name any file, even one of another patient.
+    Otherwise a header could name any file as its voxels, even a file of another patient.
     """
     other = storage.path
     if other == path:

@@ -1,4 +1,4 @@
-"""Decides by its header whether an image can be segmented."""
+"""Decides by the header of an image whether the image can be segmented."""
 
 import math
 from collections.abc import Sequence
@@ -16,8 +16,10 @@ LONGEST_MM = 3000.0
 
 
 def require_volume(header: Header) -> None:
-    """Raises ImageRefused for an image that cannot be segmented.  It needs one real number in each voxel, three
-    dimensions (or time points of them), perpendicular axes, and a possible size.
+    """Raises ImageRefused unless an image can be segmented.
+
+    It must have one value in each voxel, three dimensions (four with time points), and a size that ``require_extent``
+    allows.
     """
     if header.dimensions not in (3, 4):
         raise refusals.wrong_dimensions(header.dimensions)
@@ -27,7 +29,10 @@ def require_volume(header: Header) -> None:
 
 
 def require_extent(size: Sequence[int], spacing_mm: Sequence[float], voxel_bytes: int) -> None:
-    """Raises ImageRefused if an image with one value in each voxel is too small or too large."""
+    """Raises ImageRefused if an image is too small or too large: in voxels, bytes or millimetres.
+
+    ``size`` and ``spacing_mm`` are (x, y, z) or (x, y, z, t).
+    """
     if min(size[:3]) < 3:
         raise refusals.few_slices(size[:3])
     if math.prod(size[:3]) > MOST_VOXELS or math.prod(size) > MOST_VOXELS:
@@ -40,7 +45,9 @@ def require_extent(size: Sequence[int], spacing_mm: Sequence[float], voxel_bytes
 
 
 def require_grid(grid: FileGrid) -> None:
-    """Raises ImageRefused unless spacing and origin are finite and the axes are perpendicular."""
+    """Raises ImageRefused unless spacing, origin and directions are finite, the spacing is positive, and the axes are
+    perpendicular.
+    """
     volume = grid.volume
     if not all(math.isfinite(s) and s > 0 for s in volume.spacing_mm):
         raise ImageRefused(refusals.NO_LENGTH)

@@ -1,7 +1,7 @@
-"""Reads the values of a segmentation.
+"""Reads the label values of a segmentation as ITK-SNAP reads them.
 
-ITK-SNAP's labels are unsigned 16-bit.  It accepts any image as a segmentation, cuts off fractions, and wraps other
-values round (-1 becomes 65535); so do these functions.
+ITK-SNAP's labels are unsigned 16-bit integers.  It accepts any image as a segmentation, cuts off fractions, and wraps
+other values round (-1 becomes 65535).
 """
 
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ _VALUES = 1 << 16
 
 
 def label_values(path: Path) -> frozenset[int]:
-    """The values that occur, without 0.  Raises ImageRefused."""
+    """The label values that occur in a segmentation, without 0.  Raises ImageRefused."""
     return frozenset(int(value) for value in np.flatnonzero(_counts(read_header(path))) if value)
 
 
 def label_volumes(path: Path) -> dict[int, float]:
-    """Millilitres by value, without 0.  Raises ImageRefused."""
+    """The volume of each label in millilitres, by label value, without 0.  Raises ImageRefused."""
     header = read_header(path)
     counts = _counts(header)
     voxel_ml = float(np.prod(header.grid.spacing_mm[:3])) / 1000
@@ -31,13 +31,17 @@ def label_volumes(path: Path) -> dict[int, float]:
 
 
 def label_range(path: Path) -> tuple[int, int]:
-    """The lowest and the highest value.  Raises ImageRefused."""
+    """The lowest and the highest voxel value, without their fractions, but not wrapped to 16 bits.  Raises
+    ImageRefused.
+    """
     ends = [(int(part.min()), int(part.max())) for part in _numbers(read_header(path))]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def same_voxels(path: Path, other: Path) -> bool:
-    """True if two images with equal grids have equal voxels.  Raises ImageRefused."""
+    """True if two images, whose grids must be equal, have equal voxels.  Raises ImageRefused, or ValueError if one has
+    more slices.
+    """
     pairs = zip(slices_in(read_header(path)), slices_in(read_header(other)), strict=True)
     return (
         sum(not np.array_equal(*pair) for pair in pairs) == 0

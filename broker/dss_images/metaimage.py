@@ -1,9 +1,9 @@
-"""Reads MetaImage headers.  ITK's own reader is not used: if numbers of a header contradict each other, it writes past
-its arrays, which ends the process.
+"""Reads MetaImage headers (.mha, .mhd).
 
-Unknown keys are allowed: ITK itself writes some (``ITK_original_spacing``), and those that it has read from another
-format (``NRRD_kinds[0]``, ``pixdim[1]``).  Facts: https://itk.org/Wiki/ITK/MetaIO/Documentation and ITK's results for
-the files of the tests.
+ITK's own reader is not used: if numbers of a header contradict each other, it writes past its arrays, which ends the
+process.  Unknown keys are allowed: ITK writes keys of its own (``ITK_original_spacing``), and keys that it has read
+from another format (``NRRD_kinds[0]``, ``pixdim[1]``).  Facts: https://itk.org/Wiki/ITK/MetaIO/Documentation and ITK's
+results for the files of the tests.
 """
 
 import math
@@ -36,7 +36,9 @@ _KINDS = {
     "MET_DOUBLE": "f8",
 }
 _LONGS = {"MET_LONG": ("i4", "i8"), "MET_ULONG": ("u4", "u8")}
-"""4 bytes by the format, 8 as ITK on Linux writes them; the size of the file decides."""
+"""Element types with two possible numpy types: 4 bytes by the format, 8 bytes as ITK on Linux writes them.  The size of
+the file decides.
+"""
 _TRUE = ("T", "t", "1")
 _SAME = (("Offset", "Position", "Origin"), ("TransformMatrix", "Rotation", "Orientation"))
 _ORDERS = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
@@ -47,13 +49,16 @@ Fields = dict[str, str]
 
 
 def is_meta(start: bytes) -> bool:
-    """True if ``start`` begins a MetaImage header."""
+    """True if ``start``, the first bytes of a file, are the beginning of a MetaImage header."""
     first = re.match(rb"\s*(ObjectType|NDims|Comment|ObjectSubType)\s*=", start, re.IGNORECASE)
     return first is not None
 
 
 def read_meta(path: Path, *, pairs: bool = False) -> Header:
-    """Read a header.  ``pairs``: the voxels may be in another file of the folder.  Raises ImageRefused."""
+    """The header of the MetaImage file ``path``.  Raises ImageRefused.
+
+    ``pairs``: the voxels may be in another file of the same folder.
+    """
     fields, end = _fields(path)
     storage = _storage(path, fields, end)
     require_own_file(path, storage, pairs=pairs)
@@ -71,7 +76,7 @@ def read_meta(path: Path, *, pairs: bool = False) -> Header:
 
 
 def _fields(path: Path) -> tuple[Fields, int]:
-    """Fields by key, and the offset of the end of the header, in bytes."""
+    """The header's fields by key, and the size of the header in bytes.  Raises ImageDamaged."""
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
     fields: Fields = {}
@@ -128,7 +133,7 @@ def _grid(fields: Fields, axes: int, size: list[int]) -> FileGrid:
 
 
 def _without_time(grid: FileGrid) -> FileGrid:
-    """Drop a time axis of one point, as for the other formats."""
+    """``grid`` without its time axis, which has one time point.  In other formats such an axis is dropped, too."""
     volume = grid.volume
     return replace(
         grid,
@@ -140,8 +145,9 @@ def _without_time(grid: FileGrid) -> FileGrid:
 
 
 def _as_written(grid: FileGrid, spacing: list[float], matrix: Any, scale: float) -> FileGrid:
-    """The grid with the header's own spacing and direction, exact to the last bit, if they are millimetres and unit
-    vectors.
+    """``grid`` with the numbers of the header for spacing and direction, so that they are exact to the last bit.
+
+    If the header's unit is not the millimetre (``scale`` is not 1), ``grid`` itself.
     """
     if scale != 1:
         return grid
@@ -205,7 +211,7 @@ def _storage(path: Path, fields: Fields, end: int) -> Storage:
 
 
 def _require_own_values(fields: Fields) -> None:
-    """Raises ImageRefused for a header with a scaling of its values, which no reader applies."""
+    """Raises ImageRefused for a header that says that its values must be scaled, because no reader does so."""
     slope = _numbers(fields, "ElementToIntensityFunctionSlope", 1, [1.0])
     offset = _numbers(fields, "ElementToIntensityFunctionOffset", 1, [0.0])
     if (slope, offset) != ([1.0], [0.0]):

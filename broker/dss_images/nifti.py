@@ -1,4 +1,4 @@
-"""Reads NIfTI headers of both versions and byte orders.
+"""Reads NIfTI headers (.nii, .nii.gz, .hdr) of both versions and byte orders.
 
 Facts: nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).  A header that ITK and nibabel interpret differently is
 ambiguous, and is refused.
@@ -68,15 +68,15 @@ _COLOURS = {128: 3, 2304: 4}
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _PRECISION = 1e-3
-"""Error of a rotation that is stored as three single-precision numbers."""
+"""Largest relative error of a rotation that is stored as three single-precision numbers."""
 
 Order = Literal["<", ">"]
 Record = Any
-"""A header as a numpy record."""
+"""A NIfTI header as a numpy record, with the fields of _FIELDS_1 or _FIELDS_2."""
 
 
 def is_nifti(start: bytes) -> bool:
-    """True if ``start``, the first 348 bytes unpacked, begins a NIfTI or ANALYZE 7.5 header."""
+    """True if ``start``, the first bytes of a file, decompressed, are those of a NIfTI or ANALYZE 7.5 header."""
     return (
         int.from_bytes(start[:4], "little") in _SIZES or int.from_bytes(start[:4], "big") in _SIZES
     )
@@ -86,9 +86,9 @@ _SIZES = frozenset(_HEADER_BYTES.values())
 
 
 def read_nifti(path: Path, *, pairs: bool = False) -> Header:
-    """Read a header.  ``pairs``: the voxels may be in another file of the folder.
+    """The header of the NIfTI file ``path``.  ``pairs``: the voxels may be in another file of the same folder.
 
-    Raises ImageRefused, EOFError, zlib.error.
+    Raises ImageRefused; EOFError or zlib.error if compressed data are damaged.
     """
     with path.open("rb") as file:
         packing = Packing.DEFLATE if file.peek(2).startswith(GZIP) else Packing.RAW
@@ -127,7 +127,7 @@ def _record(stream: BinaryIO) -> tuple[Format, Order, Record]:
 
 
 def _type(format_: Format) -> "np.dtype[Any]":
-    """The numpy type that describes the layout of a header of this format."""
+    """The numpy type that describes the layout of a header of the given version of NIfTI."""
     fields = _FIELDS_1 if format_ == Format.NIFTI_1 else _FIELDS_2
     names, offsets = list(fields), [offset for _, offset in fields.values()]
     formats: list[np.dtype[Any]] = [np.dtype(kind) for kind, _ in fields.values()]
@@ -152,7 +152,7 @@ def _require_magic(record: Record, name: str) -> None:
 
 
 def _size(format_: Format, record: Record) -> tuple[list[int], int]:
-    """Size of the volume, with time points if there are several, and the number of values in each voxel."""
+    """The size [x, y, z], or [x, y, z, t] with several time points, and the number of values in each voxel."""
     count = int(record["dim"][0])
     if not 1 <= count <= 7:
         raise refusals.bad_header(format_, f"it says {count} dimensions")
@@ -176,7 +176,10 @@ def _kind(code: int, order: Order) -> "np.dtype[Any]":
 
 
 def _scale(record: Record) -> tuple[float, float]:
-    """Slope and intercept.  A slope of 0 or NaN means no scaling; an intercept is refused then."""
+    """Slope and intercept of the values.  A slope of 0 or NaN means no scaling: 1 and 0.
+
+    Raises ImageRefused if there is an intercept without a slope, or the intercept is not finite.
+    """
     slope, intercept = float(record["scl_slope"]), float(record["scl_inter"])
     if slope and math.isfinite(slope):
         if not math.isfinite(intercept):
@@ -216,7 +219,10 @@ def _packing_of(path: Path) -> Packing:
 
 
 def _grid(record: Record, size: list[int]) -> FileGrid:
-    """The grid by the sform, or without one by the qform."""
+    """The grid by the sform or, if there is none, by the qform.
+
+    Raises ImageRefused if there is neither, if they differ, or if spacing and axes are unusable.
+    """
     scale = _MM.get(int(record["xyzt_units"]) & 7)
     if scale is None:
         raise refusals.unknown_unit(f"xyzt_units {int(record['xyzt_units']) & 7}")
@@ -238,7 +244,7 @@ def _grid(record: Record, size: list[int]) -> FileGrid:
 
 
 def _grid_of(form: npt.NDArray[np.float64], size: list[int], frame_spacing: float) -> FileGrid:
-    """The grid in LPS.  ``form`` (3, 4) maps a voxel index to RAS."""
+    """The grid, in LPS, that ``form`` describes: a matrix (3, 4) from a voxel index to RAS, in millimetres."""
     with np.errstate(invalid="ignore"):  # NaN is refused later
         lps = _RAS_TO_LPS @ form
     steps = lps[:, : min(3, len(size))]
@@ -250,7 +256,10 @@ def _sform(record: Record) -> npt.NDArray[np.float64]:
 
 
 def _qform(record: Record) -> npt.NDArray[np.float64]:
-    """Method 2 of nifti1.h.  Lengths are positive; the sign that some programs write is ignored."""
+    """The matrix (3, 4) from a voxel index to RAS by the quaternion (method 2 of nifti1.h).
+
+    Negative lengths of voxels, which some programs write, are taken as positive.
+    """
     b, c, d = (float(q) for q in record["quatern"])
     square = 1.0 - (b * b + c * c + d * d)
     if not square >= -_PRECISION:
@@ -273,7 +282,7 @@ def _qform(record: Record) -> npt.NDArray[np.float64]:
 
 
 def _require_one_spacing(record: Record, grid: FileGrid, scale: float) -> None:
-    """Raises ImageRefused if pixdim and sform differ: ITK takes lengths from pixdim and directions from the sform."""
+    """Raises ImageRefused if the voxel sizes of pixdim and of the sform differ, because ITK uses those of pixdim."""
     lengths = np.abs(np.asarray(record["pixdim"][1:4], np.float64)) * scale
     stated = [float(n) for n in lengths]
     if lengths.all() and not np.allclose(lengths, grid.spacing_mm[:3], rtol=_PRECISION, atol=0):

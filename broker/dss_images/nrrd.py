@@ -1,4 +1,4 @@
-"""Reads NRRD headers.  Format: https://teem.sourceforge.net/nrrd/format.html."""
+"""Reads NRRD headers (.nrrd, .nhdr).  Format: https://teem.sourceforge.net/nrrd/format.html."""
 
 import math
 import re
@@ -54,16 +54,19 @@ _TIMES = {"time"}
 
 Fields = dict[str, str]
 Step = tuple[float, ...] | None
-"""Step along an axis, in the file's space; None for an axis that is not spatial."""
+"""The vector between neighbouring voxels along an axis, in the file's space; None for an axis that is not spatial."""
 
 
 def is_nrrd(start: bytes) -> bool:
-    """True if ``start`` begins an NRRD header."""
+    """True if ``start``, the first bytes of a file, are the beginning of an NRRD header."""
     return _MAGIC.match(start) is not None
 
 
 def read_nrrd(path: Path, *, pairs: bool = False) -> Header:
-    """Read a header.  ``pairs``: the voxels may be in another file of the folder.  Raises ImageRefused."""
+    """The header of the NRRD file ``path``.  Raises ImageRefused.
+
+    ``pairs``: the voxels may be in another file of the same folder.
+    """
     fields, end = _fields(path)
     if "data file" in fields and not pairs:
         raise ImageRefused(refusals.ELSEWHERE)
@@ -87,7 +90,7 @@ def read_nrrd(path: Path, *, pairs: bool = False) -> Header:
 
 
 def _fields(path: Path) -> tuple[Fields, int]:
-    """Fields by lower-case name, and the offset of the end of the header, in bytes."""
+    """The header's fields by name in lower case, and the size of the header in bytes.  Raises ImageDamaged."""
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
     found = _END.search(start)
@@ -111,7 +114,10 @@ def _fields(path: Path) -> tuple[Fields, int]:
 
 
 def _steps(fields: Fields, count: int) -> list[Step]:
-    """The step of each axis, as written.  Raises ImageRefused if the file names no space."""
+    """The step of each of the ``count`` axes, as the header has it (``space directions``).
+
+    Raises ImageRefused if there are fewer than three axes or no steps.
+    """
     if count < 3:
         raise refusals.wrong_dimensions(count)
     if "space directions" not in fields:
@@ -123,7 +129,10 @@ def _steps(fields: Fields, count: int) -> list[Step]:
 
 
 def _volume_axes(steps: Sequence[Step]) -> tuple[int, int]:
-    """Indices of the first of the three spatial axes, and after the last."""
+    """The index of the first of the three spatial axes, and the index after the last of them.
+
+    Raises ImageRefused unless there are three spatial axes side by side, or four with time as ITK writes it.
+    """
     inside = [i for i, step in enumerate(steps) if step is not None]
     if len(inside) == 4 and len(steps) == 4:  # as ITK writes time points
         return 0, 3
@@ -133,7 +142,10 @@ def _volume_axes(steps: Sequence[Step]) -> tuple[int, int]:
 
 
 def _other_axes(fields: Fields, sizes: list[int], first: int, last: int) -> tuple[int, int]:
-    """The number of values in each voxel, and of time points."""
+    """The number of values in each voxel, and the number of time points, from the axes beside the spatial axes.
+
+    The spatial axes have the indices from ``first`` to before ``last``.  Raises ImageRefused if there are more axes.
+    """
     components, after = math.prod(sizes[:first]), sizes[last:]
     kinds = _words(fields, "kinds", len(sizes)) if "kinds" in fields else [""] * len(sizes)
     if len(after) > 1 and math.prod(after) > 1:
@@ -162,7 +174,10 @@ def _grid(fields: Fields, size: list[int], steps: Sequence[Step], frames: int) -
 
 
 def _signs(fields: Fields, frames: int) -> tuple[int, int, int]:
-    """Signs that turn the file's space to LPS.  Raises ImageRefused."""
+    """Factors (x, y, z) of 1 or -1 that convert the file's space to LPS.
+
+    Raises ImageRefused if the file names no space, or a space that is not aligned with the patient in a known way.
+    """
     space = fields.get("space", "").lower()
     if not space and frames > 1 and fields.get("space dimension") == "4":
         return 1, 1, 1  # ITK's four-dimensional files name no space

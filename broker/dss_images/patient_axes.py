@@ -1,9 +1,10 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Reorders an image's axes to the patient's axes, and back without loss.
+"""Reorders the axes of an image's array to the patient's axes (LPS order), and back without loss.
 
-Arrays are indexed (z, y, x).  In LPS order x grows towards the patient's left, y towards the back, z towards the head.
-An oblique grid is only permuted and flipped to its nearest axes, never resampled, so the way back is exact.
+Arrays are indexed (z, y, x).  In LPS order, x grows towards the patient's left, y towards the back, z towards the head.
+Axes are only permuted and flipped: those of an oblique image become the nearest ones of the patient, and no voxel is
+resampled.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ Voxels: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class LpsOrder:
-    """The permutation and flips between an image's own (z, y, x) array and LPS order."""
+    """How to reorder an image's own array (z, y, x) to LPS order: transpose it by ``axes``, then flip the axes
+    ``flipped``.
+    """
 
     axes: tuple[int, int, int]
     flipped: tuple[int, ...]
@@ -30,26 +33,26 @@ class LpsOrder:
         return np.flip(voxels.transpose(self.axes), self.flipped)
 
     def undo(self, voxels: Voxels) -> Voxels:
-        """A view of ``voxels``, which are in LPS order, in the image's own order."""
+        """Inverse of ``apply``: a view of ``voxels``, which are in LPS order, in the image's own order."""
         return np.flip(voxels, self.flipped).transpose(np.argsort(self.axes))
 
     def own_index(
         self, index: npt.NDArray[np.floating], shape: tuple[int, ...]
     ) -> npt.NDArray[np.floating]:
-        """The image's own index (z, y, x) of an index in LPS order into an array of ``shape``."""
+        """The index (z, y, x) in the image's own array for ``index`` in an array of ``shape`` in LPS order."""
         turned = index.copy()
         for axis in self.flipped:
             turned[axis] = shape[axis] - 1 - index[axis]
         return turned[np.argsort(self.axes)]
 
     def spacing_mm(self, grid: Grid) -> tuple[float, float, float]:
-        """Spacing in millimetres along the axes z, y, x of the array in LPS order."""
+        """The spacing of the image with the grid ``grid``, in millimetres, along the axes (z, y, x) of LPS order."""
         own = grid.spacing_mm[::-1]
         return own[self.axes[0]], own[self.axes[1]], own[self.axes[2]]
 
 
 def lps_order(grid: Grid) -> LpsOrder:
-    """The order that gives each patient axis the nearest image axis, each once."""
+    """How to reorder an image with the grid ``grid``: each patient axis gets the image axis that is nearest to it."""
     code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(grid.direction)
     own = [next(i for i, letters in enumerate(("SI", "PA", "LR")) if c in letters) for c in code]
     axes = tuple(2 - own.index(patient) for patient in range(3))

@@ -1,9 +1,9 @@
 # mypy: allow-untyped-calls
 # (SimpleITK ships no types)
-"""Reads and checks an image file's header, and reads its voxels slice by slice.
+"""Reads and checks the header of an image file of any format, and reads its voxels slice by slice.
 
-Every reader of image files must start here, with the original file: a program that reads and rewrites it first would
-turn a damaged image into an intact one.
+Every program must read image files with this module, from the original file.  If a file were first read and rewritten
+by another library, damage in it would not be noticed.
 """
 
 import math
@@ -36,7 +36,7 @@ Voxels = npt.NDArray[Any]
 
 
 def format_of(path: Path) -> Format:
-    """The format of a file, by its content.  Raises ImageRefused for any other format."""
+    """The format of an image file, by its content.  Raises ImageRefused if it is none of Format."""
     with _refusing_damage():
         found = _format_in(path)
     if found is None:
@@ -57,7 +57,7 @@ def _format_in(path: Path) -> Format | None:
 
 @contextmanager
 def _refusing_damage() -> Iterator[None]:
-    """Turn errors of decompression in the block into ImageRefused."""
+    """A context that turns errors of decompression into ImageRefused.  Errors of the disk stay OSError."""
     try:
         yield
     except EOFError as error:
@@ -82,7 +82,7 @@ def _nifti_in(start: bytes) -> Format | None:
 
 
 def read_header(path: Path, *, pairs: bool = False) -> Header:
-    """Read and check the header of an image.  Raises ImageRefused with what was found and what to do.
+    """Read and check the header of the image file ``path``.  Raises ImageRefused if it is damaged or unusable.
 
     ``pairs``: the voxels may be in another file of the same folder, as on a user's own machine.  It must be False where
     files of several people are stored.
@@ -108,14 +108,14 @@ def _read(path: Path, *, pairs: bool) -> Header:
 
 
 def _require_name(path: Path, header: Header, *, pairs: bool) -> None:
-    """Raises ImageRefused for a wrong suffix: other programs recognise files by it."""
+    """Raises ImageRefused unless the file has a suffix of its format, by which other programs recognise the format."""
     ends = SUFFIXES[header.format] + (HEADER_SUFFIXES[header.format] if pairs else ())
     if not path.name.lower().endswith(ends):
         raise refusals.misnamed(header.format, path.suffix)
 
 
 def _require_length(header: Header) -> None:
-    """Raises ImageRefused if the file is too short for its header, before memory is allocated."""
+    """Raises ImageRefused if the file is too short for the voxels in its header.  No memory is allocated before."""
     storage = header.storage
     there = storage.path.stat().st_size - storage.offset_bytes
     if header.voxels_bytes > there * storage.packing.most_inflated:
@@ -123,11 +123,10 @@ def _require_length(header: Header) -> None:
 
 
 def _as_itk_says(path: Path, header: Header) -> FileGrid:
-    """The grid as ITK computes it, exact to the last bit, because ITK-SNAP compares grids so; ``header.grid`` if ITK
-    misreads the file.
+    """The grid of the file as ITK computes it, exact to the last bit, because ITK-SNAP compares grids exactly.
 
-    Only NIfTI-1 needs this: ITK rounds its single-precision numbers in its own ways.  For other formats the file's
-    own numbers are returned.
+    Only for NIfTI-1 in one file this differs from ``header.grid``, because ITK rounds its single-precision numbers in
+    its own ways.  ``header.grid`` is returned for other files, and if ITK's grid differs by more than rounding.
     """
     if header.format != Format.NIFTI_1 or header.storage.path != path:
         return header.grid
@@ -143,7 +142,10 @@ def _as_itk_says(path: Path, header: Header) -> FileGrid:
 
 @contextmanager
 def _name_for_itk(path: Path) -> Iterator[str]:
-    """A context with a name under which ITK can read the file.  ITK ends the process if a name is not UTF-8."""
+    """A context with a name under which ITK can read the file: its path or, if that is not UTF-8, a temporary link.
+
+    ITK ends the process if a name is not UTF-8.
+    """
     name = str(path)
     if _is_utf_8(name):
         yield name
@@ -177,17 +179,20 @@ def _itk_header(name: str) -> FileGrid:
 
 
 def slices_in(header: Header) -> Generator[Voxels, None, None]:
-    """All slices (y, x) from z = 0 on, frame after frame; (y, x, values) with several values per voxel.
+    """All slices (y, x) from z = 0 on, time point after time point; (y, x, values) with several values in each voxel.
 
-    The caller must read to the end, because data after the last slice are checked too.  Raises ImageRefused if the file
-    is damaged.
+    The caller must read all of them, because checksums and data after the last slice are checked at the end.  Raises
+    ImageRefused if the file is damaged.
     """
     with _refusing_damage():
         yield from _slices(header)
 
 
 def array_of(header: Header) -> Voxels:
-    """All voxels, (z, y, x) or (t, z, y, x), in this machine's byte order.  Raises ImageRefused."""
+    """All voxels, (z, y, x) or (t, z, y, x), in this machine's byte order.
+
+    Raises ImageRefused if the file is damaged or a voxel is not finite.
+    """
     found = _stacked(header, range(math.prod(header.grid.size[2:])))
     return found.reshape(*header.grid.size[::-1], *found.shape[3:])
 
@@ -195,7 +200,7 @@ def array_of(header: Header) -> Voxels:
 def frame_of(header: Header, time_point: int) -> Voxels:
     """The voxels (z, y, x) of one time point, counted from 1, like those of ``array_of``.
 
-    The others are read, too, but not kept, and may have voxels that are not finite.  Raises ImageRefused.
+    The other time points are read too, but not kept, and may have voxels that are not finite.  Raises ImageRefused.
     """
     depth = header.grid.size[2]
     return _stacked(header, range((time_point - 1) * depth, time_point * depth))
@@ -223,9 +228,9 @@ def check_voxels(header: Header) -> None:
 
 
 def first_not_finite(header: Header) -> tuple[int, int, int] | None:
-    """The index (x, y, z) of the first voxel that is no finite number; None if there is none.
+    """The index (x, y, z) of the first voxel that is not a finite number; None if there is no such voxel.
 
-    Reads the whole file; raises ImageRefused if a voxel is missing or damaged.
+    Reads the whole file.  Raises ImageRefused if the file is damaged.
     """
     found = None
     for number, values in enumerate(slices_in(header)):
@@ -241,7 +246,7 @@ def _not_finite(values: Voxels, number: int, header: Header) -> tuple[int, int, 
 
 
 def require_numbers(values: Voxels, number: int, header: Header) -> None:
-    """Raises ImageRefused unless all ``values`` of the slice ``number`` are finite."""
+    """Raises ImageRefused unless all ``values`` (y, x) are finite.  ``number`` is the slice's in ``slices_in``."""
     if index := _not_finite(values, number, header):
         raise refusals.not_numbers(index)
 
@@ -280,7 +285,10 @@ def _at_voxels(file: BinaryIO, header: Header) -> BinaryIO:
 
 
 def _values(data: bytes, header: Header) -> Voxels:
-    """Scaled values in single precision, like ITK's; in double precision where single would lose digits."""
+    """The numbers in ``data``, scaled by the header's slope and intercept.
+
+    If there is a scaling, they are float32 as in ITK, or float64 if the stored numbers have more digits than float32.
+    """
     stored = np.frombuffer(data, header.kind)
     if (header.slope, header.intercept) == (1.0, 0.0):
         return stored

@@ -25,7 +25,7 @@ _CLAIMED = {
     ".mha": "a MetaImage",
     ".mhd": "a MetaImage",
 }
-"""The format that a name claims, by its ending."""
+"""The format that a file name promises by its ending, with an article."""
 EMPTY = "The image file is empty; send an image of NIfTI, NRRD or MetaImage."
 ANALYZE = (
     "The image is ANALYZE 7.5, which does not say which side is left; save it as NIfTI where the "
@@ -42,7 +42,7 @@ COMPLEX = "The image has complex numbers; one real number in each voxel is neede
 
 
 def unknown(name: str) -> ImageRefused:
-    """The content of the file ``name`` is of no known format."""
+    """The refusal of the file ``name``, whose content is of no known format."""
     claimed = next((c for ending, c in _CLAIMED.items() if name.lower().endswith(ending)), "")
     if not claimed:
         return ImageRefused(UNKNOWN)
@@ -58,7 +58,7 @@ def damaged(sentence: str) -> ImageDamaged:
 
 
 def bad_header(format_name: str, finding: str) -> ImageDamaged:
-    """The header is damaged.  ``finding`` is a part of a sentence."""
+    """The refusal of an image with a damaged header.  ``finding`` says what is wrong, as part of the sentence."""
     return ImageDamaged(
         f"The header of this {format_name} is damaged: {finding}. Save the image anew."
     )
@@ -73,7 +73,7 @@ def misnamed(format_name: str, suffix: str) -> ImageRefused:
 
 
 def unknown_side(finding: str) -> ImageRefused:
-    """The refusal of an image whose orientation in the patient is not given."""
+    """The refusal of an image of unknown orientation.  ``finding`` says why, as part of the sentence."""
     return ImageRefused(
         f"The image does not say how it lies in the patient ({finding}), so that left and right would be a "
         "guess; save it from a program that knows, for instance ITK-SNAP."
@@ -81,7 +81,7 @@ def unknown_side(finding: str) -> ImageRefused:
 
 
 def two_places(apart_mm: float) -> ImageRefused:
-    """The refusal of an image whose qform and sform differ; ``apart_mm`` is the largest distance."""
+    """The refusal of an image whose qform and sform differ, by up to ``apart_mm`` at its corners."""
     return ImageRefused(
         f"The image says two places for itself: its qform and its sform are up to {apart_mm:.3g} mm apart, "
         "and programs differ in which they take; save it with one."
@@ -89,7 +89,7 @@ def two_places(apart_mm: float) -> ImageRefused:
 
 
 def two_spacings(one: Sequence[float], other: Sequence[float]) -> ImageRefused:
-    """The refusal of an image whose pixdim and sform differ."""
+    """The refusal of an image whose voxel sizes by pixdim (``one``) and by the sform (``other``) differ."""
     return ImageRefused(
         f"The image says two spacings: {_listed(one)} mm (pixdim) and {_listed(other)} mm (sform); "
         "save it with one."
@@ -161,7 +161,7 @@ def too_long(longest_mm: float) -> ImageRefused:
 
 
 def not_numbers(index: Sequence[int]) -> ImageRefused:
-    """The image has voxels that are not finite; ``index`` (x, y, z) is the first one."""
+    """The refusal of an image with voxels that are not finite; ``index`` (x, y, z) is the first of them."""
     return ImageRefused(
         f"The image has voxels that are not numbers (NaN or infinite), the first at {_listed(index)}; give "
         "every voxel a value, in a CT for instance -1000."

@@ -17,7 +17,7 @@ _MM = {
 
 
 def scale_of(unit: str) -> float:
-    """Millimetres in one ``unit``; "" means millimetres.  Raises ImageRefused."""
+    """The number of millimetres in one ``unit``; "" means millimetres.  Raises ImageRefused for an unknown unit."""
     try:
         return _MM[unit.strip().strip('"').casefold()]
     except KeyError:

@@ -1,4 +1,4 @@
-"""Decompresses voxels from gzip, zlib, bzip2 and text as a stream, and verifies their checksums."""
+"""Decodes voxels that are stored with gzip, zlib or bzip2, with their checksums verified, or as text."""
 
 import bz2
 import io
@@ -13,7 +13,7 @@ from dss_images import refusals
 _CHUNK_BYTES = 1 << 18
 _MOST_TEXT_BYTES = 32 << 20
 _EITHER = 47
-"""The ``wbits`` of zlib that accepts both gzip and zlib, with the checksum."""
+"""The parameter ``wbits`` of zlib with which it accepts both gzip and zlib, and verifies the checksum."""
 GZIP = b"\x1f\x8b"
 _BZIP2 = b"BZh"
 
@@ -29,7 +29,7 @@ class Packing(StrEnum):
 
     @property
     def most_inflated(self) -> int:
-        """Largest ratio of decompressed to compressed size."""
+        """Largest possible ratio of the size of decoded data to their size in the file."""
         return {Packing.RAW: 1, Packing.DEFLATE: 1032, Packing.BZIP2: 100_000}.get(self, 8)
 
 
@@ -37,14 +37,14 @@ class _Stream(Protocol):
     """The common interface of ``zlib.decompressobj`` and ``bz2.BZ2Decompressor``."""
 
     def part(self, packed: bytes, most: int) -> tuple[bytes, bytes]:
-        """At most ``most`` decompressed bytes, and the rest of the compressed data."""
+        """Decompress ``packed``; returns at most ``most`` bytes, and the compressed data that were not used."""
 
     @property
     def eof(self) -> bool: ...
 
     @property
     def rest(self) -> bytes:
-        """The bytes after the end of the stream."""
+        """The bytes that were given after the end of the compressed stream."""
 
 
 class _Deflate:
@@ -86,8 +86,8 @@ class _Bzip2:
 class _Unpacking(io.RawIOBase):
     """A stream of the decompressed content of ``file``.
 
-    Raises EOFError if the file is truncated, zlib.error or OSError if it is damaged.  Another compressed stream may
-    follow the first; other trailing data are ignored, as by ``gunzip``.
+    Reading raises EOFError if the file is truncated, zlib.error or OSError if it is damaged.  Another compressed stream
+    may follow the first one; other data at the end are ignored, as by ``gunzip``.
     """
 
     def __init__(self, file: BinaryIO, kind: type[_Deflate | _Bzip2]) -> None:
@@ -112,7 +112,7 @@ class _Unpacking(io.RawIOBase):
         return 0
 
     def _goes_on(self) -> bool:
-        """True if more data follow, which may be another compressed stream; False at the end of the data."""
+        """True if more data follow, if need be from another compressed stream, which is then begun; otherwise False."""
         if not self._stream.eof:
             return True
         following = self._stream.rest + self._file.read(_CHUNK_BYTES)
@@ -123,14 +123,15 @@ class _Unpacking(io.RawIOBase):
 
 
 def inflated(file: BinaryIO) -> io.BufferedReader:
-    """A reader of the gzip or zlib data in ``file`` from its position on; uses constant memory."""
+    """A reader of the decompressed gzip or zlib data in ``file``, from its position on.  It uses constant memory."""
     return io.BufferedReader(_Unpacking(file, _Deflate), _CHUNK_BYTES)
 
 
 def unpacked(file: BinaryIO, packing: Packing, number_kind: np.dtype[Any]) -> BinaryIO:
-    """A stream of the decoded content of ``file``.  ``number_kind`` is the numpy type of numbers in text.
+    """A stream of the decoded content of ``file``, from its position on.
 
-    Raises ValueError or ImageRefused for text that cannot be decoded.
+    ``number_kind`` is the numpy type to which numbers in decimal text are converted.  Raises ValueError or ImageRefused
+    for text that cannot be decoded.
     """
     match packing:
         case Packing.RAW:
@@ -146,8 +147,9 @@ def unpacked(file: BinaryIO, packing: Packing, number_kind: np.dtype[Any]) -> Bi
 
 
 def _text(file: BinaryIO) -> str:
-    """The content of a text file.  Raises ImageRefused above _MOST_TEXT_BYTES, because its numbers need many times the
-    memory of the text.
+    """The rest of the text in ``file``.
+
+    Raises ImageRefused if it is larger than _MOST_TEXT_BYTES, because its numbers need many times its memory.
     """
     text = file.read(_MOST_TEXT_BYTES + 1)
     if len(text) > _MOST_TEXT_BYTES:

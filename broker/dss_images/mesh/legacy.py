@@ -1,4 +1,4 @@
-"""Reads VTK's legacy file with polygonal data, ASCII or binary (big-endian), of versions 1 to 5."""
+"""Reads polygonal data from a file in VTK's legacy format (.vtk), ASCII or binary (big-endian), versions 1 to 5."""
 
 from dataclasses import dataclass
 
@@ -30,14 +30,17 @@ MOST_CHARACTERS = 4096
 
 @dataclass
 class _Cursor:
-    """A position in the bytes of a file."""
+    """Reads lines and numbers from the bytes of a file, from the position ``at`` on, which it advances.
+
+    ``is_binary``: numbers are binary instead of text.
+    """
 
     data: bytes
     is_binary: bool
     at: int = 0
 
     def line(self) -> str:
-        """The next line, without its end.  Raises EOFError."""
+        """The next line, at most MOST_CHARACTERS of it, without blanks at its ends.  Raises EOFError."""
         if self.at >= len(self.data):
             raise EOFError
         end = self.data.find(b"\n", self.at, self.at + MOST_CHARACTERS)
@@ -48,13 +51,13 @@ class _Cursor:
         return text
 
     def words(self) -> list[str]:
-        """The words of the next line that is not blank."""
+        """The words of the next line that is not blank.  Raises EOFError at the end of the file."""
         while not (found := self.line().split()):
             pass
         return found
 
     def numbers(self, count: int, kind: str) -> Array:
-        """The next ``count`` numbers.  Raises ValueError if there are fewer."""
+        """The next ``count`` numbers of VTK's type ``kind``.  Raises ValueError if that is impossible."""
         if count < 0 or kind.lower() not in _TYPES:
             raise ValueError
         code = _TYPES[kind.lower()]
@@ -65,7 +68,9 @@ class _Cursor:
         return self._text_numbers(count, code)
 
     def _text_numbers(self, count: int, code: str) -> Array:
-        """The next ``count`` numbers, which may stand in several lines of text."""
+        """The next ``count`` numbers in text, which may be in several lines.  Raises ValueError unless they end with a
+        line.
+        """
         begin, found = self.at, 0
         while found < count:
             if self.at >= len(self.data):
@@ -80,7 +85,10 @@ class _Cursor:
 
 
 def read_legacy(data: bytes) -> Surface:
-    """Read the surface.  Raises ImageRefused; ValueError or IndexError if the file is damaged."""
+    """The surface in the bytes of a legacy file.
+
+    Raises ImageRefused for other data than polygonal data; ImageRefused, ValueError or IndexError for a damaged file.
+    """
     cursor = _Cursor(data, is_binary=False)
     try:
         cursor.line(), cursor.line()
@@ -120,7 +128,7 @@ def _surface(cursor: _Cursor) -> Surface:
 
 
 def _whole_cells(cursor: _Cursor, first: int, second: int) -> Array:
-    """Like ``_cells``, but raises ImageRefused if the file ends too early."""
+    """Like ``_cells``, but raises ImageRefused instead of EOFError if the file ends too early."""
     try:
         return _cells(cursor, first, second)
     except EOFError as error:
@@ -128,8 +136,10 @@ def _whole_cells(cursor: _Cursor, first: int, second: int) -> Array:
 
 
 def _cells(cursor: _Cursor, first: int, second: int) -> Array:
-    """The point numbers of all cells.  Until version 4, each cell is a count followed by that many numbers; from 5 on
-    there are two arrays.
+    """The numbers of the points of all cells, one after the other.  ``first`` and ``second`` are the section's sizes.
+
+    Until version 4 of the format, each cell is a count followed by that many numbers; from version 5 on, a section has
+    two arrays, OFFSETS and CONNECTIVITY.
     """
     before = cursor.at
     words = cursor.words() if first else []

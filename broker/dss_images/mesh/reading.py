@@ -1,4 +1,4 @@
-"""Reads the points and cells of a mesh file, so that they can be checked."""
+"""Reads the points and cells of a mesh file in any supported format, so that they can be checked."""
 
 from pathlib import Path
 
@@ -17,7 +17,10 @@ def is_mesh_name(name: str) -> bool:
 
 
 def read_mesh(path: Path) -> Surface:
-    """Read a mesh.  Raises ImageRefused unless it is polygonal data of VTK with the suffix of its format."""
+    """The surface in the mesh file ``path``.
+
+    Raises ImageRefused unless it is intact polygonal data of VTK, of at most MOST_BYTES, with the suffix of its format.
+    """
     if path.stat().st_size > MOST_BYTES:
         raise ImageRefused("The mesh is larger than 1 GB; reduce its triangles.")
     data = path.read_bytes()

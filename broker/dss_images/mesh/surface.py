@@ -15,12 +15,15 @@ Array = npt.NDArray[Any]
 MARGIN = 0.1
 """How far a mesh may extend beyond the image, as a fraction of the image's diagonal."""
 TO_LPS = np.array((-1.0, -1.0, 1.0))
-"""Signs that turn RAS to LPS: ITK-SNAP interprets a mesh's coordinates as RAS."""
+"""Factors (x, y, z) that convert RAS to LPS and back.  ITK-SNAP interprets the coordinates of a mesh as RAS."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """A surface mesh.  ``points_mm`` (n, 3) as in the file, RAS; ``corners`` are the point numbers that its cells name."""
+    """A surface mesh.  ``points_mm`` (n, 3) are its points as in the file, in RAS.
+
+    ``corners`` (m) are the numbers of the points of all cells, one cell after the other, from 0.
+    """
 
     points_mm: Array
     corners: Array
@@ -31,7 +34,9 @@ def damaged() -> ImageRefused:
 
 
 def require_in_image(surface: Surface, grid: Grid) -> None:
-    """Raises ImageRefused unless the mesh has cells and finite points, and is in the image or close to it."""
+    """Raises ImageRefused unless the mesh has cells, its points are finite and exist, and it is in the image or within
+    MARGIN of it.
+    """
     points, corners = surface.points_mm, surface.corners
     if not len(points) or not corners.size:
         raise ImageRefused("The mesh is empty: it has no points or no cells.")
@@ -55,8 +60,8 @@ def _lies_in(points_lps: Array, grid: Grid) -> bool:
 
 
 def _elsewhere(points: Array, grid: Grid) -> str:
-    """The sentence that refuses a mesh outside the image; it names the mistake if it is one of the two most frequent
-    ones.
+    """The sentence that refuses a mesh outside the image.  It names the mistake if the points seem to be in LPS, or to
+    be voxel indices.
     """
     hint = ""
     if _lies_in(points, grid):

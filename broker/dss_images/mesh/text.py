@@ -1,4 +1,4 @@
-"""Reads numbers that are written as text."""
+"""Reads the numbers of mesh files that are written as text, in pieces to save memory."""
 
 from typing import TypeVar
 
@@ -9,13 +9,12 @@ from dss_images.mesh.surface import Array
 Text = TypeVar("Text", str, bytes)
 
 PIECE = 2**20
-"""Characters that are split at a time: words take twenty times the memory of their text."""
+"""Most characters that are split at a time, because words take twenty times the memory of their text."""
 LONGEST_WORD = 64
 
 
 def numbers_in(text: Text, code: str) -> Array:
-    """All numbers in ``text``: floating-point numbers if ``code`` is one of numpy's floating-point types, otherwise
-    64-bit integers.
+    """All numbers in ``text``, as float64 if ``code`` is a floating-point type of numpy (``f4``), otherwise as int64.
 
     Raises ValueError for a word that is not a number.
     """
@@ -29,7 +28,7 @@ def numbers_in(text: Text, code: str) -> Array:
 
 
 def word_count(text: bytes, start: int, end: int) -> int:
-    """The number of words between the positions ``start`` and ``end``, neither of which is inside a word."""
+    """The number of words in ``text`` from ``start`` to ``end``, which must not be positions inside a word."""
     if end - start <= PIECE:
         return len(text[start:end].split())
     found = 0
@@ -41,8 +40,9 @@ def word_count(text: bytes, start: int, end: int) -> int:
 
 
 def _word_end(text: Text, near: int) -> int:
-    """The first position from ``near`` on that is not inside a word.  Raises ValueError if a word is too long to be a
-    number.
+    """The first position from ``near`` on that is not inside a word.
+
+    Raises ValueError if that is more than LONGEST_WORD characters away: the word is too long to be a number.
     """
     for end in range(near, near + LONGEST_WORD):
         if end >= len(text) or text[end : end + 1].isspace():

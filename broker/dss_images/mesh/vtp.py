@@ -1,5 +1,6 @@
-"""Reads VTK's XML file with polygonal data: ASCII, binary (base64) or appended, uncompressed or compressed with zlib or
-LZMA.
+"""Reads polygonal data from a file in VTK's XML format (.vtp).
+
+Its arrays may be ASCII, binary (base64) or appended, uncompressed or compressed with zlib or LZMA.
 """
 
 import base64
@@ -35,13 +36,16 @@ _TYPES = {
 }
 _CELLS = ("Verts", "Lines", "Strips", "Polys")
 MOST_BYTES = 2**31
-"""Limit on the decompressed size of all arrays, because a compressed file may claim any size, and several arrays may
-lie at the same place.
+"""Limit for the decompressed size of all arrays: a compressed file may claim any size, and several arrays of a file may
+refer to the same data.
 """
 
 
 def read_vtp(data: bytes) -> Surface:
-    """Read the surface.  Raises ImageRefused; ValueError if the file is damaged."""
+    """The surface in the bytes of a .vtp file, with all its pieces.
+
+    Raises ImageRefused if it has other data or is too large; ImageRefused or ValueError if it is damaged.
+    """
     head, appended = _split(data)
     try:
         root = fromstring(head, forbid_dtd=True)
@@ -74,7 +78,7 @@ def read_vtp(data: bytes) -> Surface:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
-    """The XML without the appended data, which may be binary, and the appended data."""
+    """The XML without the appended data, which may be binary, and the appended data (b"" if none)."""
     found = _APPENDED.search(data)
     if found is None:
         return data, b""
@@ -101,8 +105,10 @@ def _piece(piece: "Element", reader: "_Reader") -> Surface:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reader:
-    """Decodes the data arrays of one file.  ``order`` is numpy's letter for the byte order, ``header`` that for the
-    type of the sizes before the data.
+    """Decodes the data arrays of one file.
+
+    ``order`` is numpy's letter for the byte order, ``header`` numpy's name of the type of the sizes before the data;
+    ``is_raw``: the data ``appended`` to the file are not in base64.
     """
 
     order: str
@@ -111,10 +117,10 @@ class _Reader:
     appended: bytes
     is_raw: bool
     sizes: list[int] = field(default_factory=list)
-    """Bytes of the arrays that were read."""
+    """Decompressed size in bytes of each array that was read."""
 
     def array(self, node: "Element") -> Array:
-        """The numbers of a DataArray.  Raises ImageRefused and ValueError."""
+        """The numbers of the element DataArray ``node``.  Raises ImageRefused or ValueError."""
         found = self._array(node)
         self._count(found.nbytes)
         return found
@@ -171,23 +177,26 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Sizes:
-    """A data array with the sizes of its blocks before it.  In base64, the sizes and the data are encoded separately."""
+    """The bytes of a data array, with the sizes of its blocks, of the type ``kind``, before the blocks.
+
+    Unless ``is_raw``, they are in base64; of a compressed array, the sizes and the blocks are encoded separately.
+    """
 
     data: bytes
     kind: np.dtype[Any]
     is_raw: bool
 
     def numbers(self, count: int) -> list[int]:
-        """The first ``count`` sizes, in bytes."""
+        """The first ``count`` numbers before the blocks."""
         needed = count * self.kind.itemsize
         start = self.data[:needed] if self.is_raw else _decoded(self.data, needed)
         return [int(number) for number in np.frombuffer(start, self.kind, count)]
 
     def body(self, count: int, sizes: list[int]) -> bytes:
-        """The data that follow the ``count`` block sizes.  ``sizes`` are the blocks' sizes in bytes.
+        """The blocks, which follow ``count`` numbers.  ``sizes`` are the sizes of the blocks in bytes.
 
-        Uncompressed data have one size and are encoded in base64 together with it.  Raises ImageRefused if bytes are
-        missing.
+        Uncompressed data are one block, with one number, and both are encoded together.  Raises ImageRefused if bytes
+        are missing.
         """
         head, needed = count * self.kind.itemsize, sum(sizes)
         if self.is_raw:

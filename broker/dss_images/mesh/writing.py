@@ -1,4 +1,4 @@
-"""Writes a mesh as VTK's legacy file, binary, which every version of ITK-SNAP loads."""
+"""Writes a mesh in VTK's binary legacy format, which every version of ITK-SNAP loads."""
 
 import numpy as np
 
@@ -6,8 +6,9 @@ from dss_images.mesh.surface import TO_LPS, Array
 
 
 def written(points_lps_mm: Array, triangles: Array) -> bytes:
-    """The file with the points (n, 3), given in LPS, mm, and the triangles (m, 3), numbers of points from 0.  The file
-    contains RAS.
+    """The bytes of a mesh file with the given points (n, 3) in LPS, in millimetres, which are converted to RAS.
+
+    ``triangles`` (m, 3) are numbers of points, from 0.
     """
     points = (np.asarray(points_lps_mm, np.float64) * TO_LPS).astype(">f4")
     cells = np.empty((len(triangles), 4), ">i4")

@@ -1,1 +1,1 @@
-"""A picture of an image and its segmentation: three planes with the outlines of the labels, as a PNG file."""
+"""Makes a picture of an image and its segmentation: three planes with the outlines of the labels, as a PNG file."""

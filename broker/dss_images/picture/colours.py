@@ -9,10 +9,10 @@ MOST_COLOURS = 128
 
 
 class Palette:
-    """256 colours: the first ``greys`` run from black to white; the label colours follow, MOST_COLOURS at most."""
+    """The 256 colours of a picture: ``greys`` shades from black to white, then at most MOST_COLOURS label colours."""
 
     def __init__(self, values: Iterable[int], colours: Mapping[int, Rgb]) -> None:
-        """``values`` are the labels to show; a label that ``colours`` lacks gets its default colour."""
+        """``values`` are the labels to show, ``colours`` their colours; a label without one gets its default colour."""
         shown = {value: colours.get(value) or default_colour(value) for value in values}
         distinct = list(dict.fromkeys(shown.values()))[:MOST_COLOURS]
         self.greys = 256 - len(distinct)
@@ -25,13 +25,16 @@ class Palette:
         return self.greys - 1
 
     def place(self, value: int) -> int:
-        """Index in the palette of the label's colour.  Raises KeyError if the label is not shown."""
+        """Index in the palette of the colour of the label ``value``.  Raises KeyError if that label is not shown."""
         return self._places[value]
 
     def _grey(self, index: int) -> int:
         return round(255 * index / (self.greys - 1))
 
     def _place_of(self, colour: Rgb, distinct: list[Rgb]) -> int:
-        """Index of the nearest colour: there may be more colours than MOST_COLOURS."""
+        """Index in the palette of the colour in ``distinct`` that is nearest to ``colour``.
+
+        With more than MOST_COLOURS colours, ``colour`` itself may be missing.
+        """
         apart = [sum((a - b) ** 2 for a, b in zip(colour, d, strict=True)) for d in distinct]
         return self.greys + apart.index(min(apart))

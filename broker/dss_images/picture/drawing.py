@@ -1,4 +1,6 @@
-"""Draws planes side by side at one scale: the image in grey, and around each label a line in its colour."""
+"""Draws the picture: panels of the planes side by side at one scale, the image in grey, and each label's outline in its
+colour.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,13 +19,13 @@ Voxels = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 
 PANEL_PIXELS = 512
-"""Length of the longest side of the largest panel."""
+"""Length of the longest side of the largest panel, in pixels."""
 _GAP_PIXELS = 8
 _LEAST_PIXELS = 16
 
 
 def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -> bytes:
-    """The picture as a PNG file.  ``colours`` are the colours of labels by value."""
+    """The picture of ``planes`` as the bytes of a PNG file.  ``colours`` are the colours of labels by value."""
     pixel_mm = max(max(_extent_mm(plane)) for plane in planes) / PANEL_PIXELS
     labels = [label_pixels(plane, pixel_mm) for plane in planes]
     shown = sorted({int(value) for part in labels for value in np.unique(part)} - {0})
@@ -36,7 +38,10 @@ def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -
 
 
 def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
-    """The plane's labels at the panel's resolution: each pixel has the label at its centre."""
+    """The plane's labels (row, column) at the panel's resolution: each pixel has the label at its centre.
+
+    A label that is at no pixel's centre is drawn too.  ``pixel_mm`` is the size of a pixel.
+    """
     rows, columns = (
         _middles(n, s, pixel_mm) for n, s in zip(plane.labels.shape, plane.spacing_mm, strict=True)
     )
@@ -51,9 +56,10 @@ def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
 
 
 def outlines(labels: Voxels) -> Voxels:
-    """Outline of each label, two pixels wide, one on either side of its border; 0 elsewhere.
+    """The outlines of the labels: their values along the borders, 0 elsewhere.
 
-    The edge of the picture is no border.
+    A line has one pixel inside the label and, where no other label is, one pixel outside.  The edge of the picture is
+    not a border.
     """
     lines = np.zeros_like(labels)
     for inner, outer in _neighbours():
@@ -66,14 +72,17 @@ def outlines(labels: Voxels) -> Voxels:
 
 
 def _neighbours() -> list[tuple[Any, Any]]:
-    """Pairs of index expressions that select all pixels, and their neighbours in one of four directions."""
+    """For each of four directions, two index expressions: the first selects pixels, the second their neighbours."""
     every, before, after = slice(None), slice(None, -1), slice(1, None)
     pairs = [((before, every), (after, every)), ((every, before), (every, after))]
     return [p for a, b in pairs for p in ((a, b), (b, a))]
 
 
 def _draw_thin_label(where: Voxels, value: int, pixels: Voxels) -> None:
-    """Draw the ``pixels`` of a label that is so thin that no pixel centre lies in it."""
+    """Write the label ``value`` into ``pixels`` where it is in the plane (``where``).
+
+    It is for a label so thin that no pixel's centre is in it.
+    """
     rows, columns = np.nonzero(where)
     scale = np.array(pixels.shape) / where.shape
     pixels[(rows * scale[0]).astype(np.intp), (columns * scale[1]).astype(np.intp)] = value
@@ -91,7 +100,7 @@ def _panel(
 
 
 def _grey_pixels(plane: Plane, pixel_mm: float) -> Voxels:
-    """The plane's grey values at the panel's resolution, interpolated linearly."""
+    """The plane's image values (row, column) at the panel's resolution, interpolated linearly."""
     values = np.asarray(plane.grey, np.float32)
     for axis in (0, 1):
         n = values.shape[axis]
@@ -105,7 +114,7 @@ def _grey_pixels(plane: Plane, pixel_mm: float) -> Voxels:
 
 
 def _middles(count: int, spacing_mm: float, pixel_mm: float) -> npt.NDArray[np.float64]:
-    """Positions of the pixel centres along an axis, in voxels from the centre of the first voxel."""
+    """Positions of the pixels' centres along an axis of ``count`` voxels, in voxels from the first centre."""
     pixels = max(round(count * spacing_mm / pixel_mm), 1)
     return (np.arange(pixels) + 0.5) * count / pixels - 0.5
 
@@ -116,9 +125,7 @@ def _extent_mm(plane: Plane) -> tuple[float, float]:
 
 
 def _side_by_side(panels: Sequence[Pixels]) -> Pixels:
-    """The panels side by side.  If the second and third panel are low, as for a slab, they are placed one below the
-    other.
-    """
+    """The panels side by side; but the second and third one below the other if they are low, as for a slab."""
     first, *others = map(_widened, panels)
     if sum(panel.shape[0] for panel in others) + _GAP_PIXELS <= first.shape[0]:
         return _joined([first, _joined(others, axis=0)], axis=1)
@@ -126,7 +133,7 @@ def _side_by_side(panels: Sequence[Pixels]) -> Pixels:
 
 
 def _joined(panels: Sequence[Pixels], axis: int) -> Pixels:
-    """The panels in a row along ``axis``, with gaps between them, each centred across it."""
+    """The panels one after the other along ``axis``, with gaps, each in the middle of the other axis."""
     across = 1 - axis
     most = max(panel.shape[across] for panel in panels)
     parts = [_padded(panel, across, most - panel.shape[across]) for panel in panels]

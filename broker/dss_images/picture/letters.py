@@ -1,6 +1,4 @@
-"""Draws the letters of the patient's sides at the edges of a panel.  Only six letters are needed, so there is no
-font.
-"""
+"""Draws the letters of the patient's sides (R, L, A, P, S, I) at the edges of a panel, without a font."""
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +16,10 @@ _MARGIN = 3
 
 
 def stamp(pixels: npt.NDArray[np.uint8], edges: str, white: int) -> None:
-    """Draw the four letters ``edges`` at the left, right, upper and lower side, if there is room."""
+    """Draw the four letters ``edges`` at the left, right, upper and lower side of ``pixels``, if there is room.
+
+    ``white`` is the index of white in the palette.
+    """
     left, right, upper, lower = (_drawn(letter, white) for letter in edges)
     height, width = left.shape
     rows, columns = pixels.shape
@@ -36,6 +37,6 @@ def stamp(pixels: npt.NDArray[np.uint8], edges: str, white: int) -> None:
 
 
 def _drawn(letter: str, white: int) -> npt.NDArray[np.uint8]:
-    """The letter in white on black, with a border."""
+    """The pixels of a letter in white on black, with a black border."""
     dots = np.array([[dot == "#" for dot in row] for row in _GLYPHS[letter]], np.uint8) * white
     return np.pad(np.kron(dots.astype(np.uint8), np.ones((_SCALE, _SCALE), np.uint8)), _SCALE)

@@ -27,8 +27,10 @@ def of_arrays(
     spacing_mm: tuple[float, float, float],
     colours: Mapping[int, Rgb],
 ) -> bytes:
-    """The picture as a PNG file.  ``voxels`` and ``labels`` (z, y, x) are in LPS order, ``spacing_mm`` is along z, y,
-    x.
+    """The picture as the bytes of a PNG file.
+
+    ``voxels`` and ``labels`` (z, y, x) are in LPS order; ``spacing_mm`` is along z, y, x.  ``colours`` are those of all
+    labels by value.
     """
     z, y, x = labels.shape
     indices = best_indices(slices_of(labels), (z, y, x), list(colours))
@@ -37,10 +39,10 @@ def of_arrays(
 
 
 def of_files(image: Path, segmentation: Path, colours: Mapping[int, Rgb]) -> bytes | None:
-    """The PNG file for two files with the same grid; of a time series, the first time point with a label is shown, or
-    the first one if none has.
+    """The picture, as the bytes of a PNG file, of an image file and a segmentation file with the same grid in space.
 
-    None if the image has fewer than three axes or several values per voxel.  Raises ImageRefused.
+    Of a time series, the first time point with a label is shown; the first time point if there is no label.  None if
+    the image has fewer than three axes or several values in each voxel.  Raises ImageRefused if a file is damaged.
     """
     header = read_header(image)
     if header.dimensions < 3 or header.components != 1:
@@ -61,7 +63,7 @@ def of_files(image: Path, segmentation: Path, colours: Mapping[int, Rgb]) -> byt
 
 
 def _labelled_frame(marked: Header) -> int:
-    """Number of the first time point with a label, from 0; 0 if none has."""
+    """Number, from 0, of the first time point of a segmentation that has a label; 0 if there is no label."""
     if marked.grid.frames == 1:
         return 0
     with closing(slices_in(marked)) as slices:
@@ -70,7 +72,7 @@ def _labelled_frame(marked: Header) -> int:
 
 
 def _cut(header: Header, frame: int, indices: tuple[int, int, int]) -> Cut:
-    """Cut the slices of time point ``frame``; of an image with only one, of that."""
+    """The slices at ``indices`` (z, y, x) of the time point ``frame``, from 0, or of the last time point."""
     with closing(_frame(header, min(frame, header.grid.frames - 1))) as slices:
         return cut(slices, indices)
 

@@ -1,7 +1,7 @@
-"""Chooses the three slices of an image that show its labels best, and cuts them out.
+"""Chooses the three slices of an image that show its labels best, and extracts them.
 
-Arrays are (z, y, x) in any orientation.  A segmentation and its image are each read once, slice by slice, so they need
-not fit in memory.
+Arrays are (z, y, x) in any orientation.  Images and segmentations are read slice by slice, so they need not fit in
+memory.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -17,12 +17,16 @@ Voxels = npt.NDArray[Any]
 
 _VALUES = 1 << 16
 _MOST_CLASSES = 256
-"""``best_indices`` counts at most this many labels separately; further labels share a count."""
+"""``best_indices`` counts the voxels of at most this many labels separately; further labels share these counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """One slice as displayed (row, column).  ``edges`` are four letters for its left, right, upper and lower side."""
+    """One slice as it is displayed: image values ``grey`` and ``labels``, both (row, column).
+
+    ``spacing_mm`` is the distance between rows and between columns; ``edges`` are the letters of the patient's sides at
+    the left, right, upper and lower side.
+    """
 
     grey: Voxels
     labels: Voxels
@@ -32,7 +36,7 @@ class Plane:
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """The slices at ``indices`` (z, y, x), one perpendicular to each axis: (y, x), (z, x) and (z, y)."""
+    """Three slices of a volume at ``indices`` (z, y, x), one perpendicular to each axis: (y, x), (z, x) and (z, y)."""
 
     indices: tuple[int, int, int]
     slices: tuple[Voxels, Voxels, Voxels]
@@ -41,10 +45,10 @@ class Cut:
 def best_indices(
     labels: Iterable[Voxels], shape: tuple[int, int, int], values: Collection[int]
 ) -> tuple[int, int, int]:
-    """Indices (z, y, x) of the slices that show the most of the labels, each label with the same weight; the middle
-    slices if there is no label.
+    """Indices (z, y, x) of the slices that show the most of the labels; of the middle slices if there is no label.
 
-    ``labels`` are slices (y, x) with the values ``values`` and 0.
+    Each label has the same weight, whatever its size.  ``labels`` are the slices (y, x) of a segmentation of ``shape``
+    (z, y, x) in order; its voxels are 0 or one of ``values``.
     """
     classes = np.zeros(_VALUES, np.intp)
     for number, value in enumerate(sorted(set(values) - {0})):
@@ -76,7 +80,7 @@ def _best(counts: Voxels) -> int:
 
 
 def cut(slices: Iterable[Voxels], indices: tuple[int, int, int]) -> Cut:
-    """Cut three slices at ``indices`` (z, y, x) out of all ``slices`` (y, x) of a volume, in order.
+    """Extract three slices at ``indices`` (z, y, x) from a volume, whose ``slices`` (y, x) are given in order.
 
     Raises ValueError if there is no slice z, IndexError if y or x is out of range.
     """
@@ -109,7 +113,7 @@ _EDGES = ("RLAP", "RLSI", "APSI")
 def _seen(
     patient: int, grey: Cut, labels: Cut, spacing_mm: tuple[float, float, float], order: LpsOrder
 ) -> Plane:
-    """The plane perpendicular to the axis ``patient`` (0: feet to head, 1: front to back, 2: right to left)."""
+    """The plane perpendicular to the axis ``patient``: 0 is feet to head, 1 front to back, 2 right to left."""
     own = order.axes[patient]
     rows, columns = (spacing_mm[order.axes[axis]] for axis in range(3) if axis != patient)
     return Plane(
@@ -126,5 +130,5 @@ def _turned(part: Voxels, own: int, patient: int, order: LpsOrder) -> Voxels:
 
 
 def slices_of(voxels: Voxels) -> Iterator[Voxels]:
-    """The slices (y, x) of an array (z, y, x)."""
+    """The slices (y, x) of an array (z, y, x), in order."""
     yield from voxels

@@ -1,5 +1,5 @@
-"""Writes PNG files with a palette (RFC 2083), so that the containers of worker and dispatcher need no imaging library
-for it.
+"""Writes PNG files with a palette (RFC 2083), without an imaging library, which workers and dispatchers then do not
+need.
 """
 
 import struct
@@ -17,7 +17,7 @@ _LEVEL = 6
 
 
 def png(pixels: npt.NDArray[np.uint8], palette: Sequence[Rgb]) -> bytes:
-    """The PNG file.  ``pixels`` (row, column) are indices into ``palette``, which has at most 256 colours."""
+    """The bytes of a PNG file.  ``pixels`` (row, column) are indices in ``palette``, which has at most 256 colours."""
     rows, columns = pixels.shape
     unfiltered = np.zeros((rows, columns + 1), np.uint8)  # each row begins with its filter, 0
     unfiltered[:, 1:] = pixels

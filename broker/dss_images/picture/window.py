@@ -1,4 +1,4 @@
-"""Chooses the range of values that is shown between black and white."""
+"""Chooses the range of an image's values that a picture shows between black and white."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from dss_images.picture.planes import Plane
 Voxels = npt.NDArray[Any]
 
 _AIR_HU = -500
-"""An image with values this low is a CT: images of other modalities have no such values."""
+"""An image whose lowest value is at most this counts as CT, because images of other modalities have no such values."""
 _LUNG_HU = -400
 _DARKEST, _BRIGHTEST = 1.0, 99.5  # percentiles, for images whose values have no fixed unit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The values of black (``low``) and white (``high``)."""
+    """The image values that are shown as black (``low``) and as white (``high``)."""
 
     low: float
     high: float
 
     def shades(self, values: Voxels, count: int) -> npt.NDArray[np.uint8]:
-        """``values`` as shades from 0 (black) to ``count`` - 1 (white)."""
+        """``values`` as whole numbers from 0 (``low`` or less) to ``count`` - 1 (``high`` or more)."""
         span = max(self.high - self.low, 1e-12)
         scaled = (np.clip(values, self.low, self.high) - self.low) * ((count - 1) / span)
         return np.nan_to_num(np.rint(scaled)).astype(np.uint8)
@@ -36,8 +36,10 @@ SOFT_TISSUE = Window(low=-160, high=240)
 
 
 def window_of(planes: Sequence[Plane]) -> Window:
-    """The range of values for the planes.  For a CT, it is that of lung or of soft tissue, by the values in and
-    around the labels; for other images, their own range.
+    """The window for the planes of an image.
+
+    For a CT it is that of lung or of soft tissue, by the values inside and around the labels; for another image the
+    range of its own values, without zeros and outliers.
     """
     values = np.concatenate([np.asarray(plane.grey, np.float32).ravel() for plane in planes])
     values = values[np.isfinite(values)]
@@ -51,7 +53,7 @@ def window_of(planes: Sequence[Plane]) -> Window:
 
 
 def _medians(planes: Sequence[Plane]) -> list[float]:
-    """Medians of the image inside the labels and just outside them; one or both may be missing."""
+    """The median of the image values inside the labels, and that just outside them; without those of no voxel."""
     inside, outside = [], []
     for plane in planes:
         labelled = plane.labels != 0
@@ -61,7 +63,7 @@ def _medians(planes: Sequence[Plane]) -> list[float]:
 
 
 def _grown(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """``where`` grown by two voxels, because the first one is mixed tissue."""
+    """The mask ``where`` grown by two voxels, because a voxel at the border of a label contains two tissues."""
     grown = where
     for _ in range(2):
         padded = np.pad(grown, 1)
