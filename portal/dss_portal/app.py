@@ -115,7 +115,7 @@ def writes_before(components: Components, behind: App, feed: Feed, callers: Call
         datastore=components.datastore,
         settings=components.settings,
         feed=feed,
-        claiming=components.claiming,
+        claim_batcher=components.claim_batcher,
     )
     return Writes(
         behind,

@@ -29,7 +29,7 @@ T = TypeVar("T")
 _said_s: dict[tuple[str, str], float] = {}
 
 
-async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
+async def for_each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
     """Call ``act`` for each item and return the sum of its results.  If ``act`` raises an error for an item, the error
     is logged and the item is skipped.  ``what`` names the batch in the log.
 
@@ -47,7 +47,7 @@ async def each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]
 
 
 async def uncounted(work: Callable[[], Awaitable[object]]) -> int:
-    """Run ``work`` and return 0, so that work without a result can be an item of ``each``."""
+    """Run ``work`` and return 0, so that work without a result can be an item of ``for_each``."""
     await work()
     return 0
 

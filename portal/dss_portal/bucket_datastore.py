@@ -39,7 +39,7 @@ from dss_portal.datastore import (
 )
 from dss_portal.datastore import Piece as Data
 from dss_portal.refusals import Refused
-from dss_portal.uncancelled import to_its_end
+from dss_portal.shielding import run_shielded
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ class BucketDatastore(Datastore):
                     raise FileNotFoundError(f"{part} has {file.tell()} bytes, not {size_bytes}")
 
         try:
-            await to_its_end(self._on_bucket(gather))
+            await run_shielded(self._on_bucket(gather))
         except BaseException:
             self.discard(twin)
             raise
@@ -211,7 +211,7 @@ class BucketDatastore(Datastore):
     async def take_attached(self, ticket_id: int, claim_id: str, name: str) -> tuple[Path, int]:
         source = f"{layout.attached_dir(ticket_id, claim_id)}/{name}"
         target = self._temporary(layout.attachments_dir(ticket_id))
-        found = await to_its_end(self._on_bucket(self._bucket.copy, source, self._key(target)))
+        found = await run_shielded(self._on_bucket(self._bucket.copy, source, self._key(target)))
         self._sent.add(target)
         return target, found.size_bytes
 
@@ -228,8 +228,8 @@ class BucketDatastore(Datastore):
             return target.stat().st_size
 
         if name.endswith(".itksnap"):
-            return target, await to_its_end(self._on_bucket(fetch))
-        found = await to_its_end(self._on_bucket(self._bucket.copy, source, self._key(target)))
+            return target, await run_shielded(self._on_bucket(fetch))
+        found = await run_shielded(self._on_bucket(self._bucket.copy, source, self._key(target)))
         self._sent.add(target)
         return target, found.size_bytes
 
@@ -250,7 +250,7 @@ class BucketDatastore(Datastore):
 
         self._sent.add(temporary)
         with room_needed():
-            await to_its_end(self._on_bucket(put))
+            await run_shielded(self._on_bucket(put))
 
     async def keep(
         self,
@@ -266,7 +266,7 @@ class BucketDatastore(Datastore):
         target = f"{folder}/{name}" if folder else self._key(temporary.with_name(name))
         if temporary not in self._sent:
             await self.send(temporary)
-        await to_its_end(self._on_bucket(self._bucket.copy, self._key(temporary), target))
+        await run_shielded(self._on_bucket(self._bucket.copy, self._key(temporary), target))
         self.discard(temporary)
 
     def discard(self, temporary: Path) -> None:
@@ -293,11 +293,11 @@ class BucketDatastore(Datastore):
             return content
 
         try:
-            before = await to_its_end(self._on_bucket(fetch))
+            before = await run_shielded(self._on_bucket(fetch))
             yield path
             after = await asyncio.to_thread(path.read_bytes)
             if after != before:
-                await to_its_end(self._on_bucket(self._bucket.put_bytes, key, after))
+                await run_shielded(self._on_bucket(self._bucket.put_bytes, key, after))
         finally:
             self.discard(path)
 
@@ -331,7 +331,7 @@ class BucketDatastore(Datastore):
     async def _gathered(self, ticket_id: int, sizes: Mapping[PurePosixPath, int]) -> str:
         folder = uuid4().hex
         target = layout.attempt_dir(ticket_id, folder)
-        await to_its_end(self._on_bucket(self._gather, target, sizes))
+        await run_shielded(self._on_bucket(self._gather, target, sizes))
         return folder
 
     async def show_earlier_portals(self, ticket_id: int, places: Iterable[str]) -> None:

@@ -15,9 +15,9 @@ from dss_portal.live.streams import Streams
 from dss_portal.notifications.sender import Sender
 from dss_portal.outbox.relay import Relay
 from dss_portal.providers import claiming
+from dss_portal.request_batching import RequestBatcher
 from dss_portal.settings import Settings
 from dss_portal.tickets import queue
-from dss_portal.together import Together
 
 if TYPE_CHECKING:
     from dss_portal.accounts.openid import OpenIdIssuer
@@ -38,7 +38,7 @@ class Components:
     openid: "OpenIdIssuer | None"
     feed: Feed
     sessions: KeptSessions
-    claiming: Together[claiming.ClaimRequest, claiming.Granted]
+    claim_batcher: RequestBatcher[claiming.ClaimRequest, claiming.Granted]
     streams: Streams
     notifier: Sender
     estimates: Estimates
@@ -60,7 +60,7 @@ class Components:
             streams=Streams(feed, queue.users_waiting),
             notifier=Sender(settings),
             estimates=Estimates(),
-            claiming=Together(claiming.grant, claiming.MOST),
+            claim_batcher=RequestBatcher(claiming.grant, claiming.MOST),
         )
 
 

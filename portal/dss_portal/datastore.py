@@ -28,7 +28,7 @@ from dss_observability import metrics
 from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing.files import scrub
-from dss_portal.uncancelled import to_its_end
+from dss_portal.shielding import run_shielded
 from dss_workspace.registry import MAX_BYTES, Folder, parse
 
 UploadFolder: TypeAlias = Area | Literal["attachments"]
@@ -167,7 +167,7 @@ class Datastore:
         """
         begun, is_whole = await _gathered(data, min(SMALL_BYTES, self._max_file_bytes))
         if is_whole:
-            return await to_its_end(self._on_disk(_write_at_once, temporary, begun))
+            return await run_shielded(self._on_disk(_write_at_once, temporary, begun))
         await self._on_disk(_make_folder, temporary.parent)
         return await _write(temporary, _chained(begun, data), self._max_file_bytes)
 
@@ -223,7 +223,7 @@ class Datastore:
         path = self._part(ticket_id, part, folder)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")
         try:
-            await to_its_end(self._on_disk(_link, path, twin, size_bytes))
+            await run_shielded(self._on_disk(_link, path, twin, size_bytes))
         except BaseException:
             self.discard(twin)
             raise
@@ -238,7 +238,7 @@ class Datastore:
         If the caller is cancelled, it waits for the thread, which could otherwise make the file again after
         ``discard``.  The same applies to ``receive`` and ``copy_of_part``.
         """
-        return await to_its_end(scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}"))
+        return await run_shielded(scrub(temporary, f"/dss/{layout.ticket_dir(ticket_id)}"))
 
     async def receive_attachment(
         self, ticket_id: int, data: AsyncIterator[Piece]
@@ -272,7 +272,7 @@ class Datastore:
             link(source, target)
             return target.stat().st_size
 
-        return target, await to_its_end(self._on_disk(take))
+        return target, await run_shielded(self._on_disk(take))
 
     async def remove_files(self, ticket_id: int, area: Area, places: Iterable[str]) -> None:
         """Delete files of the area.  Call it after the transaction that deletes their rows.  What cannot be deleted now
@@ -368,7 +368,7 @@ class Datastore:
         """
         folder = uuid.uuid4().hex
         target = self._root / layout.attempt_dir(ticket_id, folder)
-        await to_its_end(self._on_disk(_gather, self._root, target, sizes))
+        await run_shielded(self._on_disk(_gather, self._root, target, sizes))
         return folder
 
     async def show_earlier_portals(self, ticket_id: int, places: Iterable[str]) -> None:

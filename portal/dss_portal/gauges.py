@@ -9,7 +9,7 @@ from tortoise.functions import Count
 
 from dss_observability import metrics
 from dss_portal import database
-from dss_portal.batches import each, uncounted
+from dss_portal.batches import for_each, uncounted
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Status, Ticket
@@ -31,7 +31,7 @@ async def watch(datastore: Datastore) -> None:
 
     while True:
         try:
-            await each("gauges", (look, look_at_disk), uncounted)
+            await for_each("gauges", (look, look_at_disk), uncounted)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
@@ -44,7 +44,7 @@ async def look() -> int:
     """Set all gauges that are read from the database; returns 0.  A query that fails leaves the other gauges
     unaffected.
     """
-    return await each(
+    return await for_each(
         "gauges", (_look_at_tickets, _look_at_outbox, _look_at_notifications), uncounted
     )
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from dss_portal import database
-from dss_portal.batches import each
+from dss_portal.batches import for_each
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.intake import placing
@@ -42,8 +42,8 @@ async def look(datastore: Datastore, settings: Settings) -> int:
     the number of changes.
     """
     act = partial(placing.go_on_all, datastore, settings)
-    changed = await each("an upload that was read", await placing.due(), act)
-    return changed + await each(
+    changed = await for_each("an upload that was read", await placing.due(), act)
+    return changed + await for_each(
         "a request to read an upload", await _unanswered(), intakes.ask_again
     )
 

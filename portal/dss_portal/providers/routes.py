@@ -254,7 +254,9 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
     if "provider" not in form:
         await store.heard(await store.provided(user, githashes))  # its refusal takes precedence
     lease_s = components().settings.provider_lease_s
-    granted = await components().claiming.ask(claiming.asked_by(user.id, githashes, form, lease_s))
+    granted = await components().claim_batcher.ask(
+        claiming.asked_by(user.id, githashes, form, lease_s)
+    )
     if granted.ticket is not None:
         components().feed.note(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
     return granted.row()

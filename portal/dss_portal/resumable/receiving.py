@@ -14,7 +14,7 @@ from dss_portal.models import ResumableUpload
 from dss_portal.refusals import Refused
 from dss_portal.resumable import store
 from dss_portal.resumable.rules import Rules
-from dss_portal.uncancelled import to_its_end
+from dss_portal.shielding import run_shielded
 
 BLOCK_BYTES = 4 * 2**20
 BLOCK_S = 1.0
@@ -96,7 +96,7 @@ class Receiver:
         """
         if upload.finished or upload.received_bytes < upload.length_bytes:
             return
-        await to_its_end(self._stored(upload, holder))
+        await run_shielded(self._stored(upload, holder))
 
     async def _stored(self, upload: ResumableUpload, holder: str) -> None:
         async with _hold_kept(upload.id, holder), store.part_needed(upload):
@@ -143,7 +143,7 @@ class _Blocks:
         if self._began_s > self._told_s + HEARD_S:
             await self._rules.heard(self._upload)
             self._told_s = self._began_s
-        await to_its_end(self._written(block))
+        await run_shielded(self._written(block))
 
     async def _written(self, block: bytes) -> None:
         """Write the block while the upload's row is locked, so that no other portal writes before these bytes are on

@@ -14,7 +14,7 @@ from typing import cast
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
-from dss_portal.batches import each
+from dss_portal.batches import for_each
 from dss_portal.datastore import Datastore, UploadFolder, too_large
 from dss_portal.models import ResumableUpload
 from dss_portal.refusals import Refused
@@ -222,7 +222,7 @@ async def remove_stale(datastore: Datastore, settings: Settings) -> None:
     before = store.now() - timedelta(seconds=settings.abandoned_upload_s)
     rows = await get_connection("default").execute_query_dict(_CLOSED, [before])
     stale = await ResumableUpload.filter(id__in=[row["id"] for row in rows])
-    await each("removing an upload", stale, partial(_remove_stale, datastore))
+    await for_each("removing an upload", stale, partial(_remove_stale, datastore))
 
 
 async def _remove_stale(datastore: Datastore, upload: ResumableUpload) -> int:

@@ -12,7 +12,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.codec import encode
 from dss_broker.messages import TicketReady
 from dss_observability.tracing import current_traceparent
-from dss_portal.batches import each
+from dss_portal.batches import for_each
 from dss_portal.outbox import store as outbox
 from dss_portal.tickets import store
 
@@ -47,7 +47,9 @@ async def again(ticket_ids: Sequence[int]) -> int:
     except Exception:
         if len(ticket_ids) == 1:
             raise
-        return await each("announcing a ticket again", [[number] for number in ticket_ids], again)
+        return await for_each(
+            "announcing a ticket again", [[number] for number in ticket_ids], again
+        )
 
 
 async def _together(ticket_ids: Sequence[int]) -> int:

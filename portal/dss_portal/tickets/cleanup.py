@@ -16,7 +16,7 @@ from tortoise.transactions import in_transaction
 from dss_datastore.volume import is_away
 from dss_portal import database
 from dss_portal.accounts import store as accounts
-from dss_portal.batches import each, uncounted
+from dss_portal.batches import for_each, uncounted
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.estimates import runs
@@ -77,7 +77,7 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
         batch.forget_old,
         runs.forget_old,
     )
-    await each("tidying", work, uncounted)
+    await for_each("tidying", work, uncounted)
 
 
 async def clean_ended(datastore: Datastore) -> int:
@@ -87,7 +87,7 @@ async def clean_ended(datastore: Datastore) -> int:
     cleaned = 0
     async for ends in _ends():
         left = await _left_of(datastore, ends)
-        cleaned += await each("tidying up a ticket", left, partial(_cleaned, datastore))
+        cleaned += await for_each("tidying up a ticket", left, partial(_cleaned, datastore))
     return cleaned
 
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import MAX_DEADLINE_S, Deadlines, DescriptorInvalid, descriptor_from
-from dss_portal.batches import PAGE_NUMBERS, each
+from dss_portal.batches import PAGE_NUMBERS, for_each
 from dss_portal.datastore import Datastore
 from dss_portal.formats import duration
 from dss_portal.intake import store as intakes
@@ -69,9 +69,9 @@ async def enforce(settings: Settings, datastore: Datastore) -> int:
     }
 
     async def enforce_one(find: Find) -> int:
-        return await each("ending what is overdue", await find(settings), rounds[find])
+        return await for_each("ending what is overdue", await find(settings), rounds[find])
 
-    return await each("deadlines", rounds, enforce_one)
+    return await for_each("deadlines", rounds, enforce_one)
 
 
 def own_deadlines(service: Service) -> Deadlines:

@@ -11,7 +11,7 @@ from functools import partial
 from tortoise.transactions import in_transaction
 
 from dss_portal import database
-from dss_portal.batches import each
+from dss_portal.batches import for_each
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, User
@@ -68,7 +68,7 @@ async def delete_due(datastore: Datastore) -> int:
     """
     deleted = 0
     async for numbers in _due():
-        deleted += await each("deleting a ticket", numbers, partial(_delete, datastore))
+        deleted += await for_each("deleting a ticket", numbers, partial(_delete, datastore))
     return deleted
 
 

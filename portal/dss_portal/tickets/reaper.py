@@ -12,7 +12,7 @@ from tortoise.connection import get_connection
 from dss_broker.broker import Broker
 from dss_broker.descriptor import MAX_DEADLINE_S
 from dss_portal import database
-from dss_portal.batches import each
+from dss_portal.batches import for_each
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.settings import Settings
@@ -50,7 +50,7 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
     overdue = leases.OverdueClaims(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))
     while True:
         try:
-            await each("claims without a sign of life", [overdue], leases.OverdueClaims.ask)
+            await for_each("claims without a sign of life", [overdue], leases.OverdueClaims.ask)
             await sweep(settings, datastore)
         except Exception as error:
             if await waiting.for_schema(error):

@@ -13,9 +13,9 @@ from dss_portal.changes.reading import Subject
 from dss_portal.datastore import Datastore
 from dss_portal.providers import announcements, keys, writing
 from dss_portal.providers.claiming import ClaimRequest, Granted, asked_by
+from dss_portal.request_batching import RequestBatcher
 from dss_portal.settings import Settings
 from dss_portal.tickets import submission, submitting
-from dss_portal.together import Together
 from dss_portal.writes import small_files
 from dss_portal.writes.multipart import LoneFile
 from dss_portal.writes.requests import Kind, Write
@@ -36,7 +36,7 @@ class Acting:
     datastore: Datastore
     settings: Settings
     feed: Feed
-    claiming: Together[ClaimRequest, Granted]
+    claim_batcher: RequestBatcher[ClaimRequest, Granted]
 
     async def act(self, write: Write, form: Mapping[str, str], person: Person) -> Answer | None:
         """Carry out the write, whose parameters are in ``form``, for the user ``person``, and return the response.
@@ -109,7 +109,7 @@ class Acting:
         self, githashes: list[str], form: Mapping[str, str], person: Person
     ) -> Granted:
         lease_s = self.settings.provider_lease_s
-        granted = await self.claiming.ask(asked_by(person.id, githashes, form, lease_s))
+        granted = await self.claim_batcher.ask(asked_by(person.id, githashes, form, lease_s))
         if granted.ticket is not None:
             self.feed.note(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
         return granted

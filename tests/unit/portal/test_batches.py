@@ -1,7 +1,7 @@
 import pytest
 
 from dss_portal import batches
-from dss_portal.batches import each, in_parts
+from dss_portal.batches import for_each, in_parts
 
 
 async def halves(number: int) -> int:
@@ -14,7 +14,7 @@ async def halves(number: int) -> int:
 async def test_an_item_that_fails_holds_none_of_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert await each("halving", [2, 3, 4, 5, 6], halves) == 6
+    assert await for_each("halving", [2, 3, 4, 5, 6], halves) == 6
 
     assert [record.__dict__["item"] for record in caplog.records] == ["3", "5"]
 
@@ -23,11 +23,11 @@ async def test_an_item_that_fails_in_every_round_is_logged_once_in_a_while(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
-        await each("halving again", [7], halves)
+        await for_each("halving again", [7], halves)
     assert len(caplog.records) == 1
 
     monkeypatch.setattr(batches, "SAY_AGAIN_S", -1.0)
-    await each("halving again", [7], halves)
+    await for_each("halving again", [7], halves)
     assert len(caplog.records) == 2
 
 
@@ -40,7 +40,7 @@ async def test_an_outage_ends_the_round(outage: Exception) -> None:
         raise outage
 
     with pytest.raises(type(outage)):
-        await each("halving", [1, 2], act)
+        await for_each("halving", [1, 2], act)
 
     assert seen == [1]
 

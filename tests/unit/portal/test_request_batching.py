@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dss_portal.together import Together
+from dss_portal.request_batching import RequestBatcher
 
 
 async def doubled(numbers: Sequence[int]) -> list[int | Exception]:
@@ -13,9 +13,9 @@ async def doubled(numbers: Sequence[int]) -> list[int | Exception]:
 
 
 async def test_each_gets_its_own_answer_or_its_own_error() -> None:
-    together = Together(doubled, 8)
+    batcher = RequestBatcher(doubled, 8)
 
-    found = await asyncio.gather(*map(together.ask, [2, 3, 4]), return_exceptions=True)
+    found = await asyncio.gather(*map(batcher.ask, [2, 3, 4]), return_exceptions=True)
 
     assert [found[0], found[2]] == [4, 8]
     assert isinstance(found[1], ValueError)
@@ -29,8 +29,8 @@ async def test_who_asks_meanwhile_is_in_the_next_round_and_no_round_is_too_large
         await asyncio.sleep(0)
         return list(numbers)
 
-    together = Together(noted, 2)
-    await asyncio.gather(*map(together.ask, range(5)))
+    batcher = RequestBatcher(noted, 2)
+    await asyncio.gather(*map(batcher.ask, range(5)))
 
     assert rounds == [[0, 1], [2, 3], [4]]
 
@@ -43,12 +43,12 @@ async def test_an_error_of_the_work_is_everybodys_and_the_next_round_goes_on() -
             raise ConnectionError
         return list(numbers)
 
-    together = Together(work, 8)
-    found = await asyncio.gather(*map(together.ask, [1, 2]), return_exceptions=True)
+    batcher = RequestBatcher(work, 8)
+    found = await asyncio.gather(*map(batcher.ask, [1, 2]), return_exceptions=True)
     assert [type(error) for error in found] == [ConnectionError] * 2
 
     broken = False
-    assert await together.ask(3) == 3
+    assert await batcher.ask(3) == 3
 
 
 async def test_a_question_that_was_given_up_is_not_worked_on() -> None:
@@ -60,8 +60,8 @@ async def test_a_question_that_was_given_up_is_not_worked_on() -> None:
         await may_go.wait()
         return list(numbers)
 
-    together = Together(work, 1)
-    first, second = (asyncio.create_task(together.ask(n)) for n in (1, 2))
+    batcher = RequestBatcher(work, 1)
+    first, second = (asyncio.create_task(batcher.ask(n)) for n in (1, 2))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     second.cancel()

@@ -11,7 +11,7 @@ Work = Callable[[Sequence[A]], Awaitable[Sequence[R | Exception]]]
 """Gets questions and returns their answers in the same order.  An answer that is an exception is raised by ``ask``."""
 
 
-class Together(Generic[A, R]):
+class RequestBatcher(Generic[A, R]):
     """Collects the questions that are asked while ``work`` runs, and passes them to the next call of ``work``, at most
     ``most`` at a time.
     """
