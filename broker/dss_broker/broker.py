@@ -44,7 +44,7 @@ class Delivery(Protocol):
 
     @property
     def parked_reason(self) -> str | None:
-        """Why the message was parked, if it comes from PORTAL_PARKED; otherwise None."""
+        """Why the message was parked, if it is the copy in PORTAL_PARKED of a parked message; otherwise None."""
 
     def reply(self, message: Message) -> "Future[None]":
         """Answer the requester; the future is done when the broker has stored the reply.
@@ -59,9 +59,10 @@ Handler: TypeAlias = Callable[[Delivery], None]
 I/O thread.
 
 If it returns, the message is acknowledged.  If it raises TryAgainLater, the message is retried after a delay, a bounded
-number of times, and is then parked in ``dss.dead``.  (ORDERED and EVERYONE wait for the delay in place, so that later
-messages of the ticket stay behind.)  If it raises ReturnToQueue, which only a stopping program may do, the message is
-requeued when the broker is closed.  If it raises anything else, the message is parked at once, with the reason.
+number of times, and is then parked in ``dss.dead``.  (With the sharing ORDERED or EVERYONE, the thread waits for the
+delay, so that later messages of the ticket are handled after this one.)  If it raises ReturnToQueue, which only a
+stopping program may do, the message is requeued when the broker is closed.  If it raises anything else, the message is
+parked at once, with the reason.
 
 Delivery is at least once: a handler may run twice for one message, and must be idempotent.  If five programs have died
 while they handled a message, it is parked; orderly stops and lost connections do not count as deaths.
@@ -83,7 +84,7 @@ class Conversation(Protocol):
 
 
 class Broker(Protocol):
-    """A connection that reconnects by itself.  Every method may be called from any thread."""
+    """A program's connection to the broker, which reconnects by itself.  Methods may be called from any thread."""
 
     @property
     def connected(self) -> bool:
@@ -98,8 +99,8 @@ class Broker(Protocol):
 
         The future is done when the broker has stored the message, after any number of reconnections.  It raises
         Unroutable if no queue is bound for a mandatory message (``topology.is_mandatory``), MessageRefused if the
-        broker refuses it, BrokerClosed if the broker was closed first.  It cannot be cancelled; its callbacks must
-        not block.  Raises ValueError if the message is too large or is a reply.
+        broker refuses it, BrokerClosed if the broker was closed first.  The future cannot be cancelled; its callbacks
+        must not block.  Raises ValueError if the message is too large or is a reply.
         """
 
     def consume(self, subscription: Subscription, handler: Handler) -> None:

@@ -25,7 +25,7 @@ IMAGE_OF = "{{image:{}}}"
 
 IMAGE_TAGS = (TagType.MAIN, TagType.OVERLAY, TagType.ANATOMICAL)
 BUILT_IN_RULES = ("lung-segmentation", "nodule-detection")
-"""The rules that come with the workers; a test compares them with the workers' list."""
+"""Names of the rule-based algorithms that come with the workers; a test compares them with the workers' list."""
 
 
 class ProviderKind(StrEnum):
@@ -143,7 +143,7 @@ class Dispatch:
 
     @property
     def algorithm(self) -> str:
-        """Name of the rules or the bundle; ``topology.inference`` derives the queue from it."""
+        """Name of the rules or of the bundle.  The queue of its workers is named after it (``topology.inference``)."""
         return self.rules if self.provider is ProviderKind.RULES else self.bundle
 
     @property
@@ -157,6 +157,9 @@ class Dispatch:
 
     @property
     def colour_parameters(self) -> dict[str, str]:
-        """The parameter ``label_colours``, which the algorithm uses for its picture; {} if no label has a colour."""
+        """The colours of ``labels`` as an additional parameter, ``label_colours``, for the algorithm's picture.
+
+        {} if no label has a colour.
+        """
         colours = {label.value: label.rgb for label in self.labels if label.rgb is not None}
         return {label_colours.PARAMETER: label_colours.written(colours)} if colours else {}

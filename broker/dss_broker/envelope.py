@@ -79,7 +79,10 @@ def new_envelope(
     correlation_id: str | None = None,
     reply_to: str | None = None,
 ) -> Envelope:
-    """The envelope of a message that is sent now.  Raises ValueError if ``message`` is too large."""
+    """The envelope of a message that is sent now, with the time and the current trace in its headers.
+
+    By default the message id is random.  Raises ValueError if ``message`` is too large.
+    """
     type_name, body = encode(message)
     headers: dict[str, object] = {SENT_AT_MS: time.time_ns() // 1_000_000}
     if traceparent := current_traceparent.get():
@@ -100,7 +103,10 @@ class _Ids(msgspec.Struct):
 
 
 def ids(envelope: Envelope) -> dict[str, int | str]:
-    """The ticket and the claim that a message is about, under the keys ``ticket`` and ``claim`` of log lines."""
+    """The ids of the ticket and of the claim that a message is about, for log lines, as ``ticket`` and ``claim``.
+
+    An id that the message does not have is left out; {} for a malformed message.
+    """
     try:
         found = msgspec.json.decode(envelope.body, type=_Ids)
     except DECODE_ERRORS:

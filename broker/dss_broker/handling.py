@@ -46,8 +46,9 @@ class Parked:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned:
-    """Outcome: requeue the message.  With ``failed`` it counts as a death of the program; after an orderly stop it
-    does not.
+    """Outcome: requeue the message.
+
+    ``failed``: the handler was interrupted, which counts like a death of the program; False after an orderly stop.
     """
 
     failed: bool

@@ -10,7 +10,7 @@ MAX_CHARACTERS = 100
 
 @cache
 def instance_name() -> str:
-    """Host, process id and six random digits: ``node7-4711-3fa9c1``.
+    """The default name of this process: host, process id and six random hexadecimal digits (``node7-4711-3fa9c1``).
 
     The digits are needed because containers that use the host's network all have its name and the process id 1.
     """
@@ -18,7 +18,7 @@ def instance_name() -> str:
 
 
 def valid_instance_name(name: str) -> str:
-    """``name``, or the default if it is blank.  Raises ValueError if it is too long or not printable."""
+    """``name``, or ``instance_name()`` if it is blank.  Raises ValueError if it is too long or not printable."""
     if not name:
         return instance_name()
     if not name.isprintable():

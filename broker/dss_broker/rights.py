@@ -12,8 +12,8 @@ from dss_broker.topology import DEATH_EXCHANGE, EXCHANGE, REPLY_EXCHANGE
 
 NOTHING = "^$"
 SHARED = r"dss\.(tickets|replies|dead|deaths|retry\.[0-9]+m?s)"
-"""Exchanges and queues that every program declares.  The program that starts first creates them; the portal creates the
-retry queues.
+"""Regular expression for the exchanges and queues that every program declares.  The program that starts first creates
+them; the portal creates the retry queues.
 """
 
 
@@ -110,7 +110,7 @@ USERS: Mapping[str, Rights] = {
 
 
 def definitions(passwords: Mapping[str, str], vhost: str = "/") -> dict[str, list[dict[str, Any]]]:
-    """A definitions file for RabbitMQ's ``load_definitions`` or ``rabbitmqctl import_definitions``.
+    """The content of a definitions file for RabbitMQ's ``load_definitions`` or ``rabbitmqctl import_definitions``.
 
     It contains users, permissions and the topic exchanges: RabbitMQ 4.3 refuses permissions on an exchange that does
     not exist.  Raises KeyError if ``passwords``, by user, lacks a user of USERS.

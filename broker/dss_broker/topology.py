@@ -62,18 +62,23 @@ _READABLE_CHARS, _HASH_DIGITS = 60, 32
 
 
 class Sharing(StrEnum):
-    """How the consumers of one subscription share its messages."""
+    """How the consumers of one subscription share its messages.
 
-    WORK = "work"  # each message to one of them
-    ORDERED = "ordered"  # all to one of them, those of each ticket in order; after its death all to another
-    EVERYONE = "everyone"  # each message to every process; a process that does not run misses it
+    WORK: each message goes to one of them.  ORDERED: all messages go to one of them, and after its death to another;
+    those of each ticket are handled in order.  EVERYONE: each message goes to every process that runs.
+    """
+
+    WORK = "work"
+    ORDERED = "ordered"
+    EVERYONE = "everyone"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
-    """``queue`` receives the messages of ``exchange`` whose routing key matches one of ``keys``.
+    """A queue and its consumers: ``queue`` receives the messages of ``exchange`` whose routing key matches one of
+    ``keys``.
 
-    At most ``prefetch`` messages are unacknowledged at a time; ``threads`` handle them.
+    In each process, at most ``prefetch`` messages are unacknowledged at a time, and ``threads`` threads handle them.
     """
 
     queue: str

@@ -85,9 +85,9 @@ class SharedDatastore(Protocol):
 
 
 def wait_until_there(datastore: SharedDatastore, stopping: threading.Event) -> bool:
-    """Wait until ``datastore`` has no problem; False if ``stopping`` is set first.
+    """Wait until ``datastore`` has no problem.  True then; False if ``stopping`` is set first.
 
-    Otherwise every ticket would fail for want of its files.
+    A program that did not wait would fail each ticket, because its files seem to be missing.
     """
     reason = datastore.problem()
     if not reason:

@@ -246,7 +246,10 @@ def _not_finite(values: Voxels, number: int, header: Header) -> tuple[int, int, 
 
 
 def require_numbers(values: Voxels, number: int, header: Header) -> None:
-    """Raises ImageRefused unless all ``values`` (y, x) are finite.  ``number`` is the slice's in ``slices_in``."""
+    """Raises ImageRefused unless all ``values`` of a slice (y, x) are finite.
+
+    ``number`` is the slice's number, from 0, among those of ``slices_in``; it gives the position in the sentence.
+    """
     if index := _not_finite(values, number, header):
         raise refusals.not_numbers(index)
 
@@ -287,7 +290,8 @@ def _at_voxels(file: BinaryIO, header: Header) -> BinaryIO:
 def _values(data: bytes, header: Header) -> Voxels:
     """The numbers in ``data``, scaled by the header's slope and intercept.
 
-    If there is a scaling, they are float32 as in ITK, or float64 if the stored numbers have more digits than float32.
+    Without a scaling they have the stored type; with it they are float32, as in ITK, or float64 if the stored numbers
+    have more digits than float32.
     """
     stored = np.frombuffer(data, header.kind)
     if (header.slope, header.intercept) == (1.0, 0.0):

@@ -43,7 +43,7 @@ def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark]) -> None:
 
 
 def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
-    """Positions (x, y, z) of the landmarks whose tags or text contain ``tag``; ITK-SNAP accepts either.
+    """Positions (x, y, z) of the landmarks that have ``tag`` as one of their tags, or as their text, as in ITK-SNAP.
 
     They are in voxels of the main image, from the corner of the first voxel.  Raises WorkspaceInvalid if such a
     landmark has no valid position.

@@ -11,7 +11,7 @@ from dss_workspace.registry import Folder
 
 _FOLDER = "TimePointProperties.TimePoints"
 LOOKED_AT = "Of {} time points, number {} is looked at."
-"""A line for the user: the count of time points, and the number of the chosen one."""
+"""Template of a sentence for the user, with the count of time points and the number of the chosen one."""
 
 
 def is_one_tagged(workspace: Folder, tags: Collection[str]) -> bool:

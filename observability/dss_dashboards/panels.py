@@ -91,7 +91,8 @@ def row(title: str) -> grafana.Row:
 def mean(metric: str, labels: str = "", by: str = "") -> str:
     """PromQL for the mean of a histogram's recent observations; NaN if there were none.
 
-    ``labels`` is a selector with its braces; there is one mean for each value of the labels ``by`` (with commas).
+    ``labels`` is a selector with its braces; ``by`` are names of labels, separated by commas: there is one mean for
+    each of their values.
     """
     parts = [f"sum by ({by}) (rate({metric}_{part}{labels}[$__rate_interval]))" for part in _MEAN]
     return " / ".join(parts)

@@ -1,4 +1,4 @@
-"""The server of ``memory.MemoryBroker``: queues as lists, shared by the programs of a test."""
+"""The server of ``memory.MemoryBroker``: its queues are lists, and several brokers of one process may share it."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""One subscription: its channel, its unacknowledged messages and the threads that handle them."""
+"""Consumes one subscription from RabbitMQ, with a channel and threads of its own."""
 
 import logging
 import threading
@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 class Consumer:
     """Consumes one subscription.  Public methods say which thread may call them; the others run on the link's thread.
 
-    A poison message kills its program together with the messages that are handled beside it.  So a program starts with
-    a prefetch of 1, and raises it to that of the subscription after its first message that is not a redelivery.
+    A poison message kills the program, and so interrupts the messages that are handled at the same time.  Therefore a
+    program starts with a prefetch of 1, and raises it to that of the subscription after its first message that is not a
+    redelivery.
     """
 
     def __init__(

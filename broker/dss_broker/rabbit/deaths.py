@@ -101,7 +101,7 @@ class DeathCounter:
             self._marks.end(self._queue, unacked.stable_id)
 
     def postponed(self, unacked: UnackedMessage) -> None:
-        """Link's thread: the message will be retried; its count of deaths stays."""
+        """Link's thread: the message will be retried.  Like ``survived``; earlier deaths still count for the retry."""
         self.survived(unacked)
         unacked.counted = False
 

@@ -1,4 +1,4 @@
-"""The connection to RabbitMQ and the one thread that may touch it."""
+"""The connection to RabbitMQ, and the thread that alone may use it."""
 
 import logging
 import math

@@ -31,7 +31,7 @@ ChannelAction = Callable[[Channel], None]
 
 
 class CannotCount(Exception):
-    """RabbitMQ refuses to count, for instance because the user lacks the right."""
+    """The marks cannot be counted, because RabbitMQ refuses it, for instance because the user lacks the right."""
 
 
 class Marks:

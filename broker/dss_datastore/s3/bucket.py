@@ -323,7 +323,10 @@ def _parts(first: bytes, source: BinaryIO) -> Iterator[bytes]:
 
 
 def _answered_at(page: Mapping[str, Any]) -> datetime:
-    """The S3 server's time, by which it also dates uploads.  This machine's clock may differ, or be set meanwhile."""
+    """The time, by the S3 server's clock, of its answer ``page``.
+
+    The server dates uploads by that clock.  This machine's clock may differ, or be set meanwhile.
+    """
     headers = page["ResponseMetadata"]["HTTPHeaders"]
     return parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
 

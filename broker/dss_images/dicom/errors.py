@@ -12,4 +12,4 @@ class DicomRefused(ImageRefused):
 
 
 class NoSeries(DicomRefused):
-    """There is no DICOM file in the folder."""
+    """There is no DICOM series in the folder, archive or file."""

@@ -177,7 +177,7 @@ def _image(file: File, tags: Tags, element: PixelElement) -> DicomHeader | Damag
 
 
 def _has_room(pixels: PixelEncoding, needed: int, fragments: int) -> bool:
-    """True if the file's pixel data are large enough for all frames, and not larger.
+    """True if the file's pixel data have the size that all frames need, or as many fragments as frames.
 
     ``needed`` is the size of uncompressed pixels in bytes, with one value per pixel; ``fragments`` the number of pieces
     of compressed pixels.

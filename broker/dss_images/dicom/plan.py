@@ -64,8 +64,9 @@ class Plan:
 def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
     """Choose the slices of the image and make a plan for it.
 
-    ``phase`` is the number of the phase, or of the orientation, that the user wants, from 1; 0 stands for the first
-    phase, with a warning.  ``values`` reads the values of a slice.  Raises DicomRefused.
+    ``phase`` is the number of the phase, or of the orientation, that the user wants, from 1.  With 0, the first phase
+    is chosen, with a warning, and several orientations are refused.  ``values`` reads the values of a slice.  Raises
+    DicomRefused.
     """
     notes: list[Note] = []
     slices = _without_marked(slices, notes)
@@ -179,7 +180,7 @@ def _of_part(
 
 
 def _is_along(one: Slice, other: Slice) -> bool:
-    """True if the planes of the two slices are nearly parallel, so that neither is a localizer for the other."""
+    """True if the angle between the planes of two slices is less than about 45 degrees: neither is then a localizer."""
     normals = [
         np.cross(s.orientation[:3], s.orientation[3:]) for s in (one, other) if s.orientation
     ]

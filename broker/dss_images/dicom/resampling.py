@@ -105,9 +105,10 @@ def _between(below: Array, above: Array, weight: float) -> Array:
 
 
 def _weight(stack: SliceStack, below: int, place: float) -> float:
-    """Weight (0 to 1) of the slice ``below + 1`` in the interpolation at the position ``place``.
+    """Weight (0 to 1) of the slice ``below + 1`` in the interpolation between the slices ``below`` and ``below + 1``.
 
-    It is exactly 0 or 1 if a slice is at ``place``, so that the other slice has no influence.
+    ``place`` is the position along the normal in millimetres.  If a slice is there, the weight is exactly 0 or 1, so
+    that the other slice has no influence.
     """
     start, end = stack.places_mm[below], stack.places_mm[below + 1]
     if abs(place - start) <= 1e-6:

@@ -7,7 +7,7 @@ from pathlib import Path
 Vector = tuple[float, ...]
 
 MOST_NAMED = 6
-"""If there are more slices than this, a sentence gives their number instead of their names."""
+"""Most slices that a sentence names.  Of further slices it gives only the number."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,7 +125,9 @@ def _extent_mm(plane: Plane) -> tuple[float, float]:
 
 
 def _side_by_side(panels: Sequence[Pixels]) -> Pixels:
-    """The panels side by side; but the second and third one below the other if they are low, as for a slab."""
+    """The three panels side by side.  If the second and the third together are not higher than the first, as for a
+    slab, they are placed one below the other.
+    """
     first, *others = map(_widened, panels)
     if sum(panel.shape[0] for panel in others) + _GAP_PIXELS <= first.shape[0]:
         return _joined([first, _joined(others, axis=0)], axis=1)

@@ -16,7 +16,7 @@ _MARGIN = 3
 
 
 def stamp(pixels: npt.NDArray[np.uint8], edges: str, white: int) -> None:
-    """Draw the four letters ``edges`` at the left, right, upper and lower side of ``pixels``, if there is room.
+    """Draw the four letters ``edges`` into ``pixels``, at the left, right, upper and lower side, if there is room.
 
     ``white`` is the index of white in the palette.
     """
