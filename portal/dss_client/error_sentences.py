@@ -6,7 +6,7 @@ import re
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from dss_client.errors import ClientError, Refused, SignInRefused
+from dss_client.errors import ClientError, Refused, SignInRefused, TicketNotOpen
 
 _WITHOUT_PORTAL = {
     HTTPStatus.BAD_GATEWAY,
@@ -50,8 +50,10 @@ def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> 
             return f"{server} leads to another address; give that one."
         case Refused(status=400, body=body) if _WANTS_TLS in body:
             return f"{server} speaks https:// only; begin the address with that."
+        case TicketNotOpen(body=body) if found := _NOT_FOUND.match(body):
+            return f"Ticket {found[1]} takes no more files: it was deleted, given up or submitted meanwhile."
         case Refused(body=body) if found := _NOT_FOUND.match(body):
-            return f"There is no ticket {found[1]} of yours that this can be done with."
+            return f"Ticket {found[1]} does not exist, or it belongs to another user."
         case Refused(body=body) if _is_sentence(body):
             return f"The server refused. {body.strip()[:_MAX_CHARACTERS]}"
         case Refused(status=status):

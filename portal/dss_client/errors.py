@@ -10,6 +10,7 @@ __all__ = [
     "Refused",
     "ServiceUnfit",
     "SignInRefused",
+    "TicketNotOpen",
     "TicketUnfinished",
     "Unreachable",
 ]
@@ -43,3 +44,7 @@ class Refused(ClientError):
         super().__init__(f"Response {status}, Text: {body}"[:MESSAGE_CHARACTERS])
         self.status = status
         self.body = body
+
+
+class TicketNotOpen(Refused):
+    """A file or a submission was refused, because the ticket is no longer in the state ``init``."""

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from dss_client import flows
 from dss_client.checksums import is_there, require_same
-from dss_client.errors import NotUnderstood
+from dss_client.error_sentences import is_missing
+from dss_client.errors import NotUnderstood, Refused, TicketNotOpen
 from dss_client.expectations import Expectation
 from dss_client.extras import command_for, installed
 from dss_client.flows import Chosen, Heard
@@ -184,7 +185,12 @@ def submit(
             write = _noting(note, prepare(source, service.detail, Path(folder), watcher, way))
         with watch.stage("upload"):
             steps = flows.submitted(service.githash, Path(folder), write, watcher, title)
-            return client.run(steps)
+            try:
+                return client.run(steps)
+            except Refused as error:
+                if not is_missing(error):
+                    raise
+                raise TicketNotOpen(error.status, error.body) from error
 
 
 def _noting(note: Callable[[int], object], write: Write) -> Write:

@@ -184,7 +184,7 @@ def test_what_cannot_be_shown_is_said_and_the_picture_is_there_without_script(
     number, _ = finished(mary, provider, tmp_path, "oblique nifti")
     with site.program("other@example.com") as other:
         refused = other.get(f"/tickets/{number}/view")
-        assert f"There is no ticket {number} of yours" in refused.text
+        assert f"Ticket {number} does not exist" in refused.text
         assert "image.nii.gz" not in refused.text
 
     ruled = browse(browser, mary, bypass_csp=True)  # for the script of the rules

@@ -165,7 +165,6 @@ def test_an_empty_list_of_tickets_says_so(
             "/proc cannot be written to",
         ),
         (["download", "7", "/proc/x.zip"], "/proc cannot be written to"),
-        (["delete", "7"], "Nobody is there to answer; --yes does."),
         (["open", "7", "--page", "--server", "x"], "is not the address of a server"),
         (
             ["tickets", "--server", "http://ann:secret@a"],

@@ -153,6 +153,7 @@ def test_a_ticket_whose_upload_is_interrupted_is_withdrawn(
 
 
 def test_a_ticket_is_deleted_only_after_a_yes(recorder: Recorder, place: list[str]) -> None:
+    recorder.answers["GET /api/tickets/1/detail"] = ok(b'{"result": {"status": "success"}}')
 
     kept = CliRunner().invoke(main, ["delete", "1", *place], input="n\n")
     gone = CliRunner().invoke(main, ["delete", "1", *place], input="y\n")
@@ -257,7 +258,29 @@ def test_a_ticket_of_somebody_else_is_told_without_the_number_of_an_account(
 
     done = dss("delete", "7", "--yes", *place)
 
-    assert done.output == "There is no ticket 7 of yours that this can be done with.\n"
+    assert done.output == "Ticket 7 does not exist, or it belongs to another user.\n"
+
+
+def test_without_an_answer_no_ticket_is_deleted(recorder: Recorder, place: list[str]) -> None:
+    recorder.answers["GET /api/tickets/7/detail"] = ok(b'{"result": {"status": "success"}}')
+
+    done = dss("delete", "7", *place)
+
+    assert done.exit_code == 2
+    assert "Nobody is there to answer; --yes does." in done.output
+    assert not [r.line for r in recorder.requests if "delete" in r.line]
+
+
+def test_an_upload_to_a_ticket_that_was_submitted_meanwhile_is_told(
+    recorder: Recorder, place: list[str], scan: str
+) -> None:
+    text = _WORDS.replace(b"7", b"1")
+    head = b"HTTP/1.1 400 bad request\r\nContent-Length: %d\r\n\r\n" % len(text)
+    recorder.answers["POST /api/tickets/1/"] = head + text
+
+    done = dss("send", scan, "--service", "lungs", *place)
+
+    assert "Ticket 1 takes no more files: it was deleted, given up or submitted" in done.output
 
 
 def test_a_ticket_that_cannot_be_retried_is_told_with_its_state(
@@ -271,7 +294,7 @@ def test_a_ticket_that_cannot_be_retried_is_told_with_its_state(
 
     only = "only a ticket that failed or timed out can be retried."
     assert own.output == f"Ticket 7 has succeeded; {only}\n"
-    assert of_another.output == "There is no ticket 7 of yours that this can be done with.\n"
+    assert of_another.output == "Ticket 7 does not exist, or it belongs to another user.\n"
     assert own.exit_code == of_another.exit_code == 2
 
 

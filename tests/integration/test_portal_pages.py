@@ -196,7 +196,7 @@ async def test_a_person_does_not_read_the_number_of_an_account(portal: Portal) -
 
     assert shown.status_code == 404
     sentence = await shown.get_data(as_text=True)
-    assert "There is no ticket 7 of yours" in sentence
+    assert "Ticket 7 does not exist" in sentence
     assert "for user" not in sentence
 
 

@@ -37,7 +37,7 @@ ROLES = (
 )
 COOKIE = "webpy_session_id"
 NOT_YOURS = re.compile(
-    r"not found for user|not been claimed by user|not readable by user|no ticket \d+ of yours"
+    r"not found for user|not been claimed by user|not readable by user|\d+ does not exist"
 )
 OPEN_TO_ALL = {"/token", "/api/login"}
 """Whose 401 is about the token that is sent, not about who sends it."""

@@ -77,7 +77,7 @@ async def test_a_ticket_that_cannot_be_retried_is_told_to_its_owner_with_its_sta
     assert f"Ticket {done} has succeeded; it cannot be retried." in said[root][1]
     assert said[bob][0] == 404
     assert "succeeded" not in said[bob][1]
-    assert f"There is no ticket {done} of yours" in said[bob][1]
+    assert f"Ticket {done} does not exist" in said[bob][1]
     assert (await text(ann, f"/api{path}")).startswith(f"Ticket {done} not found for user ")
 
 
@@ -213,4 +213,4 @@ async def test_no_sentence_speaks_of_users_by_their_number(portal: Portal, ann: 
     page = await text(ann, "/tickets/4711")
 
     assert "for user" not in page
-    assert "There is no ticket 4711 of yours" in page
+    assert "Ticket 4711 does not exist" in page

@@ -161,8 +161,10 @@ def _retry_refused(client: ItkSnap, ticket: int, error: Refused) -> ClientError:
 @options.connection
 def delete(*, ticket: int, yes: bool, server: str, token: str | None, jar: Path | None) -> None:
     """Delete a ticket with its files; if it is being worked on, the work stops."""
-    confirmed(f"Delete ticket {ticket} with its files?", yes=yes)
     with session(server, token, jar) as client:
+        if not yes:
+            client.detail(ticket)  # raises Refused if the user has no such ticket
+        confirmed(f"Delete ticket {ticket} with its files?", yes=yes)
         client.delete(ticket)
     say(f"Ticket {ticket} is deleted.")
 
@@ -181,6 +183,8 @@ def open_ticket(
     program = None if page else shutil.which(PROGRAM)
     if program is None:
         require_address(server)
+        with session(server, token, jar) as client:
+            client.detail(ticket)  # raises Refused if the user has no such ticket
         address = f"{server.rstrip('/')}/tickets/{ticket}"
         say(address)
         webbrowser.open(address)

@@ -57,7 +57,7 @@ async def declare(ticket_id: int, user: User, request: Request, title: str) -> I
     async with in_transaction():
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
         if ticket is None or ticket.user_id != user.id or ticket.status is not Status.INIT:
-            raise submission.not_found(ticket_id, user)
+            raise submission.not_open(ticket, ticket_id, user)
         requests.require_fit(request, await ticket.service)
         intake = await _declared(ticket, request)
         if title:

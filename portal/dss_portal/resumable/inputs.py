@@ -32,7 +32,7 @@ class InputRules:
         await accounts.require_enabled(self.user.id)
         ticket = await store.locked(ticket_id)
         if ticket is None or ticket.status is not Status.INIT:
-            raise submission.not_found(ticket_id, self.user)
+            raise submission.not_open(ticket, ticket_id, self.user)
         return ""
 
     async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:

@@ -46,14 +46,27 @@ _STATES = {
 
 
 def not_found(ticket_id: int, user: Person) -> Refused:
-    """The refusal of an action on a ticket that does not exist, belongs to another user, or is in the wrong state.
-    Programs get the same text for all three.
+    """The refusal of an action on a ticket that does not exist or belongs to another user.  Programs get the same text
+    for a ticket in the wrong state.
     """
     return Refused(
         f"Ticket {ticket_id} not found for user {user.id}",
-        for_people=f"There is no ticket {ticket_id} of yours that this can be done with.",
+        for_people=f"Ticket {ticket_id} does not exist, or it belongs to another user.",
         page_status=HTTPStatus.NOT_FOUND,
     )
+
+
+def not_open(ticket: Ticket | None, ticket_id: int, user: Person) -> Refused:
+    """The refusal of files, or of a submission, for a ticket that does not exist, belongs to another user, or is in a
+    state that forbids it.  The text for people names the state of the user's own ticket.
+    """
+    refusal = not_found(ticket_id, user)
+    if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
+        return refusal
+    text = (
+        f"Ticket {ticket_id} {_STATES[ticket.status]}; it takes files only before it is submitted."
+    )
+    return Refused(refusal.text, for_people=text)
 
 
 def _not_retriable(ticket: Ticket, user: Person) -> Refused:
@@ -159,7 +172,7 @@ async def store_file(
 def require_open(ticket: Ticket | None, ticket_id: int, user: Person) -> None:
     """Raises Refused unless the ticket accepts files of the user in its present state."""
     if ticket is None or ticket.status not in takes(user):
-        raise not_found(ticket_id, user)
+        raise not_open(ticket, ticket_id, user)
 
 
 def takes(user: Person) -> frozenset[Status]:
@@ -182,7 +195,7 @@ async def lock_and_submit(ticket_id: int, user: Person, quiet_s: float) -> None:
         try:
             await store.advance(ticket, Requeued() if user.sysadmin else Submitted())
         except IllegalAction as error:
-            raise not_found(ticket_id, user) from error
+            raise not_open(ticket, ticket_id, user) from error
         await store.add_log(ticket_id, "info", QUEUED)
         await store.begin_waiting(ticket)
         await announce(ticket)
