@@ -41,7 +41,10 @@ def encode(message: Message) -> tuple[str, bytes]:
 
 
 def decode(type_name: str | None, body: bytes) -> Message:
-    """Inverse of ``encode``.  Raises MalformedMessage if the type is unknown or the body does not fit it."""
+    """The message with the class name ``type_name`` and the JSON ``body``.
+
+    Raises MalformedMessage if the class is unknown or the body does not fit it.
+    """
     message_class = _CLASSES.get(type_name or "")
     if message_class is None:
         raise MalformedMessage(f"unknown message type {type_name!r}")

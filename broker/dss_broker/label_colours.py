@@ -16,7 +16,10 @@ def written(colours: Mapping[int, Rgb]) -> str:
 
 
 def read(text: str) -> dict[int, Rgb]:
-    """Inverse of ``written``: colours by label value; {} for an empty text.  Raises ValueError for a malformed one."""
+    """Colours (red, green, blue) by label value from a text such as ``1=255,0,0 2=0,255,0``; {} for an empty text.
+
+    Raises ValueError for a malformed text.
+    """
     found = {}
     for word in text.split():
         match = _COLOUR.fullmatch(word)

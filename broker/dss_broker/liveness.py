@@ -12,12 +12,15 @@ ALIVE_S = 12.0
 PUBLISHER_ANNOUNCE_S = 5.0
 
 PUBLISHER_ALIVE_S = 30.0
-"""Like ALIVE_S, in seconds, for ``dss service publish``.  That announces itself every PUBLISHER_ANNOUNCE_S over HTTPS
-from any network, so its announcements are late more often.
+"""Time without an announcement after which a ``dss service publish`` counts as dead, in seconds.
+
+It announces itself every PUBLISHER_ANNOUNCE_S over HTTPS, from any network, so its announcements are late more often
+than those of other programs.
 """
 
 POLLS_S = 55.0
-"""Like ALIVE_S, in seconds, for other providers over HTTP, which only poll for tickets and announce nothing.
+"""Time without a poll after which another provider over HTTP counts as dead, in seconds.  It polls for tickets, but
+does not announce itself or its end.
 
 itksnap-wt polls every 30 s, and a poll may be 25 s late; users are told within 60 s that a service is not served.
 """

@@ -156,9 +156,10 @@ class ClaimHeartbeat:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseOverdue:
-    """A portal tells all portals that the lease of a claim has expired.
+    """A portal has found that the lease of a claim has expired.
 
-    The message is handled after all earlier events of the ticket, which may have renewed the lease.
+    It sends this to the queue of the tickets' events, so that it is handled after all earlier events of the ticket,
+    which may have renewed the lease.
     """
 
     ticket_id: int

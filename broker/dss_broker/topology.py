@@ -181,7 +181,7 @@ UPLOADS = Subscription(queue="dss.uploads", keys=("upload.read",))
 
 
 def death_queue(queue: str, message_id: str, kind: str) -> str:
-    """Name of the queue that holds the marks of one message of ``queue``; ``kind`` is "begun" or "ended".
+    """Name of the queue of marks (``rabbit.marks``) for one message of ``queue``; ``kind`` is "begun" or "ended".
 
     It contains a hash of the message and the second word of ``queue``, such as ``portal``: the patterns of
     ``rights`` give each RabbitMQ user access by that word.

@@ -55,8 +55,10 @@ class Access(Protocol):
         ...
 
     def put_results(self, folder: PurePosixPath) -> PurePosixPath:
-        """Like ``put``, but other programs see the files in a folder that no other claim or request writes to.  Returns
-        that folder.
+        """Make the files below ``folder`` visible to other programs, in a folder that no other claim or request writes
+        to.
+
+        Returns that folder.
         """
         ...
 

@@ -92,7 +92,10 @@ def replacing(target: Path, *, mode: int | None = None) -> Iterator[Path]:
 
 
 def write(target: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Write ``data`` to ``target``, completely or not at all; ``mode`` as for ``replacing``."""
+    """Write ``data`` to ``target``, completely or not at all, and flush it to disk.  An existing file is replaced.
+
+    ``mode`` are the permissions of the new file; None for those by the umask.
+    """
     with replacing(target, mode=mode) as temporary:
         temporary.write_bytes(data)
 

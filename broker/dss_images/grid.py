@@ -85,7 +85,9 @@ class FileGrid:
         )
 
     def holds(self, other: "FileGrid") -> bool:
-        """Like ``Grid.holds``, but the number of time points must be equal, too; their spacing is not compared."""
+        """True if size, spacing, origin and number of time points are equal to the last bit, and the direction within
+        DIRECTION_TOLERANCE.  The spacing of time points is not compared.
+        """
         return self.size == other.size and self.volume.holds(other.volume)
 
 

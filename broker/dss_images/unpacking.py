@@ -112,7 +112,7 @@ class _Unpacking(io.RawIOBase):
         return 0
 
     def _goes_on(self) -> bool:
-        """True if more data follow, if need be from another compressed stream, which is then begun; otherwise False."""
+        """True if more data follow.  At the end of a compressed stream it begins the next one, if there is one."""
         if not self._stream.eof:
             return True
         following = self._stream.rest + self._file.read(_CHUNK_BYTES)

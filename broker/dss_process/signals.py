@@ -48,7 +48,10 @@ def wait_for_stop(stop: threading.Event) -> None:
 
 
 def stop_event() -> asyncio.Event:
-    """Like ``stop_signal``, but returns an asyncio event, for a coroutine of the running loop."""
+    """Install the handlers and return an asyncio event of the running loop that the first signal sets.
+
+    The second signal ends the program; SIGUSR1 prints the stack of each thread.
+    """
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 

@@ -43,7 +43,10 @@ def has_moved(workspace: Folder) -> bool:
 
 
 def lies_beside(workspace: Folder) -> bool:
-    """Like ``has_moved``, but for paths of any system, and True also for a path without a folder.  Does not raise."""
+    """True if the path of every layer's file is directly in the folder SaveLocation, or has no folder.
+
+    The paths may be of any system.
+    """
     location = PureWindowsPath(workspace.get("SaveLocation"))
     paths = [PureWindowsPath(folder.get("AbsolutePath")) for folder in _file_folders(workspace)]
     return all(path.parent in {location, PureWindowsPath()} for path in paths)
@@ -56,9 +59,9 @@ def remove_histories(workspace: Folder) -> None:
 
 
 def remove_paths(workspace: Folder, location: str) -> bool:
-    """Like ``move``, but also remove every other path from the workspace, and accept layers without a file name.
+    """Set SaveLocation, and the folder of every layer's file, to ``location``, and remove all other paths.
 
-    Returns False if nothing had to be changed.
+    Accepts layers without a file name.  Returns False if nothing had to be changed.
     """
     changed = [_remove_paths(folder, location) for folder in workspace.walk()]
     if workspace.entries.get("SaveLocation", location) != location:

@@ -105,7 +105,10 @@ class Folder:
 
 
 def read(path: Path) -> Folder:
-    """The registry in the file ``path``.  Raises WorkspaceInvalid as ``parse``, and OSError."""
+    """The registry in the file ``path``; returns its root folder.
+
+    Raises WorkspaceInvalid if the file is larger than MAX_BYTES or not a registry, OSError if it cannot be read.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise WorkspaceInvalid(TOO_LARGE)
     return parse(path.read_bytes())
@@ -162,7 +165,7 @@ def _read_into(folder: Folder, element: "Element", depth: int) -> None:
 
 
 def serialize(root: Folder, *, is_project: bool = True) -> bytes:
-    """Inverse of ``parse``: the bytes of a workspace file, with the inline DTD that ITK-SNAP writes.
+    """The bytes of a workspace file with the registry ``root``, with the inline DTD that ITK-SNAP writes.
 
     With ``is_project``, the file begins with the comment that ITK-SNAP writes into a project that its user saves;
     without, it is like a workspace that ITK-SNAP exports for a ticket.

@@ -99,14 +99,22 @@ def mean(metric: str, labels: str = "", by: str = "") -> str:
 
 
 def quantile(q: float, metric: str, labels: str = "", by: str = "") -> str:
-    """PromQL for the quantile ``q`` (0 to 1) of a histogram's recent observations; ``labels``, ``by``: see ``mean``."""
+    """PromQL for the quantile ``q`` (0 to 1) of a histogram's recent observations.
+
+    ``labels`` is a selector with its braces; ``by`` are names of labels, separated by commas: there is one quantile for
+    each of their values.
+    """
     groups = f"le, {by}" if by else "le"
     rate = f"rate({metric}_bucket{labels}[$__rate_interval])"
     return f"histogram_quantile({q}, sum by ({groups}) ({rate}))"
 
 
 def rate(metric: str, labels: str = "", by: str = "") -> str:
-    """PromQL for the recent rate of a counter per second, summed over processes; ``labels``, ``by``: see ``mean``."""
+    """PromQL for the recent rate of a counter per second, summed over all processes.
+
+    ``labels`` is a selector with its braces; ``by`` are names of labels, separated by commas: there is one rate for
+    each of their values.
+    """
     return f"sum by ({by}) (rate({metric}{labels}[$__rate_interval]))"
 
 

@@ -28,7 +28,10 @@ class Inbox(Generic[T]):
             self._changed.notify()
 
     def take(self) -> T | None:
-        """Wait for the next item whose key is not being handled; None once the inbox is closed."""
+        """Wait for the next item, and return it; None once the inbox is closed.
+
+        Items are passed over while another item with the same ``order_key`` is being handled.
+        """
         with self._changed:
             while not self._closed:
                 if (item := self._next()) is not None:

@@ -82,13 +82,16 @@ class Publisher:
         return self._channel is not None and not self._blocked
 
     def send(self, publication: Publication) -> "Future[None]":
+        """Publish from any thread.  Returns the future ``publication.confirmed``; it raises BrokerClosed if the link is
+        closed.
+        """
         publication.confirmed.set_running_or_notify_cancel()
         if not self._link.call(partial(self._accept, publication)):
             publication.confirmed.set_exception(_closed())
         return publication.confirmed
 
     def send_on_link_thread(self, publication: Publication) -> "Future[None]":
-        """``send`` for callers on the link's thread; works also while the link is being closed."""
+        """Publish from the link's thread, even while the link is being closed.  Returns ``publication.confirmed``."""
         publication.confirmed.set_running_or_notify_cancel()
         self._accept(publication)
         return publication.confirmed
@@ -200,8 +203,8 @@ class Publisher:
             self._publish(self._channel, self._waiting.popleft())
 
     def _must_wait(self, publication: Publication) -> bool:
-        """True if ``publication`` must not be sent yet: a suspect is in flight, or it is a suspect and anything is in
-        flight.
+        """True if ``publication`` must not be sent yet, because suspects (messages that RabbitMQ may have refused) are
+        sent one at a time: a suspect is in flight, or ``publication`` is a suspect and any message is in flight.
         """
         first = next(iter(self._in_flight.values()), None)
         return first is not None and (first.suspect or publication.suspect)

@@ -60,8 +60,8 @@ def _why_damaged(broken: list[Damaged]) -> str:
 def _require_names(series: Series, foreign: Collection[File]) -> None:
     """Raises DicomRefused if one of the non-DICOM files ``foreign`` may be a damaged slice.
 
-    It may be one if it is in a folder with slices of ``series`` and is named like them, or has their suffix and
-    ``_may_be_slice``.
+    That is a file in a folder with slices of ``series`` that is named like them, or has their suffix and looks like a
+    damaged slice (``_may_be_slice``).
     """
     like = {(h.file.folder, pattern) for h in series.headers for pattern in _patterns(h.file.name)}
     kinds = {(h.file.folder, _suffix(h.file.name)) for h in series.headers}

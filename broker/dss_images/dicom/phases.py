@@ -113,12 +113,11 @@ def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
 
 
 def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
-    """Like ``phases_of``, for slices that are all at different positions: those of one phase are between those of
-    another.
+    """Split slices at different positions into phases, if the slices of one phase are between those of another.
 
-    Returns one phase and "" if no tag separates the slices.  The stacks (StackID) of an enhanced file become phases
-    unless all steps are even, as in one volume.  With even steps, only tags that change what an image shows are tried,
-    because the slices of one volume may come from several acquisitions.
+    Returns the phases and the keyword of the tag that separates them; one phase and "" if there is none.  The stacks
+    (StackID) of an enhanced file become phases unless all steps are even, as in one volume.  With even steps, only tags
+    that change what an image shows are tried, because the slices of one volume may come from several acquisitions.
     """
     stack = stack_of(slices)
     steps = np.diff(stack.places_mm)

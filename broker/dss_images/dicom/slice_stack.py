@@ -110,8 +110,10 @@ def _upright(slices: Sequence[Slice], row: Array, column: Array) -> tuple[Array,
 
 
 def _as_written(spacing_mm: float, direction: Array, count: int) -> float:
-    """``spacing_mm`` times the length of the vector ``direction``, if the product differs visibly over ``count``
-    pixels; otherwise ``spacing_mm``.
+    """The distance between ``count`` pixels along a direction from the tags, whose length may be rounded.
+
+    It is ``spacing_mm`` times the length of the vector ``direction``; but ``spacing_mm`` itself if that makes a
+    difference of at most 0.001 mm over all pixels.
     """
     length = float(np.linalg.norm(direction))
     return spacing_mm * length if abs(length - 1) * spacing_mm * count > 1e-3 else spacing_mm

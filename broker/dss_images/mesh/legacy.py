@@ -128,7 +128,10 @@ def _surface(cursor: _Cursor) -> Surface:
 
 
 def _whole_cells(cursor: _Cursor, first: int, second: int) -> Array:
-    """Like ``_cells``, but raises ImageRefused instead of EOFError if the file ends too early."""
+    """The numbers of the points of all cells of a section, as from ``_cells``.
+
+    Raises ImageRefused instead of EOFError if the file ends too early.
+    """
     try:
         return _cells(cursor, first, second)
     except EOFError as error:
