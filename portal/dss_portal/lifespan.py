@@ -14,7 +14,7 @@ from dss_portal.background import Work
 from dss_portal.components import Components
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
-from dss_portal.estimates import telling
+from dss_portal.estimates import ticket_logs
 from dss_portal.intake import rounds as intake_rounds
 from dss_portal.models import TicketFile
 from dss_portal.settings import Settings
@@ -108,7 +108,7 @@ class Lifespan:
             "live pages": parts.streams.tell_queues,
             "changes": parts.feed.run,
             "notifications": parts.notifier.run,
-            "estimates": lambda: telling.run(parts.estimates),
+            "estimates": lambda: ticket_logs.run(parts.estimates),
             "deletions": lambda: deletions.run(datastore),
             "uploads": lambda: intake_rounds.run(datastore, settings),
         }

@@ -136,7 +136,7 @@ def _sent(stack: Stack, user: ItkSnap, scan: Path, service: str) -> Submission:
 
 async def _site(url: str) -> Site:
     async with database.connected(url):
-        return (await reading.known()).site
+        return (await reading.read_snapshot()).site
 
 
 def _estimate(ticket: int) -> Steps[float | None]:

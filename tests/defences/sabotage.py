@@ -48,7 +48,7 @@ SABOTAGES = (
     ),
     Sabotage(
         name="each portal tells a log when its ticket will be done",
-        file="portal/dss_portal/estimates/telling.py",
+        file="portal/dss_portal/estimates/ticket_logs.py",
         line="        AND ticket.expected_at IS NOT DISTINCT FROM due.before\n",
         instead="",
         tests=("tests/integration/test_portal_estimates.py",),

@@ -10,7 +10,7 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimProgressed, ServiceAnnounced, WorkerAnnounced
 from dss_portal.database import clock
-from dss_portal.estimates import estimates, reading, telling
+from dss_portal.estimates import estimates, reading, ticket_logs
 from dss_portal.estimates.words import UNKNOWN
 from dss_portal.models import Run, Service, Ticket, Worker
 from dss_portal.services.liveness import SENTENCES, Missed
@@ -26,7 +26,7 @@ LUNGS = "lung-segmentation"
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "FRESH_S", 0.0)
     monkeypatch.setattr(estimates, "AT_LEAST_S", 0.0)
-    monkeypatch.setattr(telling, "PERIOD_S", 3600.0)
+    monkeypatch.setattr(ticket_logs, "PERIOD_S", 3600.0)
 
 
 @pytest.fixture
@@ -201,10 +201,10 @@ async def test_the_log_of_a_ticket_tells_its_end_once_and_again_when_it_is_later
     ann = await served.user()
     await submitted_ticket(ann)
     ticket_id = await submitted_ticket(ann)
-    known = served.components.estimates
+    portal_estimates = served.components.estimates
 
     async def told() -> list[str]:
-        await telling.look(known)
+        await ticket_logs.write_due(portal_estimates)
         return (await log_of(ann, ticket_id))[1:]
 
     (line,) = await eventually(told, bool)
@@ -225,15 +225,15 @@ async def test_two_portals_tell_a_log_once(served: Portal, monkeypatch: pytest.M
     await submitted_ticket(await served.user())
     one, other = estimates.Estimates(), estimates.Estimates()
     for portal in (one, other):
-        await portal.known()
+        await portal.snapshot()
 
-    assert [await telling.look(one), await telling.look(other)] == [1, 0]
+    assert [await ticket_logs.write_due(one), await ticket_logs.write_due(other)] == [1, 0]
 
 
 async def test_a_locked_ticket_holds_up_no_other(served: Portal) -> None:
     ann = await served.user()
     locked, free = await submitted_ticket(ann), await submitted_ticket(ann)
-    known, began, end = served.components.estimates, asyncio.Event(), asyncio.Event()
+    portal_estimates, began, end = served.components.estimates, asyncio.Event(), asyncio.Event()
 
     async def hold() -> None:
         async with in_transaction():
@@ -244,12 +244,12 @@ async def test_a_locked_ticket_holds_up_no_other(served: Portal) -> None:
     holding = asyncio.create_task(hold())
     await began.wait()
     async with asyncio.timeout(30):
-        assert await telling.look(known) == 1
+        assert await ticket_logs.write_due(portal_estimates) == 1
     end.set()
     await holding
 
     assert (await Ticket.get(id=free)).expected_at is not None
-    assert await telling.look(known) == 1
+    assert await ticket_logs.write_due(portal_estimates) == 1
 
 
 async def test_a_ticket_that_came_after_the_last_reading_is_estimated_all_the_same(
@@ -258,7 +258,7 @@ async def test_a_ticket_that_came_after_the_last_reading_is_estimated_all_the_sa
     monkeypatch.setattr(estimates, "FRESH_S", 3600.0)
     monkeypatch.setattr(estimates, "AT_LEAST_S", 0.5)
     ann = await served.user()
-    await served.components.estimates.known()
+    await served.components.estimates.snapshot()
     await submitted_ticket(ann)
 
     (told,) = await rows(ann, "/api/tickets/estimates")
@@ -271,7 +271,7 @@ async def test_what_is_not_known_is_not_told_by_the_log_and_said_elsewhere(serve
     ann = await served.user()
     ticket_id = await submitted_ticket(ann)
 
-    assert await telling.look(served.components.estimates) == 0
+    assert await ticket_logs.write_due(served.components.estimates) == 0
     assert len(await log_of(ann, ticket_id)) == 1
     (told,) = await rows(ann, "/api/tickets/estimates")
     assert (told["ends_s"], told["sentence"]) == (None, UNKNOWN)
@@ -283,13 +283,13 @@ async def test_a_ticket_that_starts_again_is_told_anew(served: Portal) -> None:
     ann = await served.user()
     root = await served.user("root@example.com", sysadmin=True)
     ticket_id = await submitted_ticket(ann)
-    await telling.look(served.components.estimates)
+    await ticket_logs.write_due(served.components.estimates)
     assert (await Ticket.get(id=ticket_id)).expected_at is not None
 
     assert (await root.get(f"/api/tickets/{ticket_id}/retry")).status_code == 200
 
     assert (await Ticket.get(id=ticket_id)).expected_at is None
-    assert await telling.look(served.components.estimates) == 1
+    assert await ticket_logs.write_due(served.components.estimates) == 1
 
 
 async def test_before_submitting_a_user_reads_that_nobody_serves_it(served: Portal) -> None:

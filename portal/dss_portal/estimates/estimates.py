@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from dss_portal.database import clock
 from dss_portal.estimates import reading, words
-from dss_portal.estimates.forecast import Forecast, Paces, Waiting, forecasts
-from dss_portal.estimates.pace import Run, TicketSize
-from dss_portal.estimates.reading import Known, QueueEntry
+from dss_portal.estimates.durations import Run, TicketSize
+from dss_portal.estimates.forecast import DurationPredictors, Forecast, Waiting, forecasts
+from dss_portal.estimates.reading import QueueEntry, SiteSnapshot
 from dss_portal.models import Tier, User
 from dss_portal.services.liveness import SENTENCES, Missed
 
@@ -75,8 +75,8 @@ class Estimates:
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
-        self._known: Known | None = None
-        self._paces = Paces(())
+        self._snapshot: SiteSnapshot | None = None
+        self._predictors = DurationPredictors(())
         self._found: Mapping[int, Forecast] = {}
         self._began_s = -math.inf
 
@@ -86,24 +86,26 @@ class Estimates:
         """Estimates for new tickets, by service name.  Without ``size``, they are for an image of the service's usual
         size.
         """
-        known = await self.known()
+        snapshot = await self.snapshot()
         tier = await Tier.get(name=user.tier_id)
         since = clock.now() - timedelta(minutes=tier.priority_minutes)
-        turns = {name: _turn(known.places.get(name, ()), user, since) for name in known.standings}
-        return await asyncio.to_thread(_offers, known, self._paces, turns, size)
+        turns = {
+            name: _turn(snapshot.places.get(name, ()), user, since) for name in snapshot.standings
+        }
+        return await asyncio.to_thread(_offers, snapshot, self._predictors, turns, size)
 
     async def of_tickets(self, ticket_ids: Iterable[int]) -> dict[int, Forecast]:
         """Forecasts by ticket number.  Only waiting and claimed tickets can have one, and some of these have none."""
         wanted = set(ticket_ids)
-        known = await self.known()
-        if wanted - known.promised.keys():
-            await self.known(newer=True)
+        snapshot = await self.snapshot()
+        if wanted - snapshot.promised.keys():
+            await self.snapshot(newer=True)
         return {number: self._found[number] for number in wanted & self._found.keys()}
 
     async def expected(self, services: Mapping[int, str]) -> dict[int, Expected]:
         """The estimates of tickets that wait or are claimed; ``services`` has the name of each ticket's service."""
         found = await self.of_tickets(services)
-        standings = (await self.known()).standings
+        standings = (await self.snapshot()).standings
         return {
             number: Expected(
                 missed=standings[name].missed if name in standings else Missed.DISPATCHER,
@@ -112,22 +114,22 @@ class Estimates:
             for number, name in services.items()
         }
 
-    async def known(self, *, newer: bool = False) -> Known:
+    async def snapshot(self, *, newer: bool = False) -> SiteSnapshot:
         """The site's state, at most FRESH_S old; with ``newer``, read after this call began."""
         asked_s = time.monotonic()
         async with self._lock:
             oldest_s = asked_s if newer else asked_s - FRESH_S
-            if self._known is None or self._began_s < oldest_s:
+            if self._snapshot is None or self._began_s < oldest_s:
                 await asyncio.sleep(max(0.0, self._began_s + AT_LEAST_S - time.monotonic()))
                 return await self._read()
-            return self._known
+            return self._snapshot
 
-    async def _read(self) -> Known:
+    async def _read(self) -> SiteSnapshot:
         self._began_s = time.monotonic()
-        self._known = known = await reading.known()
-        self._paces = await asyncio.to_thread(Paces, known.site.runs)
-        self._found = await asyncio.to_thread(forecasts, known.site, self._paces)
-        return known
+        self._snapshot = snapshot = await reading.read_snapshot()
+        self._predictors = await asyncio.to_thread(DurationPredictors, snapshot.site.runs)
+        self._found = await asyncio.to_thread(forecasts, snapshot.site, self._predictors)
+        return snapshot
 
 
 def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:
@@ -139,26 +141,37 @@ def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:
 
 
 def _offers(
-    known: Known, paces: Paces, turns: Mapping[str, int], size: TicketSize | None
+    snapshot: SiteSnapshot,
+    predictors: DurationPredictors,
+    turns: Mapping[str, int],
+    size: TicketSize | None,
 ) -> dict[str, NewTicketEstimate]:
     """Estimates for new tickets, by service name.  ``turns``: the number of tickets before the new one, by service
     name.
     """
-    return {name: _offer(known, paces, name, before, size) for name, before in turns.items()}
+    return {
+        name: _offer(snapshot, predictors, name, before, size) for name, before in turns.items()
+    }
 
 
 def _offer(
-    known: Known, paces: Paces, service: str, before: int, size: TicketSize | None
+    snapshot: SiteSnapshot,
+    predictors: DurationPredictors,
+    service: str,
+    before: int,
+    size: TicketSize | None,
 ) -> NewTicketEstimate:
-    missed = known.standings[service].missed
-    size = _complete(size, usual([run for run in known.site.runs if run.service == service]))
+    missed = snapshot.standings[service].missed
+    size = _complete(size, usual([run for run in snapshot.site.runs if run.service == service]))
     if size is None or missed is not Missed.NOBODY or before >= reading.MOST:
         return NewTicketEstimate(missed=missed, before=before, forecast=None)
-    queue = list(known.site.waiting.get(service, ()))
-    new = Waiting(ticket_id=NEW, service=service, size=size, came_s=known.site.now_s)
+    queue = list(snapshot.site.waiting.get(service, ()))
+    new = Waiting(ticket_id=NEW, service=service, size=size, came_s=snapshot.site.now_s)
     queue.insert(before, new)
-    site = replace(known.site, waiting={**known.site.waiting, service: queue})
-    return NewTicketEstimate(missed=missed, before=before, forecast=forecasts(site, paces).get(NEW))
+    site = replace(snapshot.site, waiting={**snapshot.site.waiting, service: queue})
+    return NewTicketEstimate(
+        missed=missed, before=before, forecast=forecasts(site, predictors).get(NEW)
+    )
 
 
 def _complete(size: TicketSize | None, usual_size: TicketSize | None) -> TicketSize | None:

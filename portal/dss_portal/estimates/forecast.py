@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dss_portal.estimates.pace import Pace, Run, TicketSize
+from dss_portal.estimates.durations import DurationPredictor, Run, TicketSize
 
 LEAST_LEFT = 0.1
 """A run that has taken longer than expected is assumed to need at least this fraction of the
@@ -69,7 +69,7 @@ class Site:
     runs: Sequence[Run]
 
 
-class Paces:
+class DurationPredictors:
     """Predicts the duration of a run for each service and device, from ``runs``, which are in order of time."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -78,30 +78,30 @@ class Paces:
             grouped[run.service, run.device].append(run)
             if run.device:
                 grouped[run.service, ""].append(run)
-        self._paces = {key: Pace(found) for key, found in grouped.items()}
+        self._predictors = {key: DurationPredictor(found) for key, found in grouped.items()}
 
     def seconds(self, service: str, size: TicketSize, device: str) -> float | None:
         """The expected duration of a run in seconds; None if past runs do not determine it.  ``device`` "" stands for
         any device.
         """
-        pace = self._paces.get((service, device))
-        return pace.seconds(size) if pace else None
+        predictor = self._predictors.get((service, device))
+        return predictor.seconds(size) if predictor else None
 
     def guess(self, service: str, size: TicketSize, device: str) -> float | None:
         """Like ``seconds``, or else a less certain duration in seconds, from fewer runs or runs on other devices; None
         if the service has no past run.
         """
-        pace = self._paces.get((service, device)) or self._paces.get((service, ""))
-        return pace.guess(size) if pace else None
+        predictor = self._predictors.get((service, device)) or self._predictors.get((service, ""))
+        return predictor.guess(size) if predictor else None
 
 
-def forecasts(site: Site, paces: Paces | None = None) -> dict[int, Forecast]:
+def forecasts(site: Site, predictors: DurationPredictors | None = None) -> dict[int, Forecast]:
     """Forecasts by ticket number.  A ticket is missing if no worker serves its service, or if there are too few past
     runs.
 
-    ``paces`` are those of ``site.runs``; a caller that asks several times may compute them once.
+    ``predictors`` are those of ``site.runs``; a caller that asks several times may compute them once.
     """
-    return _Simulation(site, paces or Paces(site.runs)).forecasts()
+    return _Simulation(site, predictors or DurationPredictors(site.runs)).forecasts()
 
 
 @dataclass
@@ -117,7 +117,7 @@ class _SimulatedWorker:
 @dataclass
 class _Simulation:
     site: Site
-    paces: Paces
+    predictors: DurationPredictors
     found: dict[int, Forecast] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,7 +143,7 @@ class _Simulation:
         return self.found
 
     def _expected(self, service: str, size: TicketSize, device: str) -> float | None:
-        return self.paces.seconds(service, size, device)
+        return self.predictors.seconds(service, size, device)
 
     def _running(self) -> list[Running]:
         """The running tickets in the order in which workers began them, with the time of that as ``began_s``.  A worker
@@ -186,7 +186,7 @@ class _Simulation:
     def _end(self, running: Running, worker: Worker) -> float | None:
         where = (running.service, running.size, worker.device)
         is_told = self._expected(*where) is not None
-        expected_s = self.paces.guess(*where)
+        expected_s = self.predictors.guess(*where)
         if expected_s is None:
             return None
         spent_s = self.site.now_s - running.began_s
@@ -223,7 +223,7 @@ class _Simulation:
             queues[ticket.service].popleft()
             begins_s = max(place.free_s or 0.0, self.site.now_s)
             where = (ticket.service, ticket.size, place.worker.device)
-            needs_s = self.paces.guess(*where)
+            needs_s = self.predictors.guess(*where)
             if needs_s is None:
                 places.remove(place)
                 continue

@@ -10,8 +10,8 @@ from tortoise.connection import get_connection
 
 from dss_portal.database import clock
 from dss_portal.estimates import runs
+from dss_portal.estimates.durations import TicketSize
 from dss_portal.estimates.forecast import Running, Site, Waiting, Worker
-from dss_portal.estimates.pace import TicketSize
 from dss_portal.services import liveness
 from dss_portal.services.liveness import Standing
 from dss_portal.tickets import queue
@@ -60,7 +60,7 @@ class QueueEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class SiteSnapshot:
     """The site's state.  ``standings`` and ``places`` are by service name; ``places`` are in the order of the queue.
     ``promised`` is, by ticket number, the expected end that the ticket's log states; None if the log states none.
     """
@@ -71,7 +71,7 @@ class Known:
     promised: Mapping[int, datetime | None]
 
 
-async def known() -> Known:
+async def read_snapshot() -> SiteSnapshot:
     """Read from the database everything that estimates need."""
     standings = await liveness.standings()
     names = list(standings)
@@ -92,7 +92,7 @@ async def known() -> Known:
         runs=await runs.newest(names),
     )
     promised = {row["id"]: row["expected_at"] for row in (*waiting, *running)}
-    return Known(site=site, standings=standings, places=places, promised=promised)
+    return SiteSnapshot(site=site, standings=standings, places=places, promised=promised)
 
 
 async def _workers() -> list[Worker]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from quart import Blueprint, Response, g, request
 
 from dss_portal.accounts.sessions import Identity, current_user
+from dss_portal.estimates.durations import TicketSize
 from dss_portal.estimates.estimates import NewTicketEstimate
-from dss_portal.estimates.pace import TicketSize
 from dss_portal.estimates.runs import MOST_VOXELS
 from dss_portal.incoming import Incoming
 from dss_portal.intake import store as intakes

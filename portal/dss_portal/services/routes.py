@@ -6,8 +6,8 @@ from quart import Blueprint, Response
 
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.estimates import words
+from dss_portal.estimates.durations import TicketSize
 from dss_portal.estimates.estimates import NewTicketEstimate, times_of
-from dss_portal.estimates.pace import TicketSize
 from dss_portal.formats import Cell
 from dss_portal.services import store
 from dss_portal.web import parameters

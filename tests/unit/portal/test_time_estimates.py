@@ -2,8 +2,8 @@
 
 import pytest
 
+from dss_portal.estimates.durations import DurationPredictor, Run, TicketSize, fit
 from dss_portal.estimates.forecast import Running, Site, Waiting, Worker, forecasts
-from dss_portal.estimates.pace import Pace, Run, TicketSize, fit
 from support.simulated_days import Day, Known, Outcome, SimulatedTicket
 
 LUNGS = "lungs"
@@ -93,24 +93,26 @@ def _site(*, workers: int = 1, running: list[Running] | None = None, waiting: in
 
 
 def test_a_run_takes_a_time_for_any_image_and_one_for_each_voxel() -> None:
-    assert Pace(RUNS).seconds(_size(25_000_000)) == pytest.approx(35.0)
-    assert Pace(RUNS).seconds(_size(100_000_000)) == pytest.approx(110.0)
+    assert DurationPredictor(RUNS).seconds(_size(25_000_000)) == pytest.approx(35.0)
+    assert DurationPredictor(RUNS).seconds(_size(100_000_000)) == pytest.approx(110.0)
 
 
 def test_where_voxels_are_not_known_bytes_tell() -> None:
-    assert Pace(RUNS).seconds(TicketSize(voxels=None, size_bytes=12_500_000)) == pytest.approx(35.0)
+    assert DurationPredictor(RUNS).seconds(
+        TicketSize(voxels=None, size_bytes=12_500_000)
+    ) == pytest.approx(35.0)
 
 
 def test_one_odd_run_does_not_count() -> None:
     odd = [*RUNS, _run(30_000_000, 400.0), *RUNS]
 
-    assert Pace(odd).seconds(_size(25_000_000)) == pytest.approx(35.0, rel=0.05)
+    assert DurationPredictor(odd).seconds(_size(25_000_000)) == pytest.approx(35.0, rel=0.05)
 
 
 def test_few_runs_tell_of_images_of_their_own_size_only() -> None:
-    assert Pace(RUNS[:1]).seconds(_size(20_000_000)) == pytest.approx(20.0 * 2**0.5)
-    assert Pace(RUNS[:1]).seconds(_size(200_000_000)) is None
-    assert Pace([]).seconds(_size(20_000_000)) is None
+    assert DurationPredictor(RUNS[:1]).seconds(_size(20_000_000)) == pytest.approx(20.0 * 2**0.5)
+    assert DurationPredictor(RUNS[:1]).seconds(_size(200_000_000)) is None
+    assert DurationPredictor([]).seconds(_size(20_000_000)) is None
 
 
 def test_runs_of_one_size_make_a_line_without_a_slope() -> None:

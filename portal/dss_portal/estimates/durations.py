@@ -54,36 +54,36 @@ class Line:
         return self.each_s + self.rate_s * size
 
 
-class Pace:
+class DurationPredictor:
     """Predicts the duration of runs of a service on one device, from past ``runs``, which are in order of time."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         newest = list(runs)[-NEWEST:]
         with_voxels = [run for run in newest if run.size.voxels is not None]
-        self._by_voxels = _Known([(r.size.voxels or 0, r.seconds) for r in with_voxels])
-        self._by_bytes = _Known([(r.size.size_bytes, r.seconds) for r in newest])
+        self._by_voxels = _DurationBySize([(r.size.voxels or 0, r.seconds) for r in with_voxels])
+        self._by_bytes = _DurationBySize([(r.size.size_bytes, r.seconds) for r in newest])
         self._knows_voxels = len(with_voxels) >= min(FEW, len(newest))
 
     def seconds(self, size: TicketSize) -> float | None:
         """The expected duration in seconds of a run for an image of ``size``; None if past runs do not determine it."""
-        known, number = self._known_of(size)
-        return known.at(number)
+        by_size, number = self._durations_for(size)
+        return by_size.at(number)
 
     def guess(self, size: TicketSize) -> float:
         """Like ``seconds``, or else a less certain duration in seconds, scaled from the median of past runs.  Used for
         the tickets before the ticket whose time is forecast.  There must be a past run.
         """
-        known, number = self._known_of(size)
-        found = known.at(number)
-        return known.scaled(number) if found is None else found
+        by_size, number = self._durations_for(size)
+        found = by_size.at(number)
+        return by_size.scaled(number) if found is None else found
 
-    def _known_of(self, size: TicketSize) -> "tuple[_Known, int]":
+    def _durations_for(self, size: TicketSize) -> "tuple[_DurationBySize, int]":
         if size.voxels is not None and self._knows_voxels:
             return self._by_voxels, size.voxels
         return self._by_bytes, size.size_bytes
 
 
-class _Known:
+class _DurationBySize:
     def __init__(self, known: Sequence[tuple[int, float]]) -> None:
         """``known``: sizes and seconds, in order of time."""
         self._points = [(float(max(s, 1)), max(seconds, 0.001)) for s, seconds in known]

@@ -13,7 +13,7 @@ from dss_portal.database import clock, waiting
 from dss_portal.estimates import words
 from dss_portal.estimates.estimates import Estimates
 from dss_portal.estimates.forecast import Forecast
-from dss_portal.estimates.reading import Known
+from dss_portal.estimates.reading import SiteSnapshot
 from dss_portal.models import Status, Ticket
 
 log = logging.getLogger(__name__)
@@ -64,11 +64,11 @@ class Promise:
 
 
 async def run(estimates: Estimates) -> None:
-    """Call ``look`` every PERIOD_S, until cancelled."""
+    """Call ``write_due`` every PERIOD_S, until cancelled."""
     while True:
         await asyncio.sleep(PERIOD_S)
         try:
-            await look(estimates)
+            await write_due(estimates)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
@@ -76,13 +76,13 @@ async def run(estimates: Estimates) -> None:
             log.warning("estimates not told", extra=facts, exc_info=trace)
 
 
-async def look(estimates: Estimates) -> int:
+async def write_due(estimates: Estimates) -> int:
     """Write new expected ends into the logs of tickets where they are due, and return the number of lines."""
     if not await Ticket.filter(status__in=[Status.READY, Status.CLAIMED]).exists():
         return 0
-    known = await estimates.known()
-    found = await estimates.of_tickets(known.promised)
-    due = promises(known, found)
+    snapshot = await estimates.snapshot()
+    found = await estimates.of_tickets(snapshot.promised)
+    due = promises(snapshot, found)
     if not due:
         return 0
     values = [
@@ -95,18 +95,18 @@ async def look(estimates: Estimates) -> int:
     return len(await get_connection("default").execute_query_dict(_TELL, values))
 
 
-def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
+def promises(snapshot: SiteSnapshot, found: Mapping[int, Forecast]) -> list[Promise]:
     """New lines for tickets with a forecast whose log states no expected end yet, or one that is now too early."""
     ahead = {
         place.ticket_id: number
-        for places in known.places.values()
+        for places in snapshot.places.values()
         for number, place in enumerate(places)
     }
-    spent_s = _spent_s(known)
+    spent_s = _spent_s(snapshot)
     due = []
     for ticket_id, forecast in found.items():
-        told = known.promised.get(ticket_id)
-        at = datetime.fromtimestamp(known.site.now_s + forecast.ends_s, UTC)
+        told = snapshot.promised.get(ticket_id)
+        at = datetime.fromtimestamp(snapshot.site.now_s + forecast.ends_s, UTC)
         if _is_due(forecast, told, at, spent_s.get(ticket_id, 0.0)):
             line = words.promise(
                 forecast.ends_s, at, ahead.get(ticket_id, 0), again=told is not None
@@ -115,9 +115,9 @@ def promises(known: Known, found: Mapping[int, Forecast]) -> list[Promise]:
     return due
 
 
-def _spent_s(known: Known) -> dict[int, float]:
+def _spent_s(snapshot: SiteSnapshot) -> dict[int, float]:
     """By ticket number: the seconds for which the ticket has waited or, once claimed, has been claimed."""
-    site = known.site
+    site = snapshot.site
     waits = {
         ticket.ticket_id: site.now_s - ticket.came_s for q in site.waiting.values() for ticket in q
     }
