@@ -6,12 +6,12 @@ from dss_portal import database
 from dss_portal.components import Components
 from dss_portal.outbox.relay import Relay
 from dss_portal.services import liveness
-from dss_portal.services.liveness import Missed
+from dss_portal.services.liveness import MissingProgram
 
 _WHO = {
-    Missed.DISPATCHER: "Nobody",
-    Missed.WORKER: "No inference worker",
-    Missed.SILENT: "No provider that is heard of",
+    MissingProgram.DISPATCHER: "Nobody",
+    MissingProgram.WORKER: "No inference worker",
+    MissingProgram.SILENT: "No provider that is heard of",
 }
 
 LISTENER = "listener"
@@ -71,9 +71,9 @@ async def unserved() -> list[str]:
 
 async def _unserved() -> list[str]:
     return [
-        f"{_WHO[standing.missed]} serves '{name}' at present."
-        for name, standing in sorted((await liveness.standings()).items())
-        if standing.offered and standing.has_dispatched and standing.missed
+        f"{_WHO[available.missing]} serves '{name}' at present."
+        for name, available in sorted((await liveness.availability()).items())
+        if available.offered and available.has_dispatched and available.missing
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.sending import send
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
@@ -51,7 +51,7 @@ class Town:
         found = re.search(rf"^{re.escape(series)} (\S+)", exposed, re.MULTILINE)
         return float(found[1]) if found else None
 
-    def told(self, ticket: int) -> list[Missed]:
+    def told(self, ticket: int) -> list[MissingProgram]:
         """Who is missed, as the ticket's log tells it in turn."""
         answer = self.client.get(f"/api/tickets/{ticket}/log", params={"format": "json"})
         lines = [line["message"] for line in answer.json()["result"]]
@@ -130,10 +130,10 @@ def test_programs_that_are_killed_or_end_are_shown_so_and_owners_are_told(
         town,
         killed_s,
         TOLD_S,
-        lambda: town.told(wants_nodules) == [Missed.DISPATCHER],
-        lambda: town.told(wants_lungs) == [Missed.WORKER],
-        lambda: town.listed(LUNGS) == SENTENCES[Missed.WORKER],
-        lambda: town.listed(NODULES) == SENTENCES[Missed.DISPATCHER],
+        lambda: town.told(wants_nodules) == [MissingProgram.DISPATCHER],
+        lambda: town.told(wants_lungs) == [MissingProgram.WORKER],
+        lambda: town.listed(LUNGS) == SENTENCES[MissingProgram.WORKER],
+        lambda: town.listed(NODULES) == SENTENCES[MissingProgram.DISPATCHER],
     )
 
     town.stack.start_one("nodules", *NODULES_PROGRAM)
@@ -143,8 +143,8 @@ def test_programs_that_are_killed_or_end_are_shown_so_and_owners_are_told(
         town,
         time.monotonic(),
         60,
-        lambda: town.told(wants_nodules) == [Missed.DISPATCHER, Missed.NOBODY],
-        lambda: town.told(wants_lungs) == [Missed.WORKER, Missed.NOBODY],
+        lambda: town.told(wants_nodules) == [MissingProgram.DISPATCHER, MissingProgram.NONE],
+        lambda: town.told(wants_lungs) == [MissingProgram.WORKER, MissingProgram.NONE],
         lambda: town.ready() == town.ready("dispatch") == "ok",
     )
     town.stack.running["inference"].terminate()

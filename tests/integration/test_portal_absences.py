@@ -4,7 +4,7 @@ import pytest
 
 from dss_broker.liveness import ALIVE_S, POLLS_S
 from dss_portal.models import Dispatcher, Worker
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import presence
 from dss_portal.tickets.presence import Presence
 from support import absences
@@ -48,10 +48,10 @@ async def test_owners_of_waiting_tickets_are_told_once_of_each_change(
         assert await looks.look() == 0
 
     assert (await log_of(ann, ticket_id))[len(before) :] == [
-        SENTENCES[Missed.WORKER],
-        SENTENCES[Missed.DISPATCHER],
-        SENTENCES[Missed.WORKER],
-        SENTENCES[Missed.NOBODY],
+        SENTENCES[MissingProgram.WORKER],
+        SENTENCES[MissingProgram.DISPATCHER],
+        SENTENCES[MissingProgram.WORKER],
+        SENTENCES[MissingProgram.NONE],
     ]
     assert await log_of(ann, unsubmitted) == []
 
@@ -66,7 +66,7 @@ async def test_a_ticket_that_is_taken_at_once_when_the_service_is_back_says_so_f
 
     await portal.granted(ticket_id)
 
-    assert SENTENCES[Missed.NOBODY] in await log_of(ann, ticket_id)
+    assert SENTENCES[MissingProgram.NONE] in await log_of(ann, ticket_id)
     await hear(portal, service(bundle=""))
     assert await looks.look() == 0
 
@@ -84,7 +84,7 @@ async def test_a_ticket_in_the_hands_of_a_dispatcher_misses_a_worker_only(
     await hear(portal, service(), worker(ends=True))
     await told(looks, 1)
 
-    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.WORKER]
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.WORKER]
 
 
 async def test_a_ticket_that_is_submitted_to_a_dead_service_is_told_too(
@@ -96,7 +96,7 @@ async def test_a_ticket_that_is_submitted_to_a_dead_service_is_told_too(
 
     await told(looks, 1)
 
-    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
 
 
 async def test_a_short_absence_is_not_told(

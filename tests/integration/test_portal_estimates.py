@@ -13,7 +13,7 @@ from dss_portal.database import clock
 from dss_portal.estimates import estimates, reading, ticket_logs
 from dss_portal.estimates.words import UNKNOWN
 from dss_portal.models import Run, Service, Ticket, Worker
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import store
 from support.portals import DESCRIPTOR, Portal, eventually, post, submitted_ticket, text
 
@@ -128,7 +128,7 @@ async def test_the_page_to_send_images_has_services_without_a_program_last_and_s
     page = await text(ann, "/send")
 
     assert page.index(f'value="{LUNGS}"') < page.index('value="a-service-that-nobody-serves"')
-    assert SENTENCES[Missed.WORKER] in page
+    assert SENTENCES[MissingProgram.WORKER] in page
 
 
 async def test_a_queue_too_long_to_count_is_said_to_be_at_least_that_long(
@@ -299,8 +299,8 @@ async def test_before_submitting_a_user_reads_that_nobody_serves_it(served: Port
     (found,) = await rows(ann, "/api/services/estimates")
 
     assert found["ends_s"] is None
-    assert found["sentence"] == SENTENCES[Missed.WORKER]
-    assert SENTENCES[Missed.WORKER] in await text(ann, "/services")
+    assert found["sentence"] == SENTENCES[MissingProgram.WORKER]
+    assert SENTENCES[MissingProgram.WORKER] in await text(ann, "/services")
 
 
 async def test_while_nobody_serves_a_ticket_its_estimate_says_so(served: Portal) -> None:
@@ -310,7 +310,7 @@ async def test_while_nobody_serves_a_ticket_its_estimate_says_so(served: Portal)
 
     (told,) = await rows(ann, "/api/tickets/estimates")
 
-    assert (told["ends_s"], told["sentence"]) == (None, SENTENCES[Missed.WORKER])
+    assert (told["ends_s"], told["sentence"]) == (None, SENTENCES[MissingProgram.WORKER])
 
 
 async def test_nobody_reads_of_the_tickets_of_others(served: Portal) -> None:

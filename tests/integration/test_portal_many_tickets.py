@@ -58,7 +58,7 @@ async def test_no_round_over_all_tickets_keeps_anybody_waiting(
         "reaper": lambda: reaper.sweep(portal.settings, datastore),
         "gauges": gauges.look,
         "cleanup": lambda: cleanup.clean_ended(datastore),
-        "standings": liveness.standings,
+        "availability": liveness.availability,
     }
     worst_s: dict[str, float] = {}
     for name, look in rounds.items():

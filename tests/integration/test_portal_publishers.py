@@ -11,7 +11,7 @@ from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Publisher, Service
 from dss_portal.providers import announcements
 from dss_portal.services import liveness
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import presence
 from dss_portal.tickets.presence import Presence
 from support import absences
@@ -61,8 +61,8 @@ async def silent(silent_s: float) -> None:
     await Service.all().update(heard_at=at)
 
 
-async def missed() -> Missed:
-    return (await liveness.standings())[LUNGS].missed
+async def missing() -> MissingProgram:
+    return (await liveness.availability())[LUNGS].missing
 
 
 async def test_the_end_of_a_publisher_is_told_to_those_who_wait_at_once(
@@ -77,11 +77,11 @@ async def test_the_end_of_a_publisher_is_told_to_those_who_wait_at_once(
     assert await announce(provider, ends="1") == (200, "success")
 
     await told(looks, 1)
-    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
     assert "Nobody is at work" in await text(ann, "/services")
     await announce(provider)
     await told(looks, 1)
-    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.NOBODY]
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.NONE]
 
 
 async def test_a_publisher_that_was_killed_is_told_when_its_announcements_stop(
@@ -92,12 +92,12 @@ async def test_a_publisher_that_was_killed_is_told_when_its_announcements_stop(
     await claim(provider)
     ticket_id = await submitted_ticket(ann)
     await silent(PUBLISHER_ALIVE_S - 5)
-    assert await missed() is Missed.NOBODY
+    assert await missing() is MissingProgram.NONE
 
     await silent(PUBLISHER_ALIVE_S + 1)
 
     await told(looks, 1)
-    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
 
 
 async def test_a_publisher_is_told_how_many_others_serve_its_service(provider: Client) -> None:
@@ -118,9 +118,13 @@ async def test_the_end_of_one_publisher_hides_no_other(portal: Portal, provider:
     await announce(provider, "other-7", parallel="3")
     await announce(provider, "host-1", parallel="2", ends="1")
 
-    standing = (await liveness.standings())[LUNGS]
+    available = (await liveness.availability())[LUNGS]
 
-    assert (standing.missed, standing.dispatchers, standing.places) == (Missed.NOBODY, 1, 3)
+    assert (available.missing, available.dispatchers, available.places) == (
+        MissingProgram.NONE,
+        1,
+        3,
+    )
 
 
 async def test_the_end_of_a_publisher_hides_no_daemon_that_polls(
@@ -131,7 +135,7 @@ async def test_the_end_of_a_publisher_hides_no_daemon_that_polls(
     await announce(provider)
     await announce(provider, ends="1")
 
-    assert await missed() is Missed.NOBODY
+    assert await missing() is MissingProgram.NONE
 
 
 async def test_a_publisher_that_finishes_its_last_ticket_serves_nobody_else(
@@ -146,10 +150,10 @@ async def test_a_publisher_that_finishes_its_last_ticket_serves_nobody_else(
     words = {"chunk_start": "0", "chunk_end": "1", "progress": "0.5", "announced": "1"}
     assert await post(provider, f"{path}/progress", **words) == (200, "success")
     assert await text(provider, f"{path}/status?announced=1") == "claimed"
-    assert await missed() is Missed.DISPATCHER
+    assert await missing() is MissingProgram.DISPATCHER
     assert await post(provider, f"{path}/status", status="failed", announced="1") == (200, "failed")
 
-    assert await missed() is Missed.DISPATCHER
+    assert await missing() is MissingProgram.DISPATCHER
 
 
 async def test_a_publisher_that_was_killed_with_a_ticket_is_silent(
@@ -160,11 +164,11 @@ async def test_a_publisher_that_was_killed_with_a_ticket_is_silent(
     await announce(provider)
     assert await claim(provider) == str(ticket_id)
     await silent(PUBLISHER_ALIVE_S + 1)
-    assert await missed() is Missed.SILENT
+    assert await missing() is MissingProgram.SILENT
 
     await announce(provider, "host-2")
 
-    assert await missed() is Missed.NOBODY
+    assert await missing() is MissingProgram.NONE
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dss_portal.admin import store as admin
 from dss_portal.database import clock
 from dss_portal.models import Claim, Dispatcher, Run, Service, Status, Ticket
 from dss_portal.services import liveness
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import presence
 from dss_portal.tickets.presence import Presence
 from support import absences
@@ -76,7 +76,7 @@ async def test_owners_are_told_at_once_of_a_provider_over_http_that_has_gone(
 
     await told(looks, 1)
 
-    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.DISPATCHER]
+    assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
 
 
 async def test_a_provider_that_is_silent_with_a_ticket_is_told_to_all_who_wait(
@@ -89,19 +89,21 @@ async def test_a_provider_that_is_silent_with_a_ticket_is_told_to_all_who_wait(
 
     await told(looks, 2)
     for ticket_id in (held, waiting):
-        assert (await log_of(ann, ticket_id))[-1] == SENTENCES[Missed.SILENT]
+        assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.SILENT]
     assert "At work on a ticket, or gone" in await text(ann, "/services")
-    assert SENTENCES[Missed.SILENT] in await text(ann, f"/tickets/{waiting}")
+    assert SENTENCES[MissingProgram.SILENT] in await text(ann, f"/tickets/{waiting}")
 
     await heard_ago(1)
 
     await told(looks, 2)
-    assert (await log_of(ann, waiting))[-1] == SENTENCES[Missed.NOBODY]
+    assert (await log_of(ann, waiting))[-1] == SENTENCES[MissingProgram.NONE]
 
 
-@pytest.mark.parametrize(("silent_s", "missed"), [(140, Missed.NOBODY), (160, Missed.SILENT)])
+@pytest.mark.parametrize(
+    ("silent_s", "missing"), [(140, MissingProgram.NONE), (160, MissingProgram.SILENT)]
+)
 async def test_a_provider_may_be_silent_for_as_long_as_it_usually_works(
-    portal: Portal, silent_s: float, missed: Missed
+    portal: Portal, silent_s: float, missing: MissingProgram
 ) -> None:
     for seconds in (20.0, 100.0, 40.0):
         await Run.create(
@@ -109,7 +111,7 @@ async def test_a_provider_may_be_silent_for_as_long_as_it_usually_works(
         )
     await silent_provider(portal, silent_s)
 
-    assert (await liveness.standings())[LUNGS].missed is missed
+    assert (await liveness.availability())[LUNGS].missing is missing
 
 
 @pytest.mark.parametrize("asks", [False, True])
@@ -118,7 +120,7 @@ async def test_a_provider_is_heard_of_when_it_ends_or_asks_for_its_ticket(
 ) -> None:
     """It has not polled while it worked, and polls again some seconds later."""
     ticket_id = await silent_provider(portal, 600)
-    assert (await liveness.standings())[LUNGS].missed is Missed.SILENT
+    assert (await liveness.availability())[LUNGS].missing is MissingProgram.SILENT
     provider = await portal.user("pro@example.com")
     path = f"/api/pro/tickets/{ticket_id}/status"
 
@@ -128,20 +130,20 @@ async def test_a_provider_is_heard_of_when_it_ends_or_asks_for_its_ticket(
     else:
         assert await post(provider, path, status="failed") == (200, "failed")
 
-    assert (await liveness.standings())[LUNGS].missed is Missed.NOBODY
+    assert (await liveness.availability())[LUNGS].missing is MissingProgram.NONE
 
 
 async def test_a_provider_whose_lease_has_ended_serves_nothing(portal: Portal) -> None:
     await silent_provider(portal, 5 * 3600)
 
-    assert (await liveness.standings())[LUNGS].missed is Missed.DISPATCHER
+    assert (await liveness.availability())[LUNGS].missing is MissingProgram.DISPATCHER
 
 
 async def test_a_silent_provider_hides_no_other_that_works(portal: Portal) -> None:
     await silent_provider(portal, POLLS_S + 1)
     await hear(portal, service(bundle=""))
 
-    assert (await liveness.standings())[LUNGS].missed is Missed.NOBODY
+    assert (await liveness.availability())[LUNGS].missing is MissingProgram.NONE
 
 
 async def test_a_first_run_that_reports_seldom_is_told_silent_once(
@@ -160,4 +162,4 @@ async def test_a_first_run_that_reports_seldom_is_told_silent_once(
         await looks.look()
 
     lines = [line for line in await log_of(ann, waiting) if line in SENTENCES.values()]
-    assert lines == [SENTENCES[Missed.SILENT], SENTENCES[Missed.NOBODY]]
+    assert lines == [SENTENCES[MissingProgram.SILENT], SENTENCES[MissingProgram.NONE]]

@@ -14,7 +14,7 @@ from dss_portal.estimates.durations import Run, TicketSize
 from dss_portal.estimates.forecast import DurationPredictors, Forecast, Waiting, forecasts
 from dss_portal.estimates.reading import QueueEntry, SiteSnapshot
 from dss_portal.models import Tier, User
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 
 FRESH_S = 2.0
 """Shortest time in seconds between two readings of the site's state from the database, for any number of requests."""
@@ -26,19 +26,19 @@ NEW = 0
 
 @dataclass(frozen=True, kw_only=True)
 class NewTicketEstimate:
-    """The estimate for a ticket that would be submitted now.  ``missed`` is the kind of program that is missing;
+    """The estimate for a ticket that would be submitted now.  ``missing`` is the kind of program that is missing;
     ``before`` is the number of tickets that are served earlier, at most ``reading.MOST``; ``forecast`` is None if it is
     not known.
     """
 
-    missed: Missed
+    missing: MissingProgram
     before: int
     forecast: Forecast | None
 
     @property
     def sentence(self) -> str:
-        if self.missed is not Missed.NOBODY:
-            return SENTENCES[self.missed]
+        if self.missing is not MissingProgram.NONE:
+            return SENTENCES[self.missing]
         if self.forecast is None:
             ahead = words.before(self.before, at_least=self.before >= reading.MOST)
             return f"{words.UNKNOWN[:-1]}; {ahead}."
@@ -47,18 +47,18 @@ class NewTicketEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """The estimate for a ticket that waits or is claimed.  ``missed`` is the kind of program that is missing;
+    """The estimate for a ticket that waits or is claimed.  ``missing`` is the kind of program that is missing;
     ``forecast`` is None if it is not known.
     """
 
-    missed: Missed
+    missing: MissingProgram
     forecast: Forecast | None
 
     @property
     def sentence(self) -> str:
         if self.forecast is not None:
             return words.left(self.forecast)
-        return words.UNKNOWN if self.missed is Missed.NOBODY else SENTENCES[self.missed]
+        return words.UNKNOWN if self.missing is MissingProgram.NONE else SENTENCES[self.missing]
 
 
 def times_of(forecast: Forecast | None) -> tuple[float | None, float | None]:
@@ -90,7 +90,8 @@ class Estimates:
         tier = await Tier.get(name=user.tier_id)
         since = clock.now() - timedelta(minutes=tier.priority_minutes)
         turns = {
-            name: _turn(snapshot.places.get(name, ()), user, since) for name in snapshot.standings
+            name: _turn(snapshot.places.get(name, ()), user, since)
+            for name in snapshot.availability
         }
         return await asyncio.to_thread(_offers, snapshot, self._predictors, turns, size)
 
@@ -105,10 +106,12 @@ class Estimates:
     async def expected(self, services: Mapping[int, str]) -> dict[int, Expected]:
         """The estimates of tickets that wait or are claimed; ``services`` has the name of each ticket's service."""
         found = await self.of_tickets(services)
-        standings = (await self.snapshot()).standings
+        availability = (await self.snapshot()).availability
         return {
             number: Expected(
-                missed=standings[name].missed if name in standings else Missed.DISPATCHER,
+                missing=availability[name].missing
+                if name in availability
+                else MissingProgram.DISPATCHER,
                 forecast=found.get(number),
             )
             for number, name in services.items()
@@ -161,16 +164,16 @@ def _offer(
     before: int,
     size: TicketSize | None,
 ) -> NewTicketEstimate:
-    missed = snapshot.standings[service].missed
+    missing = snapshot.availability[service].missing
     size = _complete(size, usual([run for run in snapshot.site.runs if run.service == service]))
-    if size is None or missed is not Missed.NOBODY or before >= reading.MOST:
-        return NewTicketEstimate(missed=missed, before=before, forecast=None)
+    if size is None or missing is not MissingProgram.NONE or before >= reading.MOST:
+        return NewTicketEstimate(missing=missing, before=before, forecast=None)
     queue = list(snapshot.site.waiting.get(service, ()))
     new = Waiting(ticket_id=NEW, service=service, size=size, came_s=snapshot.site.now_s)
     queue.insert(before, new)
     site = replace(snapshot.site, waiting={**snapshot.site.waiting, service: queue})
     return NewTicketEstimate(
-        missed=missed, before=before, forecast=forecasts(site, predictors).get(NEW)
+        missing=missing, before=before, forecast=forecasts(site, predictors).get(NEW)
     )
 
 

@@ -13,7 +13,7 @@ from dss_portal.estimates import runs
 from dss_portal.estimates.durations import TicketSize
 from dss_portal.estimates.forecast import Running, Site, Waiting, Worker
 from dss_portal.services import liveness
-from dss_portal.services.liveness import Standing
+from dss_portal.services.liveness import ServiceAvailability
 from dss_portal.tickets import queue
 
 MOST = 300
@@ -61,20 +61,20 @@ class QueueEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class SiteSnapshot:
-    """The site's state.  ``standings`` and ``places`` are by service name; ``places`` are in the order of the queue.
+    """The site's state.  ``availability`` and ``places`` are by service name; ``places`` are in the order of the queue.
     ``promised`` is, by ticket number, the expected end that the ticket's log states; None if the log states none.
     """
 
     site: Site
-    standings: Mapping[str, Standing]
+    availability: Mapping[str, ServiceAvailability]
     places: Mapping[str, Sequence[QueueEntry]]
     promised: Mapping[int, datetime | None]
 
 
 async def read_snapshot() -> SiteSnapshot:
     """Read from the database everything that estimates need."""
-    standings = await liveness.standings()
-    names = list(standings)
+    availability = await liveness.availability()
+    names = list(availability)
     connection, now = get_connection("default"), clock.now()
     waiting = await connection.execute_query_dict(_WAITING, [names, MOST])
     running = await connection.execute_query_dict(_RUNNING, [MOST])
@@ -86,13 +86,13 @@ async def read_snapshot() -> SiteSnapshot:
     held = Counter(str(row["service"]) for row in running if row["over_http"])
     site = Site(
         now_s=now.timestamp(),
-        workers=[*await _workers(), *_over_http(standings, held)],
+        workers=[*await _workers(), *_over_http(availability, held)],
         running=[_running(row) for row in running],
         waiting=queues,
         runs=await runs.newest(names),
     )
     promised = {row["id"]: row["expected_at"] for row in (*waiting, *running)}
-    return SiteSnapshot(site=site, standings=standings, places=places, promised=promised)
+    return SiteSnapshot(site=site, availability=availability, places=places, promised=promised)
 
 
 async def _workers() -> list[Worker]:
@@ -114,15 +114,17 @@ async def _workers() -> list[Worker]:
     return found
 
 
-def _over_http(standings: Mapping[str, Standing], held: Mapping[str, int]) -> list[Worker]:
+def _over_http(
+    availability: Mapping[str, ServiceAvailability], held: Mapping[str, int]
+) -> list[Worker]:
     """Workers that stand for the providers over HTTP of each service.  Their number is that of the tickets that they
     hold now, or that their programs process at a time, whichever is larger; at least 1 if a provider polls for the
     service.
     """
     return [
         Worker(device="", services=frozenset({name}))
-        for name, standing in standings.items()
-        for _ in range(max(held.get(name, 0), standing.places, 1) if standing.polls else 0)
+        for name, available in availability.items()
+        for _ in range(max(held.get(name, 0), available.places, 1) if available.polls else 0)
     ]
 
 

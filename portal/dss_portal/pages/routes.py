@@ -34,7 +34,7 @@ from dss_portal.refusals import Refused
 from dss_portal.sending import pages as sending
 from dss_portal.services import admin_pages as admin_services
 from dss_portal.services import pages as catalogue
-from dss_portal.services.liveness import Missed
+from dss_portal.services.liveness import MissingProgram
 from dss_portal.tickets import admin_pages as admin_tickets
 from dss_portal.tickets import pages as own_tickets
 from dss_portal.web import parameters
@@ -125,7 +125,7 @@ class _Shown:
 
     tickets: list[TicketRow]
     around: own_tickets.Around
-    services: list[tuple[Service, list[catalogue.Light], Missed]]
+    services: list[tuple[Service, list[catalogue.Light], MissingProgram]]
 
 
 async def _shown(user: User) -> _Shown:

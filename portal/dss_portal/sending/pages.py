@@ -22,7 +22,7 @@ from dss_portal.pages.rendering import page, see_other
 from dss_portal.refusals import Refused
 from dss_portal.sending.endings import ending
 from dss_portal.services import store as services
-from dss_portal.services.liveness import Missed
+from dss_portal.services.liveness import MissingProgram
 from dss_portal.tickets import submission
 from dss_portal.tickets.reservation import Reservation
 from dss_portal.web import uploads
@@ -92,7 +92,7 @@ async def _choices(offered: Sequence[Service]) -> list[Choice]:
         for each in offered
     ]
     return sorted(
-        choices, key=lambda c: c.estimate is None or c.estimate.missed is not Missed.NOBODY
+        choices, key=lambda c: c.estimate is None or c.estimate.missing is not MissingProgram.NONE
     )
 
 

@@ -19,10 +19,10 @@ FORGOTTEN = timedelta(days=1)
 """Programs that have sent nothing for this time are forgotten: no longer listed, and their rows deleted."""
 
 
-class Missed(StrEnum):
-    """The kind of program that a service lacks, so that its tickets wait; NOBODY if it lacks none."""
+class MissingProgram(StrEnum):
+    """The kind of program that a service lacks, so that its tickets wait; NONE if it lacks none."""
 
-    NOBODY = ""
+    NONE = ""
     DISPATCHER = "dispatcher"
     WORKER = "worker"
     SILENT = "silent"
@@ -32,24 +32,24 @@ class Missed(StrEnum):
 
 
 SENTENCES = {
-    Missed.DISPATCHER: "Nobody serves this at present; the ticket waits until the service is back.",
-    Missed.WORKER: "No inference worker serves this at present; the ticket waits until one is back.",
-    Missed.SILENT: "The provider of this service took a ticket and has been silent for longer than usual; "
+    MissingProgram.DISPATCHER: "Nobody serves this at present; the ticket waits until the service is back.",
+    MissingProgram.WORKER: "No inference worker serves this at present; the ticket waits until one is back.",
+    MissingProgram.SILENT: "The provider of this service took a ticket and has been silent for longer than usual; "
     "the other tickets wait until it is heard of again.",
-    Missed.NOBODY: "The service is at work again.",
+    MissingProgram.NONE: "The service is at work again.",
 }
-"""For each kind of program, what the owners of tickets are told if it is missing; for NOBODY, what they are told when
+"""For each kind of program, what the owners of tickets are told if it is missing; for NONE, what they are told when
 it is back.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ServiceAvailability:
     """The programs that serve a service at present.  A publisher is a provider's program that announces itself over
     HTTP; other providers over HTTP only poll for tickets.
 
     ``dispatchers`` counts live dispatcher processes and publishers; all other providers over HTTP count as one.
-    ``missed`` is the kind of program that the service lacks.  ``heard_at`` is the last sign of life of any program;
+    ``missing`` is the kind of program that the service lacks.  ``heard_at`` is the last sign of life of any program;
     None if there was none.  ``places`` is the number of tickets that live publishers process at a time.
 
     ``offered``: the service takes tickets.  ``has_dispatched``: one of our dispatchers has served it within FORGOTTEN.
@@ -57,7 +57,7 @@ class Standing:
     """
 
     dispatchers: int
-    missed: Missed
+    missing: MissingProgram
     heard_at: datetime | None
     offered: bool
     has_dispatched: bool
@@ -87,8 +87,8 @@ async def workers_at_work() -> int:
     return len(set(await alive_workers().values_list("instance", flat=True)))
 
 
-async def standings() -> dict[str, Standing]:
-    """The Standing of every service that was ever registered, by its name; one for all versions of a service."""
+async def availability() -> dict[str, ServiceAvailability]:
+    """The availability of every service that was ever registered, by its name; one for all versions of a service."""
     heard, polled = await _last_signs()
     current = await Service.filter(current=True).values_list("name", flat=True)
     offered = set(map(str, current))
@@ -102,11 +102,11 @@ async def standings() -> dict[str, Standing]:
         here = publishers.get(name, Publishers())
         works = asks or held.get(name, False) or here.alive > 0
         at_http = max(polled.get(name, clock.LONG_AGO), here.heard_at)
-        missed = _missed(bundles[name], served, polls=works)
-        is_silent = missed is Missed.DISPATCHER and name in held
-        found[name] = Standing(
+        missing = _missing_program(bundles[name], served, polls=works)
+        is_silent = missing is MissingProgram.DISPATCHER and name in held
+        found[name] = ServiceAvailability(
             dispatchers=len(processes[name]) + here.alive + (asks or name in held),
-            missed=Missed.SILENT if is_silent else missed,
+            missing=MissingProgram.SILENT if is_silent else missing,
             heard_at=heard.get(name),
             offered=name in offered,
             has_dispatched=name in known,
@@ -127,9 +127,9 @@ async def delete_expired() -> None:
     await Publisher.filter(heard_at__lt=before).delete()
 
 
-def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
+def _missing_program(bundles: Iterable[str], served: set[str], *, polls: bool) -> MissingProgram:
     """The kind of program that a service lacks: DISPATCHER if it has no live dispatcher, WORKER if live workers serve
-    none of the bundles that its dispatchers need.  NOBODY if it lacks none, or if a provider over HTTP serves it
+    none of the bundles that its dispatchers need.  NONE if it lacks none, or if a provider over HTTP serves it
     (``polls``).
 
     ``bundles`` are the bundles that the service's live dispatchers need ("" for a dispatcher that needs none);
@@ -137,8 +137,8 @@ def _missed(bundles: Iterable[str], served: set[str], *, polls: bool) -> Missed:
     """
     asked = set(bundles)
     if polls or "" in asked or asked & served:
-        return Missed.NOBODY
-    return Missed.WORKER if asked else Missed.DISPATCHER
+        return MissingProgram.NONE
+    return MissingProgram.WORKER if asked else MissingProgram.DISPATCHER
 
 
 async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]]:

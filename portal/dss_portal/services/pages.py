@@ -12,7 +12,7 @@ from dss_portal.pages import addresses
 from dss_portal.pages.guards import person, sign_in_first
 from dss_portal.pages.rendering import page
 from dss_portal.services import liveness, store
-from dss_portal.services.liveness import SENTENCES, Missed, Standing
+from dss_portal.services.liveness import SENTENCES, MissingProgram, ServiceAvailability
 from dss_portal.services.store import Stats
 from dss_portal.web.context import components
 
@@ -70,33 +70,33 @@ async def service_list() -> Response:
     )
 
 
-async def with_lights() -> list[tuple[Service, list[Light], Missed]]:
+async def with_lights() -> list[tuple[Service, list[Light], MissingProgram]]:
     """Every service that takes tickets, with its indicators and the kind of program that it lacks.  Services that no
     program serves come last.
     """
-    standings = await liveness.standings()
+    availability = await liveness.availability()
     found = [
-        (each, await _lights(each, standings[each.name]), standings[each.name].missed)
+        (each, await _lights(each, availability[each.name]), availability[each.name].missing)
         for each in await store.listed()
     ]
-    return sorted(found, key=lambda item: item[2] is not Missed.NOBODY)
+    return sorted(found, key=lambda item: item[2] is not MissingProgram.NONE)
 
 
-async def _lights(service: Service, standing: Standing) -> list[Light]:
+async def _lights(service: Service, available: ServiceAvailability) -> list[Light]:
     stats = await store.stats(service)
-    return [presence(standing.missed, stats.silent_s), outcome(stats), queue(stats.queue_length)]
+    return [presence(available.missing, stats.silent_s), outcome(stats), queue(stats.queue_length)]
 
 
-def presence(missed: Missed, silent_s: float | None) -> Light:
-    """The indicator for the programs that serve a service.  ``missed`` is the kind of program that it lacks;
+def presence(missing: MissingProgram, silent_s: float | None) -> Light:
+    """The indicator for the programs that serve a service.  ``missing`` is the kind of program that it lacks;
     ``silent_s`` is the time in seconds since the last sign of life, None if there was none.
     """
-    if missed is Missed.NOBODY:
+    if missing is MissingProgram.NONE:
         return Light(colour="green", words="At work")
-    if missed is Missed.SILENT:
+    if missing is MissingProgram.SILENT:
         ago = f", last heard of {duration(silent_s)} ago" if silent_s is not None else ""
         return Light(colour="yellow", words=f"At work on a ticket, or gone{ago}; tickets wait")
-    if missed is Missed.WORKER:
+    if missing is MissingProgram.WORKER:
         return Light(colour="red", words="No inference worker is at work; tickets wait")
     if silent_s is None:
         return Light(colour="red", words="Nobody has been at work yet; tickets wait")

@@ -21,7 +21,7 @@ from dss_portal.models import (
     TicketLabel,
 )
 from dss_portal.services import liveness
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import progress, queue, reasons, segmentation_facts, store, viewing
 from dss_portal.tickets.stages import Stage, stages
 from dss_portal.tickets.views import LogLine, QueuePlace
@@ -50,14 +50,14 @@ class Upload:
 @dataclass(frozen=True, kw_only=True)
 class TicketView:
     """The data of a ticket's page.  ``expected`` says when the ticket will be done, ``reason`` why it failed, and
-    ``missed``, while it waits, which program its service lacks; each is "" if there is nothing to say.
+    ``missing``, while it waits, which program its service lacks; each is "" if there is nothing to say.
     """
 
     stages: tuple[Stage, ...]
     progress: float
     place: QueuePlace | None
     expected: str
-    missed: str
+    missing: str
     reason: str
     picture: Attachment | None
     labels: Sequence[TicketLabel]
@@ -100,7 +100,7 @@ async def view_of(
         progress=progress.shown(ticket.status, await store.progress_chunks(ticket.id)),
         place=await queue.place(ticket),
         expected=await _expected(estimates, ticket),
-        missed=await _missed(ticket),
+        missing=await _missing_sentence(ticket),
         reason=await _reason(ticket),
         picture=newest_picture(attached),
         labels=await segmentation_facts.labels(ticket.id),
@@ -137,19 +137,19 @@ async def _expected(estimates: Estimates, ticket: Ticket) -> str:
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ""
     found = (await estimates.expected({ticket.id: ticket.service.name}))[ticket.id]
-    return found.sentence if found.forecast or found.missed is Missed.NOBODY else ""
+    return found.sentence if found.forecast or found.missing is MissingProgram.NONE else ""
 
 
-async def _missed(ticket: Ticket) -> str:
+async def _missing_sentence(ticket: Ticket) -> str:
     """A sentence about the program that the ticket's service lacks, for a ticket in ``init`` or ``ready``; "" if it
     lacks none, and for any other ticket.  The program of a claimed ticket is watched by the lease.
     """
     if ticket.status not in {Status.INIT, Status.READY}:
         return ""
-    standing = (await liveness.standings()).get(ticket.service.name)
-    if standing is None or standing.missed is Missed.NOBODY:
+    available = (await liveness.availability()).get(ticket.service.name)
+    if available is None or available.missing is MissingProgram.NONE:
         return ""
-    return SENTENCES[standing.missed]
+    return SENTENCES[available.missing]
 
 
 async def _upload(ticket: Ticket) -> Upload | None:

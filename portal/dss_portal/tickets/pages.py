@@ -17,7 +17,7 @@ from dss_portal.pages.guards import only_signed_in
 from dss_portal.pages.numbers import NUMBER, ticket_number
 from dss_portal.pages.rendering import page, see_other
 from dss_portal.services import liveness
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import downloads, queue, reasons, titles
 from dss_portal.tickets import page_actions as ticket_actions
 from dss_portal.tickets.page_view import FAILED
@@ -130,25 +130,25 @@ async def retry(ticket_id: int) -> Response:
 @dataclass(frozen=True, kw_only=True)
 class Around:
     """Further data for a list of tickets, by ticket number: the place in the queue, the number of result files, and the
-    reason of a failure.  ``missed`` has, by service name, a sentence about the program that the service lacks.
+    reason of a failure.  ``missing`` has, by service name, a sentence about the program that the service lacks.
     """
 
     places: dict[int, int]
     results: dict[int, int]
     reasons: dict[int, str]
-    missed: dict[str, str]
+    missing: dict[str, str]
 
 
 async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
-    standings = await liveness.standings()
+    availability = await liveness.availability()
     return Around(
         places=await queue.places(user_id, SHOWN),
         results=await _result_counts([ticket.id for ticket in tickets]),
         reasons=await _reasons(tickets),
-        missed={
-            name: SENTENCES[standing.missed]
-            for name, standing in standings.items()
-            if standing.missed is not Missed.NOBODY
+        missing={
+            name: SENTENCES[available.missing]
+            for name, available in availability.items()
+            if available.missing is not MissingProgram.NONE
         },
     )
 

@@ -16,7 +16,7 @@ from dss_portal import database
 from dss_portal.database import clock, waiting
 from dss_portal.models import Worker
 from dss_portal.services import liveness
-from dss_portal.services.liveness import SENTENCES, Missed, Standing
+from dss_portal.services.liveness import SENTENCES, MissingProgram, ServiceAvailability
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class Presence:
         """
         self._broker = broker
         self._on_change = on_change
-        self._known: dict[str, tuple[int, Missed]] = {}
-        self._since_s: dict[tuple[str, Missed], float] = {}
+        self._known: dict[str, tuple[int, MissingProgram]] = {}
+        self._since_s: dict[tuple[str, MissingProgram], float] = {}
         self._services: set[str] = set()
         self._bundles: set[str] = set()
 
@@ -73,15 +73,15 @@ class Presence:
         """Find out once which programs serve each service: call ``on_change`` if that has changed, set the metrics, and
         report missing programs in tickets' logs.  Returns the number of logs that got a line.
         """
-        found = await liveness.standings()
-        known = {name: (each.dispatchers, each.missed) for name, each in found.items()}
+        found = await liveness.availability()
+        known = {name: (each.dispatchers, each.missing) for name, each in found.items()}
         if known != self._known:
             self._known = known
             self._on_change()
         await self._measure(found)
         return await self._tell(found)
 
-    async def _measure(self, found: dict[str, Standing]) -> None:
+    async def _measure(self, found: dict[str, ServiceAvailability]) -> None:
         """Set the metrics about the programs of each service.  A service that is offered and was ever served has a
         value, which is 0 while no program serves it.
 
@@ -103,7 +103,7 @@ class Presence:
         for bundle in self._bundles:
             metrics.WORKERS.labels(bundle).set(at_work[bundle])
 
-    async def _tell(self, found: dict[str, Standing]) -> int:
+    async def _tell(self, found: dict[str, ServiceAvailability]) -> int:
         """Report in tickets' logs which programs are missing, or that none is missing any more.  Returns the number of
         logs that got a line.
 
@@ -114,28 +114,28 @@ class Presence:
         if not self._broker.connected:
             self._since_s.clear()
             return 0
-        lasted = {name for name, standing in found.items() if standing.was_polled}
+        lasted = {name for name, available in found.items() if available.was_polled}
         now_s = time.monotonic()
-        lasting = {(name, standing.missed) for name, standing in found.items()}
+        lasting = {(name, available.missing) for name, available in found.items()}
         self._since_s = {key: self._since_s.get(key, now_s) for key in lasting}
         due = [
-            (name, missed)
-            for (name, missed), since_s in self._since_s.items()
-            if missed is Missed.NOBODY or name in lasted or since_s + PATIENCE_S <= now_s
+            (name, missing)
+            for (name, missing), since_s in self._since_s.items()
+            if missing is MissingProgram.NONE or name in lasted or since_s + PATIENCE_S <= now_s
         ]
-        return sum([await _log_missing(name, missed) for name, missed in due])
+        return sum([await _log_missing(name, missing) for name, missing in due])
 
 
-async def _log_missing(service: str, missed: Missed) -> int:
+async def _log_missing(service: str, missing: MissingProgram) -> int:
     """Write into the logs of the service's waiting and claimed tickets which program is missing, or that none is
     missing any more.  A log that already says so gets no second line.
 
     Returns the number of logs that got a line.
     """
-    category = "info" if missed is Missed.NOBODY else "warning"
-    values = [missed.value, service, clock.now(), category, SENTENCES[missed]]
+    category = "info" if missing is MissingProgram.NONE else "warning"
+    values = [missing.value, service, clock.now(), category, SENTENCES[missing]]
     rows = await get_connection("default").execute_query_dict(_TELL, values)
     if rows:
-        facts = {"service": service, "missed": missed.value, "tickets": len(rows)}
+        facts = {"service": service, "missed": missing.value, "tickets": len(rows)}
         log.info("owners told who is missed", extra=facts)
     return len(rows)

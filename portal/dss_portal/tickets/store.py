@@ -31,7 +31,7 @@ from dss_portal.models import (
 from dss_portal.notifications import outbox as notifications
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
-from dss_portal.services.liveness import SENTENCES, Missed
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import counting, lifecycle
 from dss_portal.tickets.lifecycle import TicketState
 from dss_portal.tickets.views import LogLine
@@ -91,7 +91,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     _note_time(ticket, before)
     await _save_state(ticket)
     if ticket.missed and _goes_on(ticket, event):
-        await add_log(ticket.id, "info", SENTENCES[Missed.NOBODY])
+        await add_log(ticket.id, "info", SENTENCES[MissingProgram.NONE])
         await begin_waiting(ticket)
     if claim_id := lifecycle.claim_to_withdraw(before, after, event):
         await withdraw_claim(ticket, claim_id)
@@ -106,7 +106,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
     """True if the ticket's log reports a program as missing, and ``event`` shows that it is back."""
-    had_to_wait = ticket.missed in {Missed.DISPATCHER, Missed.SILENT}
+    had_to_wait = ticket.missed in {MissingProgram.DISPATCHER, MissingProgram.SILENT}
     is_taken = isinstance(event, lifecycle.Claimed) and had_to_wait
     return is_taken or isinstance(event, lifecycle.Succeeded)
 

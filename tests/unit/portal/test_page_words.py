@@ -10,7 +10,7 @@ from dss_portal.models import Status
 from dss_portal.pages.numbers import days
 from dss_portal.pages.rendering import one_line, plain_text, web_address
 from dss_portal.refusals import Refused
-from dss_portal.services.liveness import Missed
+from dss_portal.services.liveness import MissingProgram
 from dss_portal.services.pages import outcome, presence, queue
 from dss_portal.services.store import Stats
 
@@ -57,19 +57,19 @@ def test_a_duration_reads_as_people_say_it(seconds: float | None, words: str) ->
 
 
 @pytest.mark.parametrize(
-    ("missed", "silent_s", "colour"),
+    ("missing", "silent_s", "colour"),
     [
-        (Missed.NOBODY, 1, "green"),
-        (Missed.WORKER, 1, "red"),
-        (Missed.DISPATCHER, None, "red"),
-        (Missed.DISPATCHER, 13, "yellow"),
-        (Missed.DISPATCHER, 3600, "red"),
+        (MissingProgram.NONE, 1, "green"),
+        (MissingProgram.WORKER, 1, "red"),
+        (MissingProgram.DISPATCHER, None, "red"),
+        (MissingProgram.DISPATCHER, 13, "yellow"),
+        (MissingProgram.DISPATCHER, 3600, "red"),
     ],
 )
 def test_the_first_light_tells_who_is_missed_and_since_when(
-    missed: Missed, silent_s: float | None, colour: str
+    missing: MissingProgram, silent_s: float | None, colour: str
 ) -> None:
-    assert presence(missed, silent_s).colour == colour
+    assert presence(missing, silent_s).colour == colour
 
 
 @pytest.mark.parametrize(
