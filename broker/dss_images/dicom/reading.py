@@ -112,7 +112,7 @@ def _without_warnings() -> Iterator[None]:
 def _chosen(folder: FolderContents, word: str, name: str) -> tuple[Series, int]:
     if not word:
         require_choosable(folder)
-    return choose(folder.series, word, name)
+    return choose(folder, word, name)
 
 
 def _verdict(folder: FolderContents, series: Series) -> SeriesVerdict:

@@ -4,24 +4,47 @@ import re
 from collections.abc import Sequence
 
 from dss_images.dicom.errors import DicomRefused, NoSeries
-from dss_images.dicom.series import Series
+from dss_images.dicom.series import FolderContents, Series
+from dss_images.dicom.slices import counted
 
 MODALITIES = ("CT", "MR")
 FEWEST_SLICES = 3
+NEEDED = (
+    "A series of DICOM images is needed; an image of NIfTI, NRRD or MetaImage is sent as a file of its own, not in a zip "
+    "or a folder."
+)
 
 
-def choose(found: Sequence[Series], word: str, name: str) -> tuple[Series, int]:
+def choose(folder: FolderContents, word: str, name: str) -> tuple[Series, int]:
     """The chosen series, and the number of the chosen phase, from 1; 0 if the user did not name a phase.
 
     ``word`` is the user's choice: the number of a series, ``3.2`` for the second phase of series 3, or a
     SeriesInstanceUID.  If it is "", the CT or MR series with the most slices is chosen, among series whose slices are
-    stacked.  ``name`` is the source's name for sentences.  Raises DicomRefused, and NoSeries if ``found`` is empty.
+    stacked.  ``name`` is the source's name for sentences.  Raises DicomRefused, and NoSeries if there is no series.
     """
-    if not found:
-        raise NoSeries(f"There is no DICOM series in {name}.")
+    if not folder.series:
+        raise NoSeries(f"There is no DICOM image in {name}; it holds {_contents(folder)}. {NEEDED}")
     if word:
-        return _named(found, word)
-    return _by_rule(found), 0
+        return _named(folder.series, word)
+    return _by_rule(folder.series), 0
+
+
+def _contents(folder: FolderContents) -> str:
+    """What a source without a series holds, as part of a sentence."""
+    parts = []
+    if folder.others:
+        kinds = sorted({other.kind for other in folder.others})[:3]
+        parts.append(f"{counted(len(folder.others), 'DICOM file')} of {', '.join(kinds)}")
+    if folder.damaged:
+        parts.append(counted(len(folder.damaged), "damaged DICOM file"))
+    if folder.foreign:
+        first, *more = [file.name for file in folder.foreign]
+        parts.append(
+            f"{1 + len(more)} files that are not DICOM, such as {first}"
+            if more
+            else f"the file {first}, which is not DICOM"
+        )
+    return " and ".join(parts) or "no file"
 
 
 def listing(found: Sequence[Series]) -> str:

@@ -5,6 +5,7 @@ It reads an ``Order`` as JSON from standard input, and writes an ``Answer`` as J
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -82,6 +83,8 @@ def _read(order: Order, scratch: Path) -> Answer:
         if isinstance(parts, Answer):
             return parts
         made = [_made(order, number, part, tagged) for number, part in enumerate(parts)]
+    paths = [path for _, path in sources]
+    made = [replace(one, reason=_without_our_names(one.reason, paths)) for one in made]
     if any(one.folder for one in made):
         return Answer(
             made=tuple(replace(one, reason=plain(one.reason, LONGEST_REASON)) for one in made)
@@ -94,6 +97,19 @@ def _for_page(reason: str) -> str:
     """``reason`` without the advice to use ``--series`` and the list of series after it.  The page shows its own list."""
     told, option, _ = reason.partition(" with --series:")
     return f"{told}." if option else told
+
+
+def _without_our_names(reason: str, paths: Sequence[Path]) -> str:
+    """``reason`` with "the zip", "the folder" or "the file" in place of our names of ``paths``, which the user does not
+    know.
+    """
+    for path in paths:
+        kind = "folder" if path.is_dir() else "zip" if path.suffix.lower() == ".zip" else "file"
+        name = rf"(?<![\w./-]){re.escape(path.name)}(?![\w/-])"
+        reason = re.sub(rf"\b(archive|folder|file) {name}", r"\1", reason)
+        reason = re.sub(rf"(^|[.] ){name}", rf"\1The {kind}", reason)
+        reason = re.sub(name, f"the {kind}", reason)
+    return reason
 
 
 def _require_images(paths: Sequence[Path]) -> None:

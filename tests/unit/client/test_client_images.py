@@ -4,6 +4,7 @@
 
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +105,25 @@ def test_of_several_series_that_with_most_slices_is_taken_and_named(
     assert "Left out: series 1 (CT, 3 slices)" in layer.notes[0].text
 
 
-def test_a_folder_without_dicom_is_refused(tmp_path: Path, out: Path) -> None:
-    (tmp_path / "readme.txt").write_text("nothing", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("names", "holds"),
+    [
+        (["readme.txt"], "it holds the file readme.txt, which is not DICOM. A series of DICOM"),
+        (["a.nii", "b.txt"], "it holds 2 files that are not DICOM, such as a.nii. A series of"),
+        ([], "it holds no file. A series of DICOM images is needed"),
+    ],
+)
+def test_a_zip_without_dicom_is_refused_with_what_it_holds(
+    tmp_path: Path, out: Path, names: list[str], holds: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, "nothing")
 
-    with pytest.raises(ImageUnreadable, match="no DICOM series in "):
-        write_layer(tmp_path, out)
+    with pytest.raises(ImageUnreadable) as refused:
+        write_layer(tmp_path / "study.zip", out)
+
+    assert f"There is no DICOM image in study.zip; {holds}" in str(refused.value)
 
 
 def test_one_slice_of_a_series_is_refused(tmp_path: Path, out: Path) -> None:

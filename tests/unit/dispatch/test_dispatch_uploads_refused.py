@@ -3,6 +3,7 @@
 
 import io
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dss_dispatch.uploads.reading import LONGEST_SENTENCE, plain
 from support import dicom_series
 from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
 from support.dicom_uploads import tarred
-from support.upload_sites import UploadSite
+from support.upload_sites import TAGS, UploadSite
 
 GB = 2**30
 
@@ -105,6 +106,36 @@ def test_what_no_image_can_be_read_from_gets_a_sentence(site: UploadSite) -> Non
 
     assert isinstance(told, UploadRefused)
     assert told.reason.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("tag", "content", "sentence"),
+    [
+        ("", b"", "There is no DICOM image in the zip; it holds the file readme.txt, which is not"),
+        (
+            "PT",
+            b"",
+            "There is no DICOM image in the zip; it holds the file readme.txt, which is not",
+        ),
+        ("", b"Dear colleague", "The archive is damaged (File is not a zip file)"),
+    ],
+)
+def test_a_sentence_about_a_zip_does_not_use_our_name_of_it(
+    site: UploadSite, tag: str, content: bytes, sentence: str
+) -> None:
+    with zipfile.ZipFile(site.upload / "f1.zip", "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    if content:
+        (site.upload / "f1.zip").write_bytes(content)
+    write_image(site.upload / "f0.nii", image())
+    images = [UploadedImage(name="f1.zip", tag=tag)] + [UploadedImage(name="f0.nii")] * bool(tag)
+
+    tags = (*TAGS, NeededTag(name="PT", type="OverlayImage"))
+    told = site.answer_to(site.request(*images, tags=tags))
+
+    assert isinstance(told, UploadRefused)
+    assert sentence in told.reason
+    assert "image" not in told.reason.replace("DICOM image", "").replace("an image of", "")
 
 
 def test_reading_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
