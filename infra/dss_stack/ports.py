@@ -34,16 +34,20 @@ def is_open(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def choose_ports(names: Sequence[str], *favourites: int) -> dict[str, int]:
-    """A different free port for each of ``names``.  Ports of ``favourites`` are taken first if they are free; others
-    are taken at random from the range DSS_PORTS.
+def choose_ports(names: Sequence[str], /, **favourites: int) -> dict[str, int]:
+    """A free port for each of ``names``, by name, all different: the port that ``favourites`` gives for the name, if it
+    is free; otherwise a random port of the range DSS_PORTS that was not chosen before in this process.
 
-    A chosen port is not chosen again in this process, even if it is not in use yet.  Raises StackError if there are too
-    few free ports, or DSS_PORTS is no range.
+    A favourite may be a port that was chosen before and is still free.  Raises StackError if there are too few free
+    ports, or DSS_PORTS is no range.
     """
     among = _range()
-    others = [port for port in random.sample(among, k=len(among)) if port not in _chosen]
-    found = dict(zip(names, filter(is_free, [*favourites, *others]), strict=False))
+    wanted = {name: favourites[name] for name in names if name in favourites}
+    found = {name: port for name, port in wanted.items() if is_free(port)}
+    taken = _chosen | set(found.values())
+    others = (port for port in random.sample(among, k=len(among)) if port not in taken)
+    missing = [name for name in names if name not in found]
+    found |= zip(missing, filter(is_free, others), strict=False)
     if len(found) < len(names):
         raise StackError(f"{SETTING} has too few free ports for {', '.join(names)}.")
     _chosen.update(found.values())

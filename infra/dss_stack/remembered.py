@@ -22,18 +22,19 @@ def write_private(file: Path, text: str) -> None:
     write(file, text.encode(), mode=0o600)
 
 
-def remembered(file: Path, ports: Sequence[str], *favourites: int) -> Facts:
-    """The facts stored in ``file``.  If there are none, a free port for each name in ``ports`` and a secret are chosen
-    and stored.
+def remembered(file: Path, ports: Sequence[str], /, **favourites: int) -> Facts:
+    """The facts stored in ``file``.  If it is missing or damaged, a secret is chosen; if its ports are not exactly
+    those named in ``ports``, all are chosen anew.  What is chosen is stored.
 
-    Ports of ``favourites`` are preferred if they are free.
+    ``favourites`` are the ports, by name, that are preferred if they are free.  Raises StackError if there are too few
+    free ports, or the setting DSS_PORTS is no range.
     """
     try:
         known: Facts = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         known = {"ports": {}, "secret": secrets.token_urlsafe(18)}
     if set(known["ports"]) != set(ports):
-        known["ports"] = choose_ports(ports, *favourites)
+        known["ports"] = choose_ports(ports, **favourites)
         file.parent.mkdir(parents=True, exist_ok=True)
         remember(file, known)
     return known

@@ -170,7 +170,7 @@ class Stack:
 
     @property
     def _facts(self) -> Facts:
-        return remembered(self._facts_file, PORTS, _PORTAL_PORT)
+        return remembered(self._facts_file, PORTS, portal=_PORTAL_PORT)
 
     @property
     def _owns_prometheus(self) -> bool:
@@ -247,8 +247,7 @@ class Stack:
             if name.removesuffix("-metrics") in down and not is_free(port)
         ]
         if taken:
-            favourites = [_PORTAL_PORT] if "portal" in taken else []
-            facts["ports"] |= choose_ports(taken, *favourites)
+            facts["ports"] |= choose_ports(taken, portal=_PORTAL_PORT)
             remember(self._facts_file, facts)
 
     def _start_programs(self, report: Report) -> None:

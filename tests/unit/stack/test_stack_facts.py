@@ -60,7 +60,22 @@ def test_a_port_is_not_chosen_twice_even_before_somebody_listens_there() -> None
 def test_a_favourite_port_is_chosen_if_it_is_free() -> None:
     favourite = choose_ports(("a",))["a"]
 
-    assert choose_ports(("b",), favourite) == {"b": favourite}
+    assert choose_ports(("b",), b=favourite) == {"b": favourite}
+
+
+def test_a_favourite_port_goes_to_the_name_that_it_is_meant_for() -> None:
+    favourite = choose_ports(("a",))["a"]
+
+    assert choose_ports(("a", "b"), b=favourite)["b"] == favourite
+
+
+def test_a_favourite_port_in_the_range_is_given_to_one_name_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DSS_PORTS", "31970-31970")
+
+    with pytest.raises(StackError, match="too few free ports"):
+        choose_ports(("a", "b"), a=31970)
 
 
 def test_a_favourite_port_that_is_taken_is_left_alone() -> None:
@@ -68,7 +83,7 @@ def test_a_favourite_port_that_is_taken_is_left_alone() -> None:
         favourite = taken.getsockname()[1]
 
         assert not is_free(favourite)
-        assert choose_ports(("a",), favourite) != {"a": favourite}
+        assert choose_ports(("a",), a=favourite) != {"a": favourite}
 
 
 def test_a_shell_reads_the_variables_as_they_were_written(tmp_path: Path) -> None:
