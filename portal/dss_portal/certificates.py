@@ -11,25 +11,25 @@ from dss_observability import metrics
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 3600.0
+PERIOD_S = 3600.0
 TIMEOUT_S = 10.0
 _PORTS = {"https": 443, "amqps": 5671}
 
 
 async def watch(**addresses: str) -> None:
     """Set a gauge for each of the ``addresses`` that uses TLS to the time at which its certificate expires; again every
-    LOOK_S until cancelled.  The names of the arguments are the gauge's labels.
+    PERIOD_S until cancelled.  The names of the arguments are the gauge's labels.
     """
     servers = {name: urlsplit(address) for name, address in addresses.items()}
     while True:
         for name, url in servers.items():
             if url.scheme in _PORTS and url.hostname:
                 port = url.port or _PORTS[url.scheme]
-                await asyncio.to_thread(_look, name, url.hostname, port)
-        await asyncio.sleep(LOOK_S)
+                await asyncio.to_thread(_set_expiry, name, url.hostname, port)
+        await asyncio.sleep(PERIOD_S)
 
 
-def _look(name: str, host: str, port: int) -> None:
+def _set_expiry(name: str, host: str, port: int) -> None:
     """Set the gauge with the label ``name`` to the time at which the server's certificate expires.  If the server does
     not answer, log that; the gauge keeps its value.
     """

@@ -20,36 +20,36 @@ from dss_portal.tickets import counting
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 5.0
+PERIOD_S = 5.0
 
 
 async def watch(datastore: Datastore) -> None:
-    """Set the gauges every LOOK_S, until cancelled."""
+    """Set the gauges every PERIOD_S, until cancelled."""
 
-    async def look_at_disk() -> None:
-        await asyncio.to_thread(_look_at_disk, datastore)
+    async def refresh_disk() -> None:
+        await asyncio.to_thread(_refresh_disk, datastore)
 
     while True:
         try:
-            await for_each("gauges", (look, look_at_disk), uncounted)
+            await for_each("gauges", (refresh, refresh_disk), uncounted)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
             facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
             log.warning("metrics not refreshed", extra=facts, exc_info=trace)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(PERIOD_S)
 
 
-async def look() -> int:
+async def refresh() -> int:
     """Set all gauges that are read from the database; returns 0.  A query that fails leaves the other gauges
     unaffected.
     """
     return await for_each(
-        "gauges", (_look_at_tickets, _look_at_outbox, _look_at_notifications), uncounted
+        "gauges", (_refresh_tickets, _refresh_outbox, _refresh_notifications), uncounted
     )
 
 
-async def _look_at_outbox() -> None:
+async def _refresh_outbox() -> None:
     waiting = OutboxMessage.filter(set_aside_at__isnull=True)
     metrics.OUTBOX_MESSAGES.set(await waiting.count())
     oldest = await waiting.order_by("id").first()
@@ -57,7 +57,7 @@ async def _look_at_outbox() -> None:
     metrics.OUTBOX_SET_ASIDE.set(await unsent.count())
 
 
-async def _look_at_notifications() -> None:
+async def _refresh_notifications() -> None:
     found = await notifications.waiting()
     for kind in ChannelKind:
         count, since = found.get(kind.value, (0, None))
@@ -65,7 +65,7 @@ async def _look_at_notifications() -> None:
         metrics.NOTIFICATION_AGE_SECONDS.labels(kind.value).set(_age_s(since) if since else 0.0)
 
 
-async def _look_at_tickets() -> None:
+async def _refresh_tickets() -> None:
     """Set two kinds of gauges for every service: the number of its tickets in each state except deleted, and the
     seconds for which its longest-waiting ticket has waited.
 
@@ -111,7 +111,7 @@ async def _waiting_since() -> dict[str, datetime]:
     return {str(row["name"]): row["since"] for row in rows}
 
 
-def _look_at_disk(datastore: Datastore) -> None:
+def _refresh_disk(datastore: Datastore) -> None:
     try:
         total_bytes, free_bytes = datastore.room_bytes()
     except OSError:  # /readyz and the log report it; the old values are removed

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 UNFORESEEN = 70
 """Exit status of a process that ended with an error of the program (``EX_SOFTWARE``)."""
-LOOK_S = 0.1
+POLL_S = 0.1
 _PR_SET_PDEATHSIG = 1
 
 
@@ -149,7 +149,7 @@ def _watch(children: list[_Child], stop: threading.Event) -> int:
     """Restart processes that end, until ``stop`` is set; then return 0.  If a process cannot start, return its exit
     status at once.
     """
-    while not stop.wait(LOOK_S):
+    while not stop.wait(POLL_S):
         for child in children:
             if status := child.cannot_start():
                 return status
@@ -164,4 +164,4 @@ def _end(children: list[_Child], within_s: float) -> None:
         if time.monotonic() > deadline_s:
             for child in children:
                 child.send(signal.SIGKILL)
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)

@@ -71,12 +71,12 @@ async def test_whoever_changes_something_it_is_told(
     known: Known, connection: asyncpg.Connection, subject: Subject, kind: str, statement: str
 ) -> None:
     reader = ChangeReader()
-    await reader.look(connection)
+    await reader.read(connection)
 
     await connection.execute(statement, known[kind])
 
-    assert (subject, known[kind]) in [(c.subject, c.number) for c in await reader.look(connection)]
-    assert await reader.look(connection) == []
+    assert (subject, known[kind]) in [(c.subject, c.number) for c in await reader.read(connection)]
+    assert await reader.read(connection) == []
 
 
 @pytest.mark.parametrize(
@@ -90,22 +90,22 @@ async def test_what_no_client_is_shown_is_no_change(
     known: Known, connection: asyncpg.Connection, statement: str
 ) -> None:
     reader = ChangeReader()
-    await reader.look(connection)
+    await reader.read(connection)
 
     await connection.execute(statement, known["ticket"])
 
-    assert await reader.look(connection) == []
+    assert await reader.read(connection) == []
 
 
 async def test_a_change_tells_the_owner_of_the_ticket(
     known: Known, connection: asyncpg.Connection
 ) -> None:
     reader = ChangeReader()
-    await reader.look(connection)
+    await reader.read(connection)
 
     await connection.execute(_LINE, known["ticket"])
 
-    (change,) = await reader.look(connection)
+    (change,) = await reader.read(connection)
     assert change.owner == known["user"]
 
 
@@ -114,16 +114,16 @@ async def test_a_transaction_that_commits_late_is_not_missed(
 ) -> None:
     """Its number is smaller than those that were told before."""
     reader, slow = ChangeReader(), await asyncpg.connect(database_url)
-    await reader.look(connection)
+    await reader.read(connection)
     begun = slow.transaction()
     await begun.start()
     await slow.execute(_LINE, known["ticket"])
     await connection.execute("UPDATE service SET current = false")
-    assert [c.subject for c in await reader.look(connection)] == [Subject.SERVICE]
+    assert [c.subject for c in await reader.read(connection)] == [Subject.SERVICE]
 
     await begun.commit()
 
-    assert [c.subject for c in await reader.look(connection)] == [Subject.TICKET]
+    assert [c.subject for c in await reader.read(connection)] == [Subject.TICKET]
     await slow.close()
 
 

@@ -183,7 +183,7 @@ async def test_gauges_tell_what_waits(
     await ended()
     await eventually(lambda: Notification.filter(reason__isnull=False).count(), lambda n: n == 1)
 
-    await gauges.look()
+    await gauges.refresh()
 
     def value(name: str, kind: str) -> float | None:
         return REGISTRY.get_sample_value(name, {"kind": kind})

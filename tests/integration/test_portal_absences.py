@@ -19,7 +19,7 @@ pytestmark = pytest.mark.stack
 PATIENCE_S = presence.PATIENCE_S
 
 impatient = absences.impatient
-looks = absences.looks
+checks = absences.checks
 
 
 def test_of_the_end_of_any_program_users_are_told_within_a_minute() -> None:
@@ -29,7 +29,7 @@ def test_of_the_end_of_any_program_users_are_told_within_a_minute() -> None:
 
 
 async def test_owners_of_waiting_tickets_are_told_once_of_each_change(
-    portal: Portal, looks: Presence
+    portal: Portal, checks: Presence
 ) -> None:
     ann = await portal.user()
     await hear(portal, worker(), service())
@@ -44,8 +44,8 @@ async def test_owners_of_waiting_tickets_are_told_once_of_each_change(
         hear(portal, worker()),
     ):
         await change
-        await told(looks, 1)
-        assert await looks.look() == 0
+        await told(checks, 1)
+        assert await checks.check() == 0
 
     assert (await log_of(ann, ticket_id))[len(before) :] == [
         SENTENCES[MissingProgram.WORKER],
@@ -57,22 +57,22 @@ async def test_owners_of_waiting_tickets_are_told_once_of_each_change(
 
 
 async def test_a_ticket_that_is_taken_at_once_when_the_service_is_back_says_so_first(
-    portal: Portal, looks: Presence
+    portal: Portal, checks: Presence
 ) -> None:
     ann = await portal.user()
     await hear(portal, service(), service(ends=True))
     ticket_id = await submitted_ticket(ann)
-    await told(looks, 1)
+    await told(checks, 1)
 
     await portal.granted(ticket_id)
 
     assert SENTENCES[MissingProgram.NONE] in await log_of(ann, ticket_id)
     await hear(portal, service(bundle=""))
-    assert await looks.look() == 0
+    assert await checks.check() == 0
 
 
 async def test_a_ticket_in_the_hands_of_a_dispatcher_misses_a_worker_only(
-    portal: Portal, looks: Presence
+    portal: Portal, checks: Presence
 ) -> None:
     ann = await portal.user()
     await hear(portal, worker(), service())
@@ -80,38 +80,38 @@ async def test_a_ticket_in_the_hands_of_a_dispatcher_misses_a_worker_only(
     await portal.granted(ticket_id)
 
     await killed(Dispatcher, "d1")
-    assert await looks.look() == 0  # its claim lapses, which is told
+    assert await checks.check() == 0  # its claim lapses, which is told
     await hear(portal, service(), worker(ends=True))
-    await told(looks, 1)
+    await told(checks, 1)
 
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.WORKER]
 
 
 async def test_a_ticket_that_is_submitted_to_a_dead_service_is_told_too(
-    portal: Portal, looks: Presence
+    portal: Portal, checks: Presence
 ) -> None:
     ann = await portal.user()
     await hear(portal, service(), service(ends=True))
     ticket_id = await submitted_ticket(ann)
 
-    await told(looks, 1)
+    await told(checks, 1)
 
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
 
 
 async def test_a_short_absence_is_not_told(
-    portal: Portal, looks: Presence, monkeypatch: pytest.MonkeyPatch
+    portal: Portal, checks: Presence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "PATIENCE_S", 30.0)
     await hear(portal, service(), service(ends=True))
     await submitted_ticket(await portal.user())
 
-    assert await looks.look() == 0
+    assert await checks.check() == 0
 
 
-async def test_a_portal_without_its_broker_misses_nobody(portal: Portal, looks: Presence) -> None:
+async def test_a_portal_without_its_broker_misses_nobody(portal: Portal, checks: Presence) -> None:
     await hear(portal, service(), service(ends=True))
     await submitted_ticket(await portal.user())
     portal.broker.close()
 
-    assert await looks.look() == 0
+    assert await checks.check() == 0

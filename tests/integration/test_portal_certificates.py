@@ -72,6 +72,6 @@ async def test_what_is_encrypted_is_looked_at_and_the_rest_is_not(tls_port: int)
 
 
 async def test_a_server_that_is_away_is_no_error() -> None:
-    certificates._look("away", "127.0.0.1", 1)
+    certificates._set_expiry("away", "127.0.0.1", 1)
 
     assert expiry_of("away") is None

@@ -17,7 +17,7 @@ def value(name: str, **labels: str) -> float | None:
 async def test_every_event_of_an_offered_service_has_a_series(portal: Portal) -> None:
     await portal.announce_service(name="quiet-service")
 
-    await gauges.look()
+    await gauges.refresh()
 
     for event in ("Submitted", "Claimed", "Failed", "LeaseLapsed"):
         assert value("dss_ticket_events_total", service="quiet-service", event=event) == 0
@@ -38,7 +38,7 @@ async def test_the_longest_wait_is_that_of_the_first_ticket(portal: Portal) -> N
     await portal.announce_service()
     await submitted_ticket(await portal.user())
 
-    await gauges.look()
+    await gauges.refresh()
 
     assert value("dss_tickets", service="lung-segmentation", status="ready") == 1
     waits_s = value("dss_ticket_oldest_waiting_seconds", service="lung-segmentation")

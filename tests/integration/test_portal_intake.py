@@ -79,7 +79,7 @@ async def test_without_a_program_that_reads_the_page_says_so_and_nothing_is_lost
     reading(portal)
 
     async def look() -> str:
-        await rounds.look(portal.components.datastore, portal.settings)
+        await rounds.run_once(portal.components.datastore, portal.settings)
         return await status(ann, ticket)
 
     await eventually(look, lambda found: found == "ready")
@@ -99,7 +99,7 @@ async def test_series_wait_for_free_places_and_are_queued_by_themselves(
     )
 
     await ann.get(f"/api/tickets/{first}/delete")
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
 
     assert await status(ann, second) == "ready"
 
@@ -127,7 +127,7 @@ async def test_series_get_their_files_though_the_first_ticket_is_over(
         await Ticket.filter(id=first).update(status=status_of_first)
         assert not await cleanup.clean_up(portal.components.datastore, first)
 
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
 
     assert await status(ann, second) == "ready"
     assert await cleanup.clean_up(portal.components.datastore, first)
@@ -162,10 +162,10 @@ async def test_a_workspace_with_its_files_is_queued_when_the_last_has_come(
     await declare(ann, ticket, *files, as_it_is=True)
 
     await upload(ann, ticket, files[0])
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
     assert await status(ann, ticket) == "init"
     await upload(ann, ticket, files[1])
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
 
     assert await status(ann, ticket) == "ready"
 

@@ -150,7 +150,7 @@ async def test_a_portal_that_dies_meanwhile_loses_nothing_and_does_nothing_twice
         with pytest.raises(RuntimeError):
             await events.on_read(portal.components.datastore, portal.settings, held.read())
     assert await status(ann, ticket) == "init"
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
 
     await until(ann, ticket, "ready")
     assert [await status(ann, number) for number in await owned(ann)] == ["ready"] * 2
@@ -198,10 +198,10 @@ async def test_replaced_files_of_a_workspace_are_waited_for(portal: Portal, ann:
     assert await status(ann, ticket) == "init"
 
     await declare(ann, ticket, *files, as_it_is=True)
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
     assert await status(ann, ticket) == "init", "the new files have not come"
     await upload(ann, ticket, *files)
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
 
     assert await status(ann, ticket) == "ready"
 
@@ -228,12 +228,12 @@ async def test_requests_do_not_pile_up_while_nobody_reads(
     long_ago = clock.now() - timedelta(days=1)
     await Intake.filter(ticket_id=ticket).update(asked_at=long_ago)
 
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
     asked_at = (await Intake.get(ticket_id=ticket)).asked_at
     assert asked_at is not None
     assert asked_at <= long_ago
     reading(portal)
     await eventually(intakes.is_read_now, bool)
-    await rounds.look(portal.components.datastore, portal.settings)
+    await rounds.run_once(portal.components.datastore, portal.settings)
 
     await until(ann, ticket, "ready")

@@ -24,7 +24,7 @@ NOBODY_SERVES = "Nobody serves 'lung-segmentation' at present."
 NO_WORKER = "No inference worker serves 'lung-segmentation' at present."
 
 impatient = absences.impatient
-looks = absences.looks
+checks = absences.checks
 root = absences.root
 
 
@@ -38,14 +38,14 @@ def test_a_killed_program_is_shown_as_dead_within_fifteen_seconds() -> None:
 
 
 async def test_a_worker_that_was_killed_is_dead_everywhere(
-    portal: Portal, root: Client, looks: Presence
+    portal: Portal, root: Client, checks: Presence
 ) -> None:
     await hear(portal, service(), worker())
     assert "At work" in await text(root, "/services")
     assert await text(root, "/readyz") == "ok"
 
     await killed(Worker, "w1")
-    await looks.look()
+    await checks.check()
 
     page = await text(root, "/services")
     assert "No inference worker is at work" in page
@@ -57,12 +57,12 @@ async def test_a_worker_that_was_killed_is_dead_everywhere(
 
 
 async def test_a_dispatcher_that_was_killed_is_dead_everywhere(
-    portal: Portal, root: Client, looks: Presence
+    portal: Portal, root: Client, checks: Presence
 ) -> None:
     await hear(portal, service(), worker())
 
     await killed(Dispatcher, "d1")
-    await looks.look()
+    await checks.check()
 
     assert "Nobody is at work" in await text(root, "/services")
     assert await text(root, "/readyz") == f"ok\n{NOBODY_SERVES}"
@@ -71,7 +71,7 @@ async def test_a_dispatcher_that_was_killed_is_dead_everywhere(
 
 
 async def test_a_program_that_says_goodbye_has_ended_at_once(
-    portal: Portal, root: Client, looks: Presence
+    portal: Portal, root: Client, checks: Presence
 ) -> None:
     await hear(portal, service(), worker(), worker(ends=True))
 
@@ -109,11 +109,11 @@ async def test_a_dispatcher_that_asks_a_server_over_http_misses_no_worker(
 
 
 async def test_one_process_with_two_bundles_is_one_worker(
-    portal: Portal, root: Client, looks: Presence
+    portal: Portal, root: Client, checks: Presence
 ) -> None:
     await hear(portal, worker(bundle=LUNGS), worker(bundle="nodule-detection"))
 
-    await looks.look()
+    await checks.check()
 
     assert "<b>1</b> worker at work" in await text(root, "/admin")
     assert value("dss_workers", bundle=LUNGS) == 1
@@ -121,28 +121,28 @@ async def test_one_process_with_two_bundles_is_one_worker(
 
 
 async def test_the_bundle_of_a_worker_that_is_forgotten_keeps_its_series(
-    portal: Portal, looks: Presence
+    portal: Portal, checks: Presence
 ) -> None:
     await hear(portal, worker(bundle="retired"))
-    await looks.look()
+    await checks.check()
     await Worker.all().update(heard_at=clock.now() - timedelta(days=2))
 
     await liveness.delete_expired()
-    await looks.look()
+    await checks.check()
 
     assert await Worker.all().count() == 0
     assert value("dss_workers", bundle="retired") == 0
 
 
 async def test_a_service_is_as_silent_as_its_latest_version(
-    portal: Portal, looks: Presence
+    portal: Portal, checks: Presence
 ) -> None:
     await portal.announce_service()
     await portal.announce_service(version="2.0.0")
     long_ago = clock.now() - timedelta(hours=1)
     await Service.filter(version="1.0.0").update(heard_at=long_ago)
 
-    await looks.look()
+    await checks.check()
 
     silent_s = value("dss_service_silent_seconds", service=LUNGS)
     assert silent_s is not None
@@ -150,14 +150,14 @@ async def test_a_service_is_as_silent_as_its_latest_version(
 
 
 async def test_a_service_that_was_removed_is_not_missed(
-    portal: Portal, root: Client, looks: Presence
+    portal: Portal, root: Client, checks: Presence
 ) -> None:
     await hear(portal, service(), service(ends=True))
-    await looks.look()
+    await checks.check()
     assert value("dss_dispatchers", service=LUNGS) == 0
 
     await Service.all().update(current=False)
-    await looks.look()
+    await checks.check()
 
     assert value("dss_dispatchers", service=LUNGS) is None
     assert await text(root, "/readyz") == "ok"

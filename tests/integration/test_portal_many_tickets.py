@@ -56,7 +56,7 @@ async def test_no_round_over_all_tickets_keeps_anybody_waiting(
 ) -> None:
     rounds = {
         "reaper": lambda: reaper.sweep(portal.settings, datastore),
-        "gauges": gauges.look,
+        "gauges": gauges.refresh,
         "cleanup": lambda: cleanup.clean_ended(datastore),
         "availability": liveness.availability,
     }

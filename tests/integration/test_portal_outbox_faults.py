@@ -142,7 +142,7 @@ async def test_its_ticket_is_told_once_and_waits(portal: Portal, ann: Client, ro
     page = await text(root, "/admin/dead-letters")
     assert TOO_LARGE in page
     assert f"/admin/tickets/{ticket_id}/detail" in page
-    await gauges.look()
+    await gauges.refresh()
     assert REGISTRY.get_sample_value("dss_outbox_set_aside_messages") == 1
     assert REGISTRY.get_sample_value("dss_outbox_messages") == 0
 

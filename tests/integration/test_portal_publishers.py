@@ -20,7 +20,7 @@ from support.portals import Portal, post, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 
-looks = absences.looks
+checks = absences.checks
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ async def missing() -> MissingProgram:
 
 
 async def test_the_end_of_a_publisher_is_told_to_those_who_wait_at_once(
-    portal: Portal, provider: Client, looks: Presence
+    portal: Portal, provider: Client, checks: Presence
 ) -> None:
     ann = await portal.user()
     assert await announce(provider) == (200, "success")
@@ -76,16 +76,16 @@ async def test_the_end_of_a_publisher_is_told_to_those_who_wait_at_once(
 
     assert await announce(provider, ends="1") == (200, "success")
 
-    await told(looks, 1)
+    await told(checks, 1)
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
     assert "Nobody is at work" in await text(ann, "/services")
     await announce(provider)
-    await told(looks, 1)
+    await told(checks, 1)
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.NONE]
 
 
 async def test_a_publisher_that_was_killed_is_told_when_its_announcements_stop(
-    portal: Portal, provider: Client, looks: Presence
+    portal: Portal, provider: Client, checks: Presence
 ) -> None:
     ann = await portal.user()
     await announce(provider)
@@ -96,7 +96,7 @@ async def test_a_publisher_that_was_killed_is_told_when_its_announcements_stop(
 
     await silent(PUBLISHER_ALIVE_S + 1)
 
-    await told(looks, 1)
+    await told(checks, 1)
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
 
 

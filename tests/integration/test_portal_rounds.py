@@ -150,11 +150,11 @@ async def test_a_gauge_that_cannot_be_read_keeps_none_of_the_others(
     async def fails() -> None:
         raise ValueError("a name that Prometheus cannot take")
 
-    monkeypatch.setattr(gauges, "_look_at_tickets", fails)
+    monkeypatch.setattr(gauges, "_refresh_tickets", fails)
     monkeypatch.setattr(portal.components.broker.__class__, "connected", False)
     await store.put(m.TicketWithdrawn(ticket_id=1, service="lung"))
 
-    await gauges.look()
+    await gauges.refresh()
 
     assert REGISTRY.get_sample_value("dss_outbox_messages") == 1
 

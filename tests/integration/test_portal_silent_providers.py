@@ -25,7 +25,7 @@ from support.portals import (
 pytestmark = pytest.mark.stack
 
 impatient = absences.impatient
-looks = absences.looks
+checks = absences.checks
 root = absences.root
 
 
@@ -63,7 +63,7 @@ async def heard_ago(silent_s: float) -> None:
 
 
 async def test_owners_are_told_at_once_of_a_provider_over_http_that_has_gone(
-    portal: Portal, looks: Presence, monkeypatch: pytest.MonkeyPatch
+    portal: Portal, checks: Presence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its silence has lasted when it counts as gone, so nothing more is waited for."""
     monkeypatch.setattr(presence, "PATIENCE_S", 30.0)
@@ -74,20 +74,20 @@ async def test_owners_are_told_at_once_of_a_provider_over_http_that_has_gone(
     ann = await portal.user()
     ticket_id = await submitted_ticket(ann)
 
-    await told(looks, 1)
+    await told(checks, 1)
 
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
 
 
 async def test_a_provider_that_is_silent_with_a_ticket_is_told_to_all_who_wait(
-    portal: Portal, looks: Presence
+    portal: Portal, checks: Presence
 ) -> None:
     """Such a one may work or be dead until its lease ends, after hours."""
     ann = await portal.user()
     held = await silent_provider(portal, POLLS_S + 1)
     waiting = await submitted_ticket(ann)
 
-    await told(looks, 2)
+    await told(checks, 2)
     for ticket_id in (held, waiting):
         assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.SILENT]
     assert "At work on a ticket, or gone" in await text(ann, "/services")
@@ -95,7 +95,7 @@ async def test_a_provider_that_is_silent_with_a_ticket_is_told_to_all_who_wait(
 
     await heard_ago(1)
 
-    await told(looks, 2)
+    await told(checks, 2)
     assert (await log_of(ann, waiting))[-1] == SENTENCES[MissingProgram.NONE]
 
 
@@ -147,19 +147,19 @@ async def test_a_silent_provider_hides_no_other_that_works(portal: Portal) -> No
 
 
 async def test_a_first_run_that_reports_seldom_is_told_silent_once(
-    portal: Portal, looks: Presence
+    portal: Portal, checks: Presence
 ) -> None:
     """It reports every 90 s; there are no runs that would tell how long it usually works."""
     ann = await portal.user()
     ticket_id = await silent_provider(portal, 90)
     waiting = await submitted_ticket(ann)
-    await told(looks, 2)
+    await told(checks, 2)
     provider = await portal.user("pro@example.com")
     for _ in range(3):
         await text(provider, f"/api/pro/tickets/{ticket_id}/status")
-        await looks.look()
+        await checks.check()
         await heard_ago(95)
-        await looks.look()
+        await checks.check()
 
     lines = [line for line in await log_of(ann, waiting) if line in SENTENCES.values()]
     assert lines == [SENTENCES[MissingProgram.SILENT], SENTENCES[MissingProgram.NONE]]

@@ -9,7 +9,7 @@ from support.portals import Portal
 
 
 @pytest.fixture
-def looks(portal: Portal) -> Presence:
+def checks(portal: Portal) -> Presence:
     """Only when a test asks it to: the portal's own is far slower than that."""
     return Presence(portal.broker)
 

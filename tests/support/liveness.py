@@ -61,13 +61,13 @@ async def log_of(client: Client, ticket_id: int) -> list[str]:
     return [line["message"] for line in (await answer.get_json())["result"]]
 
 
-async def told(looks: Presence, owners: int) -> None:
+async def told(checks: Presence, owners: int) -> None:
     """Look until so many have been told, and no more; a row that is locked is left to the next look."""
     total = 0
 
     async def look() -> int:
         nonlocal total
-        total += await looks.look()
+        total += await checks.check()
         return total
 
     await eventually(look, lambda count: count >= owners)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from dss_portal.changes.reading import Change, Subject
-from dss_portal.changes.watcher import CURRENT_S, Look, Watcher
+from dss_portal.changes.watcher import CURRENT_S, ChangePoll, Watcher
 
 IDLE_S = 30.0
 """Seconds after the last call of ``is_current`` after which the feed rests: it polls only every FORGET_S."""
@@ -32,9 +32,9 @@ class Feed:
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
         self._followers: list[Follower] = []
-        self._looked_s = -CURRENT_S
+        self._polled_s = -CURRENT_S
         self._asked_s = -IDLE_S
-        self._arrived: deque[Look] = deque()
+        self._arrived: deque[ChangePoll] = deque()
         """Results of polls that the watcher has completed and that the followers do not know yet."""
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._watcher = Watcher(database_url, self._rests, self._waiting)
@@ -51,13 +51,13 @@ class Feed:
         rests = self._rests()
         self._asked_s = time.monotonic()
         if rests:
-            self._watcher.look_now()
+            self._watcher.poll_now()
         return self.knows()
 
     def knows(self) -> bool:
         """Like ``is_current``, but a resting feed stays at rest."""
         self._take_in()
-        return time.monotonic() - self._looked_s < CURRENT_S
+        return time.monotonic() - self._polled_s < CURRENT_S
 
     def note(self, subject: Subject, number: int, owner: int | None) -> None:
         """Tell the followers at once of a change that this portal has committed.  The next poll tells them again."""
@@ -70,7 +70,7 @@ class Feed:
         ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(ended)
         self._asked_s = time.monotonic()
-        self._watcher.look_now()
+        self._watcher.poll_now()
         try:
             return await asyncio.wait_for(ended, within_s)
         except TimeoutError:
@@ -80,8 +80,8 @@ class Feed:
         """Poll the table until cancelled."""
         loop = asyncio.get_running_loop()
 
-        def arrive(look: Look) -> None:
-            self._arrived.append(look)
+        def arrive(poll: ChangePoll) -> None:
+            self._arrived.append(poll)
             loop.call_soon_threadsafe(self._take_in)
 
         await self._watcher.run(arrive)
@@ -92,12 +92,12 @@ class Feed:
     def _take_in(self) -> None:
         """Tell the followers what the watcher's polls have found, and wake the callers of ``caught_up``."""
         while self._arrived:
-            look = self._arrived.popleft()
-            self._looked_s = look.began_s
-            self._tell(look.changes)
-            for future in look.asked:
+            poll = self._arrived.popleft()
+            self._polled_s = poll.began_s
+            self._tell(poll.changes)
+            for future in poll.asked:
                 if not future.done():
-                    future.set_result(look.is_complete)
+                    future.set_result(poll.is_complete)
 
     def _tell(self, found: Sequence[Change] | None) -> None:
         if found is None or found:

@@ -44,7 +44,7 @@ class ListeningConnection(Protocol):
     async def fetch(self, statement: str, *values: object) -> list[Any]: ...
 
 
-# $1: transaction number at which to begin; None for no changes.  There is always a row, with the number for the next look.
+# $1: transaction number at which to begin; None for no changes.  There is always a row, with the number for the next read.
 _SINCE = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS next, found.*
 FROM (SELECT 1) AS one LEFT JOIN (
@@ -64,7 +64,7 @@ class ChangeReader:
         self._next: str | None = None
         self._told: set[Change] = set()
 
-    async def look(self, connection: ListeningConnection) -> Sequence[Change]:
+    async def read(self, connection: ListeningConnection) -> Sequence[Change]:
         """The changes that were committed since the last call; none at the first call."""
         rows = await connection.fetch(_SINCE, self._next)
         found = {_change(row) for row in rows if row["subject"] is not None}

@@ -33,7 +33,7 @@ Asked = Sequence["asyncio.Future[bool]"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class ChangePoll:
     """The result of one poll of the table ``change``.  ``began_s`` is its begin by ``time.monotonic``.  ``changes`` is
     None if anything may have changed.
 
@@ -65,17 +65,17 @@ class Watcher:
         self._waiting = waiting
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
-        self._looked_s = -CURRENT_S
+        self._polled_s = -CURRENT_S
         self._forgot_s = time.monotonic()
 
-    def look_now(self) -> None:
+    def poll_now(self) -> None:
         """Begin the next poll at once.  May be called in any thread."""
         loop = self._loop
         if loop is not None:
             with suppress(RuntimeError):  # it has just been closed
                 loop.call_soon_threadsafe(self._wake.set)
 
-    async def run(self, report: Callable[[Look], None]) -> None:
+    async def run(self, report: Callable[[ChangePoll], None]) -> None:
         """Poll the table until cancelled.  ``report`` is called in the watcher's thread."""
         here, theirs = asyncio.get_running_loop(), asyncio.new_event_loop()
         ended: asyncio.Future[None] = here.create_future()
@@ -100,45 +100,45 @@ class Watcher:
                 theirs.call_soon_threadsafe(watching.cancel)
             await asyncio.shield(ended)
 
-    async def _watch(self, report: Callable[[Look], None]) -> None:
+    async def _watch(self, report: Callable[[ChangePoll], None]) -> None:
         while True:
             try:
                 await self._connected(report)
             except Exception as error:
                 facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
                 log.warning("feed of changes is down", extra=facts, exc_info=trace)
-            self._looked_s = -CURRENT_S
-            report(Look(began_s=-CURRENT_S, changes=None))
+            self._polled_s = -CURRENT_S
+            report(ChangePoll(began_s=-CURRENT_S, changes=None))
             await asyncio.sleep(RETRY_S)
 
-    async def _connected(self, report: Callable[[Look], None]) -> None:
+    async def _connected(self, report: Callable[[ChangePoll], None]) -> None:
         connection = await asyncpg.connect(**await arguments(parse(self._database_url)))
         try:
             reader = ChangeReader()
             while True:
-                await self._look(connection, reader, report)
+                await self._poll(connection, reader, report)
                 await self._pause()
         finally:
             connection.terminate()
 
-    async def _look(
+    async def _poll(
         self,
         connection: asyncpg.Connection,
         reader: ChangeReader,
-        report: Callable[[Look], None],
+        report: Callable[[ChangePoll], None],
     ) -> None:
         self._wake.clear()
         asked = [self._waiting.popleft() for _ in range(len(self._waiting))]
         began_s = time.monotonic()
         try:
             async with asyncio.timeout(ANSWER_S):  # wait_for may lose a cancellation
-                found = await reader.look(connection)
+                found = await reader.read(connection)
         except BaseException:
-            report(Look(began_s=-CURRENT_S, changes=(), asked=asked, is_complete=False))
+            report(ChangePoll(began_s=-CURRENT_S, changes=(), asked=asked, is_complete=False))
             raise
-        missed = began_s - self._looked_s >= CURRENT_S
-        self._looked_s = began_s
-        report(Look(began_s=began_s, changes=None if missed else found, asked=asked))
+        missed = began_s - self._polled_s >= CURRENT_S
+        self._polled_s = began_s
+        report(ChangePoll(began_s=began_s, changes=None if missed else found, asked=asked))
         if began_s - self._forgot_s > FORGET_S:
             self._forgot_s = began_s
             async with asyncio.timeout(ANSWER_S):

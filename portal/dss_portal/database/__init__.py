@@ -88,7 +88,7 @@ async def connected(database_url: str) -> AsyncIterator[None]:
     context = await Tortoise.init(config(database_url), _enable_global_fallback=True)
     tortoise_clock.install(clock.now)
     with suppress(Exception):  # if the database is away, the clocks are compared later
-        await asyncio.wait_for(clock.look(), CLOCK_S)
+        await asyncio.wait_for(clock.measure(), CLOCK_S)
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from tortoise.connection import get_connection
 log = logging.getLogger(__name__)
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-LOOK_S = 10.0
+PERIOD_S = 10.0
 TOLERATED = timedelta(seconds=0.5)
 """Smaller differences between this machine's clock and the database's are ignored: they may be the duration of the
 query.
@@ -38,16 +38,16 @@ def _here() -> datetime:
 
 
 async def keep() -> None:
-    """Measure the difference of the clocks every LOOK_S, until cancelled."""
+    """Measure the difference of the clocks every PERIOD_S, until cancelled."""
     while True:
         try:
-            await look()
+            await measure()
         except Exception as error:  # other code reports that the database is away
             log.debug("clock not compared", extra={"reason": repr(error)})
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(PERIOD_S)
 
 
-async def look() -> None:
+async def measure() -> None:
     """Measure the difference between this machine's clock and the database's.
 
     Differences up to TOLERATED are ignored, and so is a measurement that takes longer than that.

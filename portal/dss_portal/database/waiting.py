@@ -14,7 +14,7 @@ from dss_portal.database.explanations import explain
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
+POLL_S = 1.0
 SAY_AGAIN_S = 60.0
 """Interval between the log lines of a long wait, in seconds."""
 
@@ -37,7 +37,7 @@ async def for_server(database_url: str, wait_s: float, say: Callable[[str], obje
         else:
             await connection.close()
             return
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
 
 
 async def for_migrations() -> None:
@@ -47,7 +47,7 @@ async def for_migrations() -> None:
         if time.monotonic() - said_s >= SAY_AGAIN_S:
             log.warning("waiting for the database", extra={"reason": reason})
             said_s = time.monotonic()
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
 
 
 async def for_schema(error: Exception) -> bool:

@@ -25,10 +25,10 @@ AGAIN_S = 600.0
 
 
 async def run(datastore: Datastore, settings: Settings) -> None:
-    """Call ``look`` every PERIOD_S, until cancelled."""
+    """Call ``run_once`` every PERIOD_S, until cancelled."""
     while True:
         try:
-            await look(datastore, settings)
+            await run_once(datastore, settings)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
@@ -37,7 +37,7 @@ async def run(datastore: Datastore, settings: Settings) -> None:
         await asyncio.sleep(PERIOD_S)
 
 
-async def look(datastore: Datastore, settings: Settings) -> int:
+async def run_once(datastore: Datastore, settings: Settings) -> int:
     """Continue every upload that can be continued, repeat requests to read uploads that were not answered, and return
     the number of changes.
     """

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 BATCH = 200
 CONFIRM_TIMEOUT_S = 10.0
 IDLE_S = (
-    5.0  # between two looks at the table, which find commits of other processes and of dead portals
+    5.0  # between two reads of the table, which find commits of other processes and of dead portals
 )
 PACE_S = 0.01
 """Shortest time from one poll of the table to the next, in seconds: the messages of all commits in this time are
@@ -44,7 +44,7 @@ UNHEARD_S = 1.0
 """Shortest time in seconds between two calls that reset the announcement counts of tickets whose
 service has no queue.
 """
-FAILED_S = 1.0  # pause after a failed look
+FAILED_S = 1.0  # pause after a failed read
 SEEKING_S = 0.5  # between two checks whether the broker is connected again; they need no query
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two attempts, doubled each time
 MAX_TRIES = 15

@@ -25,7 +25,7 @@ from dss_portal.serving.passing import Passed
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.05
+POLL_S = 0.05
 """Interval in seconds at which a request that is being answered checks whether its client has disconnected."""
 
 
@@ -50,7 +50,7 @@ class Exchange:
     async def receive(self) -> ASGIReceiveEvent:
         if self._is_complete:
             while not self._reader.at_eof():  # noqa: ASYNC110 - nothing can await a reader's end without reading
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
             return {"type": "http.disconnect"}
         piece, self._first = self._first, b""
         if not piece and self._missing_bytes:
@@ -209,5 +209,5 @@ class Connection(TCPServer):
             except TimeoutError:
                 continue
         while self._is_busy:  # noqa: ASYNC110 - once in a connection's life; an event would be set for each request
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         await asyncio.shield(self._initiate_server_close())

@@ -58,10 +58,10 @@ class Presence:
         self._bundles: set[str] = set()
 
     async def run(self) -> None:
-        """Call ``look`` every PERIOD_S seconds, until cancelled.  An error is logged, and the next round tries again."""
+        """Call ``check`` every PERIOD_S seconds, until cancelled.  An error is logged, and the next round tries again."""
         while True:
             try:
-                await self.look()
+                await self.check()
             except Exception as error:
                 if await waiting.for_schema(error):
                     continue
@@ -69,7 +69,7 @@ class Presence:
                 log.warning("presence not refreshed", extra=facts, exc_info=trace)
             await asyncio.sleep(PERIOD_S)
 
-    async def look(self) -> int:
+    async def check(self) -> int:
         """Find out once which programs serve each service: call ``on_change`` if that has changed, set the metrics, and
         report missing programs in tickets' logs.  Returns the number of logs that got a line.
         """

@@ -32,7 +32,7 @@ LATE_S = 30.0
 """An upload without a heartbeat for ``upload_silence_s`` plus this time, in seconds, counts as dead: its portal has
 ended.
 """
-LOOK_S = 0.2
+POLL_S = 0.2
 
 # $1: the user.  $2, $3, $4: ticket, area and name of the file, which may replace another.
 # $5: this upload.  $6: an upload without a heartbeat since then does not count.
@@ -195,7 +195,7 @@ class Reservation:
         while size_bytes > self._reserved_bytes:
             waits = await self._extended(size_bytes, may_wait=time.monotonic() < deadline_s)
             if waits:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
 
     async def _extended(self, size_bytes: int, *, may_wait: bool) -> bool:
         """Extend the reservation to ``size_bytes`` and some more.  Returns True, with nothing changed, if it must first

@@ -20,7 +20,7 @@ from dss_portal.tickets import claims
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.05
+POLL_S = 0.05
 RENEW_S = 5.0
 """Interval in seconds at which the claim is renewed while the check runs; it is short, because a service may have
 leases of seconds.
@@ -71,7 +71,7 @@ async def _next(conversation: Conversation, asked: CheckResults) -> Message | No
     """The next message of the conversation; None if none comes within ``patience_s`` seconds.  The claim is renewed in
     the meantime.
 
-    It polls every LOOK_S seconds.  If each wait blocked a thread instead, no threads would be left for work on files.
+    It polls every POLL_S seconds.  If each wait blocked a thread instead, no threads would be left for work on files.
     """
     clock = asyncio.get_running_loop().time
     ends_s, renewed_s = clock() + asked.patience_s, clock()
@@ -81,7 +81,7 @@ async def _next(conversation: Conversation, asked: CheckResults) -> Message | No
         if clock() > renewed_s + RENEW_S:
             renewed_s = clock()
             await _keep(asked.claim_id)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
     return None
 
 
