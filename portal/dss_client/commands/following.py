@@ -118,19 +118,21 @@ def download(
             return
         check_folder(target)
         results = fetch(client, ticket, target, screen)
-        attached = _attached(client, ticket, target, screen) if attachments else []
+        attached = [_attached(client, ticket, target, screen)] if attachments else []
     from dss_client.report import summary  # noqa: PLC0415  (beside its only use)
 
     say("\n".join([*summary(results), *attached]))
 
 
-def _attached(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> list[str]:
-    """Download the attachments of the ticket's log, and return the line to print about them."""
+def _attached(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> str:
+    """Download the attachments of the ticket's log into the folder ``attachments`` in ``target``.  Returns a line to
+    print: their names and the folder, or that there are none.
+    """
     folder = target / "attachments"
     found = client.run(download_attachments(ticket, folder, screen.moved))
     if not found:
-        return ["No file is attached to the log."]
-    return [f"Attachments: {', '.join(path.name for path in found)} in {folder.resolve()}"]
+        return "No file is attached to the log."
+    return f"Attachments: {', '.join(path.name for path in found)} in {folder.resolve()}"
 
 
 def _archive(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> None:
