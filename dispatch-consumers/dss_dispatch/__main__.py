@@ -138,7 +138,7 @@ def _datastore(settings: ProgramSettings) -> SharedDatastore:
 
 def _service_url(service: Service) -> str:
     """The address of the service's inference server, from the environment or else from service.json; "" if workers
-    serve it through a queue.
+    serve it through a queue.  Exits with a sentence if the environment has no valid address.
     """
     try:
         return service_url(service.name, os.environ) or service.server_url

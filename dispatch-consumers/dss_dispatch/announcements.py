@@ -25,12 +25,16 @@ class Announcements:
         self._publishing = threading.Lock()
 
     def publish(self) -> bool:
-        """Announce the service.  False if no portal received it."""
+        """Announce the service.  True if the broker confirms within UNHEARD_S that a portal's queue has received it;
+        False otherwise, also without a connection and once ``stopping`` is set.
+        """
         with self._publishing:
             return not self._stopping.is_set() and self._publish(self._announced)
 
     def end(self) -> None:
-        """Tell the portal that this dispatcher stops serving."""
+        """Tell the portals that this dispatcher stops serving.  Does nothing if the broker is not connected, and
+        ignores errors.
+        """
         with self._publishing:
             self._publish(replace(self._announced, ends=True))
 

@@ -54,7 +54,8 @@ class ClaimedTicket:
     def process(self) -> ClaimOutcome:
         """Read the input, run the inference, build and check the result, and return it.
 
-        Raises TicketError, Withdrawn or NoInference.
+        Raises TicketError, Withdrawn or NoInference; errors of the datastore (OSError, WorkEnded) and of the broker are
+        let through.
         """
         began_s = time.monotonic()
         with self._timed("read"):
@@ -136,8 +137,8 @@ class ClaimedTicket:
         self.events.log(f"Inference took {seconds:.1f} s on {finished.device}.")
 
     def _attach(self, finished: InferenceFinished) -> None:
-        """Link the reports into the folder from which the portal takes attachments, and add a log line that names
-        them.
+        """Link the reports into the folder from which the portal takes attachments.  Add a log line for the pictures
+        and one for the other files; without reports do nothing.
         """
         if not finished.reports:
             return
@@ -188,8 +189,8 @@ class ClaimedTicket:
         )
 
     def _own_file(self, written: str) -> Path:
-        """The path in the datastore of a file that the worker has written.  Raises TicketError unless it is in the
-        claim's output folder.
+        """The path in the datastore of a file that the worker has written.  Raises TicketError unless it is a regular
+        file, no link, directly in the claim's output folder.
         """
         path = PurePosixPath(written)
         if path.parent != self._output_dir or not is_plain_file(self.access.root / path):

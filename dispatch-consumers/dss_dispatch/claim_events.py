@@ -41,7 +41,11 @@ SMALLEST_STEP = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimOutcome:
-    """The outcome of a successful claim; the fields are as in ``ClaimSucceeded``."""
+    """What a successful claim has produced: the result's ``files``, the segmentation's ``labels``, the algorithm's
+    ``verdict`` and ``device``, and the folder ``staged_dir`` of the files in the datastore.
+
+    ``work_s`` is the time in seconds that the ticket took, without waiting for a worker; 0: not measured.
+    """
 
     files: tuple[ResultFile, ...]
     labels: tuple[Label, ...] = ()
@@ -74,7 +78,9 @@ class ClaimEvents:
     def log(
         self, text: str, level: LogLevel = "info", attachments: tuple[AttachedFile, ...] = ()
     ) -> None:
-        """Add a sentence to the ticket's log."""
+        """Add a sentence to the ticket's log.  A line with attachments is published at once; another may be gathered
+        first.
+        """
         line = ReportedLine(level=level, text=text)
         with self._order:
             if self._gathers and not attachments and self._gathered.takes(line):
@@ -93,7 +99,9 @@ class ClaimEvents:
             )
 
     def progressed(self, chunk: tuple[float, float], fraction: float) -> None:
-        """Publish that ``fraction`` (0..1) of the part ``chunk`` (start, end) of the work is done."""
+        """Publish that ``fraction`` (0 to 1) of the part ``chunk`` (start, end) of the work is done.  Steps smaller
+        than SMALLEST_STEP are left out, except the last one, to 1.
+        """
         published = self._published.get(chunk, -1.0)
         if fraction < 1.0 and abs(fraction - published) < SMALLEST_STEP:
             return
@@ -116,7 +124,9 @@ class ClaimEvents:
 
     @contextmanager
     def heartbeats(self) -> Iterator[None]:
-        """A context in which a thread renews the claim's lease, and events are gathered before they are published."""
+        """A context in which a thread renews the claim's lease.  If the portal reads reports, events are gathered
+        meanwhile; those still gathered at the end are published.
+        """
         stopped = threading.Event()
         name = f"heartbeat of ticket {self._ticket_id}"
         beat = partial(copy_context().run, self._beat, stopped)  # in the same trace
@@ -140,8 +150,8 @@ class ClaimEvents:
         )
 
     def _beat(self, stopped: threading.Event) -> None:
-        """Publish gathered events GATHER_S seconds after the first of them, and a heartbeat if no event comes for a
-        third of the lease.
+        """Publish gathered events GATHER_S seconds after the first of them, and a heartbeat if no event is gathered for
+        a third of the lease.  Runs in a thread until ``stopped`` is set.
         """
         while not stopped.is_set():
             if not self._begun.wait(self._claim.lease_s / 3):

@@ -40,7 +40,9 @@ def request_claim(broker: Broker, request: ClaimTicket, stopping: threading.Even
 def _request_once(
     broker: Broker, request: ClaimTicket, wait_s: float, stopping: threading.Event
 ) -> Message | None:
-    """Send the request and wait for the answer; None if none came within ``wait_s``."""
+    """Send the request and wait for the answer; None if none came within ``wait_s`` seconds.  Raises ReturnToQueue once
+    ``stopping`` is set.
+    """
     ends_s = time.monotonic() + wait_s
     conversation = broker.request(request)
     try:
@@ -55,7 +57,9 @@ def _request_once(
 
 
 def _poll(conversation: Conversation, stopping: threading.Event) -> Message | None:
-    """The answer; None if no answer has come within POLL_S, or if the request reached no portal."""
+    """The answer; None if no answer has come within POLL_S, if the request reached no portal, or if the broker refused
+    it.  After a refusal it waits REFUSED_S.
+    """
     try:
         return conversation.next(POLL_S)
     except ReplyTimeout:

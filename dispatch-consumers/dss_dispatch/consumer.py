@@ -111,7 +111,9 @@ class Consumer:
             self._uploads.announce()
 
     def problems(self) -> list[str]:
-        """A sentence if tickets do not reach this program yet, or if no worker can run the inference; otherwise []."""
+        """A sentence if the broker is connected but delivers no tickets to this program yet, or if no worker of the
+        bundle's queue is alive; otherwise [].
+        """
         self._workers.note(connected=self._broker.connected)
         if not self._subscribed:
             return [NOT_SUBSCRIBED] if self._broker.connected else []
@@ -130,7 +132,10 @@ class Consumer:
 
     def handle(self, delivery: Delivery) -> None:
         """Handle a message of the subscription ``topology.dispatch``: claim a ticket and process it.  The portal may
-        grant another ticket than the message names.
+        grant another ticket than the message names, or none.
+
+        Waits while the datastore is away.  Raises ReturnToQueue if the program stops before the claim, and
+        TryAgainLater or BrokerClosed if the delivery is to be retried.
         """
         ready = delivery.message
         if not isinstance(ready, TicketReady):
@@ -202,8 +207,8 @@ class Consumer:
     def _end(
         self, error: Exception, ticket: ClaimedTicket, delivery: Delivery, watch: ClaimWatch
     ) -> None:
-        """End a claim whose processing raised ``error``, and remove its files unless the ticket continues.  Raises the
-        errors of ``end_claim``.
+        """End a claim whose processing raised ``error``.  Removes the claim's files, unless another claim has taken
+        over the ticket or the broker was closed.  Raises the errors of ``end_claim``.
         """
         self._count(outcome_of(error, self._datastore))
         try:

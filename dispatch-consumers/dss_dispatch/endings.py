@@ -26,8 +26,8 @@ OUTCOMES = (UNEXPECTED, *(kind.__name__ for kind in HANDLED))
 def outcome_of(error: Exception, datastore: SharedDatastore) -> str:
     """The metric's label for a claim that ended with ``error``: one of OUTCOMES.
 
-    If the datastore is full or unavailable, the outcome is TryAgainLater, whatever error this has caused.  A fault of
-    the code is UNEXPECTED.
+    If the datastore is full or unavailable, the outcome is TryAgainLater, whatever error this has caused, except for a
+    withdrawn claim.  An error of no class in HANDLED, such as a fault of the code, is UNEXPECTED.
     """
     away = is_full(error, datastore) or is_away(error) or bool(datastore.problem())
     if isinstance(error, WorkEnded):
@@ -75,7 +75,7 @@ def end_claim(
 
 def _retry_later(events: ClaimEvents, reason: str, attempt: int) -> None:
     """Pause the claim and raise TryAgainLater.  After the last attempt, publish that the claim failed for ``reason``
-    instead.
+    instead.  ``attempt`` counts from 1; the first adds a warning to the ticket's log.
     """
     if attempt > len(RETRY_DELAYS_S):
         events.failed(f"{reason} Please tell the operator, and submit again later.")

@@ -55,8 +55,8 @@ class Service:
         return next(tag for tag in self.tags if tag.name == self.dispatch.tag)
 
     def styled(self, labels: tuple[Label, ...]) -> tuple[Label, ...]:
-        """``labels`` of the algorithm with the names and colours that service.json gives.  Labels that it does not name
-        stay unchanged.
+        """``labels`` of the algorithm with the names and colours that service.json gives.  A label without a colour
+        there keeps its own; labels that service.json does not name stay unchanged.
         """
         styles = {style.value: style for style in self.dispatch.labels}
         return tuple(_styled(label, styles.get(label.value)) for label in labels)
@@ -75,7 +75,8 @@ def builtin_services() -> dict[str, Path]:
 
 
 def load_service(folder: Path, changes: Path | None = None) -> Service:
-    """Read and check ``folder/service.json``.  Raises ServiceInvalid, naming the field.
+    """Read and check ``folder/service.json``.  Raises ServiceInvalid, which names the field, or the file or folder that
+    cannot be read.
 
     If the folder ``changes`` has a file NAME.json, named after the service, the site's changes in it are applied
     before: a JSON merge patch (RFC 7396).

@@ -78,7 +78,7 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def first_not_finite(path: Path) -> tuple[int, int, int] | None:
-    """The index of the first voxel that is NaN or infinite; None if there is none.
+    """The index (x, y, z), from 0, of the first voxel that is NaN or infinite; None if there is none.
 
     Raises TicketError if the file is no image, or if voxels are missing or damaged in it.
     """
@@ -124,7 +124,7 @@ def grid_difference(found: ImageHeader, needed: ImageHeader) -> str:
 
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:
     """Write the segmentation ``source`` to ``target`` in the same grid.  A value that is a key of ``places`` is
-    replaced by the value there; other values stay.
+    replaced by the value there; other values stay.  Voxels get 8 bits, or 16 if ``places`` has a value above 255.
     """
     wide = max([*places, *places.values()], default=0) > 255
     image = sitk.ReadImage(str(source), sitk.sitkUInt16 if wide else sitk.sitkUInt8)

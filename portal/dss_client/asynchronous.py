@@ -17,8 +17,12 @@ from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 
 
 class AsyncClient:
-    """Like ``dss_client.Client``, but its methods are coroutines.  Several calls may run at the same time; their file
+    """A user's access to the portal at ``server`` for asyncio.  Several calls may run at the same time; their file
     transfers run one after the other.
+
+    ``token`` is a token for programs, which is sent with each request.  Without it, call ``login`` with a one-time
+    token; the session is stored in the file ``jar`` if one is given.  Errors of the server and of images are
+    ClientErrors, whose texts are for people; errors of local files are OSErrors.
 
     If a ``send`` is cancelled, its ticket is deleted.  If it is cancelled while the ticket is being created, the
     unsubmitted ticket may remain until the server deletes it after an hour.

@@ -21,8 +21,8 @@ _LONGEST = 100
 def download_attachments(
     ticket: int, folder: Path, moved: Progress | None = None
 ) -> Steps[list[Path]]:
-    """Download the attachments of a ticket to ``folder``, and return their paths.  The folder is created only if there
-    are attachments.
+    """Download the attachments of a ticket to ``folder``, and return their paths; [] if there are none.  The folder is
+    created only if there are attachments.
     """
     detail = yield from protocol.detail(ticket)
     paths = []
@@ -35,7 +35,7 @@ def download_attachments(
 
 def named(log: Iterable[LogLine]) -> list[tuple[str, str]]:
     """For each attachment of the lines ``log``: its path on the server, ``blobs/...``, and a unique file name that is
-    made from the provider's description.
+    made from the provider's description.  Attachments with another address are left out.
     """
     found: dict[str, str] = {}
     for line in log:

@@ -48,7 +48,8 @@ class Item:
 
 
 def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
-    """One item for each source; with ``each``, one for each image below a folder and for each of its DICOM series.
+    """One item for each source; with ``each``, one for each image below a folder and for each of its DICOM series.  A
+    source without an image gets one item, whose sending then fails with the reason.
 
     Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if no source contains an image.
     """
@@ -113,7 +114,7 @@ def _unused(stem: str, taken: Collection[str]) -> str:
 
 
 def stem_of(source: Path) -> str:
-    """The name of a file or folder without the suffix of an image."""
+    """The name of a file or folder without the suffix of an image; "image" if nothing is left."""
     name = source.resolve().name
     ending = next((e for e in ENDINGS if name.lower().endswith(e) and name.lower() != e), "")
     return name[: len(name) - len(ending)] or "image"

@@ -51,11 +51,11 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
 
     def recall(self, items: Sequence[Item]) -> None:
-        """Set the ticket and the state of items that an earlier run submitted or finished with success.
+        """Set the ticket and the state of items to which an earlier run gave a ticket; see _RECALLED.
 
         If that run ended before it knew whether a ticket was submitted, the item gets the ticket's number and stays in
         the state WAITING.  Rows about other images stay in the table.  Raises ClientError if the row with an item's
-        name is about another image.
+        name is about another image, or if the file is no table of a batch.
         """
         before = {row["name"]: row for row in self._rows() if row["status"] != LEFT_OUT}
         own = {item.name for item in items}
@@ -90,7 +90,7 @@ class Journal:
         self._replace(RESULTS, [_COLUMNS, *others, *rows])
 
     def write_volumes(self, items: Sequence[Item]) -> None:
-        """Write the volumes that this run has measured.  Volumes from earlier runs stay in the table."""
+        """Write the volumes that this run has measured.  Volumes of other items from earlier runs stay in the table."""
         rows = [
             (item.name, label.value, label.name, label.volume_ml, label.segmentation)
             for item in items

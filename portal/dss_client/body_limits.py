@@ -16,7 +16,8 @@ WITHIN_S = 3.0
 
 
 def announced(server: str) -> tuple[int | None, int | None]:
-    """The largest of SIZES that is accepted, and the smallest that a proxy refuses, in bytes; None if there is none.
+    """The largest of SIZES that is accepted, and the smallest that a proxy refuses, in bytes; None if there is none.  A
+    size whose request fails counts as neither.
 
     Only the head of a request is sent: a server that refuses its body says so at once (RFC 9110, 10.1.1).  If the
     environment names a proxy for ``server``, nothing is measured and both are None.

@@ -104,8 +104,8 @@ def _asked(told: dict[str, object], *, is_typed: bool) -> SignInPrompt:
 def _redeemed(rest: RestClient, secret: str, passed_on: str) -> str:
     """Ask the portal for the token of the sign-in ``secret``.  ``passed_on`` is what the browser delivered, or "".
 
-    Returns "" if the user has not answered yet, or if the portal does not respond.  Raises NotAllowed if the user
-    refused or the time is over, and Refused for any other response.
+    Returns "" if the user has not answered yet, or if the portal does not respond or restarts.  Raises NotAllowed if
+    the user refused or the time is over, NotUnderstood for an unreadable response, and Refused for any other.
     """
     try:
         reply = _posted(rest, "api/device/token", {"device_code": secret, "code": passed_on})

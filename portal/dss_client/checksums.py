@@ -23,7 +23,7 @@ def require_same(files: Iterable[Path], sums: Mapping[str, str]) -> None:
 
 
 def is_there(path: Path, sums: Mapping[str, str]) -> bool:
-    """True if ``path`` is complete, as its SHA-256 in ``sums`` shows."""
+    """True if ``path`` exists and has its SHA-256 in ``sums``, which are by file name; False if they do not have it."""
     return path.name in sums and path.is_file() and _sha256(path) == sums[path.name]
 
 

@@ -22,8 +22,8 @@ class Client(Session):
     """A user's access to the portal at ``server``.  Not thread-safe: each thread needs a client of its own.
 
     ``token`` is a token for programs, which is sent with each request.  Without it, call ``login`` with a one-time
-    token; the session is stored in the file ``jar`` if one is given.  All errors of the methods are ClientErrors, whose
-    texts are for people.
+    token; the session is stored in the file ``jar`` if one is given.  Errors of the server and of images are
+    ClientErrors, whose texts are for people; errors of local files are OSErrors.
     """
 
     def __init__(self, server: str, *, token: str = "", jar: Path | None = None) -> None:

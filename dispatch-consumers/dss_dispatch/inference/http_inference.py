@@ -59,8 +59,8 @@ _LOST = "The inference server of this service has lost the image."
 class HttpInference:
     """Implements ``interface.Inference`` with the server at ``url``.
 
-    Raises NoInference if the server cannot be reached, accepts no image now, or gives no sign of life for ``silence_s``
-    seconds.
+    Raises NoInference if the server cannot be reached, accepts no image now, has lost the image, answers in a way that
+    is not understood, or gives no sign of life for ``silence_s`` seconds.
     """
 
     def __init__(self, url: str, silence_s: float) -> None:
@@ -100,7 +100,9 @@ class _ServerImage:
     began_s: float = field(default_factory=time.monotonic)
 
     def upload(self, image: Path) -> str:
-        """Send the image; returns the endpoint of its result.  Raises NoInference or TicketError."""
+        """Send the image; returns the endpoint of its result.  Raises NoInference if the server is away, busy, or does
+        not offer the bundle; TicketError with the server's reason if it refuses the image; Withdrawn.
+        """
         address = f"{self.url}/{self.request.bundle.replace('-', '_')}/inference"
         with _WithdrawableFile(image, self.withdrawn) as file, _reachable():
             answer = self.client.post(
@@ -118,7 +120,9 @@ class _ServerImage:
     def wait_for(
         self, endpoint: str, target: Path, on_progress: ProgressListener, silence_s: float
     ) -> None:
-        """Poll until the segmentation is at ``target``.  Raises NoInference, TicketError or Withdrawn."""
+        """Poll until the segmentation is at ``target``.  Errors of the transport are retried.  Raises NoInference after
+        ``silence_s`` seconds without a sign of life or if the image is lost; TicketError or Withdrawn.
+        """
         heard_s = time.monotonic()
         while True:
             with suppress(httpx.TransportError):
@@ -134,9 +138,11 @@ class _ServerImage:
                 raise Withdrawn
 
     def _poll(self, endpoint: str, target: Path) -> InferenceProgressed | None:
-        """Request the result once.  Returns the progress, with an empty ``stage`` if the response has no content; None
-        once the segmentation is at ``target``.  Raises TicketError if the inference failed, NoInference if the server
-        has lost the image, Withdrawn.
+        """Request the result once.  Returns the progress, with an empty ``stage`` if the response has no JSON object;
+        None once the segmentation is at ``target``.
+
+        Raises TicketError if the inference failed, NoInference if the server has lost the image, Withdrawn, and
+        httpx.TransportError.
         """
         with self.client.stream("GET", self.url + endpoint) as answer:
             if answer.status_code == httpx.codes.OK:
@@ -159,8 +165,8 @@ class _ServerImage:
         )
 
     def report(self, endpoint: str, segmentation: Path) -> ResultReport:
-        """Get the report of a result.  The original server has no reports; for it, the labels are read from the
-        segmentation.
+        """Get the report of a result.  If the server has none, like the original server, the labels are read from the
+        segmentation.  Raises NoInference if the server is away or the report cannot be read.
         """
         with _reachable():
             answer = self.client.get(f"{self.url}{endpoint}/report")
@@ -182,8 +188,8 @@ class _ServerImage:
     def download(
         self, endpoint: str, entries: tuple[ReportEntry, ...], folder: Path
     ) -> tuple[ReportFile, ...]:
-        """Download the files of a report into ``folder``.  Raises NoInference if a file has an impossible name or is
-        missing.
+        """Download the files of a report into ``folder``, except entries without a name.  Raises NoInference if a file
+        has an impossible name or is missing, or if the server is away; Withdrawn.
         """
         return tuple(self._download(endpoint, entry, folder) for entry in entries if entry.name)
 

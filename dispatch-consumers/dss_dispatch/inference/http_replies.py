@@ -39,7 +39,9 @@ class ResultReport(msgspec.Struct, kw_only=True):
 
 
 def endpoint_in(answer: httpx.Response) -> str:
-    """The path of the result that the response names.  Raises NoInference if it names none."""
+    """The path of the result that the response names, which begins with "/".  Raises NoInference if it names no such
+    path.
+    """
     endpoint = fields_in(answer).get("Endpoint")
     if not isinstance(endpoint, str) or not endpoint.startswith("/"):
         raise NoInference(NOT_UNDERSTOOD)
@@ -53,7 +55,9 @@ def report_in(answer: httpx.Response) -> ResultReport:
 
 
 def reason_in(answer: httpx.Response) -> str | None:
-    """The sentence in an error response; None if there is none, as in responses of the original server or of a proxy."""
+    """The sentence in the field ``error`` of a response; None if there is no printable one, as in responses of the
+    original server or of a proxy.
+    """
     reason = fields_in(answer).get("error")
     return reason if isinstance(reason, str) and reason.isprintable() else None
 

@@ -34,9 +34,9 @@ BUSY = "waiting for a worker that is free"
 class QueueInference:
     """Implements ``interface.Inference`` with the queue of a bundle's workers.
 
-    Raises NoInference if no worker serves the bundle, or after ``silence_s`` seconds without a sign of life.  Before a
-    worker has begun the request, signs of life of any of the bundle's workers count; afterwards only those of that
-    worker.
+    Raises NoInference if no worker has ever served the bundle, if the broker refuses the request, or after
+    ``silence_s`` seconds without a sign of life.  Before a worker has begun the request, signs of life of any of the
+    bundle's workers count; afterwards only those of that worker.
     """
 
     def __init__(self, broker: Broker, workers: WorkerLiveness, silence_s: float) -> None:
@@ -109,7 +109,7 @@ class _Silence:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the silence is too long."""
+        """Seconds until the silence is longer than ``limit_s``; 0 or negative once it is."""
         latest = max(self.began_s, self.replied_s, self.disconnected_s)
         if not self.has_begun:
             latest = max(latest, self.workers.heard_s)
@@ -121,7 +121,9 @@ class _Silence:
 
     @property
     def all_are_busy(self) -> bool:
-        """True if workers are alive, but none has taken the request for BUSY_S."""
+        """True if no worker has begun the request for BUSY_S seconds since it was sent, or since the connection was
+        lost.  This does not check whether workers are alive; ``left_s`` does.
+        """
         waits_s = time.monotonic() - max(self.began_s, self.disconnected_s)
         return not self.has_begun and waits_s > BUSY_S
 

@@ -10,7 +10,7 @@ from dss_broker.messages import WorkerAnnounced
 
 class WorkerLiveness:
     """Knows whether any worker of the bundle is alive.  ``heard_s`` is the time of the latest announcement of any of
-    them, on the clock ``time.monotonic``.
+    them, on the clock ``time.monotonic``; minus infinity before the first.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,9 @@ class WorkerLiveness:
         self._disconnected_s = time.monotonic()
 
     def handle(self, delivery: Delivery) -> None:
-        """Handle an announcement, a message of the subscription ``topology.workers``."""
+        """Handle an announcement, a message of the subscription ``topology.workers``: the worker is alive from now on,
+        or, if it announces its end, no longer.
+        """
         announced = delivery.message
         if not isinstance(announced, WorkerAnnounced):
             raise TypeError(f"{type(announced).__name__} is no announcement of a worker")
@@ -35,7 +37,9 @@ class WorkerLiveness:
 
     @property
     def are_missing(self) -> bool:
-        """True if no worker has announced itself for ALIVE_S seconds, although the broker was connected."""
+        """True if no living worker has announced itself in the last ALIVE_S seconds, although the broker was connected
+        all that time.
+        """
         since_s = time.monotonic() - ALIVE_S
         return self._disconnected_s < since_s and all(
             heard_s < since_s for heard_s in list(self._alive.values())

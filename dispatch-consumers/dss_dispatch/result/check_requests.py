@@ -33,7 +33,9 @@ def serve_checks(broker: Broker, datastore: Path | SharedDatastore) -> None:
 
 
 class CheckRequestHandler:
-    """Handles the messages of the subscription ``topology.RESULT_CHECKS``."""
+    """Handles the messages of the subscription ``topology.RESULT_CHECKS``.  A request that has waited longer than its
+    ``patience_s`` gets no reply.
+    """
 
     def __init__(self, datastore: SharedDatastore) -> None:
         self._datastore = datastore

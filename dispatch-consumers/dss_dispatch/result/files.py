@@ -13,8 +13,8 @@ ROOM_BYTES = 1 << 20
 
 
 def is_full(error: Exception, datastore: SharedDatastore) -> bool:
-    """True if a full disk caused ``error``.  ITK's errors do not name their cause; for these the free space is
-    checked.
+    """True if a full disk caused ``error``.  A RuntimeError, such as ITK's, and a ResultRefused do not name their
+    cause; for these, True if less than ROOM_BYTES are free.
     """
     unclear = isinstance(error, RuntimeError | ResultRefused)
     return is_disk_full(error) or (unclear and datastore.lacks_room(ROOM_BYTES))

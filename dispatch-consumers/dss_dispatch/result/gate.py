@@ -28,9 +28,11 @@ from dss_workspace.registry import Folder, read
 
 @workspace_errors()
 def check_results(folder: Path, segmentation: str) -> tuple[ResultFile, ...]:
-    """Check that ITK-SNAP can load ``folder`` and that ``segmentation`` fits its image exactly.
+    """Check that ITK-SNAP can load ``folder``, that ``segmentation`` has exactly the grid of the main image, and that
+    the workspace has a label for each of its values.
 
-    Returns the files of ``folder``.  Raises ResultRefused, or TicketError if a file cannot be read.
+    Returns the files of ``folder``, sorted by name.  Raises ResultRefused, or TicketError if the workspace or an image
+    cannot be read.
     """
     workspace = _only_workspace(folder)
     layers = ws.layers(workspace)
@@ -66,7 +68,9 @@ def _only_workspace(folder: Path) -> Folder:
 
 
 def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> None:
-    """Raises ResultRefused unless the folder has every layer's file, and no other file."""
+    """Raises ResultRefused unless the folder has the file of every layer and mesh and, beside the workspace, no other
+    file, and the workspace's paths lie directly in its SaveLocation.
+    """
     named = {layer.file_name for layer in layers} | set(mesh_file_names(workspace))
     for name in sorted(named):
         require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")

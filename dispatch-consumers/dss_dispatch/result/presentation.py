@@ -42,8 +42,9 @@ def present(results: Path, sent: Path, folder: Path) -> Presentation:
     """The presentation of results that ``check_provider_results`` has accepted.  ``sent`` is the folder of the user's
     input.  The picture is written to ``folder``.
 
-    The presentation is empty if there is no segmentation, and after an unforeseen error, because results are not
-    refused for lack of a presentation.
+    The presentation is empty if there is no segmentation and after any error, because results are not refused for lack
+    of a presentation.  It has labels but no picture if the image has fewer than three axes or several values in each
+    voxel.
     """
     try:
         return _presented(results, sent, folder)
@@ -96,7 +97,9 @@ def _newest_segmentation(among: tuple[Layer, ...], sent: Path) -> Layer | None:
 
 
 def _labels(workspace: Folder, volumes_ml: dict[int, float]) -> tuple[Label, ...]:
-    """The labels that occur in the segmentation, with the workspace's names and colours."""
+    """The labels that occur in the segmentation, with the workspace's names and colours; "Label N" in red for a value
+    without an entry there.
+    """
     table = label_table(workspace)
     return tuple(
         _label(value, volume_ml, table.get(value, Folder()))
@@ -105,8 +108,8 @@ def _labels(workspace: Folder, volumes_ml: dict[int, float]) -> tuple[Label, ...
 
 
 def _label(value: int, volume_ml: float, element: Folder) -> Label:
-    """The label ``value`` with the colour of its entry in the label table, three numbers from 0 to 255; red if the
-    entry has no colour.
+    """The label ``value`` with the name and the colour of ``element``, its entry in the label table.  Without a name it
+    is "Label N"; red unless the colour is three numbers from 0 to 255.
     """
     words = element.get("Color").split()
     parts = [int(word) for word in words if word.isdecimal() and int(word) < 256]

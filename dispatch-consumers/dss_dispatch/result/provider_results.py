@@ -45,7 +45,7 @@ MOST_REMARKS, LONGEST_REMARK = 20, 300
 @workspace_errors()
 def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tuple[str, ...]:
     """Check the files ``names`` of ``folder``; ``sent`` is the folder of the user's input.  Returns warnings for the
-    user about faults that are no reason to refuse the results.
+    user, at most MOST_REMARKS, about faults that are no reason to refuse the results; () if there are none.
 
     Raises ResultRefused or another TicketError with a sentence; OSError if a file is removed meanwhile.
     """
@@ -71,8 +71,10 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tu
 
 
 def _odd_voxels(folder: Path, layers: tuple[Layer, ...], sent: Path) -> Iterator[str]:
-    """Warnings about layers with voxels that are NaN or infinite, except layers that the user sent.  Raises
-    TicketError for a damaged image.
+    """Warnings about layers with voxels that are NaN or infinite, except layers with the name of a file that the user
+    sent.  Layers other than main image and segmentations are read only if their suffix is an image's.
+
+    Raises TicketError for a damaged image.
     """
     for layer in layers:
         path = folder / layer.file_name
@@ -83,8 +85,10 @@ def _odd_voxels(folder: Path, layers: tuple[Layer, ...], sent: Path) -> Iterator
 
 
 def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
-    """The one workspace of the results.  ITK-SNAP's clients need exactly one, with its suffix in lower case.  Raises
-    ResultRefused otherwise.
+    """The one workspace of the results.  ITK-SNAP's clients need exactly one, with its suffix in lower case.
+
+    Raises ResultRefused otherwise, and if its file is missing, a link or larger than MAX_BYTES; WorkspaceInvalid if it
+    cannot be read.
     """
     found = sorted(n for n in names if n.casefold().endswith(WORKSPACE_SUFFIX))
     listed = "".join(f" '{name}'" for name in found[:3])
@@ -115,10 +119,11 @@ def _check_files(
 
 
 def _check_images(folder: Path, layers: tuple[Layer, ...], main: ImageHeader, sent: Path) -> None:
-    """Raises ResultRefused unless the main image has the grid of an image that the user sent, and images with the names
-    of the user's files are unchanged.
+    """Raises ResultRefused unless the main image has the grid in space of an image that the user sent (if any of those
+    can be read), and images with the names of the user's files are unchanged.
 
-    A provider may make another layer the main image, or change intensities under a name of its own.
+    Segmentations are not compared.  A provider may make another layer the main image, or change intensities under a
+    name of its own.
     """
     images = dict(_submitted_images(sent, but=Role.SEGMENTATION))
     for layer in layers:
@@ -172,8 +177,8 @@ def _meshes_of_user(sent: Path) -> frozenset[str]:
 def _checked_segmentation(
     folder: Path, name: str, main: ImageHeader, workspace: Folder, sent: Path
 ) -> frozenset[int] | None:
-    """Check a segmentation and return its values without 0; None if the segmentation is one that the user sent.  Raises
-    ResultRefused.
+    """Check a segmentation and return its values without 0; None if it is one that the user sent and has the main
+    image's size.  Raises ResultRefused, or TicketError if it cannot be read.
     """
     image = read_header(folder / name)
     same_size = image.size[:3] == main.size[:3] and image.components == 1
@@ -207,7 +212,7 @@ def _submitted_images(
     folder: Path, *, only: Role | None = None, but: Role | None = None
 ) -> Iterator[tuple[Path, ImageHeader]]:
     """Files and headers of the layers that the user sent: those with the role ``only`` if it is given, and none with
-    the role ``but``.  Layers that cannot be read are left out.
+    the role ``but``.  Layers whose file is missing, a link or unreadable are left out.
     """
     for layer in _submitted_layers(folder):
         path = folder / layer.file_name

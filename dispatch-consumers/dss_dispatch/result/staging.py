@@ -48,7 +48,7 @@ def stage(
 ) -> Staged:
     """Fill the result folder ``folder``, the workspace last.  Idempotent.  The input is not changed.
 
-    Raises TicketError if a segmentation of the user cannot be read.
+    Raises TicketError if an image of the user cannot be read, or if the workspace has no value left for a label.
     """
     make_folder(folder)
     result = ResultWorkspace(submission.workspace, _used_values(submission), default_colour)
@@ -70,7 +70,7 @@ def stage(
 
 
 def _used_values(submission: Submission) -> frozenset[int]:
-    """All values in the user's own segmentations."""
+    """All values in the user's own segmentations, without 0."""
     paths = [submission.path(layer) for layer in submission.segmentations]
     return frozenset().union(*(label_values(path) for path in paths))
 

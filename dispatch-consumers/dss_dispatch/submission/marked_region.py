@@ -16,7 +16,7 @@ _AXES = "xyz"
 @dataclass(frozen=True, kw_only=True)
 class MarkedRegion:
     """The part of an image that the user has marked.  ``parameters`` are for the algorithm, ``remarks`` for the user;
-    both are empty if nothing is marked.
+    both are empty if nothing is marked, which a 4-D image does not allow.
     """
 
     parameters: dict[str, str] = field(default_factory=dict)
@@ -27,7 +27,8 @@ class MarkedRegion:
 def read_marked_region(workspace: Folder, dispatch: Dispatch, image: ImageHeader) -> MarkedRegion:
     """The marked part of ``image``, which has the grid of the main image.
 
-    Raises TicketError for a missing, repeated or unusable mark.
+    Raises TicketError for a repeated or unusable mark, for one corner of a box without the other, and for a 4-D image
+    without a marked time point.
     """
     parts = [_time_point(workspace, dispatch, image), _crop_box(workspace, dispatch, image)]
     return MarkedRegion(
@@ -75,8 +76,8 @@ def _corner(workspace: Folder, tag: str) -> tuple[float, ...] | None:
 def _box_around(
     corners: list[tuple[float, ...]], image: ImageHeader
 ) -> tuple[list[int], list[int]]:
-    """The box between two corners, as voxel indices (x, y, z): its first voxel, and the voxel after its last one, both
-    within the image.
+    """The box between two corners, as voxel indices (x, y, z) from 0: its first voxel, and the voxel after its last
+    one, both within the image.  Raises TicketError if it has fewer than two voxels along an axis.
     """
     first, end = [], []
     for axis, places in enumerate(zip(*corners, strict=True)):

@@ -116,8 +116,8 @@ def _require_names(names: set[str]) -> None:
 
 
 def _require_loadable(layer: Layer, image: ImageHeader, main: ImageHeader) -> None:
-    """Raises TicketError for a segmentation that has another size than the main image, because ITK-SNAP would refuse
-    the workspace.
+    """Raises TicketError for a segmentation that has several values in each voxel, or another size than the main image,
+    because ITK-SNAP would refuse the workspace.
     """
     advice = "Remove it from the workspace, or resample it to the main image, and submit again."
     if image.components != 1:

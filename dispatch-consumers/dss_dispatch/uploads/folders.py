@@ -17,8 +17,8 @@ _BROKEN = "The upload is damaged ({}); send the files again."
 def unpack(archive: Path, target: Path) -> None:
     """Write the files of ``archive``, an uncompressed tar, below the new folder ``target``.
 
-    Raises UploadInvalid for a link, a device, a name that leads elsewhere or comes twice, a truncated archive, and too
-    many files.  A tar is not compressed, so the files cannot be larger than the upload.
+    Raises UploadInvalid for a link, a device, a name that leads elsewhere, is too long or too deep, or comes twice, a
+    damaged archive, and too many files.  A tar is not compressed, so the files cannot be larger than the upload.
     """
     target.mkdir()
     try:
@@ -59,7 +59,9 @@ def _write(opened: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> No
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """The folders and the file name in ``name``.  Raises UploadInvalid if it leads out of the folder."""
+    """The folders and the file name in ``name``.  Raises UploadInvalid if it leads out of the folder, is empty, has
+    more than DEEPEST parts, or a part of more than LONGEST_NAME_BYTES.
+    """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     fits = all(0 < len(part.encode(errors="replace")) <= LONGEST_NAME_BYTES for part in parts)
     if not parts or not fits or len(parts) > DEEPEST or {"..", "/"} & set(parts) or "\0" in name:

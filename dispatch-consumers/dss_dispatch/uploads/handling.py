@@ -87,8 +87,11 @@ class UploadReader:
             return
 
     def handle(self, delivery: Delivery) -> None:
-        """Handle a message of the subscription ``topology.UPLOADS``.  Idempotent: a repeated request gets the answer
-        of the first one.
+        """Handle a message of the subscription ``topology.UPLOADS``: read the upload and publish the answer.
+        Idempotent: a repeated request gets the answer of the first one.
+
+        Raises ReturnToQueue if the program stops first, and TryAgainLater if the datastore is away or full, or if no
+        portal takes the answer.
         """
         asked = delivery.message
         if not isinstance(asked, ReadUpload):
@@ -110,7 +113,7 @@ class UploadReader:
 
     def _answer(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused:
         """The answer to a request: the stored answer, or a new one.  If the upload no longer exists, the answer is a
-        refusal, which the portal ignores unless it still waits.
+        refusal, which the portal ignores unless it still waits.  Raises TryAgainLater if the datastore is away.
         """
         folder = layout.read_dir(asked.ticket_id, asked.intake_id)
         files.fetch(folder, only=OUTCOME)
@@ -167,7 +170,9 @@ class UploadReader:
         return UploadRead(ticket_id=asked.ticket_id, intake_id=asked.intake_id, images=images)
 
     def _run(self, asked: ReadUpload, root: Path, own: Path) -> Answer:
-        """Read the upload in a separate process.  Raises ReturnToQueue if this program stops meanwhile."""
+        """Read the upload in a separate process.  If that takes too long, needs too much memory or fails, the answer
+        has the reason.  Raises ReturnToQueue if this program stops meanwhile.
+        """
         order = Order(
             upload=str(root / asked.upload_dir),
             target=str(own),

@@ -15,8 +15,8 @@ class Order:
     """The order to read ``images`` in the folder ``upload``, and to write the files of each ticket into a folder below
     ``target``.
 
-    ``series`` has the same meaning as in ``messages.ReadUpload``; ``memory_bytes`` limits the address space of the
-    process.
+    ``series`` names a series of a DICOM source; "" chooses one by rule, ``each`` makes a ticket of each, and ``ask``
+    answers with the list if there are several.  ``memory_bytes`` limits the address space of the process.
     """
 
     upload: str

@@ -43,7 +43,9 @@ HEADERS = (".mhd", ".nhdr", ".hdr")
 
 
 def answer(order: Order) -> Answer:
-    """Carry out the order.  If the user's files have a fault, the answer has its reason; no error is raised."""
+    """Carry out the order.  If the user's files have a fault, or memory or disk are exhausted, the answer has the
+    reason.  Other errors are raised.
+    """
     with tempfile.TemporaryDirectory(dir=order.target, prefix=".unpacked_") as scratch:
         try:
             return _read(order, Path(scratch))
@@ -146,8 +148,8 @@ def _source(order: Order, number: int) -> Callable[[Path], Path]:
 
 
 def _in_folder(folder: Path) -> Path:
-    """The file to read in ``folder``: the header of an image of several files, or the only file; otherwise the folder
-    itself.
+    """The file to read in ``folder``: the header if exactly one file is one, or the only file; otherwise the folder
+    itself.  Raises UploadInvalid if there is no file.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
@@ -183,7 +185,9 @@ def _to_choose(found: tuple[FoundSeries, ...]) -> Answer:
 
 
 def _choices(main: Path) -> tuple[FoundSeries, ...]:
-    """The usable series of a DICOM source; () if there is only one, or if the source is not DICOM."""
+    """The usable series of a DICOM source, without localizers; () if there are fewer than two, or if the source is not
+    DICOM or cannot be read.
+    """
     from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415 - pydicom is slow to load
     from dss_images.errors import ImageRefused  # noqa: PLC0415
 

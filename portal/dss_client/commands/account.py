@@ -88,8 +88,10 @@ def _pasted(server: str) -> str:
 
 
 def _by_browser(server: str, browser: bool | None, *, provider: bool) -> str:  # noqa: FBT001  (three states)
-    """A token from the sign-in on the portal's page; "" if the site has no sign-in service and the user did not ask for
-    a sign-in by the browser.  Exits with status 1 if the user refuses.
+    """A token from the sign-in on the portal's page.  Without a sign-in service, "" if the user gave neither
+    ``--browser``, ``--no-browser`` nor ``--provider``; otherwise raises NotOffered.
+
+    Exits with status 1 if the user refuses or does not answer in time.
     """
     scopes = ["tickets", "provider", "admin"] if provider else ["tickets"]
     here = _has_browser() if browser is None else browser

@@ -16,8 +16,10 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible(screen: Screen, server: str) -> Iterator[None]:
-    """A context for sending one image.  Ctrl-C prints how the user can follow or delete the ticket, and exits with
-    status 130; an error prints how to delete a ticket that was not submitted.
+    """A context for sending one image.  Ctrl-C, SIGTERM and SIGHUP print how the user can follow, download or delete
+    the ticket, and exit with status 130.
+
+    A ClientError or OSError prints how to delete a ticket that was not submitted, and is raised again.
     """
     try:
         with ends_as_interrupts():

@@ -77,7 +77,9 @@ def _items(images: Sequence[Path], *, each: bool) -> tuple[list[Item], LeftOut]:
 
 
 def _run(items: list[Item], folder: Path, made: Callable[[BatchScreen], Batch]) -> None:
-    """Send the items as a batch.  Exits with status 1 if an item is neither submitted nor finished with success."""
+    """Send the items as a batch.  Exits with status 1 if an item is neither submitted nor finished with success, and
+    with 130 after Ctrl-C.
+    """
     with BatchScreen(len(items)) as screen, ends_as_interrupts():
         try:
             made(screen).run(items)
