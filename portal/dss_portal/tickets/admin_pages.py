@@ -18,11 +18,11 @@ SHOWN = 100
 
 @blueprint.get(addresses.ADMIN_TICKETS)
 async def listing() -> Response:
-    """The page with the SHOWN newest tickets of all users; with ``?before=N``, with the newest ones whose numbers are
-    below N.
+    """The page with the SHOWN newest tickets of all users; with ``?before=N``, with the SHOWN newest ones whose numbers
+    are below N.
 
-    Two filters: ``?status=``, which is ignored if it is not a known state, and ``?user=``, a part of the user's e-mail
-    address.
+    Two filters: ``?status=`` and ``?user=``, a part of the user's e-mail address.  Without a known state in
+    ``?status=``, tickets in all states except deleted ones are listed.
     """
     wanted, part = request.args.get("status", ""), request.args.get("user", "").strip()
     status = Status(wanted) if wanted in set(Status) else None

@@ -36,11 +36,11 @@ UPDATE ticket SET announced_at = $1, announcements = announcements + 1 WHERE id 
 
 
 async def again(ticket_ids: Sequence[int]) -> int:
-    """Announce again those of the tickets that still wait and that no other transaction has locked, all in one
-    transaction.  Returns the number of announced tickets.
+    """Announce again those of the tickets that still wait and that no other transaction has locked, by messages in the
+    outbox, all in one transaction.  Returns the number of announced tickets.
 
     If that fails for several tickets, each is announced in a transaction of its own; the error of one ticket is then
-    logged and does not stop the others.  For a single ticket the error is raised.
+    logged and does not stop the others.  The error is raised for a single ticket, or if the database is unavailable.
     """
     try:
         return await _together(ticket_ids)

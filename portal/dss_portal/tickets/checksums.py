@@ -15,8 +15,9 @@ _THREADS = ThreadPoolExecutor(2, thread_name_prefix="checksums")
 
 
 async def of_results(datastore: Datastore, ticket_id: int) -> list[tuple[int, str, str]]:
-    """The index, the name and the SHA-256 in hexadecimal digits of each result file, for the columns COLUMNS.  Every
-    file is read completely.  Raises Refused if a file no longer exists.
+    """The index (from 0), the name and the SHA-256 in hexadecimal digits of each result file, for the columns COLUMNS
+    and in the order of the index; empty if there are no results.  Every file is read completely.  Raises Refused if a
+    file no longer exists.  The caller has checked who may read the ticket.
     """
     rows, loop = [], asyncio.get_running_loop()
     for file in await store.files(ticket_id, "results"):

@@ -26,11 +26,11 @@ so far between two signs of life.
 
 async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRefused:
     """Answer a dispatcher's request: grant the next waiting ticket of its service, which may be another ticket than the
-    message names, or refuse if no ticket waits.  ``lease_s`` is the lease for services that set none.
+    message names, or refuse if none waits that its provider serves.  ``lease_s``: the lease for services that set none.
 
-    One message leads to at most one ticket.  If the dispatcher repeats the request for the same delivery, it gets the
-    same claim again.  If the message was redelivered to another dispatcher while the claim is current, that dispatcher
-    gets a new claim of the same ticket, and events of the old claim are ignored from then on (fencing).
+    One message leads to at most one ticket.  While its claim is current, a repeated request for the same delivery gets
+    the same claim; a request for a later delivery gets a new claim of that ticket, and events of the old claim are
+    ignored from then on (fencing).  Refused: a request for an earlier delivery, or after the message's claim has ended.
     """
     claimant = Claimant(
         provider=request.provider,
@@ -56,7 +56,8 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
 
 
 async def _for_delivery(request: ClaimTicket) -> Ticket | None:
-    """The ticket to grant for the request's message, with its row locked; None if the request must be refused.
+    """The ticket to grant for the request's message, with its row locked; None if no ticket waits or if the request
+    must be refused.
 
     If the message has already led to a claim, only that claim's ticket can be granted, and only while the claim is
     current: the ticket fails if the message is moved to the dead letters, so the message must concern one ticket.  A

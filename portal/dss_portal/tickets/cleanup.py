@@ -63,7 +63,9 @@ async def run(datastore: Datastore, settings: Settings) -> None:
 
 
 async def clean_all(datastore: Datastore, settings: Settings) -> None:
-    """Do every kind of cleaning once.  If one kind fails, the error is logged and the others are done."""
+    """Do every kind of cleaning once.  If one kind fails, the error is logged and the others are done; only an outage
+    of the database or the datastore, or a full disk, is raised and ends the round.
+    """
     work: tuple[Callable[[], Awaitable[object]], ...] = (
         partial(clean_ended, datastore),
         partial(accounts.forget_expired, accounts.SESSION_LIFE_S),
@@ -81,8 +83,10 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
 
 
 async def clean_ended(datastore: Datastore) -> int:
-    """For all tickets that ended within LATE, delete the files that no client can download.  Returns the number of
-    tickets that had such files.
+    """For all tickets that ended within LATE, delete the files that no client can download.  A ticket that ended longer
+    than LATELY ago is cleaned only if it has temporary files or working folders, or if it is deleted and has files.
+
+    Returns the number of tickets that were cleaned.
     """
     cleaned = 0
     async for ends in _ends():
@@ -92,8 +96,9 @@ async def clean_ended(datastore: Datastore) -> int:
 
 
 async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[int]:
-    """The numbers of those tickets that have leftover files.  The keys of ``ends`` are the numbers of the tickets to
-    check, the values the times at which they ended.
+    """The numbers of those tickets that are still ended and have leftover files.  The keys of ``ends`` are the numbers
+    of the tickets to check, the values the times at which they ended.  A ticket whose files cannot be examined is left
+    out, and the error is logged.
     """
     ended = await Ticket.filter(id__in=list(ends), status__in=_ENDED).only("id", "status")
     since = store.now() - LATELY
@@ -109,7 +114,8 @@ async def _cleaned(datastore: Datastore, ticket_id: int) -> bool:
 
 
 async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
-    """Remove the files of an ended ticket that no client can download; if the ticket is deleted, all its files.
+    """Remove the files of an ended ticket that no client can download; if the ticket is deleted or unknown, all files
+    in its folder.
 
     Returns False, with nothing removed, if the ticket has not ended or if other tickets still need some of its files.
     """
@@ -130,8 +136,8 @@ async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
 
 
 async def _ends() -> AsyncIterator[dict[int, datetime]]:
-    """Yield the tickets that ended within LATE, in pages of at most _PAGE_TICKETS: the time of the end by ticket
-    number.
+    """Yield the tickets that ended within LATE, in pages of at most _PAGE_TICKETS: the time of the last end by ticket
+    number.  Some may have been restarted since.
     """
     last = 0
     while True:

@@ -27,8 +27,10 @@ def begin(service: str) -> None:
 
 
 async def count(ticket: Ticket, event: Event, before: Status) -> None:
-    """Count ``event``, which has changed ``ticket``; ``before`` is the ticket's earlier state.  Call it after the
-    change was written to TicketHistory, from which the durations are computed.
+    """Count ``event``, which has changed ``ticket``; ``before`` is the ticket's earlier state.  If the ticket has
+    finished, also count that and observe its durations, except for a ticket that was never submitted.
+
+    Call it after the change was written to TicketHistory, from which the durations are computed.
     """
     service = (await ticket.service).name
     if isinstance(event, StageOverdue) and before is Status.INIT:
@@ -41,7 +43,7 @@ async def count(ticket: Ticket, event: Event, before: Status) -> None:
 
 
 def count_event(service: str, event: Event) -> None:
-    """Count an event that does not end the ticket."""
+    """Count only the event.  For an event that may end the ticket, call ``count``."""
     metrics.TICKET_EVENTS.labels(service, type(event).__name__).inc()
 
 

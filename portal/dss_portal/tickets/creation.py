@@ -34,8 +34,8 @@ async def create(user_id: int, service: Service) -> int:
 
 
 async def create_at_once(user_id: int, service: Service, alive_since: datetime) -> int | None:
-    """Like ``create``, but in a transaction of its own, which also checks the user's limit on open tickets.  None, with
-    nothing created, if the limit is reached or the user is disabled.
+    """Create a ticket in state ``init`` with one statement, which also checks the user's limit on open tickets, and
+    return its number.  None, with nothing created, if the limit is reached or the user is disabled.
 
     A ticket in ``init`` counts towards the limit only if it was created or received a part of a file at ``alive_since``
     or later.
@@ -44,8 +44,9 @@ async def create_at_once(user_id: int, service: Service, alive_since: datetime) 
 
 
 async def create_by_hash(user_id: int, githash: str, alive_since: datetime) -> int | None:
-    """Like ``create_at_once``, for the service with the hash ``githash``.  None also if no service with that hash takes
-    tickets.
+    """Create a ticket in state ``init`` for the service with the hash ``githash``, with one statement, and return its
+    number.  None, with nothing created, if no service with that hash takes tickets, if the user's limit on open tickets
+    is reached, or if the user is disabled.  ``alive_since`` is as in ``create_at_once``.
     """
     return await _created(_CREATE_BY_HASH, [user_id, githash, clock.now(), alive_since])
 

@@ -58,8 +58,10 @@ RUN = StageLimit(
 
 
 async def enforce(settings: Settings, datastore: Datastore) -> int:
-    """End tickets and attempts that have exceeded a limit.  Returns their number; an attempt counts even if its ticket
-    is queued again.
+    """End tickets and attempts that have exceeded a limit, and remove the files of tickets that were not submitted.
+    Returns their number; an attempt counts even if its ticket is queued again.
+
+    An error with one ticket is logged and does not stop the others; an outage of database or datastore is raised.
     """
     rounds: dict[Find, Callable[[Overdue], Awaitable[int]]] = {
         partial(_overdue, UPLOAD): lambda late: _give_up_upload(*late, datastore),

@@ -26,7 +26,8 @@ PAGE_TICKETS = 100
 
 
 async def plan(ticket_id: int, user: User, after_s: float = UNDO_S) -> None:
-    """Schedule the deletion of a ticket in ``after_s`` seconds.  Idempotent: a second call does not change the time.
+    """Schedule the deletion of a ticket in ``after_s`` seconds.  Does nothing if the deletion is already scheduled or
+    done; a second call does not change the time.
 
     Raises Refused if ``user`` may not see the ticket.
     """
@@ -64,7 +65,8 @@ async def run(datastore: Datastore) -> None:
 async def delete_due(datastore: Datastore) -> int:
     """Delete all tickets whose planned time of deletion has passed, and return their number.
 
-    Several portals may call it at the same time.  An error with one ticket is logged and does not stop the others.
+    Several portals may call it at the same time.  An error with one ticket is logged and does not stop the others; an
+    outage of database or datastore is raised.
     """
     deleted = 0
     async for numbers in _due():
@@ -88,7 +90,7 @@ async def _due() -> AsyncIterator[list[int]]:
 
 
 async def _delete(datastore: Datastore, ticket_id: int) -> bool:
-    """Delete a ticket; False if its deletion was undone in the meantime.
+    """Delete a ticket; False if its deletion was undone, or done by another portal, in the meantime.
 
     The files are removed after the commit: if the transaction is rolled back, the ticket still exists with its files.
     If the portal crashes in between, ``cleanup`` removes them.

@@ -20,8 +20,8 @@ async def archive(ticket_id: int) -> Response:
     """The response with the ZIP archive of all results of a ticket or, if the request has a Range header, with that
     part of the archive.
 
-    Raises Refused if the user may not read the ticket, if it has no results, or if the range lies outside of the
-    archive.
+    Raises Refused if the user may not read the ticket, if it has no results (404), if a file of them is missing, or if
+    the range lies outside of the archive (416).
     """
     await submission.readable(ticket_id, current_user())
     members = await _members(components().datastore, ticket_id)
@@ -31,8 +31,8 @@ async def archive(ticket_id: int) -> Response:
 
 
 async def volumes(ticket_id: int) -> Response:
-    """The response with a CSV table of the ticket's labels: value, name, and volume in millilitres.  Raises Refused if
-    the user may not read the ticket.
+    """The response with a CSV table of the ticket's labels, with a header line: value, name, and volume in millilitres.
+    Raises Refused if the user may not read the ticket.
     """
     await submission.readable(ticket_id, current_user())
     found = await segmentation_facts.labels(ticket_id)
@@ -45,7 +45,7 @@ async def volumes(ticket_id: int) -> Response:
 
 async def _members(datastore: Datastore, ticket_id: int) -> list[ArchiveMember]:
     """The result files as members of the archive, in a folder that is named after the ticket, so that several archives
-    can be unpacked in one place.
+    can be unpacked in one place; empty if there are no results.  Raises Refused if a file is missing.
     """
     files = await store.files(ticket_id, "results")
     stamps = await datastore.stamps(ticket_id, "results", [file.place for file in files])
@@ -86,8 +86,8 @@ def _range(size: int, tag: str) -> tuple[int, int]:
     """The part of an archive of ``size`` bytes that the request asks for: the offsets of its first byte and of the byte
     after its last.
 
-    It is the whole archive if the request has no Range header or several ranges, or if its If-Range header names
-    another version than ``tag``.  Raises Refused (416) if the range lies outside.
+    It is the whole archive if the request has no Range header, one with several ranges or another unit than bytes, or
+    an If-Range header with a date or another version than ``tag``.  Raises Refused (416) if the range lies outside.
     """
     asked, condition = request.range, request.if_range
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:

@@ -44,11 +44,11 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
 async def coming(
     datastore: Datastore, ticket_id: int, check: Callable[[], Awaitable[object]]
 ) -> AsyncIterator[None]:
-    """A context in which the caller receives a file and stores it in the ticket's folder.  If that fails and the ticket
-    was deleted in the meantime, all its files are removed.
+    """A context in which the caller receives a file and stores it in the ticket's folder.  If the caller's code raises
+    an error and the ticket was deleted in the meantime, all its files are removed.  The error is raised again.
 
-    ``check`` must raise Refused if the ticket no longer accepts files of this sender.  It is called if the caller's
-    code raises FileNotFoundError, so that the sender learns the reason.
+    ``check`` must raise Refused if the ticket no longer accepts files of this sender.  It is called if the error is a
+    FileNotFoundError, so that the sender learns the reason; its Refused then replaces the error.
     """
     try:
         yield

@@ -59,7 +59,9 @@ class LeaseLapsed:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOverdue:
-    """The attempt has taken too long.  The claim ends as if its lease had expired."""
+    """The attempt has taken longer than a run may take.  The ticket is queued again or, after ``max_attempts``
+    attempts, times out.
+    """
 
     claim_id: str
     max_attempts: int
@@ -90,12 +92,12 @@ class HolderRemoved:
 
 @dataclass(frozen=True, kw_only=True)
 class Retried:
-    """The user wants to restart a ticket that failed or timed out."""
+    """The user or an operator wants to restart a ticket that failed or timed out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requeued:
-    """A sysadmin wants to restart a ticket that has not succeeded, even if it is claimed."""
+    """A sysadmin submits a ticket, or restarts one that has neither succeeded nor been deleted, even if it is claimed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +129,8 @@ def apply(ticket: TicketState, event: Event) -> TicketState:
     """The state of the ticket after ``event``.  If the event changes nothing, ``ticket`` itself is returned, so the
     caller has nothing to save.
 
-    Raises IllegalAction for a user's action (Submitted, Retried, Requeued) that is not allowed in the state.  Events of
-    a claim that is no longer current change nothing.
+    Raises IllegalAction for a user's action (Submitted, Retried, Requeued) that is not allowed in the state.  Any other
+    event that does not fit the state, such as one of a claim that is no longer current, changes nothing.
     """
     match event:
         case Submitted():

@@ -109,11 +109,12 @@ class Listener:
                 raise TypeError(f"{type(other).__name__} is no event for the portal")
 
     async def on_parked(self, delivery: Delivery) -> None:
-        """Handle a message that was moved to the dead letters.  If the message is about a claim, the claim fails, and
-        the ticket's log says so.  A waiting ticket is not announced again here: the reaper does it.
+        """Handle a message that was moved to the dead letters: count and log it.  If it is about a ticket's current
+        claim, the ticket fails, and its log says so.  Messages about an upload go to ``intake.events.on_parked``.  A
+        waiting ticket is not announced again here: the reaper does it.
 
-        A ClaimReported does not fail its claim, because a portal of release 0.1.0, which runs beside this one during an
-        upgrade, cannot read it.  The log then says that lines were lost.
+        A CheckResults changes no ticket.  A ClaimReported does not fail its ticket, because a portal of release 0.1.0,
+        which runs beside this one during an upgrade, cannot read it; the ticket's log says that lines were lost.
         """
         message = delivery.message
         metrics.PARKED.labels(type(message).__name__).inc()
@@ -137,8 +138,8 @@ class Listener:
             await _ignore(event)
 
     async def _take(self, event: ClaimEvent, message_id: str) -> bool:
-        """Apply the event to its ticket.  False, with nothing changed, if the event's claim is not the ticket's current
-        one.
+        """Apply the event to its ticket, and remove leftover files if that has ended the ticket.  False, with nothing
+        changed, if the event's claim is not the ticket's current one.
         """
         if claim_reports.is_report(event):
             return await claim_reports.write(event, message_id)
@@ -192,7 +193,7 @@ class Listener:
 
 async def _ignore(event: ClaimEvent) -> None:
     """Log that an event of an ended claim is ignored.  After a heartbeat, also publish the claim's withdrawal again,
-    because the sender still works and so cannot have received it.
+    because the sender still works and so cannot have received it; not if the ticket is unknown.
     """
     facts = {"ticket": event.ticket_id, "claim": event.claim_id}
     log.info("event of an old claim ignored", extra=facts)
@@ -204,7 +205,7 @@ async def _ignore(event: ClaimEvent) -> None:
 
 async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, str | None]:
     """The ticket that a message is about, with its row locked, and the id of the claim that it is about; each is None
-    if the message is about none.
+    if the message is about none.  For TicketReady, the ticket that was granted for the message, and its claim.
 
     For CheckResults both are None, because its failure does not end the claim: the provider was told that there is no
     verdict, and may ask again.

@@ -49,8 +49,11 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketView:
-    """The data of a ticket's page.  ``expected`` says when the ticket will be done, ``reason`` why it failed, and
-    ``missing``, while it waits, which program its service lacks; each is "" if there is nothing to say.
+    """The data of a ticket's page.  ``expected`` says when a waiting or claimed ticket will be done, ``reason`` why it
+    failed or timed out, and ``missing``, until it is claimed, which program its service lacks; each is "" if there is
+    nothing to say.
+
+    ``progress`` is 0..1.  ``place`` is None unless the ticket waits, ``warnings`` is empty unless it has succeeded.
     """
 
     stages: tuple[Stage, ...]
@@ -116,7 +119,9 @@ async def view_of(
 
 
 async def picture_of(ticket: Ticket) -> Attachment | None:
-    """The last picture that is attached to the ticket's log; None if there is none, or if the ticket is deleted."""
+    """The last picture that is attached to the last SHOWN_LINES lines of the ticket's log; None if there is none, or if
+    the ticket is deleted.
+    """
     if ticket.status is Status.DELETED:
         return None
     log = await store.newest_log(ticket.id, SHOWN_LINES)
@@ -131,8 +136,8 @@ def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
 async def _expected(estimates: Estimates, ticket: Ticket) -> str:
     """A sentence that says when the ticket will be done, or that this is not known.
 
-    "" for a ticket that neither waits nor is claimed.  Also "" if there is no forecast because the service lacks a
-    program: then ``_missed`` has the sentence.
+    "" for a ticket that neither waits nor is claimed.  Also "" if there is no forecast while the service lacks a
+    program: of a waiting ticket, ``_missing_sentence`` then says so.
     """
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ""
@@ -173,7 +178,7 @@ async def _reason(ticket: Ticket) -> str:
 
 
 def warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
-    """The texts of the warnings in ``log`` since the ticket's last claim, each once, at most MOST_WARNINGS; none if it
+    """The texts of the first MOST_WARNINGS warnings in ``log`` since the ticket's last claim, each text once; none if it
     was never claimed.  Earlier warnings are left out, because they belong to earlier attempts.
     """
     claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]

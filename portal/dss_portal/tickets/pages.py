@@ -31,9 +31,11 @@ SHOWN = 200
 
 @blueprint.get("")
 async def listing() -> Response:
-    """The page of the user's newest tickets; with ``?before=N``, of the newest ones with numbers below N.
+    """The page of the user's SHOWN newest tickets that are not deleted; with ``?before=N``, of those with numbers below
+    N.
 
-    The first page also shows older tickets that were never submitted, because they may count towards the quota.
+    The first page also shows up to SHOWN older tickets that were never submitted, because they may count towards the
+    quota.
     """
     user_id, before = current_user().id, ticket_number(request.args.get("before", ""))
     tickets = await newest_tickets(SHOWN, user_id=user_id, before=before)
@@ -74,7 +76,9 @@ async def undelete(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/title")
 async def rename(ticket_id: int) -> Response:
-    """Save the ticket's new title from the form.  Raises Refused unless the user owns the ticket."""
+    """Save the ticket's new title from the form; an empty one removes it.  Raises Refused unless the user owns the
+    ticket, or if it is deleted.
+    """
     title = (await forms.submitted()).text("title")
     await titles.rename(ticket_id, current_user(), title)
     return await see_other(addresses.ticket(ticket_id), "The name was saved.")
@@ -83,7 +87,7 @@ async def rename(ticket_id: int) -> Response:
 @blueprint.post(f"/<{NUMBER}:ticket_id>/series")
 async def choose_series(ticket_id: int) -> Response:
     """Have the uploaded files read again, with the DICOM series that the user has chosen in the form.  Raises Refused
-    if the ticket is not the user's, or if there is nothing to choose.
+    if the ticket is not the user's, if there is nothing to choose, or if the series or the files do not exist.
     """
     series = (await forms.submitted()).text("series")
     await intakes.choose(ticket_id, current_user(), series)
@@ -92,8 +96,9 @@ async def choose_series(ticket_id: int) -> Response:
 
 @blueprint.post(f"/<{NUMBER}:ticket_id>/open")
 async def open_in_itksnap(ticket_id: int) -> Response:
-    """Create a link with which ITK-SNAP opens the ticket's results, and show it on a page.  Raises Refused if the user
-    may not read the ticket, or if its results do not have exactly one workspace.
+    """Create a link with which ITK-SNAP opens the ticket's results, in place of an earlier one, and show it on a page.
+    Raises Refused if the user may not read the ticket, if its results do not have exactly one workspace, or if a file
+    name does not fit into the link.
     """
     settings = components().settings
     address = await openings.open_results(
@@ -129,8 +134,9 @@ async def retry(ticket_id: int) -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """Further data for a list of tickets, by ticket number: the place in the queue, the number of result files, and the
-    reason of a failure.  ``missing`` has, by service name, a sentence about the program that the service lacks.
+    """Further data for a list of tickets, by ticket number: the place in the queue (from 1) of those that wait, the
+    number of result files, and the reason of a failure or of a refused upload.  ``missing`` has, by service name, a
+    sentence about the program that the service lacks.  What does not apply is left out.
     """
 
     places: dict[int, int]

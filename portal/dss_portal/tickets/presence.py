@@ -47,8 +47,8 @@ class Presence:
     """Watches which programs serve each service, and reports changes.  Every portal process has one."""
 
     def __init__(self, broker: Broker, on_change: Callable[[], None] = lambda: None) -> None:
-        """``on_change`` is called when a program that serves a service has started or ended, or when the service lacks
-        another kind of program than before.
+        """``on_change`` is called after the first look, and when the number of programs that take a service's tickets
+        has changed, or when the service lacks another kind of program than before.
         """
         self._broker = broker
         self._on_change = on_change
@@ -128,7 +128,8 @@ class Presence:
 
 async def _log_missing(service: str, missing: MissingProgram) -> int:
     """Write into the logs of the service's waiting and claimed tickets which program is missing, or that none is
-    missing any more.  A log that already says so gets no second line.
+    missing any more; a missing dispatcher only into those of waiting tickets.  A log that already says so gets no
+    second line; tickets that are locked, or beyond the first _BATCH, follow at a later call.
 
     Returns the number of logs that got a line.
     """

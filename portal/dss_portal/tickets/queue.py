@@ -121,8 +121,9 @@ async def serialise(services: Sequence[str]) -> None:
 
 
 async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket | None:
-    """The next waiting ticket, with its row locked; None if no ticket waits.  ``services`` are names of services,
-    ``service_ids`` the database ids of those versions whose tickets may be granted.
+    """The next waiting ticket that may be granted, with its row locked; None if none waits.  ``services`` are names of
+    services, ``service_ids`` the database ids of those versions of them whose tickets may be granted.  Call it after
+    ``serialise``, in the same transaction.
     """
     values, connection = [list(service_ids), list(services)], get_connection("default")
     while rows := await connection.execute_query_dict(_FIRST_LOCKED, values):
@@ -138,8 +139,8 @@ async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket |
 
 
 async def _as_locked(row: dict[str, Any]) -> Ticket | None:
-    """The Ticket for a row that ``_FIRST_LOCKED`` has locked.  If its log reports a missing program, the complete row
-    is read again, because the grant then changes further columns.
+    """The Ticket for a row that ``_FIRST_LOCKED`` has locked, with only the columns of that row.  If its log reports a
+    missing program, the complete row is read again, because the grant then changes further columns.
     """
     if row["missed"]:
         return await store.locked(int(row["id"]))
@@ -169,7 +170,9 @@ async def place_of(service: str, ticket_id: int) -> QueuePlace | None:
 
 
 async def places(user_id: int, most: int) -> dict[int, int]:
-    """The place in its queue, from 1, of each of the user's ``most`` newest waiting tickets, by ticket number."""
+    """The place in its service's queue, from 1, of each of the user's ``most`` newest waiting tickets, by ticket
+    number; empty if none waits.
+    """
     own = Ticket.filter(user_id=user_id, status=Status.READY)
     services = list(await own.distinct().values_list("service__name", flat=True))
     if not services:

@@ -42,9 +42,10 @@ ORDER BY id LIMIT $5
 
 
 async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
-    """Call ``sweep`` every PERIOD_S seconds until cancelled; an error is logged, and the next round tries again.
+    """Every PERIOD_S seconds until cancelled, publish LeaseOverdue for claims whose lease seems to have expired, and
+    call ``sweep``.  An error is logged, and the next round tries again.
 
-    The first sweep is one lease after the start, because events that arrived while no portal ran may renew leases.
+    The first round is one lease after the start, because events that arrived while no portal ran may renew leases.
     """
     await asyncio.sleep(settings.lease_s)
     overdue = leases.OverdueClaims(broker, grace_s=min(settings.lease_s, LONGEST_GRACE_S))
@@ -61,8 +62,8 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
 
 
 async def sweep(settings: Settings, datastore: Datastore) -> int:
-    """End tickets and attempts that are past their deadline, and announce waiting tickets again.  Returns the number of
-    tickets that were changed or announced.
+    """End tickets and attempts that are past their deadline, and announce waiting tickets again, for about ANNOUNCE_S
+    seconds; the next call announces the others.  Returns the number of tickets that were changed or announced.
     """
     touched = await deadlines.enforce(settings, datastore)
     until_s = time.monotonic() + ANNOUNCE_S
@@ -74,8 +75,8 @@ async def sweep(settings: Settings, datastore: Datastore) -> int:
 
 
 async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
-    """Yield the numbers of the waiting tickets that are to be announced again, in pages.  ``reconcile_s`` is the time
-    until the first repetition, in seconds.
+    """Yield the numbers of the waiting tickets that are to be announced now, in pages of PAGE_TICKETS: tickets that were
+    never announced, and others again.  ``reconcile_s`` is the time until the first repetition, in seconds.
 
     Each announcement doubles the time until the next one, up to MAX_DOUBLINGS times: the ticket may wait only because
     the queue is long, and its announcements would fill that queue.

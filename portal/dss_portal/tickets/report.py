@@ -30,8 +30,8 @@ _TEMPLATES = Environment(loader=PackageLoader("dss_portal", "pages/templates"), 
 
 
 async def attach(datastore: Datastore, ticket: Ticket) -> None:
-    """Attach the report to a ticket that is about to succeed, if its service asks for one.  Call it within the
-    transaction that ends the ticket.
+    """Attach the report to a new line in the log of a ticket that is about to succeed, if its service asks for one.
+    Call it within the transaction that ends the ticket.
 
     If the report cannot be written to disk, the error is logged, and the ticket succeeds without a report.
     """

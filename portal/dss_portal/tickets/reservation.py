@@ -46,8 +46,9 @@ _KEEP = "SELECT keep_file($1, $2, $3, $4, $5, $6, $7, $8) AS is_kept"
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaUse:
-    """A user's quota and its use, as seen by one upload, which is not counted.  ``coming_bytes`` is the space reserved
-    for the user's other uploads; ``younger`` is the number of other uploads that began later.
+    """A user's quota and its use, as seen by one upload, which is not counted.  ``stored_bytes`` includes attachments,
+    ``files`` the files that are being uploaded.  ``coming_bytes`` is the space reserved for the user's other uploads;
+    ``younger`` is the number of those that began later, without resumable ones.
     """
 
     max_stored_bytes: int
@@ -125,8 +126,9 @@ class Reservation:
             await self._touch()
 
     async def _taken_at_once(self) -> bool:
-        """Reserve with one SQL statement.  False, with nothing reserved, if the file does not fit, or if the ticket
-        does not count towards the quota of open tickets now and must first be checked.
+        """Reserve with one SQL statement.  False, with nothing reserved, if the ticket does not exist, if the file does
+        not fit, if the user has too many files, or if the ticket does not count towards the quota of open tickets now
+        and must first be checked.
         """
         now = store.now()
         rows = await get_connection("default").execute_query_dict(
@@ -145,8 +147,9 @@ class Reservation:
         await Upload.filter(id=self._id).delete()
 
     async def watched(self) -> AsyncIterator[Piece]:
-        """Yield the pieces of the file as they are received, and extend the reservation as the file grows.  Raises
-        Refused as soon as the file no longer fits.
+        """Yield the pieces of the file as they are received, and extend the reservation as the file grows; wait while
+        only a younger upload takes the space, at most ``upload_silence_s``.  Raises Refused as soon as the file cannot
+        fit.  A Mark begins another file; its size counts from 0.
         """
         size_bytes = 0
         async for piece in self.sent.data:
@@ -156,7 +159,7 @@ class Reservation:
 
     async def convert(self, size_bytes: int) -> None:
         """Release the reservation, because from now on the registered file itself counts.  Call it in the transaction
-        that registers the file.  Raises Refused if the file does not fit.
+        that registers the file.  Raises Refused if the file does not fit or if the user has too many files.
         """
         held = await self._held()
         held.require(size_bytes)
@@ -166,7 +169,7 @@ class Reservation:
 
     async def register(self, size_bytes: int, takes: Container[Status]) -> bool:
         """Release the reservation and register the file in one statement, if the ticket is in one of the states
-        ``takes`` and the file fits.
+        ``takes``, its user is not disabled, and the file fits into the quota.
 
         Returns False, with nothing changed, if not.
         """
@@ -268,7 +271,8 @@ async def kept(
     upload: int = 0,
 ) -> bool:
     """Register a file that has arrived, and delete the reservation ``upload``, if the ticket is in one of the states
-    ``takes`` and the file fits into its user's quota.  Returns False, with nothing changed, if not.
+    ``takes``, its user is not disabled, and the file fits into the user's quota.  Returns False, with nothing changed,
+    if not.
     """
     values = [
         *(ticket_id, [status.value for status in Status if status in takes], area, name),

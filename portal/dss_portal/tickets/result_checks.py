@@ -35,10 +35,11 @@ TOO_MANY = "The results are too many files to be checked; send fewer, or shorter
 
 
 async def require_accepted(broker: Broker, asked: CheckResults) -> ResultsAccepted:
-    """Send the request ``asked``, and wait for the verdict.  Call it outside of a transaction, because it may take
-    long.
+    """Send the request ``asked``, and wait for the verdict; the claim is renewed meanwhile.  Call it outside of a
+    transaction, because it may take long.
 
-    Raises Refused if the results are not accepted, or if no verdict comes within ``patience_s`` seconds.
+    Raises Refused if the results are not accepted, if no verdict comes within ``patience_s`` seconds, if no program
+    checks results now, or if the request is too large for a message.
     """
     match await _answered(broker, asked):
         case ResultsAccepted() as accepted:
@@ -68,8 +69,8 @@ async def _answered(broker: Broker, asked: CheckResults) -> Message | None:
 
 
 async def _next(conversation: Conversation, asked: CheckResults) -> Message | None:
-    """The next message of the conversation; None if none comes within ``patience_s`` seconds.  The claim is renewed in
-    the meantime.
+    """The next message of the conversation; None if none comes within ``patience_s`` seconds.  The claim is renewed
+    every RENEW_S seconds in the meantime.  Raises Unroutable if no program receives the request.
 
     It polls every POLL_S seconds.  If each wait blocked a thread instead, no threads would be left for work on files.
     """

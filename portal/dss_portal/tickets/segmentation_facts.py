@@ -9,8 +9,11 @@ MOST_LABELS = 1000
 
 
 async def keep(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> None:
-    """Store the labels and the verdict of a ticket's results in place of those of an earlier attempt; of more than
-    MOST_LABELS labels, those with the smallest values.  Call it in a transaction that has locked ``ticket``.
+    """Store the labels and the verdict of a ticket's results in place of those of an earlier attempt.  Call it in a
+    transaction that has locked ``ticket``.
+
+    Of labels with the same value, the last is stored; of more than MOST_LABELS, those with the smallest values; of the
+    verdict, the first 32 characters.
     """
     await TicketLabel.filter(ticket_id=ticket.id).delete()
     known = {label.value: label for label in labels}

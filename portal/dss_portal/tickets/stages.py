@@ -21,6 +21,8 @@ class StageState(StrEnum):
 class Stage:
     """One stage of a ticket, which it may enter several times.  ``began_at`` is when it last entered the stage,
     ``seconds`` the total time in it until now; both are None if it never entered the stage.
+
+    The last stage is the ticket's end: there ``began_at`` is the time of the end, and ``seconds`` is always None.
     """
 
     name: str
@@ -39,8 +41,8 @@ ENDS = {
 
 
 def stages(history: Sequence[TicketHistory], status: Status, now: datetime) -> tuple[Stage, ...]:
-    """The stages sending, waiting, working and end of a ticket.  ``history`` is in order of time; ``status`` is the
-    present state, and ``now`` ends the time in it.
+    """The four stages sending, waiting, working and end of a ticket.  ``history`` is in order of time; ``status`` is
+    the present state, and ``now`` ends the time in it.  Until the ticket has ended, its last stage is called "Done".
     """
     begun = [_stage(each, history, status, now) for each in NAMES]
     return (*begun, _end(history, status))

@@ -80,8 +80,9 @@ def state_of(ticket: Ticket) -> TicketState:
 async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     """Apply ``event`` to a locked ticket within the caller's transaction.  Returns False if that changes nothing.
 
-    Otherwise saves the new state and history, withdraws a claim that has ended, notifies the user of the ticket's end,
-    and counts the event.  Raises IllegalAction as ``lifecycle.apply`` does.
+    Otherwise saves the new state and history, notifies the user if the ticket has finished, and counts the event.  If
+    that ends a claim, and neither its holder nor a deletion is the reason, tells the holder to stop and forgets results
+    that it has uploaded.  Raises IllegalAction if a user's action is not allowed in the ticket's state.
     """
     before = state_of(ticket)
     after = lifecycle.apply(before, event)
@@ -132,8 +133,8 @@ async def withdraw_claim(ticket: Ticket, claim_id: str) -> None:
 
 
 def _note_time(ticket: Ticket, before: TicketState) -> None:
-    """Set ``queued_at`` when the ticket begins to wait, and ``claimed_at`` when an attempt begins.  A ticket whose
-    claim was lost keeps its ``queued_at``, and so its place in the queue.
+    """Set ``queued_at`` and the trace when the ticket begins to wait, and ``claimed_at`` when an attempt begins.  A
+    ticket whose claim was lost keeps its ``queued_at``, and so its place in the queue.
     """
     if ticket.status is Status.READY:
         ticket.announcements = 0
@@ -177,9 +178,10 @@ async def add_log(
     *,
     adopts: bool = True,
 ) -> int:
-    """Add a line to the ticket's log and return its number.  Idempotent for one ``message_id``.
+    """Add a line to the ticket's log and return its number.  If there is a line with that ``message_id``, change nothing
+    and return the number of that line.
 
-    ``adopts``: the line gets the attachments that have no line yet.
+    ``adopts``: the line gets the ticket's attachments that have no line yet.
     """
     if message_id is not None:
         known = await TicketLog.get_or_none(message_id=message_id)
@@ -225,7 +227,7 @@ async def set_progress(ticket_id: int, start: float, end: float, progress: float
 
 
 async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -> None:
-    """Delete the progress of all chunks that lie between ``start`` and ``end`` (0..1)."""
+    """Delete the progress of all chunks that lie completely between ``start`` and ``end`` (0..1)."""
     await TicketProgress.filter(
         ticket_id=ticket_id, chunk_start__gte=start, chunk_end__lte=end
     ).delete()
@@ -264,7 +266,7 @@ async def files(ticket_id: int, area: Area) -> list[TicketFile]:
 
 
 async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
-    """The file with that index.  Raises Refused if the ticket has none."""
+    """The file with that index (from 0) in that area.  Raises Refused if the ticket has none."""
     found = None
     if index < 2**31:
         found = await TicketFile.get_or_none(ticket_id=ticket_id, area=area, index=index)
@@ -276,8 +278,8 @@ async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
 async def register_file(
     ticket_id: int, area: Area, name: str, size_bytes: int, folder: str = ""
 ) -> None:
-    """Record a stored file as one of a locked ticket's files; ``folder`` is as in TicketFile.  A file of the same name
-    is replaced, and the new one gets its index.
+    """Record a stored file as one of a locked ticket's files; ``folder`` is as in TicketFile.  If the area has a file of
+    the same name, it is replaced, and the new one gets its index; otherwise the new one gets the next index, from 0.
     """
     values = [ticket_id, area, name, size_bytes, folder]
     await get_connection("default").execute_query(_REGISTER_FILE, values)

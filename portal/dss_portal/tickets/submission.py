@@ -58,7 +58,7 @@ def not_found(ticket_id: int, user: Person) -> Refused:
 
 def not_open(ticket: Ticket | None, ticket_id: int, user: Person) -> Refused:
     """The refusal of files, or of a submission, for a ticket that does not exist, belongs to another user, or is in a
-    state that forbids it.  The text for people names the state of the user's own ticket.
+    state that forbids it.  The text for people names the state if the user owns the ticket or is a sysadmin.
     """
     refusal = not_found(ticket_id, user)
     if ticket is None or not (user.sysadmin or ticket.user_id == user.id):
@@ -90,7 +90,9 @@ async def readable(ticket_id: int, user: Person) -> Ticket:
 
 
 async def readable_attachments(log_id: int, user: Person) -> list[Attachment]:
-    """The attachments of a log line.  Raises Refused unless the line is in the log of a ticket that ``user`` owns."""
+    """The attachments of a log line; empty if it has none.  Raises Refused unless the line is in the log of a ticket
+    that ``user`` owns; sysadmins have no other right here.
+    """
     found = TicketLog.filter(id=log_id).select_related("ticket")
     line = await found.first() if log_id < 2**63 else None
     if line is None or line.ticket.user_id != user.id:
@@ -100,8 +102,8 @@ async def readable_attachments(log_id: int, user: Person) -> list[Attachment]:
 
 async def create(user: Person, githash: str | None, name: str | None, quiet_s: float) -> int:
     """Create a ticket for the service with the hash ``githash`` or, without a hash, for the highest version of the
-    service ``name``; return the ticket's number.  Raises Refused if there is no such service, or if the user may not
-    open one more ticket.
+    service ``name``; return the ticket's number.  Raises Refused if no such service takes tickets, if the user is
+    disabled, or if the user may not open one more ticket.
 
     In this module, ``quiet_s`` is the time in seconds after which a ticket that is not submitted and receives no upload
     no longer counts towards its user's quota.
@@ -122,9 +124,10 @@ async def receive_file(
     datastore: Datastore, reservation: Reservation, user: Person, *, scrubs: bool
 ) -> None:
     """Receive a file of a ticket that is not yet submitted; a sysadmin may also add files to a waiting ticket.  Raises
-    Refused if the ticket accepts no file of ``user``, the name is not allowed, or the quota has no room.
+    Refused if the ticket accepts no file of ``user`` in its state, the name is not allowed, the user is disabled, or
+    the quota has no room.  The caller has checked who owns the ticket.
 
-    ``scrubs``: paths of the sender's machine are removed from the file before it is stored.
+    ``scrubs``: facts about the sender's machine, such as paths, are removed from an input before it is stored.
     """
     ticket_id, area, sent = reservation.ticket.id, reservation.area, reservation.sent
     require_open(reservation.ticket, ticket_id, user)
@@ -170,7 +173,9 @@ async def store_file(
 
 
 def require_open(ticket: Ticket | None, ticket_id: int, user: Person) -> None:
-    """Raises Refused unless the ticket accepts files of the user in its present state."""
+    """Raises Refused unless the ticket exists and accepts files of the user in its present state.  The caller has
+    checked who owns the ticket.
+    """
     if ticket is None or ticket.status not in takes(user):
         raise not_open(ticket, ticket_id, user)
 
@@ -182,8 +187,8 @@ def takes(user: Person) -> frozenset[Status]:
 
 async def lock_and_submit(ticket_id: int, user: Person, quiet_s: float) -> None:
     """Lock the ticket and queue it.  State, history, log and announcement are committed together.  Raises Refused if
-    the ticket is not the user's, is not in ``init``, or would exceed the quota; a sysadmin may queue any ticket that is
-    neither successful nor deleted.
+    the user is disabled, or if the ticket is not the user's, is not in ``init``, or would exceed the quota; a sysadmin
+    may queue any ticket that is neither successful nor deleted.
 
     ``submitting.submit`` calls it if its own two statements do not suffice.
     """
@@ -203,7 +208,8 @@ async def lock_and_submit(ticket_id: int, user: Person, quiet_s: float) -> None:
 
 async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: float) -> None:
     """Queue a failed or timed-out ticket again, from the first attempt, and remove its results; a sysadmin may restart
-    any ticket that has not succeeded.  Raises Refused if the state or the quota forbids it.
+    any ticket that is neither successful nor deleted, without a check of the quota.  Raises Refused if the state or the
+    quota forbids it, if the ticket is not the user's, or if the user is disabled.
     """
     async with in_transaction():
         ticket = await _own(ticket_id, user)
@@ -220,8 +226,9 @@ async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: flo
 
 
 async def put_back(datastore: Datastore, ticket_id: int) -> None:
-    """Queue a failed or timed-out ticket again, like ``retry``, for an operator who has repaired the cause of its
-    failure; no quota is checked.  Raises Refused if there is no such ticket, or if its state forbids it.
+    """Queue a failed or timed-out ticket again, from the first attempt, and remove its results, for an operator who has
+    repaired the cause of its failure; no quota is checked.  Raises Refused if there is no such ticket, or if it is in
+    another state.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
@@ -239,8 +246,8 @@ async def put_back(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def _begin_anew(ticket: Ticket, line: str) -> list[str]:
-    """Forget the files and the progress of earlier attempts, write ``line`` into the log, and announce the ticket,
-    whose state is ``ready`` again.
+    """Delete the database rows about the results, labels, verdict and progress of earlier attempts, write ``line`` into
+    the log, and announce the ticket, whose state is ``ready`` again.
 
     Returns the places of the results and of the links to them.  The caller removes these after the commit, because the
     transaction may be rolled back.
@@ -277,8 +284,8 @@ async def withdraw(datastore: Datastore, ticket_id: int) -> None:
 
 
 async def forget(ticket: Ticket) -> None:
-    """Delete a locked ticket except for its files on disk, which the caller removes after the commit: set its state,
-    delete its rows of files, labels and title, and tell the holder of its claim to stop.
+    """Delete a locked ticket except for its files on disk, which the caller removes after the commit: set its state to
+    ``deleted``, delete its rows of files and labels and its title, and tell the holder of its claim to stop.
     """
     await store.advance(ticket, Deleted())
     await store.forget_files(ticket.id)

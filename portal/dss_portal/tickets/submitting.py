@@ -89,8 +89,10 @@ class Draft:
 async def submit(
     datastore: Datastore, ticket_id: int, user: Person, *, scrubs: bool, quiet_s: float
 ) -> None:
-    """Queue the user's ticket.  Before that, take its title and its number of voxels from its files.  Raises Refused as
-    ``submission.lock_and_submit`` does.
+    """Queue the user's ticket; before that, take its title from its workspace and its number of voxels from its images.
+    A sysadmin may queue any ticket that is neither successful nor deleted; nothing is taken from another user's ticket
+    or from one that is not in ``init``.  Raises Refused if the user is disabled, or if the ticket is not the user's, is
+    not in ``init``, or would exceed the quota.
 
     ``scrubs``: mesh layers without files are removed from the ticket's workspaces.
     """

@@ -20,8 +20,8 @@ MOST_CHARACTERS = 120
 async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
     """Set the title of a ticket that is about to be submitted to the nickname of the main layer in its workspace.
 
-    Does nothing if the ticket has a title already, does not have exactly one workspace, or if that cannot be read; the
-    service later reports what is wrong with the workspace.
+    Does nothing if the ticket is not the user's, is not in ``init``, has a title already, or does not have exactly one
+    workspace that can be read; the service later reports what is wrong with the workspace.
     """
     own = Ticket.filter(user_id=user.id, status=Status.INIT, title="")
     ticket = await own.get_or_none(id=ticket_id) if ticket_id < 2**31 else None

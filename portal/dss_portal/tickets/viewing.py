@@ -66,8 +66,9 @@ def workspace_area(inputs: Sequence[TicketFile], results: Sequence[TicketFile]) 
 
 
 async def scene(datastore: Datastore, ticket: Ticket) -> Scene:
-    """What the viewer shows of the ticket: the workspace in its results or, if there is none, the one in its input.  If
-    it cannot be shown, the Scene has only a ``problem``.
+    """What the viewer shows of the ticket: the workspace in its results or, if there is none, the one in its input.  The
+    Scene has only a ``problem`` if there is no workspace, if there are several, if it cannot be read, or if the ticket
+    lacks its main image.
     """
     files: dict[Area, list[TicketFile]] = {
         "results": await store.files(ticket.id, "results"),
@@ -93,8 +94,8 @@ def _workspaces(files: Sequence[TicketFile]) -> list[TicketFile]:
 
 
 def _scene(workspace: Folder, area: Area, files: Sequence[TicketFile]) -> Scene:
-    """The Scene of a workspace whose images are among ``files``; its ``problem`` names those that are not.  Raises
-    WorkspaceInvalid.
+    """The Scene of a workspace: its main image and its segmentations, as far as they are among ``files``; ``problem``
+    names those that are not.  Without the main image, it has only the ``problem``.  Raises WorkspaceInvalid.
     """
     by_name = {file.name: file for file in files}
     found = layers(workspace)
