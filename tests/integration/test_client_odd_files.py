@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,22 +119,27 @@ def test_the_error_of_one_image_of_several_names_it(
     assert done.stderr.decode().startswith("pet.nii.gz: The image file is damaged: ")
 
 
-def test_what_may_not_be_read_is_told_in_a_sentence(
-    recorder: Recorder, scan: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that all users may enter.  pytest's own is closed again by each pytest that starts on this machine."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_what_may_not_be_read_is_told_in_a_sentence(recorder: Recorder, open_folder: Path) -> None:
     drop = ("setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all")
     nobody = drop if os.geteuid() == 0 else ()  # root reads everything
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
-    (tmp_path / "home").mkdir()
+    scan, home, locked = (open_folder / name for name in ("scan.nii.gz", "home", "locked"))
+    home.mkdir()
     if nobody:
-        os.chown(tmp_path / "home", 65534, 65534)
-    scan.chmod(0)
-    (tmp_path / "locked").mkdir(0)
+        os.chown(home, 65534, 65534)
+    write_image(scan, image()).chmod(0)
+    locked.mkdir(0)
 
-    alone = send(recorder, tmp_path / "home", str(scan), prefix=nobody)
-    below = send(recorder, tmp_path / "home", str(tmp_path / "locked"), prefix=nobody)
-    several = send(recorder, tmp_path / "home", str(scan), str(tmp_path / "locked"), prefix=nobody)
+    alone = send(recorder, home, str(scan), prefix=nobody)
+    below = send(recorder, home, str(locked), prefix=nobody)
+    several = send(recorder, home, str(scan), str(locked), prefix=nobody)
 
     assert alone.stderr.decode() == f"{scan}: Permission denied.\n"
     assert below.stderr.decode().startswith("The folder locked cannot be opened")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 class CutWire:
     """A proxy to a server of this machine that cuts each connection after ``cut_bytes`` in either direction.
 
-    ``moved_bytes`` counts what clients have sent, and ``answered_bytes`` what the server has.
+    ``sent_bytes`` counts what clients have sent, and ``answered_bytes`` what the server has.
     """
 
     def __init__(self, url: str, cut_bytes: int) -> None:
