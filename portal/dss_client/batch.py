@@ -106,9 +106,10 @@ class Batch:
 
     def run(self, items: Sequence[Item]) -> None:
         """Send the items, and return when all have ended, or, without ``wait``, when all are submitted.  Continues an
-        earlier run in the same folder.
+        earlier run in the same folder.  An error in sending or downloading one image becomes the state of its item.
 
-        Raises ClientError if the session is no longer valid, or if the portal does not answer for RETRY_S.
+        Raises ClientError if the folder's table is another batch's, if the session is no longer valid when an image is
+        submitted or a state requested, or if the portal gives no answer about a ticket's state for RETRY_S.
         """
         self._journal.recall(items)
         self._journal.write(items)

@@ -114,8 +114,8 @@ def local_errors() -> Iterator[None]:
 
 @contextmanager
 def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
-    """A context with a client for ``server`` that is not signed in yet.  A ClientError is raised as Explained, with a
-    sentence that names the server.
+    """A context with a client for ``server`` that is not signed in yet.  A ClientError other than OutputLost, and an
+    OSError without a file name, are raised as Explained, with a sentence for the user.
     """
     client: ItkSnap | None = None
     try:

@@ -35,7 +35,7 @@ class Credentials:
         self._user = str(jar.absolute())
 
     def token(self) -> str:
-        """The stored token; "" if there is none."""
+        """The stored token; "" if there is none, or if the keyring that has it cannot be read."""
         kept = self._read()
         if kept.get("place") == "keyring":
             return self._from_keyring()

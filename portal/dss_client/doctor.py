@@ -53,10 +53,11 @@ class _Stop(Exception):
 
 
 def examine(server: str, token: str = "", bearer: str = "") -> Iterator[Observation]:
-    """Check the steps of a connection in their order, and yield the outcomes.  After a check that ends the checks, no
-    other follows.
+    """Check the steps of a connection in their order, and yield the outcomes.  A problem that would make all later
+    checks fail ends them; other problems do not.
 
-    ``bearer`` is a token for programs.  ``token`` is a one-time token, which is used up.
+    ``bearer`` is a token for programs.  ``token`` is a one-time token, which is used up.  Without both, the sign-in is
+    not tried.
     """
     steps: list[Callable[[str], Iterator[Observation]]] = [
         _address,
@@ -190,7 +191,7 @@ def _strange(server: str, answer: httpx.Response) -> str:
 
 def _version_and_address(server: str) -> tuple[str, str]:
     """The portal's version as part of a sentence, and the address that the portal has for itself (DSS_PUBLIC_URL).
-    Both are "" if the server, such as the reference server, does not give them.
+    Both are "" if the request fails, or if the server, such as the reference server, does not give them.
     """
     with suppress(ValueError, KeyError, TypeError, IndexError, _Stop):
         told = json.loads(_asked(server, "GET", "api/openapi.json").text)

@@ -96,7 +96,9 @@ def not_retriable(ticket: int, status: str) -> str:
 
 
 def is_missing(error: Refused) -> bool:
-    """True if the server responded that the user has no such ticket."""
+    """True if the server responded that it found no such ticket of the user; it says the same of a ticket that is in
+    the wrong state for the request.
+    """
     return _NOT_FOUND.match(error.body) is not None
 
 

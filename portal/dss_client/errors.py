@@ -38,7 +38,9 @@ class TicketUnfinished(ClientError):
 
 
 class Refused(ClientError):
-    """The server's status was not 200.  ``body`` is the response; the error's own text is what ITK-SNAP would show."""
+    """The server refused a request: its status was not 200, or not the one that an upload needs.  ``body`` is the
+    response; the error's own text is what ITK-SNAP would show.
+    """
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"Response {status}, Text: {body}"[:MESSAGE_CHARACTERS])

@@ -66,8 +66,8 @@ def submitted(
     and submit.  Returns the ticket's number.
 
     ``title`` is shown only to the ticket's owner and is in no file that is sent; an older server ignores it.  After any
-    failure, including Ctrl-C and cancellation, the ticket is deleted, because it would count in the user's quota, and
-    the error is raised again.
+    failure, including Ctrl-C and cancellation, the ticket is deleted if the server responds, because it would count in
+    the user's quota; the error is raised again.
     """
     ticket = yield from protocol.create_ticket(githash)
     if ticket <= 0:
@@ -94,8 +94,10 @@ def _named(ticket: int, title: str) -> Steps[None]:
 
 
 def _surely_submitted(ticket: int) -> Steps[None]:
-    """Submit the ticket, and repeat the request while the server is unreachable or busy.  If an attempt whose response
-    was lost has succeeded, the next one is refused; then the ticket's state decides.  Raises the last error.
+    """Submit the ticket, and repeat the request after each of PAUSES_S while the server is unreachable or busy; raises
+    the last error.  Another refusal is raised at once.
+
+    If an attempt whose response was lost has succeeded, the next one is refused; then the ticket's state decides.
     """
     is_lost = False
     for seconds in PAUSES_S:
@@ -152,7 +154,9 @@ class Watch:
         self._ended = False
 
     def look(self) -> Steps[Detail | None]:
-        """Wait ``every_s`` seconds, except the first time, and return the ticket's state; None after the last state."""
+        """Wait ``every_s`` seconds, except the first time, and return the ticket's state; None after the last state.
+        Bad responses are repeated as in ``protocol.detail_with_retries``.
+        """
         if self._ended:
             return None
         if self._looked:

@@ -32,8 +32,8 @@ POLL_S = 4.0
 class ItkSnap(Session):
     """A user's access to ``server`` (an address, perhaps with a path).  Not thread-safe.
 
-    Every method raises Refused if the status is not 200, Unreachable if there is no response, and NotUnderstood if
-    the response is not that of a DSS server.
+    Unless a method says otherwise, it raises Refused if the status is not 200, Unreachable if there is no response, and
+    NotUnderstood if the response is not that of a DSS server.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ItkSnap(Session):
         return self.run(protocol.account())
 
     def logout(self) -> None:
-        """End the session on the server."""
+        """End the session on the server.  Raises Unreachable only; the response is ignored."""
         self.run(protocol.logout())
 
     def revoke(self) -> None:
@@ -115,12 +115,14 @@ class ItkSnap(Session):
 
     def service_estimates(self, size_bytes: int = 0) -> dict[str, str]:
         """For each service, by its hash, a sentence about how long a ticket with files of ``size_bytes`` would take;
-        empty if the server has no estimates.
+        empty if the server has no estimates, and after any error.
         """
         return self.run(protocol.service_estimates(size_bytes))
 
     def ticket_estimate(self, ticket: int) -> str:
-        """A sentence about when an open ticket of the user will be done; "" if the server has no estimate."""
+        """A sentence about when an open ticket of the user will be done; "" if the server has no estimate, and after
+        any error.
+        """
         return self.run(protocol.ticket_estimate(ticket))
 
     def detail(self, ticket: int, since: int = 0) -> Detail:

@@ -19,7 +19,11 @@ class OutputLost(ClientError):
 
 
 def say(text: str, *, error: bool = False, indent: int = 0) -> None:
-    """Print ``text`` and a line break.  Raises OutputLost; errors when writing to standard error are ignored."""
+    """Print ``text``, made safe for a terminal, and a line break; with ``error`` on standard error.  Lines of ``text``
+    after the first begin with ``indent`` blanks.
+
+    Raises OutputLost if standard output cannot be written; errors when writing to standard error are ignored.
+    """
     try:
         click.echo(printable(text, indent=indent), err=error)
     except OSError as failure:

@@ -78,8 +78,8 @@ def draft_of(target: Path, address: str) -> Iterator[Draft]:
     """A context in which the caller downloads from ``address`` into the draft.  Afterwards the draft replaces
     ``target``.
 
-    If the block raises, ``target`` is unchanged.  The draft is kept if it has a version, unless the server no longer
-    has the file.
+    If the block raises, ``target`` is unchanged.  The draft is then kept for a later download if it has a version and
+    its record could be locked, unless the server no longer has the file.
     """
     # A hash, because the target's name may have the greatest length that is allowed.
     name = sha256(os.fsencode(target.name)).hexdigest()[:16]

@@ -49,7 +49,7 @@ def as_it_is(source: Path, folder: Path) -> Layer:
 
 def nifti_size(source: Path) -> tuple[int, ...]:
     """Number of voxels along each axis, in the order of the header.  Raises ImageUnreadable if ``source`` is not a
-    NIfTI file, OSError if it cannot be read.
+    NIfTI file or its compression is damaged, OSError if it cannot be read.
     """
     head = _head(source)
     for order in "<>":

@@ -9,7 +9,7 @@ from dss_submission.preparing import Silent, Source, Write, prepare
 
 
 class SilentWatcher(Silent):
-    """A ``sending.Watcher`` that shows nothing."""
+    """A ``flows.Heard`` that shows nothing."""
 
     def created(self, ticket: int) -> None:
         pass

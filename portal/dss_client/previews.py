@@ -86,7 +86,7 @@ class FoundImage:
 @dataclass(frozen=True, kw_only=True)
 class FoundSeries:
     """A series of a DICOM source.  ``sentence`` describes its image or, if ``refused``, says why the series gives no
-    image; ``size`` is in voxels (x, y, z).
+    image; ``size`` is in voxels (x, y, z), None without an image, like ``spacing_mm``.
 
     ``series`` is the value of ``--series`` that selects it.  ``chosen``: it is sent if the user names no series.
     """
@@ -148,7 +148,8 @@ def _size(image: FoundImage) -> str:
 
 def list_series(source: Path, progress: Progress) -> list[str]:
     """Lines about each series of a DICOM folder, which say whether it would be accepted, judged by its DICOM attributes
-    without its voxels.  For a source that is not DICOM, the lines of ``preview``.
+    without its voxels; the last line names the series that is sent by default.  For a source that is not DICOM, the
+    lines of ``preview``.
 
     Raises ImageUnreadable.
     """

@@ -19,8 +19,8 @@ _VISIBLE = _CONTROL | _C1 | _DIRECTIONS | _KEPT
 
 
 def printable(text: str, *, indent: int = 0) -> str:
-    """``text`` with a visible character for each control character.  Line breaks stay; marks of the writing direction
-    are removed.
+    """``text`` with a visible character for each control character.  Line breaks stay, except at the end; marks of the
+    writing direction are removed.
 
     Lines after the first begin with ``indent`` blanks, so that they cannot look like separate lines of output.
     """

@@ -67,7 +67,9 @@ def login_as_tool(token: str) -> Steps[str]:
 
 
 def account() -> Steps[str]:
-    """The e-mail address of the signed-in user.  Raises SignInRefused if there is none."""
+    """The e-mail address of the user whose session or token for programs is sent.  Raises SignInRefused if neither is
+    valid.
+    """
     answer = yield Ask(path="api/login?format=json")
     if answer.status != HTTPStatus.OK:
         raise _not_signed_in(answer)
@@ -75,7 +77,7 @@ def account() -> Steps[str]:
 
 
 def logout() -> Steps[None]:
-    """End the session by signing in with a wrong token, because the API has no other way."""
+    """End the session by signing in with a wrong token, because the API has no other way.  The response is ignored."""
     yield Ask(method="POST", path="api/login?format=json", body="token=none")
 
 
@@ -147,7 +149,7 @@ def summaries() -> Steps[list[Summary]]:
 
 def service_estimates(size_bytes: int = 0) -> Steps[dict[str, str]]:
     """For each service, by its hash, a sentence about how long a ticket with files of ``size_bytes`` would take; empty
-    if the server has no estimates.
+    if the server has no estimates, and after any error.
     """
     address = f"api/services/estimates?format=json&bytes={size_bytes}"
     rows = yield from _estimates(address, Enveloped[list[ServiceEstimate]])
@@ -155,7 +157,9 @@ def service_estimates(size_bytes: int = 0) -> Steps[dict[str, str]]:
 
 
 def ticket_estimate(ticket: int) -> Steps[str]:
-    """A sentence about when an open ticket of the user will be done; "" if the server has no estimate."""
+    """A sentence about when an open ticket of the user will be done; "" if the server has no estimate, and after any
+    error.
+    """
     address = "api/tickets/estimates?format=json"
     rows = yield from _estimates(address, Enveloped[list[TicketEstimate]])
     own = [row for row in rows.result if row.id == ticket] if rows else []
@@ -180,9 +184,10 @@ def detail(ticket: int, since: int = 0) -> Steps[Detail]:
 
 
 def detail_with_retries(ticket: int, since: int = 0) -> Steps[Detail]:
-    """Like ``detail``, but repeats the request after a bad response, AFTER_ERROR_S seconds later.
+    """The state of a ticket, and its log lines with ids above ``since``.  After a bad response the request is repeated,
+    AFTER_ERROR_S seconds later.
 
-    Raises the error of the ERRORS_IN_A_ROW-th bad response in a row.  Unreachable is raised at once.
+    Raises the error of the ERRORS_IN_A_ROW-th bad response in a row, and Unreachable at once.
     """
     for _ in range(ERRORS_IN_A_ROW - 1):
         try:

@@ -24,7 +24,9 @@ class Proxy:
 
 
 def require_address(server: str) -> None:
-    """Raises Unreachable if ``server`` is not an HTTP address, or if it contains a user name or a password."""
+    """Raises Unreachable if ``server`` is not an HTTP address, has a blank or a character that cannot be printed, or
+    contains a user name or a password.
+    """
     try:
         parts = urlsplit(server)
         usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0

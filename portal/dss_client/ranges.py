@@ -33,8 +33,8 @@ def fetch(
 ) -> None:
     """Download to ``draft`` the bytes of the file that it does not have yet.
 
-    Raises Refused, and Unreachable after RETRY_S without progress.  If the server does not give the file's version,
-    Unreachable is raised at the first lost connection.
+    If the server gives the file's version, temporary errors are retried; Unreachable or Refused is raised after RETRY_S
+    without progress.  Without a version, and for another refusal, the error is raised at once.
     """
     part, retries = _Part(draft, progress), Retries(RETRY_S, pause)
     while True:

@@ -54,7 +54,9 @@ def _log_line(line: LogLine) -> dict[str, Any]:
 
 
 def summary(results: Results) -> list[str]:
-    """Lines for the user: the volume of each label, and the path of the workspace."""
+    """Lines for the user: the volume of each label, or that the segmentation is empty, and the path of the workspace.
+    Without measured labels, only the path.
+    """
     width = max((len(label.called) for label in results.labels), default=0)
     volumes = [f"{label.called:<{width}}  {label.volume_ml:10.1f} ml" for label in results.labels]
     empty = ["The segmentation is empty."] if results.measured else []

@@ -89,7 +89,7 @@ class RestClient:
 
     def perform(self, step: Step, pause: Callable[[float], object] = time.sleep) -> Answer:
         """Perform one step and return the response; an empty Answer for a transfer or a pause.  Raises Unreachable; a
-        transfer of a file also raises Refused.
+        transfer of a file also raises Refused, NotUnderstood, and OSError.
         """
         match step:
             case Ask():

@@ -105,8 +105,8 @@ class Sending:
 def upload_to(connection: Connection, sending: Sending, retries: Retries) -> bool:
     """Upload a file over any number of connections.  False if the server has no resumable uploads at that address.
 
-    Raises Refused if the server refuses the file, and the last error if ``retries`` has no time left or after
-    MOST_BEGINNINGS.
+    Raises Refused if the server refuses the file, NotUnderstood for a response of another protocol, the last error if
+    ``retries`` has no time left, and Unreachable after MOST_BEGINNINGS.
     """
     if not _is_offered(connection, sending.address, retries):
         return False

@@ -98,10 +98,10 @@ def send(
     *,
     title: str = "",
 ) -> Sent:
-    """Send the image, wait for its ticket, and download the results to ``output``, by default a folder named after the
-    ticket.  ``title`` is the ticket's name in the user's list.
+    """Send the image, wait for its ticket and, if it succeeds, download the results to ``output``, by default the
+    folder ``ticket_`` and the number with eight digits.  ``title`` is the ticket's name in the user's list.
 
-    The client must be signed in.  Raises ClientError.
+    The client must be signed in.  Raises ClientError, and OSError for a local file.
     """
     watch = Stopwatch()
     source = Source(path=source) if isinstance(source, Path) else source
@@ -118,15 +118,15 @@ def send(
 
 
 def _sent_bytes(path: Path) -> int:
-    """The size in bytes of a file that is sent unchanged; 0 for a file that is converted, because its size is not
-    known yet.
+    """The size in bytes of a file ``.nii.gz``, which is sent unchanged; 0 for another, because the size that is sent is
+    not known yet.
     """
     return path.stat().st_size if path.name.endswith(".nii.gz") and path.is_file() else 0
 
 
 def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Results:
-    """Download the results of a ticket with the state success into ``folder``, and measure the labels.  Raises
-    ClientError.
+    """Download the results of a ticket with the state success into ``folder``, and measure the labels if the extra
+    ``images`` is installed.  Raises ClientError; NotUnderstood unless there is exactly one workspace.
     """
     watcher.stage("Downloading")
     files = downloaded(client, ticket, folder, watcher.moved)
@@ -148,8 +148,8 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
 def downloaded(
     client: ItkSnap, ticket: int, folder: Path, moved: Progress | None = None
 ) -> list[Path]:
-    """Download the results of a ticket with the state success, except files that an earlier download has completed.
-    Raises NotUnderstood if a file differs from the server's checksum.
+    """Download the results of a ticket with the state success, except files that an earlier download has completed, and
+    return the paths of all.  Raises NotUnderstood if a file differs from the server's checksum, if it has one.
     """
     sums = client.checksums(ticket)
     files = client.download_results(ticket, folder, moved, lambda path: is_there(path, sums))

@@ -16,7 +16,9 @@ class TokenMemory:
         self._file = jar.with_name(f"{jar.name}.token")
 
     def knows(self, token: str) -> bool:
-        """True if ``token`` opened the session in the cookie file."""
+        """True if ``token`` is the remembered one, which opened the session in the cookie file; that session may have
+        ended.
+        """
         try:
             stored = self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
