@@ -31,7 +31,7 @@ class DownloadedResults:
 def read_outcome(workspace: Path) -> DownloadedResults:
     """Read a downloaded workspace.
 
-    Raises NotUnderstood if it is not a workspace, or if the file of a segmentation is missing.
+    Raises NotUnderstood if it is not a workspace, or if a segmentation names no file or one that is missing.
     """
     try:
         root = read(workspace)

@@ -85,7 +85,9 @@ async def enable(number: int) -> Response:
 
 @blueprint.post("/tokens")
 async def create_token() -> Response:
-    """Make a token for programs and show it once, in the response itself."""
+    """Make a token for programs and show it once, in the response itself.  If the form is not valid, send the page with
+    the reason.
+    """
     form = await forms.submitted()
     try:
         secret = await _create_token(form)

@@ -47,7 +47,7 @@ async def find(token: str) -> ApiToken | None:
 
 
 async def listed() -> list[ApiToken]:
-    """All tokens that are not revoked, with their users, by number."""
+    """All tokens that are not revoked, expired ones too, with their users, by number."""
     return await ApiToken.filter(revoked_at__isnull=True).select_related("user").order_by("id")
 
 

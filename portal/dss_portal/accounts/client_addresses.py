@@ -23,7 +23,7 @@ def key() -> str:
 
 
 def key_of(remote: str, forwarded: str, trusted: Sequence[Network]) -> str:
-    """The client's address; for IPv6, its network of IPV6_PREFIX bits.
+    """The client's address; for IPv6, its network of IPV6_PREFIX bits.  ``remote`` unchanged if it is no IP address.
 
     ``remote`` is the address that connected to the portal.  ``forwarded`` is X-Forwarded-For: each proxy appends the
     address that connected to it, so entries are read from the right, for as long as the address that added them is in

@@ -56,7 +56,9 @@ class OpenIdIssuer:
         self._metadata: dict[str, Any] = {}
 
     async def start(self) -> Started:
-        """Begin a sign-in; the result has the URL for the browser.  Raises Refused if the issuer cannot be reached."""
+        """Begin a sign-in; the result has the URL for the browser.  Raises Refused if the issuer cannot be reached or
+        its configuration cannot be used.
+        """
         metadata = await self._discovered()
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         async with self._client() as client:
@@ -149,7 +151,9 @@ def _same_subject(claims: dict[str, Any], userinfo: dict[str, Any]) -> dict[str,
 
 
 def _person(claims: dict[str, Any]) -> Person:
-    """The person in ``claims``.  Raises Refused unless ``email_verified`` is the boolean true."""
+    """The person in ``claims``.  Raises Refused unless they have an e-mail address and ``email_verified`` is the
+    boolean true.
+    """
     email = claims.get("email")
     if not isinstance(email, str) or "@" not in email or claims.get("email_verified") is not True:
         raise Refused("The sign-in service did not give a confirmed e-mail address.", 401)

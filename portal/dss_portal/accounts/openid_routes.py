@@ -52,9 +52,10 @@ async def begin() -> Redirect:
 @changes_state
 async def finish() -> Redirect:
     """Callback of the issuer: open a session for the user that it authenticated, and redirect to the page that asked
-    for the sign-in.
+    for the sign-in, or else to the home page.
 
-    Raises Refused if this browser did not begin the sign-in, if it took too long, or if the issuer refused the user.
+    Raises Refused if this browser did not begin the sign-in, if it took too long, if the issuer refused the user or
+    cannot be reached, or if the account is disabled.
     """
     kept = session.pop(_KEPT, None)
     state = request.args.get("state", "")

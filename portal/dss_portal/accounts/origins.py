@@ -33,8 +33,8 @@ def refuse_other_sites() -> None:
     """Raises Refused if a page of another site made the request, or if a browser sent it to change something and does
     not name the page.
 
-    A link on another site may lead to one of our pages, but not to the API.  In test mode, requests for a foreign host
-    name are refused too.
+    A link on another site may lead to one of our pages, but not to the API, except to the issuer's CALLBACK.  In test
+    mode, requests for a foreign host name are refused too.
     """
     _refuse_foreign_names()
     reads = request.method in {"GET", "HEAD"}
@@ -61,8 +61,8 @@ def is_browser() -> bool:
 
 
 def sender() -> RequestOrigin:
-    """Where this request comes from: a page of this portal, a page of another site, or unknown if its headers do not
-    say.
+    """Where this request comes from: a page of this portal (or an address that the user typed), a page of another
+    origin, or unknown if its headers do not say.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:

@@ -78,8 +78,8 @@ async def _refuse_other_sites() -> None:
 
 
 async def identity() -> Identity | None:
-    """The identity of the sender of this request; None without a valid session or token.  Looked up at the first call,
-    and kept for the request.
+    """The identity of the sender of this request; None without a valid session or token.  In test mode, a request
+    without a session or token has that of the test user.  Looked up at the first call, and kept for the request.
     """
     if "dss_identity" not in g:
         g.dss_identity = await _look_up()
@@ -114,8 +114,10 @@ def signed_in(view: View[P]) -> View[P]:
 
 
 async def _require_terms(user: User) -> None:
-    """Raises Refused if the site requires consent to its terms of use and the user has not given it.  If ``user`` shows
-    no consent, the database is queried: ``user`` may be a cached copy from before the consent.
+    """Raises Refused if the site requires consent to its terms of use and the user has not given it; not in test mode,
+    nor for the endpoint WHO.
+
+    If ``user`` shows no consent, the database is queried: ``user`` may be a cached copy from before the consent.
     """
     settings = components().settings
     asks = settings.require_terms and request.endpoint != WHO and settings.test_mode == "off"
@@ -142,7 +144,8 @@ def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
 
 def for_programs(view: View[P]) -> View[P]:
-    """Wrap a view of a GET route that changes something and that old clients use.  The result refuses browsers.
+    """Wrap a view of a GET route that changes something and that old clients use.  The result refuses HEAD requests,
+    and browsers unless they send a token for programs.
 
     Any web page could make a browser call such a route by a link, image or frame.  Browsers have other pages for the
     same purpose.

@@ -110,8 +110,8 @@ async def new_login_token(user: User, life_s: float) -> str:
 
 
 async def use_login_token(token: str) -> User | None:
-    """Use up the token and return its user; None if it is unknown, used or expired.  If several calls use a token at
-    once, only one succeeds.
+    """Use up the token and return its user; None if it is unknown, used or expired, or if the user is disabled.  If
+    several calls use a token at once, only one succeeds.
     """
     now = clock.now()
     valid = LoginToken.filter(sha256=digest(token), used_at__isnull=True, expires_at__gt=now)
@@ -185,8 +185,8 @@ async def disable_user(email: str) -> None:
 
 
 async def require_enabled(user_id: int) -> None:
-    """Raises NotSignedIn if the user is disabled.  Call it in the transaction that writes: the user may have been
-    disabled since the request began, or since the portal cached the user.
+    """Raises NotSignedIn if the user is disabled or does not exist.  Call it in the transaction that writes: the user
+    may have been disabled since the request began, or since the portal cached the user.
     """
     if not await User.exists(id=user_id, disabled=False):
         raise NotSignedIn

@@ -29,7 +29,9 @@ _HASH = "<regex('[a-f0-9]+'):githash>"
 
 
 def sysadmin_only(view: View[P]) -> View[P]:
-    """Wrap a view.  The result raises Refused for users who are not sysadmins at the moment of the request."""
+    """Wrap a view.  The result raises Refused as that of ``signed_in``, and for users who are not sysadmins at the
+    moment of the request.
+    """
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -41,8 +43,8 @@ def sysadmin_only(view: View[P]) -> View[P]:
 
 
 def own_provider_too(view: View[P]) -> View[P]:
-    """Wrap a view whose URL names a provider.  The result raises Refused unless the user is a sysadmin or an admin of
-    that provider.
+    """Wrap a view whose URL names a provider.  The result raises Refused as that of ``signed_in``, and unless the user
+    is a sysadmin or an admin of that provider.
     """
 
     @wraps(view)

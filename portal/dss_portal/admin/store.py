@@ -50,8 +50,8 @@ async def add_provider(name: str) -> None:
 
 
 async def remove_provider(name: str) -> None:
-    """Mark a provider and its offers as removed.  Where its users lose the right to a claim, the claim ends and its
-    ticket returns to the queue.  An unknown provider is ignored.
+    """Mark a provider and its offers as removed, and services that no other provider offers.  Where its users lose the
+    right to a claim, the claim ends and its ticket returns to the queue.  An unknown provider is ignored.
     """
     async with in_transaction():
         await _rights(ProviderAccess.filter(provider__name=name))
