@@ -3,6 +3,7 @@
 import base64
 import struct
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,14 +30,21 @@ def xml_text() -> bytes:
     return xml(points, array("connectivity", "Int64", "0 1 2 1 2 3", how))
 
 
-def xml_packed() -> bytes:
-    """The mesh with arrays of two compressed blocks, the second one shorter."""
+def xml_packed(
+    kind: str = "ZLib",
+    compress: Callable[[bytes], bytes] = zlib.compress,
+    *,
+    damaged: bool = False,
+) -> bytes:
+    """The mesh with arrays of two compressed blocks, the second one shorter; ``damaged``: with altered bytes."""
 
     def encoded(data: bytes) -> str:
-        blocks = [zlib.compress(data[:32]), zlib.compress(data[32:])]
+        blocks = [compress(data[:32]), compress(data[32:])]
+        if damaged:
+            blocks = [bytes(255 - byte for byte in block) for block in blocks]
         head = struct.pack("<5I", 2, 32, len(data) - 32, *(len(b) for b in blocks))
         return (base64.b64encode(head) + base64.b64encode(b"".join(blocks))).decode()
 
     points = array("Points", "Float32", encoded(POINTS.tobytes()))
     cells = array("connectivity", "Int64", encoded(TRIANGLES.tobytes()))
-    return xml(points, cells, 'compressor="vtkZLibDataCompressor"')
+    return xml(points, cells, f'compressor="vtk{kind}DataCompressor"')

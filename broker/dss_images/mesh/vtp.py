@@ -49,7 +49,7 @@ def read_vtp(data: bytes) -> Surface:
     head, appended = _split(data)
     try:
         root = fromstring(head, forbid_dtd=True)
-    except (ParseError, DefusedXmlException) as error:
+    except (ParseError, DefusedXmlException, LookupError) as error:  # LookupError: its encoding
         raise damaged() from error
     if root.tag != "VTKFile" or root.get("type") != "PolyData":
         raise ImageRefused(
@@ -161,18 +161,24 @@ class _Reader:
         return b"".join(found)
 
     def _block(self, data: bytes, size: int) -> bytes:
+        try:
+            found = self._inflated(data, size)
+        except (zlib.error, lzma.LZMAError) as error:
+            raise damaged() from error
+        if len(found) != size:
+            raise damaged()
+        return found
+
+    def _inflated(self, data: bytes, size: int) -> bytes:
         match self.compressor:
             case "vtkZLibDataCompressor":
-                found = zlib.decompressobj().decompress(data, size)
+                return zlib.decompressobj().decompress(data, size)
             case "vtkLZMADataCompressor":
-                found = lzma.LZMADecompressor().decompress(data, size)
+                return lzma.LZMADecompressor().decompress(data, size)
             case other:
                 raise ImageRefused(
                     f"The mesh is packed with {other}; write it with zlib, or without compression."
                 )
-        if len(found) != size:
-            raise damaged()
-        return found
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Meshes are read in all that VTK writes, and judged: cells, finite points, and a place in the image."""
 
 import base64
+import lzma
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +124,13 @@ def _around(points: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Grid:
             "packed with vtkLZ4DataCompressor; write it with zlib",
         ),
         ("a.vtp", xml_text().replace(b'"4"', b'"5"'), "damaged or incomplete"),
+        ("a.vtp", xml_packed(damaged=True), "damaged or incomplete"),
+        ("a.vtp", xml_packed("LZMA", lzma.compress, damaged=True), "damaged or incomplete"),
+        (
+            "a.vtp",
+            xml_text().replace(b'version="1.0"', b'version="1.0" encoding="none"', 1),
+            "damaged or incomplete",
+        ),
         ("a.vtp", b'<!DOCTYPE x [<!ENTITY a "b">]>' + xml_text(), "no mesh|damaged"),
     ],
 )
