@@ -15,8 +15,9 @@ _CHANNEL_STEPS = (Activationsd, AsDiscreted)
 
 
 def needs_only_argmax(postprocess: Compose) -> bool:
-    """True if the postprocessing takes the largest channel and uses the channels for nothing else, so that
-    ``without_argmax`` keeps all its other steps.
+    """True if the first AsDiscreted of ``postprocess``, a Compose without nested ones, takes the largest channel and
+    has no threshold, if only Invertd, Activationsd without sigmoid and EnsureTyped precede it, and if no Activationsd
+    or AsDiscreted follows.  ``without_argmax`` then gives the same labels.  False without an AsDiscreted.
     """
     steps = list(postprocess.transforms)
     for number, step in enumerate(steps):
@@ -39,8 +40,8 @@ def inverts(postprocess: Compose) -> bool:
 
 
 def without_argmax(postprocess: Compose) -> Compose:
-    """The postprocessing without activation and argmax, for an output that already is the argmax.  Its inversion uses
-    nearest-neighbour interpolation, because labels must not be averaged.
+    """The postprocessing without its Activationsd and AsDiscreted, for an output that already is the argmax.  Each
+    Invertd uses nearest-neighbour interpolation, because labels must not be averaged.
     """
     return Compose(
         [_nearest(s) for s in postprocess.transforms if not isinstance(s, _CHANNEL_STEPS)]

@@ -57,8 +57,9 @@ def diameter_mm(box: DetectedBox, affine: Floats) -> float:
 def ellipsoids(
     boxes: Sequence[DetectedBox], to_prepared: Floats, shape: tuple[int, ...]
 ) -> npt.NDArray[np.uint8]:
-    """A label map (x, y, z) with 1 in the ellipsoid of the first box, 2 in that of the second, and so on.  Where two
-    overlap, the earlier box wins.
+    """A label map (x, y, z) with 1 in the ellipsoid of the first box, 2 in that of the second, and so on, for at most
+    255 boxes.  Where two overlap, the earlier box wins.  A box without a voxel, or outside the image, gets the voxels
+    nearest to its centre.
 
     ``to_prepared`` (4x4) maps indices (x, y, z) of the image, which has ``shape``, to those of the prepared image.
     """

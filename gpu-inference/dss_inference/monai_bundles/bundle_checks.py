@@ -126,7 +126,9 @@ def _wrong_config(config: Config) -> Iterator[str]:
 
 
 def _missing_packages(root: Path, config: Config) -> Iterator[str]:
-    """A sentence for each Python package that the configuration uses and that is not installed."""
+    """A sentence for each Python package that the configuration uses and that is neither installed nor in the bundle's
+    folder; ``scripts``, the usual name of a bundle's own package, must be in the folder.
+    """
     for name in sorted(_packages(config)):
         if name == "scripts" or (root / name).is_dir():
             if not (root / name).is_dir():

@@ -25,8 +25,8 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.utils\
 
 
 class ScriptedNetwork(torch.nn.Module):
-    """A module that wraps a TorchScript network, because TorchScript itself accepts no hooks.  Raises RuntimeError if
-    the file contains no network.
+    """A module that wraps the TorchScript network in the file ``path``, because TorchScript itself accepts no hooks.
+    Raises RuntimeError if the file contains no network, ValueError if there is no such file.
     """
 
     def __init__(self, path: str) -> None:
@@ -39,7 +39,8 @@ class ScriptedNetwork(torch.nn.Module):
 
 class BundleParts:
     """Makes the objects that a bundle's configuration describes (network, transforms, inferer or detector), each once.
-    Raises InferenceError if the configuration does not work.
+
+    The constructor raises InferenceError if this process already uses another bundle with Python code of its own.
     """
 
     def __init__(self, folder: BundleFolder, device: str) -> None:
@@ -58,6 +59,9 @@ class BundleParts:
         return str(self._folder.config.get("image_key", "image"))
 
     def make(self, name: str) -> Any:
+        """The object that the entry ``name`` of the configuration describes; a second call returns the same object.
+        Raises InferenceError, with the cause in its sentence, if making it raises any error.
+        """
         try:
             return self._parser.get_parsed_content(name)
         except Exception as error:  # the bundle's own code may raise anything
@@ -68,7 +72,9 @@ class BundleParts:
             ) from error
 
     def network(self) -> torch.nn.Module:
-        """The network with its weights, in evaluation mode."""
+        """The network with its weights, on the device and in evaluation mode.  Raises InferenceError if the
+        configuration does not give a network, or if the weights file is damaged, unsafe or does not fit the network.
+        """
         if self._folder.weights.suffix == ".ts":
             self._naming_bundle(lambda: require_undamaged(self._folder.weights))
         network: torch.nn.Module = self.make("network").to(self._device)
@@ -87,13 +93,15 @@ class BundleParts:
 
 
 def _has_side_effects(name: str) -> bool:
-    """True for the names of entries that load data or write files when they are made; these are not used."""
+    """True for the names of entries that load data, write files or run something when they are made; these are not
+    used.
+    """
     return name in {"dataset", "dataloader", "handlers", "evaluator", "initialize", "run"}
 
 
 def _with_channel_axis(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration, with a transform that adds the channel axis in front of the other axes, as MONAI's loader
-    would, if no transform of the bundle adds it.
+    """The configuration.  If no transform of the preprocessing has ``ChannelFirst`` in its class name, an
+    EnsureChannelFirstd comes first: it adds the channel axis in front of the other axes, as MONAI's loader would.
     """
     if any("ChannelFirst" in kind_of(step) for step in steps_of(config["preprocessing"])):
         return config
@@ -103,8 +111,9 @@ def _with_channel_axis(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _find_own_package(folder: BundleFolder) -> None:
-    """Make the bundle's own Python package importable.  All bundles name it ``scripts``, so a process can use only one
-    bundle that has such a package: raises InferenceError for a second one.
+    """Make the bundle's own Python package ``scripts`` importable, if it has one and its configuration uses it.  All
+    bundles give it this name, so a process can use only one: raises InferenceError if that of another bundle is
+    imported already.
     """
     if not (folder.root / _OWN_PACKAGE).is_dir() or not _calls_own_package(folder):
         return

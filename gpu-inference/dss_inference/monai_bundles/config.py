@@ -21,8 +21,8 @@ from dss_inference.monai_bundles.transform_lists import (
 )
 
 WEIGHTS = ("model.pt", "model.ts")
-"""Names of the file with the weights: ``.pt`` is a state_dict; ``.ts`` is TorchScript, which contains its own network,
-so that the network in the configuration is not used.
+"""Names of the file with the weights; the first that exists is used: ``.pt`` is a state_dict; ``.ts`` is TorchScript,
+which contains its own network, so that the network in the configuration is not used.
 """
 
 OVERRIDES = "dss.json"
@@ -31,7 +31,8 @@ OVERRIDES = "dss.json"
 """
 
 _NOT_RESAMPLED = {"whether_raw_luna16": True}
-"""Entry of the configuration that tells the official nodule detection bundle that the image was not resampled for it.
+"""Value that an entry of this name gets in a configuration that has it: it tells the official nodule detection bundle
+that the image was not resampled for it.
 """
 _SCRIPTED = "dss_inference.monai_bundles.bundle_parts.ScriptedNetwork"
 _SEGMENTATION = ("network", "preprocessing", "inferer", "postprocessing")
@@ -53,10 +54,11 @@ def weights_in(root: Path) -> Path | None:
 
 
 def read_config(root: Path) -> Config:
-    """Read the configuration of the bundle in ``root`` with the site's changes, and disable the transforms that read or
-    write files.
+    """Read the configuration of the bundle in ``root``, apply the site's changes (OVERRIDES), replace references to
+    lists of transforms by the lists, and disable the transforms that read or write files.  For TorchScript weights,
+    ``network`` is a ScriptedNetwork.
 
-    Raises InferenceError if there is no usable configuration.
+    Raises InferenceError if a file is missing or cannot be read, or if a change is for an entry that does not exist.
     """
     path = config_file(root)
     if path is None:

@@ -53,7 +53,9 @@ class _Found:
 
 
 class MonaiDetection:
-    """One detection bundle with its loaded network.  ``compute`` is the device's thread, which all bundles share."""
+    """One detection bundle with its loaded network.  ``compute`` is the device's thread, which all bundles share; None:
+    a thread of its own.
+    """
 
     def __init__(
         self, folder: BundleFolder, device: str, compute: ComputeThread | None = None

@@ -38,8 +38,8 @@ class DetectorInference:
         self.fallback = MemoryFallback(detector, device, self._batch, memory, windowed=windowed)
 
     def inferer_for(self, image: torch.Tensor) -> SlidingWindowInferer | None:
-        """The inferer that divides an image (c, x, y, z) into windows; None for an image that is no larger than one
-        window.
+        """The inferer that divides an image (c, x, y, z) into windows; None if the detector has none, or if the image
+        has no more voxels than one window.
 
         A single pass is quicker, and has no borders between windows.
         """
@@ -49,7 +49,9 @@ class DetectorInference:
         return inferer
 
     def __call__(self, image: torch.Tensor) -> list[bx.DetectedBox]:
-        """The boxes in ``image`` (c, x, y, z).  Raises MemoryError if no attempt fits, and the network's errors."""
+        """The boxes in ``image`` (c, x, y, z), in its voxel indices.  Raises MemoryError if no attempt fits,
+        InferenceError if a corner or a score is no finite number, and the network's errors.
+        """
         inferer = self.inferer_for(image)
         self._batch.choose()
         found = self.fallback.first_that_fits(lambda each: self._boxes(image, inferer, each))

@@ -25,8 +25,8 @@ from dss_inference.monai_bundles.transform_lists import Config
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFolder:
-    """The content of a bundle's folder.  ``labels`` are names by value in the label map, or by class for a detection
-    bundle, without the background.  ``weights`` is the path of the weights.
+    """The content of a bundle's folder.  ``labels`` are names by value in the label map; for a detection bundle, names
+    by class as in the metadata, without class 0.  ``weights`` is the path of the weights, which need not exist.
     """
 
     root: Path
@@ -54,8 +54,8 @@ class BundleFolder:
 
     @property
     def channels(self) -> Channels:
-        """How the channels of a segmentation bundle become labels.  Raises InferenceError if that can be understood in
-        several ways.
+        """How the channels of a segmentation bundle become labels.  Raises InferenceError if metadata and configuration
+        contradict each other or can be understood in several ways.
         """
         return read_channels(self.metadata, self.config)
 
@@ -66,8 +66,9 @@ def is_bundle(root: Path) -> bool:
 
 
 def read_folder(root: Path) -> BundleFolder:
-    """Read a bundle without checking it.  If it has no weights, ``weights`` is the path where they belong.  Raises
-    InferenceError if the folder is no bundle.
+    """Read a bundle without looking for other faults.  If it has no weights, ``weights`` is the path where they belong.
+    Raises InferenceError if its metadata or its configuration cannot be read, or if it is not known how the channels of
+    a segmentation bundle become labels.
     """
     metadata, config = read_metadata(root), read_config(root)
     found = labels_of(metadata)
@@ -81,7 +82,9 @@ def read_folder(root: Path) -> BundleFolder:
 
 
 def read_metadata(root: Path) -> dict[str, Any]:
-    """The content of the bundle's metadata.json.  Raises InferenceError if it cannot be read."""
+    """The content of ``configs/metadata.json`` of the bundle in ``root``.  Raises InferenceError if the file is
+    missing, cannot be read, or is no JSON object.
+    """
     path = root / "configs" / "metadata.json"
     if not path.is_file():
         raise InferenceError("It has no configs/metadata.json, which every MONAI bundle has.")
@@ -109,8 +112,8 @@ def labels_of(metadata: dict[str, Any]) -> dict[int, str]:
 
 
 def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
-    """How the channels of a segmentation bundle become labels.  Raises InferenceError if metadata and configuration can
-    be understood in several ways.
+    """How the channels of a segmentation bundle become labels.  Raises InferenceError if metadata and configuration
+    contradict each other or can be understood in several ways.
     """
     output = part_of(metadata, "outputs", "pred")
     told = output.get("num_channels")
@@ -119,7 +122,9 @@ def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
 
 
 def not_installed(root: Path) -> str:
-    """A sentence for a bundle without weights that says where to get them, read from its large_files.yml."""
+    """A sentence for a bundle without weights that says where to get them, as its large_files.yml (.yaml, .json) says;
+    without such a file, that they belong into models/model.pt.  If the file does not say it, the sentence says that.
+    """
     for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
         if (root / name).is_file():
             return _where_from(root / name)

@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.floating]
 @dataclass(frozen=True, kw_only=True)
 class LabelMap:
     """A label map.  ``voxels`` are (z, y, x); ``hidden`` is, by label, the number of voxels that belong to it but are
-    shown as a smaller label.
+    shown as another label that has fewer voxels; labels without such voxels are left out.
     """
 
     voxels: Labels
@@ -39,7 +39,8 @@ def label_map(
     pred: "torch.Tensor | npt.NDArray[Any]", channels: Channels, given: int, shape: tuple[int, ...]
 ) -> LabelMap:
     """Make the label map from ``pred`` (c, x, y, z), the postprocessed output of a network with ``given`` channels.
-    ``channels`` is how they become labels; ``shape`` (z, y, x) is that of the image.
+    ``channels`` is how they become labels; ``shape`` (z, y, x) is that of the image.  If the postprocessing made one
+    channel of several, its values are the labels.
 
     Raises InferenceError if the values do not determine the labels, or ``pred`` has another size than the image.
     """
@@ -71,8 +72,9 @@ def _require_same_values(channels: Channels, *, merged: bool) -> None:
 
 
 def _require_whole(values: Floats) -> None:
-    """Raises InferenceError if a value is no integer, because then labels were interpolated: the mean of 0 and 2 is
-    1, another label.
+    """Raises InferenceError if the largest value is above 1 and a value is no integer, because then labels were
+    interpolated: the mean of 0 and 2 is 1, another label.  Between 0 and 1 there is only one label, and rounding is
+    right.
     """
     if values.max() > 1 + _ROUNDING and any(
         np.abs(plane - np.rint(plane)).max() > _ROUNDING for plane in values
@@ -111,8 +113,8 @@ def _require_apart(array: Floats) -> None:
 
 
 def _values(array: Floats) -> Labels:
-    """The labels (x, y, z) of ``array`` (c, x, y, z): the values of a single channel, or otherwise the number of the
-    largest channel.
+    """The labels (x, y, z) of ``array`` (c, x, y, z): the rounded values of a single channel, or otherwise the number
+    of the largest channel, from 0.  Raises InferenceError if a label is below 0 or above MOST_LABELS.
     """
     values = array[0] if len(array) == 1 else array.argmax(0)
     lowest, highest = values.min(), values.max()
@@ -124,8 +126,9 @@ def _values(array: Floats) -> Labels:
 
 
 def _passing(array: Floats, channels: Channels) -> tuple[Labels, dict[int, int]]:
-    """Two results: the label of each voxel whose channel reaches the threshold, with smaller labels drawn over larger
-    ones; and, by label, the number of voxels that are covered by other labels.
+    """Two results: the label of each voxel whose channel reaches the threshold, where labels with fewer voxels are
+    drawn over those with more; and, by label, the number of voxels that are covered by other labels.  A single channel
+    is that of every label.  Raises InferenceError if values are not in 0..1.
     """
     _require_probabilities(array)
     only = len(array) == 1

@@ -30,8 +30,8 @@ class Attempt:
 
 
 class MemoryFallback:
-    """Plans attempts to run a network.  ``batch`` remembers the number of windows that fitted, and begins with it for
-    the next image.
+    """Runs a network in several attempts until one fits into memory.  ``batch`` remembers the number of windows that
+    fitted, and begins with it for the next image.
     """
 
     def __init__(
@@ -53,7 +53,10 @@ class MemoryFallback:
         self._windowed = windowed
 
     def first_that_fits(self, work: Callable[[Attempt], T]) -> T | None:
-        """The result of ``work`` in the first attempt that fits; None if none does.  Raises other errors of ``work``."""
+        """The result of ``work``, which must not be None, in the first attempt that fits; None if none does.  Each
+        attempt runs with the network on the attempt's device, in mixed precision on a GPU.  Raises other errors of
+        ``work``.
+        """
         held_bytes: int | None = self._memory.held_bytes()
         for attempt in self.planned():
             done = _unless_out_of_memory(lambda: self._on(attempt, work))  # noqa: B023 - called at once

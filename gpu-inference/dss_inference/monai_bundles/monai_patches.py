@@ -74,7 +74,10 @@ def valid_trainable_layers(
     max_value: int,
     default_value: int,
 ) -> int:
-    """Number of layers to train; all of them if the backbone is not pretrained.  Replaces torchvision's function."""
+    """Number of layers to train: ``trainable``, or ``default_value`` if that is None; always ``max_value``, all layers,
+    if the backbone is not pretrained.  Raises ValueError unless it is from 0 to ``max_value``.  Replaces torchvision's
+    function.
+    """
     if not is_trained:
         return max_value
     chosen = default_value if trainable is None else trainable
@@ -84,7 +87,8 @@ def valid_trainable_layers(
 
 
 def replace_torchvision() -> None:
-    """Replace the two functions of torchvision that MONAI's RetinaNet uses, unless torchvision is installed."""
+    """Replace the two functions of torchvision that MONAI's RetinaNet uses.  Does nothing with torchvision installed.
+    """
     if find_spec("torchvision") is not None:
         return
     helpers = SimpleNamespace(IntermediateLayerGetter=LayerOutputs)

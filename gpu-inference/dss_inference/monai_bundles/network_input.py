@@ -36,7 +36,7 @@ def as_tensor(ct: Ct) -> MetaTensor:
 
 def prepared_image(data: Mapping[str, object], key: str) -> MetaTensor:
     """The image after preprocessing, entry ``key`` of the transforms' result.  Raises InferenceError if it has no
-    affine or is not finite.
+    affine or has values that are NaN or infinite, KeyError if there is no such entry.
     """
     prepared = data[key]
     if not isinstance(prepared, MetaTensor):
@@ -97,10 +97,11 @@ def _require_covered(pred: MetaTensor, image: MetaTensor, size: tuple[int, ...])
 def require_own_grid(
     pred: object, prepared: MetaTensor, image: MetaTensor, *, inverts: bool
 ) -> None:
-    """Raises InferenceError if ``pred``, a bundle's final answer, is in another grid than ``image``.
+    """Raises InferenceError if ``pred``, a bundle's final answer, has another affine than ``image``.  ``label_map``
+    checks the size, which alone proves nothing, because it is equal for a mirrored answer.
 
     An answer without an affine has the grid of ``prepared``, the preprocessed image, unless the postprocessing
-    ``inverts`` the preprocessing.  Sizes alone are not compared, because they are equal for a mirrored answer.
+    ``inverts`` the preprocessing.
     """
     if not isinstance(pred, MetaTensor):
         pred = image if inverts else prepared

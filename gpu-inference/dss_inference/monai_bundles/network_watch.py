@@ -27,7 +27,9 @@ def window_size(inferer: SlidingWindowInferer) -> Sequence[int]:
 
 
 def count_batches(inferer: Inferer | None, prepared: torch.Tensor) -> int:
-    """Number of times that ``inferer`` calls the network for an image (c, x, y, z); 1 without windows."""
+    """Number of times that ``inferer`` calls the network for an image (c, x, y, z) with its own batch size; 1 without
+    windows.
+    """
     if getattr(inferer, "roi_size", None) is None:
         return 1
     windows = cast("SlidingWindowInferer", inferer)
@@ -47,11 +49,12 @@ def watch_network(
     cancelled: IsCancelled,
     note: Callable[[int], None],
 ) -> Iterator[None]:
-    """A context in which ``network`` reports progress before each of ``batches`` batches of windows, and raises
-    Cancelled between two of them if ``cancelled()``.
+    """A context in which ``network`` reports progress before each of ``batches`` batches of windows, from 0.15 to 0.8
+    of the run, and raises Cancelled instead of computing a batch if ``cancelled()``.
 
-    ``note`` gets the number of windows of each batch.  Raises InferenceError at the end if an output had values that
-    are NaN or infinite: every comparison with NaN is false, so they would become background.
+    ``note`` gets the number of windows of each batch.  Raises InferenceError, at the end or instead of a ValueError or
+    RuntimeError, if an output had values that are NaN or infinite: every comparison with NaN is false, so they would
+    become background.
     """
     done = 0
     all_finite: dict[

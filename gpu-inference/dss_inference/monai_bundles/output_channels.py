@@ -55,7 +55,8 @@ class Channels:
 @dataclass(frozen=True, kw_only=True)
 class _Steps:
     """The operations of the postprocessing on the channels: ``order`` has their names, first to last, such as argmax,
-    threshold or sigmoid; ``threshold`` is the value of the threshold.
+    threshold or sigmoid; "unknown" is any other function.  ``threshold`` is the value of the threshold, HALF if there
+    is none.
     """
 
     order: tuple[str, ...]
@@ -66,7 +67,7 @@ class _Steps:
 
     @property
     def activated(self) -> bool:
-        """True if a sigmoid or softmax is applied before the comparison with a threshold."""
+        """True if a sigmoid, or a softmax together with a threshold, is applied and no argmax."""
         return not self.has("argmax") and (
             self.has("sigmoid") or (self.has("softmax") and self.has("threshold"))
         )
@@ -91,7 +92,9 @@ def is_resampled_when_saved(config: Config) -> bool:
 
 
 def is_background(name: str) -> bool:
-    """True if ``name`` is one of the usual names of the background."""
+    """True if ``name`` is one of the usual names of the background, or contains such a word; upper and lower case are
+    equal.
+    """
     plain = name.strip().lower()
     return plain in _BACKGROUNDS or any(word in plain for word in _UNLABELLED)
 
@@ -100,7 +103,7 @@ def channels_of(names: dict[int, str], count: int | None, config: Config) -> Cha
     """How the ``count`` channels of a network, with ``names`` by channel, become labels; ``count`` is None if it is
     unknown.
 
-    Raises InferenceError if metadata and configuration can be understood in several ways.
+    Raises InferenceError if metadata and configuration contradict each other or can be understood in several ways.
     """
     steps = _steps(config)
     _require_one_order(steps)
@@ -148,7 +151,7 @@ def _require_one_order(steps: _Steps) -> None:
 
 def _require_labels_kept(steps: _Steps, labels: dict[int, str]) -> None:
     """Raises InferenceError if a threshold follows the argmax of several labels, because it would turn every label into
-    1.
+    1. With ``to_onehot`` the labels are channels again, and kept.
     """
     if not (steps.has("argmax") and steps.has("threshold")) or steps.has("to_onehot"):
         return
@@ -199,7 +202,10 @@ def _without_background(names: dict[int, str]) -> dict[int, str]:
 
 def _independent(names: dict[int, str], count: int | None, reason: str) -> Channels:
     """How channels that may overlap become labels.  A label's value is its channel if channel 0 is the background,
-    otherwise its channel plus one.  Raises InferenceError if names and ``count`` do not fit together.
+    otherwise its channel plus one.  If channel 0 has no name, the value is the channel, too, unless the highest named
+    number is ``count``, so that the names count from 1.  The only label of a network with one channel has channel 0.
+
+    Raises InferenceError if names and ``count`` do not fit together.
     """
     labels, channel_of = _numbered(names, count)
     if count == 1 and len(labels) > 1:
@@ -257,7 +263,9 @@ def _steps(config: Config) -> _Steps:
 
 
 def _place_of_pred(step: dict[str, Any], config: Config) -> int | None:
-    """The position of the network's output among the keys of a transform; None if the transform does not use it."""
+    """The position, from 0, of the network's output among the keys of a transform; None if the transform does not use
+    it.  A key given as Python code counts as the output.
+    """
     keys = _plain(step.get("keys", PRED), config)
     if not isinstance(keys, list):
         return 0 if _plain(keys, config) == PRED or _is_code(keys) else None
@@ -287,7 +295,7 @@ def _is_set(value: object, at: int, config: Config) -> bool:
 
 def _option(value: object, at: int, config: Config) -> object:
     """The option ``value`` of a transform for its key number ``at`` (from 0).  An option is one value for all keys, or
-    a list with one value for each.
+    a list with one value for each; None if the list is too short.
     """
     plain = _plain(value, config)
     if isinstance(plain, list):
@@ -297,7 +305,7 @@ def _option(value: object, at: int, config: Config) -> object:
 
 def _plain(value: object, config: Config) -> object:
     """``value`` itself or, if it is a reference ("@name"), the value of the entry of the configuration that it refers
-    to.
+    to, None if there is no such entry.
     """
     if isinstance(value, str) and value.startswith("@"):
         return config.get(value[1:])

@@ -49,7 +49,9 @@ from dss_inference.worker_metrics import note_batch
 
 
 class MonaiSegmentation:
-    """One segmentation bundle with its loaded network.  ``compute`` is the device's thread, which all bundles share."""
+    """One segmentation bundle with its loaded network.  ``compute`` is the device's thread, which all bundles share;
+    None: a thread of its own.
+    """
 
     def __init__(
         self, folder: BundleFolder, device: str, compute: ComputeThread | None = None
@@ -115,7 +117,8 @@ class MonaiSegmentation:
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
     ) -> LabelMap:
         """Run the bundle in the device's thread.  Returns the label map in the order of ``ct.hu``.  Raises
-        InferenceError if the bundle's output does not determine one.
+        InferenceError if a part of the bundle fails or its output does not determine a label map, MemoryError,
+        Cancelled, and the network's errors.
         """
         stages.enter(0.05, "preparing the image")
         image = as_tensor(ct)
@@ -143,7 +146,8 @@ class MonaiSegmentation:
         self, part: str, transforms: Compose, data: dict[str, MetaTensor]
     ) -> dict[str, MetaTensor]:
         """The result of ``transforms``, the bundle's preprocessing or postprocessing (``part``).  Raises InferenceError
-        if one of them fails, MemoryError if memory runs out.
+        instead of a KeyError or RuntimeError; but an error for exhausted memory, and any other kind of error, passes
+        unchanged.
         """
         try:
             made: dict[str, MetaTensor] = transforms(data)
@@ -159,7 +163,9 @@ class MonaiSegmentation:
         return made
 
     def _check_channels(self, channels: int) -> None:
-        """Raises InferenceError if the network's channels are neither one nor those of the metadata."""
+        """Raises InferenceError unless the network gives as many ``channels`` as the metadata name, or one.  One is
+        refused, too, if the metadata name several labels whose channels are independent.
+        """
         named = self._channels.count
         one = channels == 1 and (
             self._channels.rule != Rule.INDEPENDENT or len(self._channels.labels) == 1

@@ -65,10 +65,11 @@ def slab_argmax(
     device: torch.device,
     sums_on: torch.device,
 ) -> torch.Tensor:
-    """The number of the largest channel at each voxel (x, y, z), on the CPU: the argmax of what ``inferer`` would
-    return for ``image`` (1, c, x, y, z).
+    """The number, from 0, of the largest channel at each voxel (x, y, z), on the CPU, as uint8 (int16 above 256
+    channels): the argmax of what ``inferer`` would return for ``image`` (1, c, x, y, z).
 
     ``network`` runs on ``device`` with ``batch`` windows at once; the sums of the current slab are kept on ``sums_on``.
+    Raises InferenceError if an output has another size than its window.
     """
     cut = WindowGrid.of(inferer, image.shape[2:])
     padded = functional.pad(image, cut.padding, mode=str(inferer.padding_mode), value=inferer.cval)

@@ -59,7 +59,9 @@ def steps_of(part: object) -> Iterator[Step]:
 
 
 def saving_steps(part: object) -> Iterator[Step]:
-    """The transforms of ``part`` that write images; ``disable_file_transforms`` has disabled them."""
+    """The transforms of ``part`` that write images, which ``disable_file_transforms`` has disabled, with those of a
+    nested ``Compose`` that is not disabled.
+    """
     for step in _list_of(part):
         if kind_of(step) == "Compose" and not is_disabled(step):
             yield from saving_steps(step)
@@ -68,14 +70,14 @@ def saving_steps(part: object) -> Iterator[Step]:
 
 
 def is_disabled(step: Step) -> bool:
-    """True if the transform is marked ``_disabled_``, so that MONAI leaves it out."""
+    """True if the transform is marked ``_disabled_`` by true or the text "true", so that MONAI leaves it out."""
     given = step.get("_disabled_", False)
     return given.strip().lower() == "true" if isinstance(given, str) else bool(given)
 
 
 def faults_of(name: str, part: object) -> Iterator[str]:
     """A sentence for each reason for which the transforms of ``part``, the entry ``name`` of the configuration, cannot
-    be listed without running the bundle's code.
+    be used: they cannot be listed without running the bundle's code, or are chosen at random.
     """
     steps = part.get("transforms") if isinstance(part, dict) else None
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
@@ -112,8 +114,8 @@ def _list_of(part: object) -> list[Any]:
 
 
 def _move_entry(config: Config, part: str) -> None:
-    """If the entry ``part`` is a reference to another entry, exchange the two, so that both names mean the same
-    transforms.
+    """If the entry ``part`` is a reference to another entry, and that is an object, exchange the two, so that both
+    names mean the same transforms.
     """
     text = config.get(part)
     match = _ENTRY.fullmatch(text) if isinstance(text, str) else None

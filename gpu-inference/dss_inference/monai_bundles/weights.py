@@ -36,8 +36,9 @@ State = Mapping[str, torch.Tensor]
 
 
 def load_weights(network: torch.nn.Module, path: Path, device: torch.device) -> None:
-    """Load the weights in the file ``path`` into ``network``.  Raises InferenceError if the file is damaged, unsafe, or
-    does not fit the network.
+    """Load the weights in the file ``path`` into ``network``.  The first that fit under a usual name are used,
+    otherwise the only ones that fit.  Raises InferenceError if the file is damaged or unsafe, if none or several fit,
+    or if a weight is NaN or infinite.
     """
     require_undamaged(path)
     saved = _read(path, device)
@@ -79,8 +80,8 @@ def require_undamaged(path: Path) -> None:
 
 
 def _read(path: Path, device: torch.device) -> object:
-    """The content of the file: tensors, numbers, texts and containers of them.  Raises InferenceError if it is damaged
-    or has other objects, which could run code.
+    """The content of the file: tensors, numbers, texts and containers of them.  Raises InferenceError if it is damaged,
+    is TorchScript, or has other objects, which could run code; MemoryError if memory runs out.
     """
     try:
         with torch.serialization.safe_globals([*_HARMLESS, *_numpy_constructors()]):
@@ -133,7 +134,9 @@ def _scripted(path: Path) -> str:
 
 
 def _fitting_states(network: torch.nn.Module, states: Iterable[State]) -> Iterator[State]:
-    """Those of ``states`` (tensors by name) that have all tensors of ``network``, with the network's own names."""
+    """Those of ``states`` (tensors by name) that have all tensors of ``network`` in the right sizes and no others.  A
+    prefix that all names share is removed, so that they have the network's own names.
+    """
     needed = network.state_dict()
     for state in states:
         for prefix in _prefixes(needed, state):

@@ -28,7 +28,9 @@ class WindowBatch:
         self._too_large, self._free_then = math.inf, 0
 
     def choose(self) -> int:
-        """The number of windows in a batch for the next image, at least 1."""
+        """Choose the number of windows in a batch for the next image, at least 1, and return it; ``first`` before the
+        first measured batch.
+        """
         free_bytes = self._memory.free_bytes()
         if math.isfinite(self._window_bytes):
             self.size = self._fitting(min(self._most, 2 * self.size), free_bytes)
@@ -53,5 +55,7 @@ class WindowBatch:
             self._window_bytes = taken_bytes / size
 
     def failed(self, size: int) -> None:
-        """Report that memory ran out with ``size`` windows, so that ``choose`` avoids that size until more is free."""
+        """Report that memory ran out with ``size`` windows.  ``choose`` avoids that number and larger ones until the
+        free memory has grown by more than half.
+        """
         self._too_large, self._free_then = size, self._memory.free_bytes()
