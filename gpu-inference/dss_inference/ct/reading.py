@@ -71,9 +71,11 @@ def limit_threads(threads: int) -> None:
 
 
 def read_ct(path: Path, region: Region = UNRESTRICTED, *, with_surroundings: bool = False) -> Ct:
-    """Read a CT from NIfTI, NRRD or MetaImage.  ``with_surroundings``: also read the voxels around the region's box.
+    """Read a CT from NIfTI, NRRD or MetaImage.  ``with_surroundings``: also read all voxels of the frame around the
+    region's box.
 
-    Raises InferenceError if the file is no CT volume in Hounsfield units, or does not contain the region.
+    Raises InferenceError if the file is no CT volume in Hounsfield units, is shorter than 20 mm, does not contain the
+    region, or has several frames and the region names none.
     """
     try:
         header = read_header(path)
@@ -103,8 +105,8 @@ def _clamped(slices: Iterator[Voxels], place: FileRegion, header: Header) -> npt
     """The voxels (z, y, x) of ``place`` in the file's order, clamped slice by slice, so that a floating-point image is
     never in memory as a whole.
 
-    All slices of the frame are checked; raises an error if they have values that are no numbers or not Hounsfield
-    units.
+    All slices of the frame are checked: raises ImageRefused if values are no numbers, InferenceError if they are not
+    Hounsfield units.
     """
     depth, (z_part, *part) = place.grid.size[2], place.box.slices
     hu = np.empty(place.box.of(place.grid.volume).size[::-1], np.int16)

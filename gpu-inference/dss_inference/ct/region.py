@@ -61,7 +61,9 @@ class FileRegion:
     box: Box
 
     def put_back(self, voxels: Voxels) -> Voxels:
-        """An array of the file's size, ([t,] z, y, x), with ``voxels`` (z, y, x) in the box and 0 elsewhere."""
+        """An array of the file's size, (z, y, x) or (t, z, y, x), with ``voxels`` (z, y, x) in the box of the frame
+        ``time_point``, and 0 in the rest of that frame and in all other frames.
+        """
         complete = np.zeros(self.grid.size[::-1], voxels.dtype)
         frame = complete[self.time_point - 1] if complete.ndim > 3 else complete
         frame[self.box.slices] = voxels
@@ -69,8 +71,8 @@ class FileRegion:
 
 
 def region_of(parameters: Mapping[str, str]) -> Region:
-    """Read the request's parameters ``time_point``, a number from 1, and ``crop_box``, six numbers: x y z of the first
-    voxel, then x y z after the last one.  Either may be missing.
+    """Read the request's parameters ``time_point``, the frame's number from 1, and ``crop_box``, six numbers from 0: x
+    y z of the first voxel, then x y z after the last one.  Either may be missing.
 
     Raises InferenceError if a value has another form.
     """
@@ -85,8 +87,8 @@ def region_of(parameters: Mapping[str, str]) -> Region:
 
 
 def place_in(grid: FileGrid, region: Region) -> FileRegion:
-    """The position of ``region`` in a file with ``grid``.  Raises InferenceError if the file lacks its voxels or frame,
-    or has several frames and the region names none.
+    """The position of ``region`` in a file with ``grid``.  Raises InferenceError if the box is empty or not in the
+    image, if there is no such frame, or if there are several frames and the region names none.
     """
     size = grid.volume.size
     box = region.box or Box(first=(0, 0, 0), end=size)
@@ -111,8 +113,8 @@ def _frame(grid: FileGrid, asked: int | None) -> int:
 
 
 def _numbers(parameters: Mapping[str, str], name: str, count: int) -> list[int]:
-    """The ``count`` whole numbers of the parameter ``name``; [] if it is missing.  Raises InferenceError if it has
-    another form.
+    """The ``count`` whole numbers of the parameter ``name``, separated by spaces or commas; [] if it is missing or
+    blank. Raises InferenceError if it has another form.
     """
     words = parameters.get(name, "").replace(",", " ").split()
     if words and (len(words) != count or not all(_is_number(word) for word in words)):

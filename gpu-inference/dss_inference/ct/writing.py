@@ -39,7 +39,8 @@ def write_segmentation(labels: npt.NDArray[np.uint8], ct: Ct, folder: Path) -> P
 
 def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path | None:
     """Write ``image`` to a file ``name`` that survives a crash, and return its path.  If the format does not keep
-    ``grid``, no file remains, and the answer is None.
+    ``grid``, no file remains, and the answer is None.  Raises OSError (ENOSPC) if the disk is full, RuntimeError for
+    other errors of SimpleITK.
     """
     partial = folder / f"partial-{name}"
     try:
@@ -57,7 +58,9 @@ def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path |
 
 
 def save_as_nrrd(segmentation: Path, target: Path) -> None:
-    """Write the voxels and the grid of the file ``segmentation`` to ``target`` as NRRD, fsynced."""
+    """Write the voxels and the grid of the file ``segmentation`` to ``target`` as NRRD, fsynced.  Raises RuntimeError
+    if SimpleITK cannot read or write a file.
+    """
     partial = target.with_name(f"partial-{target.name}")
     sitk.WriteImage(sitk.ReadImage(segmentation), partial, useCompression=True, compressionLevel=1)
     put_in_place(partial, target)

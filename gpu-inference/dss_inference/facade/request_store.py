@@ -59,7 +59,9 @@ class RequestStore:
         return self.root / result_id / _SEGMENTATION
 
     def reports(self, result_id: str) -> dict[str, ReportFile]:
-        """The report files of a finished request, by file name."""
+        """The report files of a finished request, by file name; {} if the request failed or has no answer.  Raises
+        OSError if the answer cannot be read.
+        """
         answer = self.answer(result_id)
         reports = answer.finished.reports if answer and answer.finished else ()
         return {PurePosixPath(report.path).name: report for report in reports}
@@ -68,14 +70,18 @@ class RequestStore:
         shutil.rmtree(self.root / result_id, ignore_errors=True)
 
     def keep_request(self, request: RunInference) -> None:
-        """Store the request durably.  From then on this process answers it, or a later process after a restart."""
+        """Store the request durably in the folder with the name of its ``claim_id``.  From then on this process answers
+        it, or a later process after a restart.  Raises OSError.
+        """
         write(self.root / request.claim_id / _REQUEST, msgspec.json.encode(request))
 
     def keep_answer(self, result_id: str, answer: StoredAnswer) -> None:
         write(self.root / result_id / _ANSWER, msgspec.json.encode(answer))
 
     def answer(self, result_id: str) -> StoredAnswer | None:
-        """The stored answer; None while there is none.  Raises OSError if it cannot be read."""
+        """The stored answer; None while there is none, or for an unknown request.  Raises OSError if it cannot be read,
+        msgspec.MsgspecError if it is damaged.
+        """
         try:
             raw = (self.root / result_id / _ANSWER).read_bytes()
         except FileNotFoundError:
@@ -90,14 +96,15 @@ class RequestStore:
         return starts
 
     def unanswered(self) -> list[RunInference]:
-        """Stored requests without an answer, oldest first."""
+        """Stored requests without an answer, oldest first.  Damaged or unreadable ones are left out, which is logged."""
         waiting = [f for f in self.root.glob(f"*/{_REQUEST}") if not (f.parent / _ANSWER).exists()]
         waiting.sort(key=lambda file: file.stat().st_mtime)
         return [request for file in waiting if (request := _read(file)) is not None]
 
     def purge(self, older_than_s: float) -> int:
         """Remove requests that were first seen answered, and interrupted uploads that were first seen, more than
-        ``older_than_s`` seconds ago.  Returns their number.
+        ``older_than_s`` seconds ago.  A request that waits for its answer is kept.  Returns the number of removed
+        folders.
 
         Only time in which a process runs counts (``RunningTime``).  The clocks of the machine and of the volume are not
         used, because a step of either would remove uploads in progress, or keep results for ever.
@@ -121,8 +128,9 @@ class RequestStore:
 
 
 class RunningTime:
-    """Measures for how many seconds, in all, processes with this ``file`` have run; the time never decreases.
-    ``clock_s`` returns seconds of a monotonic clock.
+    """Measures for how many seconds, in all, processes with this ``file`` have run, from 0 if there is no such file;
+    the time never decreases.  A process' time after its last call of ``keep`` is lost.  ``clock_s`` returns seconds of
+    a monotonic clock.
     """
 
     def __init__(self, file: Path, clock_s: Callable[[], float]) -> None:
@@ -165,7 +173,7 @@ def _number_in(file: Path) -> int:
 
 
 def _read(file: Path) -> RunInference | None:
-    """The stored request; None if the file is damaged."""
+    """The stored request; None if the file is damaged or cannot be read, which is logged."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=RunInference)
     except (OSError, ValueError, msgspec.MsgspecError) as error:

@@ -40,7 +40,9 @@ Handler: TypeAlias = Callable[[Request, Mapping[str, str]], Response]
 
 
 class Facade:
-    """The WSGI application of the REST interface.  Refuses requests whose body is larger than ``max_bytes``."""
+    """The WSGI application of the REST interface.  Refuses requests whose body is larger than ``max_bytes`` with status
+    413.
+    """
 
     def __init__(self, submissions: Submissions, max_bytes: int) -> None:
         self._submissions = submissions
@@ -176,8 +178,8 @@ class Facade:
         return Response(status=HTTPStatus.NO_CONTENT)
 
     def _not_finished(self, result_id: str) -> Response | None:
-        """The response if the request has no result: unknown, in progress with its progress, or failed.  None if it is
-        finished.
+        """The response if the request has no result: 404 if it is unknown, 202 with the progress if it is not answered,
+        422 or 500 with the reason if it failed.  None if it is finished.
         """
         if not self._submissions.store.exists(result_id):
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)

@@ -21,8 +21,8 @@ class _Server(Server):
 
 
 def serve_facade(bind: str, facade: Facade) -> Callable[[], None]:
-    """Serve ``facade`` on ``bind`` (host:port) in threads.  Returns a function that stops it.  Raises OSError if the
-    port is in use.
+    """Serve ``facade`` on ``bind`` (host:port) in threads.  Returns a function that stops it.  Raises OSError if it
+    cannot listen there, for example because the port is in use.
     """
     host, _, port = bind.rpartition(":")
     server = _Server(

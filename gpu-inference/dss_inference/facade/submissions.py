@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 
 MOST_UNFINISHED = 64
 MOST_STARTS = 3
-"""A request that was unfinished when this many processes ended is not started again, because it may have ended them."""
+"""A request that was unfinished when this many processes ended is answered with a failure and not started again,
+because it may have ended them.
+"""
 _A_DAY_S = 86400.0
 _PURGE_EVERY_S = 300.0
 _GIVEN_UP = (
@@ -62,8 +64,8 @@ class Submissions:
         self._supervisor = Supervisor(self._stopping)
 
     def start(self) -> None:
-        """Start the server, continue the requests that an earlier process left unfinished, and begin to remove old
-        results.
+        """Start the server, continue the requests that an earlier process left unfinished, or fail those that
+        MOST_STARTS processes have started, and begin to remove old results.
         """
         self._server.start()
         for request in self.store.unanswered():
@@ -74,8 +76,8 @@ class Submissions:
         self._supervisor.start("purge", self._keep_purging)
 
     def stop(self, timeout_s: float) -> bool:
-        """Stop the server.  Returns False if a request is unfinished after ``timeout_s``; the next process continues
-        it.
+        """Stop the server.  Returns False if a request is unfinished after ``timeout_s``; it is cancelled, and the next
+        process starts it again.
         """
         self._stopping.set()
         done = self._server.stop(timeout_s)
@@ -89,7 +91,9 @@ class Submissions:
     def submit(
         self, result_id: str, bundle: str, image_name: str, parameters: dict[str, str]
     ) -> None:
-        """Start a request whose image, ``image_name``, is already in the folder of ``result_id``."""
+        """Store a request durably and start it.  Its image, ``image_name``, is already in the folder of ``result_id``,
+        and ``bundle`` is in ``bundles``.  Raises OSError.
+        """
         request = RunInference(
             ticket_id=int(result_id[:12], 16),
             claim_id=result_id,
@@ -103,11 +107,13 @@ class Submissions:
         self._run(request)
 
     def progress(self, result_id: str) -> InferenceProgressed | None:
-        """The latest progress; None if the request is answered or unknown."""
+        """The latest progress of an unfinished request; None if it is answered or unknown."""
         return self._unfinished.get(result_id)
 
     def withdraw(self, result_id: str) -> None:
-        """Stop the request if it is in progress, and remove its files."""
+        """Remove the files of a request that is not in progress.  Of one in progress only ask for its end, without
+        waiting; its files are removed when it has ended.
+        """
         with self._lock:
             progress = self._unfinished.get(result_id)
             if progress is None:
@@ -122,7 +128,10 @@ class Submissions:
         threading.Thread(target=follow, name="follow", daemon=True).start()
 
     def _follow(self, request: RunInference) -> None:
-        """Wait for the answer to ``request`` and store it.  If the process stops first, nothing is stored."""
+        """Wait for the answer to ``request`` and store it, or remove the request's files if it was withdrawn.  If the
+        process stops first, nothing is stored.  If storing fails, that is logged, and the next process runs the request
+        again.
+        """
         try:
             self._store(request, self._final_reply(request))
         except BrokerClosed:

@@ -87,8 +87,7 @@ def valid_trainable_layers(
 
 
 def replace_torchvision() -> None:
-    """Replace the two functions of torchvision that MONAI's RetinaNet uses.  Does nothing with torchvision installed.
-    """
+    """Replace the two functions of torchvision that MONAI's RetinaNet uses.  Does nothing with torchvision installed."""
     if find_spec("torchvision") is not None:
         return
     helpers = SimpleNamespace(IntermediateLayerGetter=LayerOutputs)

@@ -11,7 +11,7 @@ from dss_inference.bundle import Bundle
 
 UNHEARD_S = 1.0
 """Interval in seconds between announcements while no portal receives them; also the longest wait for the broker to
-confirm an announcement.
+confirm one announcement.
 """
 
 
@@ -46,16 +46,16 @@ class Announcements:
             self._changed.wait(ANNOUNCE_S if self._announce() else UNHEARD_S)
 
     def end(self) -> None:
-        """Announce that the worker stops.  The event ``stopping`` must be set before, so that no other announcement
-        follows.
+        """Announce that the worker stops, if the broker is connected.  The event ``stopping`` must be set before, so
+        that no other announcement follows.  Raises nothing if no portal receives it.
         """
         self._changed.set()
         with self._sending:
             self._send(ends=True)
 
     def _announce(self) -> bool:
-        """Announce all bundles that the worker serves.  False if no portal receives the announcements, or the worker
-        stops.
+        """Announce all bundles that the worker serves; True without any.  False if the broker is not connected or does
+        not confirm in time, if no portal receives the announcements, or if the worker stops.
         """
         with self._sending:
             return not self._stopping.is_set() and self._send(ends=False)

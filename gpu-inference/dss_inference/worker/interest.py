@@ -73,10 +73,11 @@ class Interest:
         return self.is_withdrawn() or self.log.has_abandoned_all
 
     def work_is_unwanted(self, alone_s: Callable[[], float]) -> bool:
-        """True if no request needs the result that is being computed, so that the computation should end.
+        """True if no request needs the result that is being computed, so that the computation should end: the ticket
+        was deleted, or the worker stops.
 
-        After the loss of a claim this is True only if no other request has asked for the same work for SUCCESSION_S.
-        ``alone_s`` returns that time in seconds.
+        If the claim has lost the ticket, this is True only when that was more than SUCCESSION_S ago and no other
+        request has asked for the same work for as long.  ``alone_s`` returns the latter time in seconds.
         """
         if self.log.has_abandoned_all or self.log.is_deleted(self.ticket_id):
             return True

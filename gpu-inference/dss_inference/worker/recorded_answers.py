@@ -37,8 +37,9 @@ class _Record:
 
 
 class RecordedAnswers:
-    """A step in answering a request: returns a recorded answer if there is one; otherwise passes the request to the
-    next step and records that step's answer.
+    """A step in answering a request: returns an answer that is recorded for the same work and whose files exist;
+    otherwise passes the request to the next step and records that step's answer.  Raises InferenceError if the
+    datastore lacks the image.
     """
 
     def __init__(self, next_step: Answers) -> None:
@@ -62,8 +63,8 @@ class RecordedAnswers:
 
 
 def _fetch(request: Request) -> None:
-    """Copy the image and the earlier answers for the ticket from the datastore to ``request.access.root``, the local
-    folder.
+    """Copy the image, the request's own output folder, and the answers that other claims of the ticket have recorded,
+    from the datastore to ``request.access.root``, the local folder.  What is missing is left out.
     """
     message, access = request.message, request.access
     access.fetch(PurePosixPath(message.image_path))
@@ -93,9 +94,9 @@ def _record(
 def _earlier_answer(
     folder: Path, request: RunInference, access: Access
 ) -> InferenceFinished | None:
-    """The recorded answer to the same work; None if there is none, or if one of its files is missing.
+    """The first recorded answer to the same work that is readable and has all its files; None if there is none.
 
-    Files of an earlier claim are linked into ``folder``, the output folder of ``request``.
+    Files of an earlier claim are linked into ``folder``, the output folder of ``request``, and recorded there, too.
     """
     for file in _records(folder, request, access.root):
         try:
@@ -109,7 +110,7 @@ def _earlier_answer(
 
 def _records(folder: Path, request: RunInference, datastore: Path) -> Iterator[Path]:
     """Paths where answers may be recorded: that of the request's own claim, which may not exist, then those of other
-    claims of the ticket.
+    claims of the ticket, if ``folder`` is the output folder that ``layout`` gives the claim.
     """
     yield folder / layout.OUTCOME
     if folder == datastore / layout.inference_dir(request.ticket_id, request.claim_id):
@@ -139,8 +140,8 @@ def _image(request: RunInference, datastore: Path) -> tuple[int, int]:
 def _answered(
     known: _Record, folder: Path, request: RunInference, access: Access
 ) -> InferenceFinished:
-    """The recorded answer, adapted to the claim and the output folder of ``request``.  Raises FileNotFoundError if one
-    of its files is missing.
+    """The recorded answer; that of another claim is adapted to the claim and the output folder of ``request``, its
+    files are linked there, and it is recorded.  Raises FileNotFoundError if one of its files is missing.
     """
     finished, datastore = known.finished, access.root
     access.fetch(PurePosixPath(known.request.output_dir))

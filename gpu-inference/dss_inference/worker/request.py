@@ -37,12 +37,14 @@ class Answers(Protocol):
     """One step in answering a request.  It may pass the request on to the next step."""
 
     def answer(self, request: Request) -> InferenceFinished:
-        """The finished inference.  Raises InferenceError (a sentence for the user), Cancelled, MemoryError, OSError."""
+        """The finished inference.  Raises InferenceError (a sentence for the user), Cancelled or WorkEnded if it is not
+        wanted any more, MemoryError, OSError.
+        """
 
 
 def inside(datastore: Path, relative: str) -> Path:
     """The path of ``relative``, a path in a message, in ``datastore``.  Raises InferenceError if it leads out of the
-    datastore, also through links.
+    datastore, also through links, or is the datastore itself.
     """
     path = (datastore / relative).resolve()
     if not path.is_relative_to(datastore) or path == datastore:

@@ -73,8 +73,8 @@ class RequestHandler:
     def _reply(
         self, delivery: Delivery, message: RunInference
     ) -> InferenceFinished | InferenceFailed:
-        """The reply to ``message``, from the steps that answer it.  Raises TryAgainLater if memory, disk space or the
-        datastore is missing, ReturnToQueue if the worker stops.
+        """The reply to ``message``: the answer, or a failure if the request is refused, withdrawn or fails.  Raises
+        TryAgainLater if memory, disk space or the datastore is missing, ReturnToQueue if the worker stops.
         """
         interest = Interest(
             log=self._withdrawals, ticket_id=message.ticket_id, claim_id=message.claim_id

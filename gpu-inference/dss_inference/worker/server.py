@@ -71,7 +71,7 @@ class QueueServer:
 
     def start(self) -> None:
         """Subscribe to withdrawals and to the queue of each bundle, and start the announcements.  Returns when the
-        broker delivers messages.
+        broker delivers messages, or is closed.  Raises BrokerClosed if it is closed before the first subscription.
         """
         self._broker.consume(topology.withdrawn("inference"), self._withdraw)
         self._supervisor.start("announcements", self._announcements.keep_sending)
@@ -84,8 +84,8 @@ class QueueServer:
         log.info("serving", extra={"bundles": sorted(self._names), "instance": self._instance})
 
     def problems(self) -> list[str]:
-        """A sentence for each background thread that has failed, and one while the queues of some bundles are not
-        subscribed.
+        """A sentence for each background thread that has failed, and one if the broker is connected but the queues of
+        some bundles are not subscribed.
         """
         early = self._broker.connected and not self._subscribed
         return [*([NOT_SUBSCRIBED] if early else []), *self._supervisor.problems()]
@@ -105,8 +105,8 @@ class QueueServer:
         return False
 
     def _subscribe(self, name: str) -> None:
-        """Subscribe to the queue of the bundle ``name``, and announce it.  Each bundle has a thread for this, so that a
-        queue that the broker refuses does not delay other bundles.
+        """Subscribe to the queue of the bundle ``name``, and announce it; returns without if the broker is closed.
+        Each bundle has a thread for this, so that a queue that the broker refuses does not delay other bundles.
         """
         if self._announcements.is_served(name):
             return

@@ -1,7 +1,7 @@
 """Lets one of several requests for the same work compute, while the others wait and get its progress.
 
 Several requests exist when a ticket moves to another dispatcher while its inference runs.  The answer of the first
-request is used for all of them, see ``recorded_answers``.
+request is used for all of them, see ``recorded_answers``; if it gives none, the next request computes.
 """
 
 import threading
@@ -52,7 +52,8 @@ class SharedWork:
 
     def answer(self, request: Request) -> InferenceFinished:
         """Wait until the request is the first of its queue, then pass it to the next step and return that step's
-        answer.  Raises Cancelled if the request is withdrawn, or the worker stops, while it waits.
+        answer.  Raises Cancelled if the request is withdrawn, or the worker stops, while it waits; otherwise the errors
+        of the next step.
         """
         with self._turn(request) as turn:
             return self._next_step.answer(

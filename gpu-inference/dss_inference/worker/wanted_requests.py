@@ -14,7 +14,7 @@ class WantedRequests:
         self._next_step = next_step
 
     def answer(self, request: Request) -> InferenceFinished:
-        """The answer of the next step.  Raises Cancelled if the requester no longer waits."""
+        """The answer of the next step.  Raises Cancelled if the request is withdrawn or its requester no longer waits."""
         if request.interest.is_withdrawn() or _came_too_late(request):
             raise Cancelled
         return self._next_step.answer(request)
