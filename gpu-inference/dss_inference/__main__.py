@@ -94,10 +94,11 @@ def phantom(context: typer.Context) -> None:
 
 
 def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bundle]:
-    """Load the bundles ``names``, or all built-in and installed ones.  Exits with a sentence if there is no such
-    bundle.
+    """Load the bundles ``names``, or all built-in and installed ones.  Exits with a sentence and status 2 if there is
+    no such bundle or device, or if a MONAI bundle at a path cannot be used.
 
-    A MONAI bundle that cannot be used is served, too: it answers each request with the reason.
+    An installed MONAI bundle, or an example, that cannot be used is served, too: it answers each request with the
+    reason.
     """
     where = (settings.device, settings.threads, settings.bundles, settings.bundle_bytes)
     for name in names or [*sorted(BUNDLES), *installed_in(settings.bundles)]:
@@ -111,8 +112,8 @@ def _to_serve(names: list[str] | None, settings: DeviceSettings) -> Iterator[Bun
 
 
 def _datastore(settings: Settings) -> SharedDatastore:
-    """The datastore of the settings.  Exits with a sentence if this machine cannot use it; logs a warning if it
-    cannot be reached yet.
+    """The datastore of the settings.  Exits with a sentence and status 2 if this machine cannot use it; logs a warning
+    if it cannot be reached yet.
     """
     try:
         datastore = settings.shared_datastore()
@@ -169,7 +170,8 @@ def _start(server: QueueServer) -> None:
 def _start_facade(
     bind: str, loaded: Sequence[Bundle], settings: FacadeSettings
 ) -> Callable[[], bool]:
-    """Start the facade (the HTTP interface) at ``bind``, unless that is blank.
+    """Start the facade (the HTTP interface) at ``bind``, unless that is blank.  Exits with a sentence and status 2 if
+    the folder or the port cannot be used.
 
     Returns a function that stops the facade; that function returns False if requests are unfinished.
     """

@@ -30,7 +30,7 @@ class Report:
 @dataclass(frozen=True, kw_only=True)
 class BundleOutcome:
     """The result of ``Bundle.run``.  ``segmentation`` is a file on disk, fsynced, in the image's exact grid; its values
-    are those of ``labels``.
+    are those of ``labels``.  ``stage_seconds`` is the wall-clock time by stage.
 
     ``peak_memory_bytes`` is the highest use during the work, of the device or, on a CPU, of the process; 0: unknown.
     ``verdict`` is the bundle's own judgement of the segmentation, such as ``good`` or ``look at it``; "" if it gives
@@ -94,7 +94,8 @@ class Stages:
 
     def on_device(self, device: ComputeThread, work: Callable[[], T]) -> T:
         """Run ``work`` in the device's thread, after the work that was queued there before, and return its result.
-        Sets ``peak_memory_bytes``.  Raises Cancelled while waiting, and the errors of ``work``.
+        Until it enters a stage, the stage is WAITING.  Sets ``peak_memory_bytes``, also if ``work`` fails.  Raises
+        Cancelled while waiting, and the errors of ``work``.
         """
 
         def measured() -> T:
@@ -108,7 +109,9 @@ class Stages:
         return device(measured, self._cancelled)
 
     def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds of each stage except WAITING; the last stage counts up to the call."""
+        """Wall-clock seconds of each stage except WAITING; the last stage counts up to the call.  At least one stage
+        must have been entered; of a stage that was entered twice, only the last time counts.
+        """
         ends = [start for _, start in self._starts[1:]] + [time.monotonic()]
         spans = zip(self._starts, ends, strict=True)
         return {s: end - start for (s, start), end in spans if s != WAITING}

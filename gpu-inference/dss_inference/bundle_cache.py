@@ -23,7 +23,8 @@ class _Loaded:
 
 
 class BundleCache:
-    """Loads a bundle when it is needed.  Above ``limit_bytes`` it evicts the least recently used bundles.
+    """Loads a bundle when it is needed.  Above ``limit_bytes`` it evicts the least recently used bundles, but never the
+    one that it has just loaded, even if that alone is larger.
 
     Loads one bundle at a time, because it measures the memory meanwhile.  A bundle that is evicted while it runs keeps
     its memory until the run ends.
@@ -85,7 +86,9 @@ class CachedBundle:
         self._load = load
 
     def load(self) -> None:
-        """Load the bundle now.  Raises InferenceError if it cannot be used."""
+        """Load the bundle now, unless it is in the cache.  Raises InferenceError if it cannot be used, and other errors
+        of its own code.
+        """
         self._cache.bundle(self.name, self._load)
 
     def run(

@@ -93,11 +93,11 @@ def load(
     installed: Path | None = None,
     limit_bytes: int = DEFAULT_BUNDLE_BYTES,
 ) -> Bundle:
-    """Load a bundle by its name: a built-in one, one of the folder ``installed``, an example bundle, or the MONAI
-    bundle at the path ``name``.
+    """Load a bundle by its name.  The first of these is used: a built-in bundle, one in the folder ``installed``, an
+    example bundle, the MONAI bundle at the path ``name``.
 
     MONAI bundles together keep at most ``limit_bytes`` of memory; see ``bundle_cache``.  Raises InferenceError if there
-    is no such bundle, if it cannot be used, or if there is no such device.
+    is no such bundle, if it cannot be used, or if there is no such device, and other errors of a MONAI bundle's code.
     """
     if name in BUNDLES:
         with loading(name):
@@ -113,8 +113,11 @@ def load(
 def load_to_serve(
     name: str, device: str, threads: int, installed: Path | None, limit_bytes: int
 ) -> Bundle:
-    """Like ``load``, but instead of an installed bundle that cannot be used it returns an UnusableBundle, which answers
-    each request with the reason.
+    """Load a bundle by its name, so that a worker serves it.  A MONAI bundle in the folder ``installed``, or an example
+    bundle, that cannot be used becomes an UnusableBundle, which answers each request with the reason.  Without such a
+    bundle, ``load`` finds a built-in one or that at the path ``name``.
+
+    Raises InferenceError if there is no such bundle or device, or if the MONAI bundle at a path cannot be used.
     """
     root = monai_bundles(installed).get(name)
     if root is None:

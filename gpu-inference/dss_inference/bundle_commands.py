@@ -75,8 +75,8 @@ def run(
 
 
 def load_or_refuse(name: str, settings: DeviceSettings) -> Bundle:
-    """The bundle ``name``, loaded.  Exits with a sentence and status 2 if there is no such bundle, or if it cannot be
-    used.
+    """The bundle ``name``, loaded as by ``load``.  Exits with a sentence and status 2 if there is no such bundle or
+    device, or if the bundle cannot be used.
     """
     try:
         return load(name, settings.device, settings.threads, settings.bundles)

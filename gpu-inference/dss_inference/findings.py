@@ -35,8 +35,8 @@ class Finding:
 def write_findings(
     findings: Sequence[Finding], folder: Path, facts: Mapping[str, object]
 ) -> tuple[Path, Path]:
-    """Write ``findings`` into ``folder`` as JSON, after the entries ``facts``, and as CSV.  Returns both paths; does
-    not fsync.
+    """Write ``findings`` into ``folder`` as JSON, after the entries ``facts``, and as CSV.  Returns the path of the
+    JSON file, then that of the CSV file; does not fsync.
     """
     rows = [asdict(finding) for finding in findings]
     (folder / JSON_NAME).write_text(

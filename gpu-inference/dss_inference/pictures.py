@@ -29,10 +29,10 @@ def picture_report(
     parameters: Mapping[str, str],
 ) -> tuple[Report, ...]:
     """Draw the label map ``found``, (z, y, x) in the order of ``ct.hu``, over the image, and return the file as a
-    report.  Colours in the parameter ``label_colours.PARAMETER`` of the request override those of ``labels``.
+    report. Colours in the parameter ``label_colours.PARAMETER`` of the request override those of ``labels``.
 
     Returns () if drawing fails, because a picture is not worth losing the segmentation.  Raises InferenceError if the
-    parameter is malformed.
+    parameter is malformed, OSError if the file cannot be written.
     """
     colours = {label.value: label.rgb for label in labels} | _asked_for(parameters)
     try:

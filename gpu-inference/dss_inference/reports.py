@@ -20,8 +20,8 @@ def write_report(path: Path, text: str, description: str, mime_type: str) -> Rep
 def write_finding_reports(
     findings: Sequence[Finding], folder: Path, facts: Mapping[str, object] | None = None
 ) -> tuple[Report, ...]:
-    """Write the findings into ``folder`` as CSV and as JSON, fsynced, and return both files.  ``facts`` precede the
-    findings in the JSON.
+    """Write the findings into ``folder`` as CSV and as JSON, fsynced, and return both files as reports, the CSV file
+    first. ``facts`` precede the findings in the JSON.
     """
     as_json, as_csv = write_findings(findings, folder, facts or {})
     for path in (as_json, as_csv, folder):

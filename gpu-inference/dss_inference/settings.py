@@ -74,7 +74,9 @@ SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
 
 
 def read_settings(kind: type[SettingsT]) -> SettingsT:
-    """Read settings from the environment.  Exits with a sentence for each setting that is missing or wrong."""
+    """Read settings from the environment.  Prints a sentence for each setting that is missing or wrong and exits with
+    status 2 if there is any.
+    """
     try:
         return kind()
     except ValidationError as error:

@@ -25,7 +25,7 @@ class Served(Protocol):
 
 def measure(bundles: Iterable[Served]) -> None:
     """Create each metric series of the worker with value 0, because Prometheus does not count the first increase of a
-    new series.
+    new series; the series of a device has the value 1, and a GPU is measured at each scrape.
     """
     for kind in ("total", "free", "peak"):
         metrics.GPU_MEMORY_BYTES.labels(kind).set(0)

@@ -27,7 +27,9 @@ class Memory(Protocol):
 
 
 class ProcessMemory:
-    """The memory of this process, with its threads and libraries, from /proc (proc(5)): the ``Memory`` of a CPU."""
+    """The memory of this process, with its threads and libraries, from /proc (proc(5)): the ``Memory`` of a CPU.  If
+    the kernel does not let it reset the peak, the peak is that since an earlier ``begin`` or the start of the process.
+    """
 
     def begin(self) -> None:
         with suppress(OSError):  # then peak_bytes includes the time before

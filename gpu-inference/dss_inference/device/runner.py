@@ -34,7 +34,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """A context, or decorator, that raises MemoryError instead of torch's errors for exhausted memory."""
+    """A context, or decorator, that raises MemoryError instead of torch's errors for exhausted memory; other errors
+    pass.
+    """
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
@@ -45,7 +47,7 @@ def memory_errors() -> Iterator[None]:
 
 
 class GpuMemory:
-    """The memory that this process has allocated on a GPU: the ``Memory`` of that GPU."""
+    """The memory that this process has allocated on a GPU through torch: the ``Memory`` of that GPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -68,7 +70,7 @@ class GpuMemory:
 
 class Runner:
     """Computes on the device with the name ``device`` (``cpu`` or ``cuda:N``); takes and returns numpy arrays (z, y,
-    x).
+    x).  Its computations raise MemoryError if the device's memory is exhausted.
     """
 
     def __init__(self, device: str) -> None:
@@ -94,7 +96,9 @@ class Runner:
     def block_mean(
         self, voxels: npt.NDArray[np.int16], factors: tuple[int, int, int]
     ) -> npt.NDArray[np.int16]:
-        """The mean of each block of ``factors`` voxels (z, y, x).  Blocks at the far end may be incomplete."""
+        """The mean of each block of ``factors`` voxels (z, y, x), rounded.  A block at the far end may be incomplete;
+        then it is the mean of the voxels that there are.
+        """
         if factors == (1, 1, 1):
             return np.ascontiguousarray(voxels)
         rows = slab_rows(voxels.shape, step=factors[0])
@@ -125,11 +129,11 @@ class Runner:
         factors: tuple[int, int, int],
         threshold_hu: int,
     ) -> npt.NDArray[np.uint8]:
-        """The label of every voxel of ``hu``; 0 for none.
+        """The label of every voxel of ``hu``: that of the voxel's block in ``labels``, or 0 for none.
 
-        ``coarse`` and ``labels`` (z, y, x) have one value for each block of ``factors`` voxels.  ``coarse`` is 0,
-        NEAR (a voxel is labelled if it is below ``threshold_hu``) or CERTAIN (a voxel is labelled whatever its HU).
-        ``coarse`` is interpolated, ``labels`` is not.
+        ``coarse`` and ``labels`` (z, y, x) have one value for each block of ``factors`` voxels.  ``coarse`` is 0 (no
+        voxel is labelled), NEAR (a voxel is labelled if it is below ``threshold_hu``) or CERTAIN (a voxel is labelled
+        whatever its HU); it is interpolated between blocks, so that the border may cross a block.
         """
         answer = np.empty(hu.shape, np.uint8)
         rows = slab_rows(hu.shape, step=factors[0])
@@ -232,7 +236,8 @@ def gpu_utilisation(device: str) -> float:
 
 def runner_for(device: str, threads: int) -> Runner:
     """The runner for ``device``, which is ``auto`` (a GPU if there is one), ``cpu`` or ``cuda:N``.  Limits torch in
-    this process to ``threads`` CPU threads.  Raises InferenceError if there is no such device.
+    this process to ``threads`` CPU threads.  Raises InferenceError if a GPU is named and there is none; whether there
+    is a GPU of the number N is not checked.
     """
     torch.set_num_threads(threads)
     if device == "auto":
