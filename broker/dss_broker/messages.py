@@ -56,7 +56,8 @@ class ClaimGranted:
     """The dispatcher may work on the ticket.  ``claim_id`` is the id of its claim, and the fencing token of its events.
 
     The lease ends ``lease_s`` after the last event.  ``traceparent`` is that of the ticket's submission, which may
-    differ from that of the TicketReady.  ``reads_reports``: the portal understands ClaimReported.
+    differ from that of the TicketReady.  ``reads_reports``: the portal understands ClaimReported.  ``input_dir`` is the
+    folder with the user's files in the datastore; "" is the folder ``input`` of the ticket.
     """
 
     ticket_id: int
@@ -65,6 +66,7 @@ class ClaimGranted:
     lease_s: float
     traceparent: str | None = None
     reads_reports: bool = False
+    input_dir: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,19 @@ def area_dir(ticket_id: int, area: Area) -> PurePosixPath:
 
 
 def attempt_dir(ticket_id: int, folder: str) -> PurePosixPath:
-    """A folder with the results of one attempt.  Its files are the ticket's results only if the database names it.
+    """A folder with the results of one attempt, or with the input files if one of them was replaced.  Its files are
+    those of the ticket only if the database names it.
 
     It is not in the folder ``results``, because portals of release 0.1.0 remove unknown files from that folder.
     """
     return ticket_dir(ticket_id) / "attempts" / folder
+
+
+def input_dir(ticket_id: int, folder: str) -> PurePosixPath:
+    """The folder of all input files of a ticket.  ``folder`` is that of the files' rows in the database: "" until one
+    of the files is replaced.
+    """
+    return attempt_dir(ticket_id, folder) if folder else area_dir(ticket_id, "input")
 
 
 def file_path(ticket_id: int, area: Area, place: str) -> PurePosixPath:

@@ -33,6 +33,21 @@ def put_in_place(temporary: Path, target: Path, *, is_flushed: bool = False) -> 
     sync(target.parent)
 
 
+def put_new(temporary: Path, target: Path, *, is_flushed: bool = False) -> None:
+    """Like ``put_in_place`` for a file, but never replaces one: raises FileExistsError if ``target`` exists."""
+    if not is_flushed:
+        sync(temporary)
+    try:
+        os.link(temporary, target, follow_symlinks=False)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:  # a volume without hard links
+        target.touch(exist_ok=False)
+        temporary.replace(target)
+    temporary.unlink(missing_ok=True)
+    sync(target.parent)
+
+
 def write_at(path: Path, offset: int, data: bytes) -> None:
     """Write ``data`` into the existing file from ``offset`` on, and flush it to disk.
 

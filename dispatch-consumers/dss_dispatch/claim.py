@@ -85,12 +85,19 @@ class ClaimedTicket:
         seconds.observe(time.monotonic() - began_s)
 
     @property
+    def _input_dir(self) -> PurePosixPath:
+        claim = self.claim
+        if claim.input_dir:
+            return PurePosixPath(claim.input_dir)
+        return layout.area_dir(claim.ticket_id, "input")
+
+    @property
     def _output_dir(self) -> PurePosixPath:
         return layout.inference_dir(self.claim.ticket_id, self.claim.claim_id)
 
     def _read(self) -> Submission:
         self._enter("Reading the workspace.")
-        area = layout.area_dir(self.claim.ticket_id, "input")
+        area = self._input_dir
         self.access.fetch(area)
         submission = read_submission(self.access.root / area, self.service)
         size = " x ".join(str(n) for n in submission.image.size)
@@ -105,7 +112,7 @@ class ClaimedTicket:
     def _infer(self, submission: Submission) -> InferenceFinished:
         dispatch = self.service.dispatch
         self._enter(f"Asking for inference with '{dispatch.algorithm}'.")
-        area = layout.area_dir(self.claim.ticket_id, "input")
+        area = self._input_dir
         request = RunInference(
             ticket_id=self.claim.ticket_id,
             claim_id=self.claim.claim_id,

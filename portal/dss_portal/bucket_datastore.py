@@ -13,8 +13,9 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import ParamSpec, TypeVar
 from uuid import uuid4
@@ -221,14 +222,8 @@ class BucketDatastore(Datastore):
         """
         source, target = f"{folder}/{name}", self._temporary(layout.area_dir(ticket_id, "input"))
 
-        def fetch() -> int:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self._bucket.open(source) as file:
-                target.write_bytes(file.read())
-            return target.stat().st_size
-
         if name.endswith(".itksnap"):
-            return target, await run_shielded(self._on_bucket(fetch))
+            return target, await run_shielded(self._on_bucket(self._fetch, source, target))
         found = await run_shielded(self._on_bucket(self._bucket.copy, source, self._key(target)))
         self._sent.add(target)
         return target, found.size_bytes
@@ -269,6 +264,26 @@ class BucketDatastore(Datastore):
         await run_shielded(self._on_bucket(self._bucket.copy, self._key(temporary), target))
         self.discard(temporary)
 
+    async def keep_new(
+        self,
+        temporary: Path,
+        target: PurePosixPath,
+        *,
+        is_flushed: bool = False,  # noqa: ARG002 - the server flushes
+    ) -> None:
+        """As in Datastore, with a request that looks for the file before the one that copies: not all servers have a
+        copy that replaces nothing.
+        """
+        if temporary not in self._sent:
+            await self.send(temporary)
+        await run_shielded(self._on_bucket(self._copy_new, self._key(temporary), str(target)))
+        self.discard(temporary)
+
+    def _copy_new(self, source: str, target: str) -> None:
+        if any(found.key == target for found in islice(self._bucket.list(target), 1)):
+            raise FileExistsError(target)
+        self._bucket.copy(source, target)
+
     def discard(self, temporary: Path) -> None:
         """Remove the temporary file: at once in the scratch folder, and soon on the server."""
         shutil.rmtree(self._own(temporary), ignore_errors=True)
@@ -280,26 +295,21 @@ class BucketDatastore(Datastore):
         with suppress(OSError):  # ``remove_scraps`` removes it later
             self._bucket.remove(key)
 
-    @asynccontextmanager
-    async def changing(self, ticket_id: int, area: Area, name: str) -> AsyncIterator[Path]:
-        key = f"{layout.area_dir(ticket_id, area)}/{name}"
-        path = self._temporary(layout.area_dir(ticket_id, area))
-
-        def fetch() -> bytes:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with self._bucket.open(key) as file:
-                content = file.read()
-            path.write_bytes(content)
-            return content
-
+    async def take_input(self, ticket_id: int, place: str) -> Path:
+        target = self._temporary(layout.area_dir(ticket_id, "input"))
+        key = str(layout.file_path(ticket_id, "input", place))
         try:
-            before = await run_shielded(self._on_bucket(fetch))
-            yield path
-            after = await asyncio.to_thread(path.read_bytes)
-            if after != before:
-                await run_shielded(self._on_bucket(self._bucket.put_bytes, key, after))
-        finally:
-            self.discard(path)
+            await run_shielded(self._on_bucket(self._fetch, key, target))
+        except BaseException:
+            self.discard(target)
+            raise
+        return target
+
+    def _fetch(self, key: str, target: Path) -> int:
+        """Copy a file from the server, and return its size in bytes."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._bucket.open(key) as file:
+            return target.write_bytes(file.read())
 
     async def stamps(self, ticket_id: int, area: Area, names: Iterable[str]) -> Stamps:
         files = {name: await self.file(ticket_id, area, name) for name in names}
@@ -333,6 +343,14 @@ class BucketDatastore(Datastore):
         target = layout.attempt_dir(ticket_id, folder)
         await run_shielded(self._on_bucket(self._gather, target, sizes))
         return folder
+
+    async def retire_inputs(
+        self,
+        ticket_id: int,
+        place: str,  # noqa: ARG002 - programs of release 0.1.0 use no bucket
+        old_places: Iterable[str],
+    ) -> None:
+        await self.remove_files(ticket_id, "input", old_places)
 
     async def show_earlier_portals(self, ticket_id: int, places: Iterable[str]) -> None:
         """Do nothing: portals of release 0.1.0 use no bucket."""

@@ -11,7 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Literal, ParamSpec, TypeAlias, TypeVar
@@ -23,7 +23,7 @@ from dss_datastore.folder import FolderDatastore
 from dss_datastore.layout import Area
 from dss_datastore.s3.bucket import BucketFile
 from dss_datastore.space import has_free, is_disk_full
-from dss_datastore.writing import link, put_in_place, sync, write_at, write_new
+from dss_datastore.writing import link, put_in_place, put_new, sync, write_at, write_new
 from dss_observability import metrics
 from dss_portal.receiving import BLOCK_BYTES, Writing
 from dss_portal.refusals import Refused
@@ -285,13 +285,14 @@ class Datastore:
         """Delete the files that an upload reader wrote to ``folder``."""
         await asyncio.to_thread(shutil.rmtree, self._root / folder, ignore_errors=True)
 
-    @asynccontextmanager
-    async def changing(self, ticket_id: int, area: Area, name: str) -> AsyncIterator[Path]:
-        """A context with the path of a file, which the caller may change there.  The caller must be in a transaction
-        that locks the ticket.  Raises FileNotFoundError.
+    async def take_input(self, ticket_id: int, place: str) -> Path:
+        """A temporary file, like that of ``receive``, with the content of an input file.  The caller may replace it,
+        but not write into it.  Raises FileNotFoundError.
         """
-        await asyncio.to_thread(self._require)
-        yield self._root / layout.file_path(ticket_id, area, name)
+        source = self._root / layout.file_path(ticket_id, "input", place)
+        target = self._root / layout.area_dir(ticket_id, "input") / f".{uuid.uuid4().hex}.part"
+        await run_shielded(self._on_disk(lambda: link(source, target, flush=False)))
+        return target
 
     async def send(self, temporary: Path) -> None:
         """In a bucket: send a received file to the server under a temporary key, from which ``keep`` copies it.  Call
@@ -319,6 +320,14 @@ class Datastore:
             put_in_place(temporary, target, is_flushed=is_flushed)
 
         await self._on_disk(rename)
+
+    async def keep_new(
+        self, temporary: Path, target: PurePosixPath, *, is_flushed: bool = False
+    ) -> None:
+        """Like ``keep``, to the path ``target`` below the datastore's root, whose folder must exist.  Raises
+        FileExistsError if there is a file: no file is replaced.
+        """
+        await self._on_disk(put_new, temporary, self._root / target, is_flushed=is_flushed)
 
     def discard(self, temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
@@ -361,6 +370,25 @@ class Datastore:
             ticket_id,
             {layout.file_path(ticket_id, "results", p): n for p, n in places_and_sizes.items()},
         )
+
+    async def freeze_inputs(self, ticket_id: int, places_and_sizes: Mapping[str, int]) -> str:
+        """Like ``freeze_results``, for input files, of which there may be none."""
+        return await self._gathered(
+            ticket_id,
+            {layout.file_path(ticket_id, "input", p): n for p, n in places_and_sizes.items()},
+        )
+
+    async def retire_inputs(self, ticket_id: int, place: str, old_places: Iterable[str]) -> None:
+        """Remove the files at ``old_places``, which no row names any more since a committed transaction has stored an
+        input file at ``place``.
+
+        The new file is linked to the name under which programs of release 0.1.0 look for it, which work beside this one
+        during an upgrade.
+        """
+        shown = {layout.file_path(ticket_id, "input", place): layout.area_dir(ticket_id, "input")}
+        with suppress(OSError):
+            await self._on_disk(_link_again, self._root, shown)
+        await self.remove_files(ticket_id, "input", [old for old in old_places if "/" in old])
 
     async def _gathered(self, ticket_id: int, sizes: Mapping[PurePosixPath, int]) -> str:
         """Link the files, whose sizes in bytes are given, into a new folder of an attempt, and return the folder's
@@ -633,6 +661,7 @@ def _link_again(root: Path, folders: Mapping[PurePosixPath, PurePosixPath]) -> N
         temporary = target.with_name(f".{uuid.uuid4().hex}.part")
         link(root / file, temporary, flush=False)
         temporary.replace(target)
+        temporary.unlink(missing_ok=True)  # a rename to another link of the same file does nothing
 
 
 def _remove_files(paths: Iterable[Path], areas: Container[Path]) -> None:

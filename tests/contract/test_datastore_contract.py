@@ -244,16 +244,33 @@ async def test_a_part_of_another_size_is_no_file(site: Site) -> None:
         await site.portal.copy_of_part(7, "p1", 4)
 
 
-async def test_a_file_may_be_changed_in_place(site: Site) -> None:
+async def test_an_input_file_is_taken_and_stays(site: Site) -> None:
     await site.kept("a.itksnap", b"before")
 
-    async with site.portal.changing(7, "input", "a.itksnap") as path:
-        path.write_bytes(b"after")
+    path = await site.portal.take_input(7, "a.itksnap")
 
-    assert await site.content("a.itksnap") == b"after"
+    assert path.read_bytes() == b"before"
+    path.unlink()
+    path.write_bytes(b"after")
+    site.portal.discard(path)
+    assert await site.content("a.itksnap") == b"before"
     with pytest.raises(FileNotFoundError):
-        async with site.portal.changing(7, "input", "b.itksnap") as path:
-            path.read_bytes()
+        await site.portal.take_input(7, "b.itksnap")
+
+
+async def test_a_new_file_replaces_none(site: Site) -> None:
+    await site.kept("a.nii.gz", b"another whose name begins alike")
+    target = layout.input_dir(7, "") / "a.nii"
+    for content, is_kept in ((b"first", True), (b"second", False)):
+        path, _ = await site.portal.receive(7, "input", sent(content))
+        try:
+            await site.portal.keep_new(path, target)
+            assert is_kept
+        except FileExistsError:
+            assert not is_kept
+        site.portal.discard(path)
+
+    assert await site.content("a.nii") == b"first"
 
 
 async def _eventually(holds: Callable[[], bool]) -> None:

@@ -103,6 +103,13 @@ SABOTAGES = (
         tests=("tests/integration/test_portal_transactions.py",),
     ),
     Sabotage(
+        name="an input file that arrives late replaces a newer one",
+        file="broker/dss_datastore/writing.py",
+        line="        os.link(temporary, target, follow_symlinks=False)\n    except (FileExists",
+        instead="        temporary.replace(target)\n    except (FileExists",
+        tests=("tests/integration/test_portal_late_inputs.py",),
+    ),
+    Sabotage(
         name="an image that is not in Hounsfield units is segmented",
         file="gpu-inference/dss_inference/ct/reading.py",
         line="if lowest > _NO_HU_ABOVE or highest < _NO_HU_ABOVE:",

@@ -1,14 +1,11 @@
 """A portal that lost its transaction goes on with the disk; what it does late changes no file that a user sees."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol as Client
-from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimSucceeded, ResultFile
@@ -18,6 +15,7 @@ from dss_portal.models import Claim, Status, Ticket
 from dss_portal.tickets import claims, cleanup, leases
 from dss_portal.tickets.listener import Listener
 from support.deliveries import Heard
+from support.lost_transactions import Held, hold_first, lose_transactions
 from support.portals import (
     DATASTORES,
     LONG_AGO,
@@ -29,44 +27,6 @@ from support.portals import (
 )
 
 pytestmark = [pytest.mark.stack, DATASTORES]
-
-_END_OTHERS = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction'
-"""
-
-
-@dataclass
-class Held:
-    """The first call of a method of the datastore, which waits as a slow disk does."""
-
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-def hold_first(portal: Portal, monkeypatch: pytest.MonkeyPatch, method: str) -> Held:
-    datastore: Any = portal.components.datastore
-    act: Callable[..., Awaitable[Any]] = getattr(datastore, method)
-    held = Held()
-
-    async def once(*args: Any, **kwargs: Any) -> Any:
-        if held.arrived.is_set():
-            return await act(*args, **kwargs)
-        held.arrived.set()
-        await asyncio.wait_for(held.go_on.wait(), 60)
-        try:
-            return await act(*args, **kwargs)
-        finally:
-            held.done.set()
-
-    monkeypatch.setattr(datastore, method, once)
-    return held
-
-
-async def lose_transactions() -> None:
-    """The database ends the session of each open transaction, as it does when it fails over."""
-    assert await get_connection("default").execute_query_dict(_END_OTHERS)
 
 
 async def lapse(number: int) -> None:

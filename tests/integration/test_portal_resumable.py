@@ -5,7 +5,7 @@ import hashlib
 import os
 import struct
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from quart.typing import TestClientProtocol as Client
@@ -168,14 +168,16 @@ async def test_a_file_that_could_not_be_registered_is_stored_by_the_next_request
     ticket, data = await new_ticket(ann), image_with_a_description()
     address = await begun_with_sum(ann, ticket, data, len(data))
     kind = type(portal.components.datastore)
-    keep = kind.keep
+    keep = kind.keep_new
 
-    async def killed(datastore: Datastore, temporary: Path, name: str) -> None:
+    async def killed(
+        datastore: Datastore, temporary: Path, target: PurePosixPath, **how: bool
+    ) -> None:
         if is_renamed:
-            await keep(datastore, temporary, name)
+            await keep(datastore, temporary, target, **how)
         raise RuntimeError
 
-    monkeypatch.setattr(kind, "keep", killed)
+    monkeypatch.setattr(kind, "keep_new", killed)
     assert (await add(ann, address, 0, data)).status_code == 500
     assert await text(ann, f"/api/tickets/{ticket}/files/input") == ""
     monkeypatch.undo()

@@ -104,6 +104,13 @@ class Portal:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
 
+    def read(self, place: PurePosixPath) -> bytes:
+        """The content of a file in the datastore."""
+        if self.settings.is_s3:
+            with self.settings.bucket().open(str(place)) as file:
+                return file.read()
+        return (self.datastore / place).read_bytes()
+
     async def user(self, email: str = "ann@example.com", *, sysadmin: bool = False) -> Client:
         """A client that has signed in as ITK-SNAP does."""
         token = await accounts.new_login_token(

@@ -77,11 +77,11 @@ def kind_of(device: str) -> str:
     return _NUMBER.sub("cuda", device)
 
 
-async def largest(datastore: Datastore, ticket_id: int, names: Sequence[str]) -> int | None:
-    """The number of voxels of the largest image among the input files ``names``; None if no header states it."""
-    if not names:
+async def largest(datastore: Datastore, ticket_id: int, places: Sequence[str]) -> int | None:
+    """The number of voxels of the largest image among the input files at ``places``; None if no header states it."""
+    if not places:
         return None
-    return await datastore.examined(ticket_id, "input", names, _largest)
+    return await datastore.examined(ticket_id, "input", places, _largest)
 
 
 async def note(ticket_id: int, voxels: int | None) -> None:

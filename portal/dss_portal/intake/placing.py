@@ -60,7 +60,7 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
                 return
             if intake.state != State.PLACING:  # as above
                 return
-            raw = [file.name for file in await store.files(ticket_id, "input")]
+            raw = [file.place for file in await store.files(ticket_id, "input")]
             await TicketFile.filter(ticket_id=ticket_id, area="input").delete()
             held = await reservation.held_without(ticket, "input", "", settings)
             held.require(sum(file.size_bytes for file in image.files))

@@ -33,7 +33,7 @@ from dss_portal.models import (
 )
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
-from dss_portal.tickets import store, submission, titles
+from dss_portal.tickets import input_files, store, submission, titles
 
 GOING_ON = (State.READING, State.PLACING, State.WAITING)
 """States in which the portal continues without the user, so that the ticket is not given up as abandoned."""
@@ -137,11 +137,12 @@ async def is_raw(ticket_id: int, name: str) -> bool:
 
 async def _ask(ticket: Ticket, intake: Intake) -> None:
     request = request_of(intake)
+    folder = await input_files.folder_of(ticket.id)
     await outbox.put(
         ReadUpload(
             ticket_id=ticket.id,
             intake_id=intake.attempt_id,
-            upload_dir=str(layout.area_dir(ticket.id, "input")),
+            upload_dir=str(layout.input_dir(ticket.id, folder)),
             images=tuple(UploadedImage(name=f.name, tag=f.tag) for f in request.files),
             tags=requests.needed_tags(await ticket.service),
             series=request.series,

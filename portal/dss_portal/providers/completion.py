@@ -19,7 +19,14 @@ from dss_portal.models import Claim, Status, Ticket, TicketFile, TicketLog, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
-from dss_portal.tickets import claims, cleanup, report, result_checks, segmentation_facts
+from dss_portal.tickets import (
+    claims,
+    cleanup,
+    input_files,
+    report,
+    result_checks,
+    segmentation_facts,
+)
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import Failed, Succeeded
 
@@ -135,7 +142,7 @@ async def _check(parts: Components, held: Claim, frozen: _Frozen) -> ResultsAcce
     accepted.  It is called outside of a transaction, because it may take long; the lease is renewed at the end.
     """
     try:
-        question = _question(held, frozen, parts.settings)
+        question = await _question(held, frozen, parts.settings)
         return await result_checks.require_accepted(parts.broker, question)
     finally:
         await claims.renew(held.id)
@@ -172,12 +179,13 @@ async def _stamps(datastore: Datastore, files: Sequence[TicketFile]) -> Stamps:
     return await datastore.stamps(files[0].ticket_id, "results", [file.place for file in files])
 
 
-def _question(held: Claim, frozen: _Frozen, settings: Settings) -> CheckResults:
+async def _question(held: Claim, frozen: _Frozen, settings: Settings) -> CheckResults:
+    folder = await input_files.folder_of(held.ticket_id)
     return CheckResults(
         ticket_id=held.ticket_id,
         claim_id=held.id,
         results_dir=str(layout.attempt_dir(held.ticket_id, frozen.folder)),
-        input_dir=str(layout.area_dir(held.ticket_id, "input")),
+        input_dir=str(layout.input_dir(held.ticket_id, folder)),
         names=tuple(file.name for file in frozen.files),
         patience_s=settings.check_results_s,
     )

@@ -63,7 +63,7 @@ async def _image(datastore: Datastore, ticket_id: int, found: list[TicketFile]) 
             f"A ticket without a workspace needs exactly one image, and has {len(found)}."
         )
     name = found[0].name
-    file = await datastore.file(ticket_id, "input", name)
+    file = await datastore.file(ticket_id, "input", found[0].place)
     if not await asyncio.to_thread(_is_nifti, file):
         raise Refused(f"The file is no NIfTI file, whatever its name says. {OTHER_KINDS}")
     return name

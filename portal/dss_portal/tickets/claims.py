@@ -11,8 +11,9 @@ from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimGranted, ClaimRefused, ClaimTicket
+from dss_datastore import layout
 from dss_portal.models import Claim, ProviderService, Service, Status, Ticket
-from dss_portal.tickets import granting, queue, store
+from dss_portal.tickets import granting, input_files, queue, store
 from dss_portal.tickets.deadlines import own_deadlines
 from dss_portal.tickets.granting import Claimant
 from dss_portal.tickets.lifecycle import Claimed
@@ -45,6 +46,7 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
         if ticket is None:
             return ClaimRefused(ticket_id=request.ticket_id, reason="No ticket waits any more.")
         granted = await _granted_before(ticket, claimant) or await _grant(ticket, claimant)
+    folder = await input_files.folder_of(ticket.id)  # a claimed ticket takes no files
     return ClaimGranted(
         ticket_id=ticket.id,
         claim_id=granted.id,
@@ -52,6 +54,7 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
         lease_s=granted.lease_s,
         traceparent=ticket.traceparent,
         reads_reports=True,
+        input_dir=str(layout.input_dir(ticket.id, folder)) if folder else "",
     )
 
 

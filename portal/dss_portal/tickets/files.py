@@ -2,7 +2,7 @@
 files of a ticket that is deleted meanwhile, and removes mesh layers from workspaces.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from tortoise.transactions import in_transaction
@@ -11,10 +11,10 @@ from dss_datastore import file_names
 from dss_datastore.layout import Area
 from dss_portal.accounts.person import Person
 from dss_portal.datastore import Datastore
-from dss_portal.models import Status, Ticket
+from dss_portal.models import Status, Ticket, TicketFile
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing import files as scrubbing
-from dss_portal.tickets import removal, store
+from dss_portal.tickets import input_files, removal, store
 
 LEFT_OUT = "Mesh layers left out, since ITK-SNAP does not upload their files: {}."
 
@@ -72,17 +72,25 @@ async def leave_out_meshes(datastore: Datastore, ticket_id: int, user: Person) -
         if ticket is None or ticket.user_id != user.id or ticket.status is not Status.INIT:
             return
         names = [file.name for file in await store.files(ticket_id, "input")]
-        for name in names:
-            if not is_workspace(name):
-                continue
-            with suppress(
-                FileNotFoundError
-            ):  # without this file the ticket fails later, with a sentence
-                async with datastore.changing(ticket_id, "input", name) as path:
-                    dropped, size_bytes = await scrubbing.leave_out_meshes(path, names)
-                if dropped:
-                    await store.register_file(ticket_id, "input", name, size_bytes)
-                    await store.add_log(ticket_id, "info", LEFT_OUT.format(dropped))
+        for name in filter(is_workspace, names):
+            # without this file the ticket fails later, with a sentence
+            with suppress(FileNotFoundError):
+                await _leave_out_of(datastore, ticket_id, name, names)
+
+
+async def _leave_out_of(
+    datastore: Datastore, ticket_id: int, name: str, names: Sequence[str]
+) -> None:
+    file = await TicketFile.get(ticket_id=ticket_id, area="input", name=name)
+    temporary = await datastore.take_input(ticket_id, file.place)
+    try:
+        dropped, size_bytes = await scrubbing.leave_out_meshes(temporary, names)
+        if dropped:
+            folder = await input_files.register(ticket_id, name, size_bytes)
+            await input_files.keep(datastore, ticket_id, temporary, name, folder)
+            await store.add_log(ticket_id, "info", LEFT_OUT.format(dropped))
+    finally:
+        datastore.discard(temporary)
 
 
 def is_workspace(name: str) -> bool:

@@ -41,7 +41,7 @@ _HELD = "SELECT * FROM room_of_user($1, $2, $3, $4, $5, $6, $7)"
 
 _RESERVE = "SELECT upload_id, room_bytes FROM reserve_upload($1, $2, $3, $4, $5, $6, $7, $8)"
 
-_KEEP = "SELECT keep_file($1, $2, $3, $4, $5, $6, $7, $8) AS is_kept"
+_KEEP = "SELECT keep_input($1, $2, $3, $4, $5, $6, $7) AS folder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,17 +167,20 @@ class Reservation:
         await self._touch()
         self._converted = True
 
-    async def register(self, size_bytes: int, takes: Container[Status]) -> bool:
-        """Release the reservation and register the file in one statement, if the ticket is in one of the states
-        ``takes``, its user is not disabled, and the file fits into the quota.
+    async def register(self, size_bytes: int, takes: Container[Status]) -> str | None:
+        """Release the reservation and register the input file in one statement, if the ticket is in one of the states
+        ``takes``, its user is not disabled, and the file fits into the quota.  Returns the folder that its row names.
 
-        Returns False, with nothing changed, if not.
+        Returns None, with nothing changed, if not.
         """
-        of_file = (self.area, self.sent.name, size_bytes)
-        self._converted = await kept(
-            self.ticket.id, *of_file, takes=takes, settings=self._settings, upload=self._id
+        folder = await registered(
+            *(self.ticket.id, self.sent.name, size_bytes),
+            takes=takes,
+            settings=self._settings,
+            upload=self._id,
         )
-        return self._converted
+        self._converted = folder is not None
+        return folder
 
     def _sizes(self) -> tuple[int, int]:
         """The number of bytes that must be free at the beginning, and the number to reserve if possible.
@@ -260,26 +263,26 @@ async def held_without(
     return QuotaUse(**rows[0])
 
 
-async def kept(
+async def registered(
     ticket_id: int,
-    area: Area,
     name: str,
     size_bytes: int,
     *,
     takes: Container[Status],
     settings: Settings,
     upload: int = 0,
-) -> bool:
-    """Register a file that has arrived, and delete the reservation ``upload``, if the ticket is in one of the states
-    ``takes``, its user is not disabled, and the file fits into the user's quota.  Returns False, with nothing changed,
-    if not.
+) -> str | None:
+    """Register an input file that has arrived, and delete the reservation ``upload``, if the ticket is in one of the
+    states ``takes``, its user is not disabled, and the file fits into the user's quota.  Returns the folder that its
+    row names; None, with nothing changed, if not.
     """
     values = [
-        *(ticket_id, [status.value for status in Status if status in takes], area, name),
+        *(ticket_id, [status.value for status in Status if status in takes], name),
         *(size_bytes, upload, store.now(), alive_since(settings)),
     ]
     rows = await get_connection("default").execute_query_dict(_KEEP, values)
-    return bool(rows[0]["is_kept"])
+    folder = rows[0]["folder"]
+    return None if folder is None else str(folder)
 
 
 async def delete_dead() -> None:

@@ -19,7 +19,15 @@ from dss_portal.models import Attachment, Status, Ticket, TicketLog
 from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.services import store as services
-from dss_portal.tickets import creation, files, quota, removal, segmentation_facts, store
+from dss_portal.tickets import (
+    creation,
+    files,
+    input_files,
+    quota,
+    removal,
+    segmentation_facts,
+    store,
+)
 from dss_portal.tickets.lifecycle import (
     FINISHED,
     Deleted,
@@ -143,13 +151,19 @@ async def receive_file(
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             await datastore.send(temporary)
             async with in_transaction():
-                if area == "results" or not await reservation.register(size_bytes, takes(user)):
+                folder = None
+                if area == "input":
+                    folder = await reservation.register(size_bytes, takes(user))
+                if folder is not None:
+                    await input_files.keep(datastore, ticket_id, temporary, sent.name, folder)
+                else:
                     require_open(await store.locked(ticket_id), ticket_id, user)
                     await accounts.require_enabled(user.id)
                     await files.check_twin(ticket_id, area, sent.name)
                     await reservation.convert(size_bytes)
-                    await store.register_file(ticket_id, area, sent.name, size_bytes)
-                await datastore.keep(temporary, sent.name)
+                    await store_file(
+                        datastore, ticket_id, area, temporary, name=sent.name, size_bytes=size_bytes
+                    )
         except BaseException:
             datastore.discard(temporary)
             raise
@@ -166,8 +180,12 @@ async def store_file(
     folder: str = "",
 ) -> None:
     """Move a received file from ``temporary`` to its place, and record it as one of the locked ticket's files, within
-    the caller's transaction.  ``folder`` is as in TicketFile.
+    the caller's transaction.  ``folder`` is that of a result, as in TicketFile.
     """
+    if area == "input":
+        folder = await input_files.register(ticket_id, name, size_bytes)
+        await input_files.keep(datastore, ticket_id, temporary, name, folder)
+        return
     await datastore.keep(temporary, name, layout.attempt_dir(ticket_id, folder) if folder else None)
     await store.register_file(ticket_id, area, name, size_bytes, folder)
 

@@ -31,7 +31,8 @@ _DRAFT = """
 SELECT ticket.id, ticket.user_id, ticket.status, ticket.attempt, ticket.claim_id,
     coalesce(ticket.uploaded_at, ticket.created_at) AS touched_at, ticket.missed <> '' AS misses,
     service.name AS service, service.githash,
-    ARRAY(SELECT name FROM ticket_file WHERE ticket_id = ticket.id AND area = 'input' ORDER BY index) AS names
+    ARRAY(SELECT CASE WHEN folder = '' THEN name ELSE folder || '/' || name END FROM ticket_file
+        WHERE ticket_id = ticket.id AND area = 'input' ORDER BY index) AS places
 FROM ticket JOIN service ON service.id = ticket.service_id WHERE ticket.id = $1
 """
 
@@ -60,7 +61,7 @@ SELECT id FROM changed
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     """A ticket before its submission, as it was read without a lock.  ``touched_at`` is when it was created or last
-    received a part of a file; ``names`` are the names of its input files; ``misses`` is True if its log reports a
+    received a part of a file; ``places`` are the places of its input files; ``misses`` is True if its log reports a
     missing program.
     """
 
@@ -73,7 +74,7 @@ class Draft:
     misses: bool
     service: str
     githash: str
-    names: Sequence[str]
+    places: Sequence[str]
 
     @property
     def state(self) -> TicketState:
@@ -100,11 +101,11 @@ async def submit(
     if draft is None or draft.user_id != user.id or draft.status is not Status.INIT:
         await submission.lock_and_submit(ticket_id, user, quiet_s)
         return
-    if any(files.is_workspace(name) for name in draft.names):
+    if any(files.is_workspace(place) for place in draft.places):
         if scrubs:
             await files.leave_out_meshes(datastore, ticket_id, user)
         await titles.take(datastore, ticket_id, user)
-    voxels = await runs.largest(datastore, ticket_id, draft.names)
+    voxels = await runs.largest(datastore, ticket_id, draft.places)
     if not (draft.is_plain(quiet_s) and await _queued(draft, user, voxels)):
         await runs.note(ticket_id, voxels)
         await submission.lock_and_submit(ticket_id, user, quiet_s)

@@ -25,8 +25,8 @@ async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
     """
     own = Ticket.filter(user_id=user.id, status=Status.INIT, title="")
     ticket = await own.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
-    names = [] if ticket is None else [f.name for f in await store.files(ticket_id, "input")]
-    workspaces = [name for name in names if name.casefold().endswith(".itksnap")]
+    places = [] if ticket is None else [f.place for f in await store.files(ticket_id, "input")]
+    workspaces = [place for place in places if place.casefold().endswith(".itksnap")]
     if ticket is None or len(workspaces) != 1:
         return
     file = await datastore.file(ticket_id, "input", workspaces[0])

@@ -12,7 +12,7 @@ from dss_portal.datastore import Datastore, Piece, flat_name
 from dss_portal.models import Ticket
 from dss_portal.scrubbing import files as scrubbing
 from dss_portal.settings import Settings
-from dss_portal.tickets import files, quota, reservation, submission
+from dss_portal.tickets import files, input_files, quota, reservation, submission
 from dss_portal.writes.multipart import LoneFile
 
 _TAKES = """
@@ -56,18 +56,19 @@ async def receive(
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             await datastore.send(temporary)
             async with in_transaction():
-                is_kept = await reservation.kept(
+                folder = await reservation.registered(
                     ticket_id,
-                    "input",
                     name,
                     size_bytes,
                     takes=submission.takes(person),
                     settings=settings,
                 )
-                if not is_kept:
+                if folder is None:
                     await check()  # if it raises, ``coming`` removes the folder of a deleted ticket
                     return False
-                await datastore.keep(temporary, name, is_flushed=is_flushed)
+                await input_files.keep(
+                    datastore, ticket_id, temporary, name, folder, is_flushed=is_flushed
+                )
                 return True
         finally:
             datastore.discard(temporary)
