@@ -104,7 +104,8 @@ class _Rights:
 
 async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
     """Handle several requests in one transaction, in the order of ``asks``.  Returns a result for each, in the same
-    order: a Granted, or a Refused if the user lacks the right.
+    order: a Granted, whose ticket is None if none waits, or a Refused if the user lacks the right.  A request that
+    repeats an idempotency key gets the same ticket, while its claim lasts.  Any other error is raised for all requests.
     """
     async with in_transaction():
         rights = await _locked_rights({ask.user_id for ask in asks})

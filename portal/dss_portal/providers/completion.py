@@ -51,11 +51,11 @@ async def fail(ticket_id: int, user: User) -> None:
 
 
 async def succeed(parts: Components, ticket_id: int, user: User) -> None:
-    """Check the results that the provider has uploaded, and end the ticket as successful.  Idempotent, also for
-    simultaneous calls.
+    """Check the results that the provider has uploaded, unless the setting ``check_results`` is off, and end the ticket
+    as successful.  Idempotent, also for simultaneous calls.
 
-    Raises Refused if the user does not hold the claim, if the results are not accepted or have changed since the check
-    began, or if no verdict came; the ticket then stays claimed, and its lease is renewed.
+    Raises Refused if the user does not hold the claim, if there are no results to check, if they are not accepted or
+    have changed since the check began, or if no verdict came; the ticket then stays claimed, and its lease is renewed.
     """
     ticket = await store.claimed_once(ticket_id, user)
     if await _has_ended(ticket, user, Status.SUCCESS):
@@ -104,7 +104,7 @@ class _Frozen:
 @asynccontextmanager
 async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
     """A context with copies of the uploaded results, which are checked and then become the results.  Raises Refused if
-    nothing was uploaded.
+    an upload is replaced or missing at the time of the copy, or if nothing was uploaded although results are checked.
 
     The copies are removed if the caller raises Refused.  After another error they stay: the commit that makes them the
     results may have succeeded although its answer was lost.  Once the ticket has ended, ``cleanup`` removes copies that

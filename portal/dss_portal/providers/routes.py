@@ -219,7 +219,7 @@ async def progress_value(ticket_id: int) -> Response:
 @signed_in
 async def set_progress(ticket_id: int) -> Response:
     """Store the progress (0..1) of the part of the work from ``chunk_start`` to ``chunk_end``; the progress 0 deletes
-    what is stored for that part.
+    what is stored for that part and for parts inside it.
     """
     user = current_user()
     try:

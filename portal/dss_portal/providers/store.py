@@ -116,7 +116,7 @@ async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
 
 def folder_of(held: Claim, area: Area) -> str:
     """The folder (as in TicketFile) for a file that is uploaded under this claim.  Each claim has its own folder for
-    results, so that a late upload under an ended claim replaces no file of a newer claim.
+    results, so that a late upload under an ended claim replaces no file of a newer claim; an input has none ("").
     """
     return held.id if area == "results" else ""
 

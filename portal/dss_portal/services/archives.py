@@ -24,7 +24,8 @@ def descriptor_file(name: str, data: bytes) -> bytes:
     """The content of the service.json in the archive ``data``; ``data`` itself if ``name``, the uploaded file's name,
     ends with .json.
 
-    Raises Refused if the archive has no service.json, or if it is too large.
+    Raises Refused if ``data`` is no ZIP or tar archive, if the archive has no service.json at its top or one folder
+    below, or if the service.json, the unpacked archive or the number of its entries is too large.
     """
     if name.endswith(".json"):
         if len(data) > MAX_FILE_BYTES:

@@ -18,7 +18,8 @@ async def read_file(
     repository: str, reference: str, name: str, settings: Settings
 ) -> tuple[str, bytes]:
     """The commit (40 hexadecimal digits) that ``reference`` names, and the content of its file ``name``.  ``reference``
-    is a branch, tag or commit; "" is the default branch.  Raises Refused.
+    is a branch, tag or commit; "" is the default branch.  Raises Refused if the address is not allowed, if git fails or
+    takes too long, or if the commit has no regular file of that name, or one larger than MAX_FILE_BYTES.
 
     Nothing is checked out, so links and hooks of the repository have no effect.  The temporary copy is removed.
     """
@@ -40,7 +41,7 @@ async def read_file(
 
 async def _fetch(git: "_Git", repository: str, reference: str) -> None:
     """Fetch only the commit ``reference``, without its history.  If the server cannot do that, because it only serves
-    plain files, fetch the commit with its history.  Raises Refused.
+    plain files, fetch the commit with its history.  Raises Refused if git fails or takes too long.
     """
     words = ("fetch", "--quiet", "--no-tags", "--", repository, reference)
     try:

@@ -48,9 +48,10 @@ class ServiceAvailability:
     """The programs that serve a service at present.  A publisher is a provider's program that announces itself over
     HTTP; other providers over HTTP only poll for tickets.
 
-    ``dispatchers`` counts live dispatcher processes and publishers; all other providers over HTTP count as one.
-    ``missing`` is the kind of program that the service lacks.  ``heard_at`` is the last sign of life of any program;
-    None if there was none.  ``places`` is the number of tickets that live publishers process at a time.
+    ``dispatchers`` counts live dispatcher processes and publishers; all other providers over HTTP that poll or hold a
+    ticket count as one.  ``missing`` is the kind of program that the service lacks.  ``heard_at`` is the last sign of
+    life of any program; None if there was none.  ``places`` is the number of tickets that live publishers process at a
+    time.
 
     ``offered``: the service takes tickets.  ``has_dispatched``: one of our dispatchers has served it within FORGOTTEN.
     ``polls``: a provider over HTTP serves it.  ``was_polled``: the last sign of life came from a provider over HTTP.
@@ -142,7 +143,9 @@ def _missing_program(bundles: Iterable[str], served: set[str], *, polls: bool) -
 
 
 async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]]:
-    """Times of the last signs of life, by service name: of any program that serves it, and of providers that poll."""
+    """Times of the last signs of life, by service name: of any program that serves it (None if there was none), and of
+    providers that poll (without services that were never polled).
+    """
     heard: dict[str, datetime | None] = {}
     polled: dict[str, datetime] = {}
     for service in await Service.all().only("id", "name", "heard_at", "polled_at"):
@@ -191,7 +194,8 @@ async def _publishers() -> dict[str, Publishers]:
 
 USUAL = 1.5
 """A provider over HTTP that works on a ticket is taken for alive while its silence is at most this many times the
-longest recent run of the service or, if that is longer, its own longest silence since it claimed the ticket.
+longest of the last 20 runs of the service or, if that is longer, its own longest silence since it claimed the ticket;
+in any case for POLLS_S seconds.
 """
 
 # $1: now.  $2: a publisher that was heard since then is alive.  A provider that reports nothing before the end
@@ -211,8 +215,9 @@ GROUP BY service.name
 
 
 async def _held_over_http() -> dict[str, bool]:
-    """By name, the services with a ticket that a provider over HTTP holds.  The value is True if that provider counts
-    as alive although it does not poll while it works, and False if it has been silent for longer than usual.
+    """By name, the services with a ticket that a provider over HTTP holds, by a lease that has not expired.  The value is
+    True if that provider counts as alive although it does not poll while it works, and False if it has been silent for
+    longer than usual.
 
     Tickets of publishers that are alive or have announced their end are not considered, because their state is known.
     """

@@ -71,8 +71,8 @@ async def service_list() -> Response:
 
 
 async def with_lights() -> list[tuple[Service, list[Light], MissingProgram]]:
-    """Every service that takes tickets, with its indicators and the kind of program that it lacks.  Services that no
-    program serves come last.
+    """Every service that takes tickets, with its three indicators (programs, recent tickets, queue) and the kind of
+    program that it lacks.  Services that lack a program come last.
     """
     availability = await liveness.availability()
     found = [

@@ -25,8 +25,8 @@ TOO_DEEP = f"it is nested more than {MAX_LEVELS} levels deep."
 
 async def from_git(provider: Provider, repository: str, reference: str, settings: Settings) -> str:
     """Register the service that the service.json of a Git repository describes, and return the commit's hash, which
-    becomes the hash of the service.  ``reference`` is a branch, tag or commit; "" is the default branch.  Raises
-    Refused.
+    becomes the hash of the service.  ``reference`` is a branch, tag or commit; "" is the default branch.  Raises Refused
+    if the file cannot be read, is not valid, or describes a service that ``register`` refuses.
     """
     commit, text = await git.read_file(repository, reference, FILE, settings)
     await register(provider, commit, await asyncio.to_thread(parsed, text))
@@ -34,8 +34,9 @@ async def from_git(provider: Provider, repository: str, reference: str, settings
 
 
 async def from_upload(provider: Provider, name: str, data: bytes) -> str:
-    """Register the service in an uploaded service.json, .zip or .tar.gz, whose file name is ``name``.  Returns its
-    synthetic hash.  Raises Refused.
+    """Register the service in an uploaded service.json, .zip or tar archive, whose file name is ``name``.  Returns its
+    synthetic hash.  Raises Refused if the file cannot be read, is not valid, or describes a service that ``register``
+    refuses.
     """
     descriptor = await asyncio.to_thread(_read, name, data)
     githash = synthetic_hash(descriptor.published)
@@ -98,7 +99,8 @@ async def register(provider: Provider, githash: str, descriptor: Descriptor) -> 
     """Add a service to the catalogue as one that ``provider`` offers.  A service with the same hash that was removed is
     restored.
 
-    Raises Refused if another service has its name and version, or if the name belongs to another provider.
+    Raises Refused if another service has its name and version, if the name belongs to another provider, or if
+    ``provider`` was removed.
     """
     async with in_transaction():
         same = Service.filter(name=descriptor.name, version=descriptor.version, current=True)

@@ -57,7 +57,8 @@ async def detail(githash: str) -> Response:
 @blueprint.get("/<regex('[a-f0-9]+'):githash>/stats")
 @signed_in
 async def stats(githash: str) -> Response:
-    """The statistics of a service as one row.  It has the column ``avg_duration`` only if a ticket has succeeded.
+    """The statistics of a service over the last 24 hours as one row.  It has the column ``avg_duration`` only if a ticket
+    has succeeded in that time.
 
     The column ``last_heard_from`` is the time in seconds since the last sign of life of a program that serves it;
     without any, the time since its registration, as in the reference server.

@@ -33,11 +33,12 @@ STATS_WINDOW = timedelta(hours=24)
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """Statistics of a service: the results within STATS_WINDOW, and the number of waiting tickets (``queue_length``).
+    """Statistics of a service: the ends within STATS_WINDOW, and the number of waiting tickets (``queue_length``).
 
-    ``mean_s`` is the mean time from claim to success in seconds, None without a success.  ``silent_s`` is the time in
-    seconds since the last sign of life of a program that serves it, None if there was none; ``listed_s`` is the time
-    since its registration.
+    ``n_success`` counts tickets; ``n_failed`` counts failures and timeouts, of a retried ticket each one.  ``mean_s`` is
+    the mean time from the last claim to success in seconds, None without a success.  ``silent_s`` is the time in seconds
+    since the last sign of life of a program that serves it, None if there was none; ``listed_s`` is the time since its
+    registration.
     """
 
     n_success: int
@@ -60,7 +61,9 @@ async def listed() -> list[Service]:
 
 
 async def versions() -> dict[str, list[Service]]:
-    """Every version that was ever registered, including removed ones: lists by name, the newest version first."""
+    """Every version that was ever registered, including removed ones: lists by service name, the last registered version
+    first.  Only id, name, version and time of registration are set.
+    """
     found: dict[str, list[Service]] = {}
     for service in await Service.all().order_by("-id").only("id", "name", "version", "created_at"):
         found.setdefault(service.name, []).append(service)
@@ -77,7 +80,7 @@ async def by_hash(githash: str) -> Service:
 
 async def for_new_ticket(githash: str | None, name: str | None) -> Service:
     """The service for a new ticket: the one with the hash ``githash`` or, without a hash, the highest version of the
-    service ``name``.  Raises Refused if no such service takes tickets.
+    service ``name``.  Raises Refused if no such service takes tickets, or if both are None.
     """
     if githash is not None:
         service = await Service.get_or_none(githash=githash, current=True)
@@ -119,7 +122,7 @@ SELECT (SELECT count(*) FROM succeeded) AS n_success,
 
 
 async def stats(service: Service) -> Stats:
-    """Compute the statistics of a service.  A ticket that timed out counts as failed."""
+    """Compute the statistics of a service (one version)."""
     now = clock.now()
     rows = await get_connection("default").execute_query_dict(
         _STATS, [service.id, now - STATS_WINDOW]
@@ -133,11 +136,12 @@ async def stats(service: Service) -> Stats:
 
 
 async def announce(announced: ServiceAnnounced) -> None:
-    """Record a dispatcher's announcement that it is alive or has just ended, and add its service to the catalogue if it
-    is new.
+    """Record a dispatcher's announcement that it is alive or has just ended; if it is alive, add its service to the
+    catalogue if it is new.  Raises DescriptorInvalid for an invalid descriptor.
 
-    A service or provider that an admin has removed stays removed.  A new descriptor with the same name and version
-    replaces the older one.  If the service's name belongs to another provider, the announcement is ignored and logged.
+    A service that an admin has removed stays removed.  A new descriptor with the same name and version replaces the
+    older one.  If an admin has removed the provider, or if the service's name belongs to another provider, the
+    announcement is ignored and logged.
     """
     if announced.ends:
         await _note_dispatcher(announced)
