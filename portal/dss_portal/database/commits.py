@@ -1,4 +1,6 @@
-"""Runs functions after the commit of a transaction."""
+"""Runs functions after the commit of a transaction, for example to wake the task that sends the messages which the
+transaction has stored.  After a rollback they are not run.
+"""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -19,7 +21,9 @@ class Commit:
         self._acts[act] = None
 
     def end(self, *, committed: bool) -> None:
-        """Note that the transaction has ended.  If it was committed, call each collected function once."""
+        """Note that the transaction has ended.  If it was committed, call each collected function once; otherwise call
+        none.
+        """
         self.is_over = True
         for act in self._acts if committed else ():
             act()
@@ -29,14 +33,17 @@ _current: ContextVar[Commit | None] = ContextVar("commit", default=None)
 
 
 def begin() -> Commit:
-    """Start to collect functions for a transaction that the current asyncio task has begun."""
+    """Start to collect functions for a transaction that the current asyncio task has begun.  The caller must call
+    ``end`` of the returned Commit.
+    """
     commit = Commit()
     _current.set(commit)
     return commit
 
 
 def after_commit(act: Act) -> None:
-    """Call ``act`` once after the caller's outermost transaction is committed; never if it is rolled back.
+    """Call ``act`` after the caller's outermost transaction is committed, once even if it is given several times; never
+    if the transaction is rolled back.
 
     Outside a transaction every statement commits by itself, so ``act`` is called at once.  ``act`` must neither block
     nor raise.

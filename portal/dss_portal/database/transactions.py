@@ -1,4 +1,4 @@
-"""Transactions that always return their connection to the pool, and that report their commit to ``commits``.
+"""Transactions that always return their connection to the pool, and that report their end to ``database.commits``.
 
 Tortoise 1.1.9 (see ``patches.CHECKED``) does not return the connection to the pool if a transaction cannot begin.
 If the connection cannot be returned either, it stays in the caller's context, and every later query there fails.
@@ -20,8 +20,11 @@ from dss_portal.database.hidden_values import HiddenValues
 
 
 class CarefulTransaction(TransactionContextPooled):
-    """An outermost transaction.  When it ends, its connection always returns to the pool and leaves the caller's
-    context, and ``commits`` calls the functions that wait for the commit.
+    """An outermost transaction.  When it ends or cannot begin, its connection returns to the pool and leaves the caller's
+    context.
+
+    After a commit, the functions that were given to ``database.commits.after_commit`` are called; after a rollback, or
+    if the commit fails, they are dropped.
     """
 
     __slots__ = ("_commit",)

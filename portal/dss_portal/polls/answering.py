@@ -50,6 +50,7 @@ class Limit(Protocol):
 
 class Polls:
     """ASGI middleware that responds to polls and downloads of small files, and passes all other requests to ``app``.
+    While tracing is on, it passes every request on, so that each gets a span.
 
     ``requires_terms``: requests of users who have not accepted the terms of use are passed on, too.
     """
@@ -169,8 +170,9 @@ class Polls:
         self._snapshots.forget_all()
 
     def _forgetting(self, path: str, send: ASGISendCallable) -> ASGISendCallable:
-        """A ``send`` for a request that may change something.  It removes from the cache what the request may have
-        changed, before it sends the response, so that the client never gets an older state afterwards.
+        """A ``send`` for a request that may change something.  Before it sends the response, it removes from the cache
+        what the request may have changed, so that the client never gets an older state afterwards.  If the path names
+        no ticket, it waits for a poll of the feed, and empties the cache if that fails.
         """
 
         async def forget_and_send(event: ASGISendEvent) -> None:

@@ -65,7 +65,8 @@ class Callers:
 
     async def load(self, cookie: bytes, authorization: bytes, *, keep: bool) -> Caller | None:
         """The caller that the headers identify, from the database; it is cached if ``keep`` is True.  None if they
-        identify no user, or if they are longer than LONGEST_HEADER_BYTES.
+        contain no valid session or Bearer token, if the user is disabled, or if they are longer than
+        LONGEST_HEADER_BYTES.  An expired token does identify its user; ``Caller.may`` then returns False.
         """
         if len(cookie) + len(authorization) > LONGEST_HEADER_BYTES:
             return None

@@ -32,8 +32,8 @@ class SmallFile:
 async def small_file(
     datastore: Datastore, ticket: int, area: Area, index: int, caller: Caller
 ) -> SmallFile | None:
-    """The file with that index in an area of a ticket, if the caller may read it.  None if not, if it has more than
-    SMALL_BYTES, or if it is in a bucket; the framework then responds.
+    """The file with that index (from 0) in an area of a ticket, if the caller may read it.  None if not, if there is no
+    such file, if it has more than SMALL_BYTES, or if it is in a bucket; the framework then responds.
 
     Raises FileNotFoundError if it is recorded but not on disk.
     """

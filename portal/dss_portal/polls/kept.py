@@ -33,7 +33,8 @@ class Kept(Generic[K, V]):
 
     async def load(self, key: K, load: Callable[[], Awaitable[V | None]]) -> V | None:
         """Load the value by calling ``load``, even if there is a cached one; return it, and cache it unless it is None.
-        If the value for ``key`` is being loaded already, wait for that result instead.
+        If the value for ``key`` is being loaded already, wait for that result instead.  An error of ``load`` is raised
+        to all that wait; nothing is cached then.
         """
         loading = self._loading.get(key)
         if loading is None:

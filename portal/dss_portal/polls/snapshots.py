@@ -19,7 +19,8 @@ MOST_LISTS = 5_000
 LONGEST_BYTES = 64 * 1024
 """Responses that are longer are not cached; the framework sends them in pieces."""
 LARGEST_BYTES = 64 * 2**20
-"""Limit on the total size of all cached responses about tickets, in bytes; when it is exceeded, the cache is emptied.
+"""Limit in bytes on the total size of the responses with state and log that were cached since the cache was last
+emptied, including those that were invalidated since; when it is exceeded, the cache is emptied.
 """
 LIST_ROWS = 1000
 
@@ -81,15 +82,17 @@ class Snapshots:
         self._bytes = 0
 
     async def ticket(self, number: int, *, keep: bool) -> TicketSnapshot | None:
-        """The snapshot of the ticket with that number; None if there is no such ticket."""
+        """The snapshot of the ticket with that number; None if there is no such ticket.  With ``keep``, a cached one, or
+        one that is read and cached; without, it is read from the database and not cached.
+        """
         if not keep:
             return await self._load_ticket(number)
         found = self._tickets.get(number)
         return found or await self._tickets.load(number, lambda: self._load_ticket(number))
 
     async def detail(self, ticket: TicketSnapshot, since: int) -> bytes | None:
-        """The encoded response with the state, the progress and the log lines with ids above ``since``; None if it is
-        too long to cache.
+        """The encoded response (JSON) with the state, the progress and the log lines with ids above ``since``.  It is
+        kept in ``ticket``.  None if it is longer than LONGEST_BYTES or has more lines than ``store`` reads at once.
         """
         since = min(since, ticket.last_line)
         if ticket.status is Status.READY and ticket.queue_version != self._queue_version:
@@ -105,7 +108,10 @@ class Snapshots:
         return found
 
     async def list(self, user_id: int, *, wants_json: bool, keep: bool) -> bytes | None:
-        """The encoded response with the list of the user's tickets; None if it is too long to cache."""
+        """The encoded response, JSON or CSV, with the list of the user's tickets that are not deleted; None if there are
+        more than LIST_ROWS, or if it is longer than LONGEST_BYTES.  With ``keep``, from the cache or cached; without, it
+        is read from the database and not cached.
+        """
         if not keep:
             return await _list(user_id, wants_json=wants_json)
         key = (user_id, wants_json)
@@ -115,7 +121,9 @@ class Snapshots:
         return found
 
     async def services(self, *, wants_json: bool, keep: bool) -> bytes | None:
-        """The encoded response with the list of services; None if it is too long to cache."""
+        """The encoded response, JSON or CSV, with the list of services that take tickets; None if it is longer than
+        LONGEST_BYTES.  With ``keep``, from the cache or cached; without, it is read from the database and not cached.
+        """
         if not keep:
             return await _services(wants_json=wants_json)
         found = self._services.get(wants_json)
@@ -124,7 +132,9 @@ class Snapshots:
         return found
 
     def take(self, change: Change) -> None:
-        """Invalidate the responses that ``change`` makes outdated."""
+        """Invalidate the responses that ``change`` makes outdated: those about the ticket; all for a changed service;
+        those with places in queues for a changed user or tier.
+        """
         match change.subject:
             case Subject.STATE:
                 self.forget_ticket(change.number, change.owner)
@@ -138,10 +148,11 @@ class Snapshots:
     def forget_ticket(
         self, number: int, owner: int | None = None, *, of_state: bool = True
     ) -> None:
-        """Invalidate the responses about a ticket.  ``owner`` is the id of its user, None if it is not known.
+        """Invalidate the responses about a ticket.  With ``of_state``, the ticket's state has changed, so the list of
+        its owner and all places in queues are invalidated as well.
 
-        With ``of_state``, the ticket's state has changed, so the list of its owner and all places in queues are
-        invalidated as well.
+        ``owner`` is the id of the ticket's user.  If it is None and the ticket is not cached, the lists of all users
+        are invalidated.
         """
         if not of_state:
             self._tickets.forget(number)

@@ -47,8 +47,10 @@ def table(
 async def long_table(
     columns: Sequence[str], pages: AsyncIterator[Rows], *, wants_json: bool | None = None
 ) -> Response:
-    """Like ``table``, but for tables of any length, whose rows come in ``pages``.  Other requests are served between
-    two pages.
+    """A response with a table of any length, whose rows come in ``pages``: as CSV without a header line, or as JSON
+    ``{"result": [...]}`` with an object for each row.  Other requests are served between two pages.
+
+    ``wants_json`` chooses; if it is None, the table is JSON if the request has ``format=json``.
     """
     if wants_json is None:
         wants_json = asks_for_json(request.args)

@@ -29,8 +29,8 @@ AWAY_S = 10
 
 
 def install(app: Quart) -> None:
-    """Make ``app`` respond to every error in plain text, and treat OPTIONS as any other method that a route does not
-    have.
+    """Make ``app`` respond to every error with a status and a plain sentence, unless a more specific handler, such as
+    those of the pages, is registered; and treat OPTIONS as any other method that a route does not have.
     """
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 

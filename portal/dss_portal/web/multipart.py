@@ -30,7 +30,8 @@ class BoundedDecoder(MultipartDecoder):
     """Werkzeug's decoder of multipart forms with limits.  Werkzeug's own keeps any amount of data before, between and
     after the parts.
 
-    ``max_around_bytes`` limits the data before the first part, and the data after the last part.
+    ``max_around_bytes`` limits the data before the first part, and the data after the last part.  Raises Refused if
+    ``boundary`` is empty or longer than MAX_BOUNDARY_BYTES.
     """
 
     def __init__(self, boundary: str, max_around_bytes: int) -> None:
@@ -50,7 +51,8 @@ class BoundedDecoder(MultipartDecoder):
         """Parse the next bytes of the form, and yield what they complete: the head of a part (Field or File), or a
         piece of its content (Data).
 
-        Raises ValueError if it is not a multipart form, and Refused if there is too much data around its parts.
+        Raises ValueError if it is not a multipart form, Refused if there is too much data around its parts or in the
+        header of a part, and Werkzeug's RequestEntityTooLarge if it has more than MAX_PARTS parts.
         """
         if self._is_all_data(received):
             yield from self._data(received)

@@ -19,8 +19,8 @@ from dss_portal.web.multipart import BoundedDecoder
 
 
 async def form() -> dict[str, str]:
-    """All parameters of the request, from the query and from the form in its body.  Raises Refused if the form is too
-    large or not UTF-8.
+    """All parameters of the request, from the query and from the form in its body; a form that is not multipart is read
+    only for POST, PUT and PATCH.  Raises Refused if the form is malformed, too large, too slow (408) or not UTF-8.
     """
     fields = forms.decoded(request.query_string)
     kind, _ = parse_options_header(request.headers.get("Content-Type"))
@@ -82,8 +82,8 @@ def _too_slow(silence_s: float, within_s: float, *, ended: bool) -> Refused:
 async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
     """Yield the parts of the request's multipart form as they arrive, as ``BoundedDecoder.pieces`` does.
 
-    Raises Refused if the form is malformed, truncated, not complete after ``within_s`` seconds, or has too much data
-    around its parts.
+    Raises Refused if the form is malformed or truncated, if it pauses too long or is not complete after ``within_s``
+    seconds (408), or if it has too much data around its parts.
     """
     _, options = parse_options_header(request.headers.get("Content-Type"))
     decoder = BoundedDecoder(options.get("boundary", ""), components().settings.max_form_bytes)

@@ -21,7 +21,10 @@ _EXTENDED_NAME = re.compile(r";\s*filename\*", re.IGNORECASE)
 
 async def file_part() -> Incoming:
     """The file in the part ``myfile`` of the request's multipart form; its bytes arrive while the caller iterates over
-    its ``data``.  Raises Refused if there is no such part, or if the announced size is too large.
+    its ``data``, and fields after the file are known at its end.  If a second part has that name, Mark.AGAIN comes in
+    ``data``, and that file counts.
+
+    Raises Refused if there is no such part, if the file's name is not allowed, or if the announced size is too large.
     """
     limits = components().settings
     if (request.content_length or 0) > limits.max_upload_bytes + limits.max_form_bytes:
@@ -77,7 +80,7 @@ def _no_file() -> Refused:
 
 async def as_download(file: StoredFile, name: str) -> Response:
     """The response that lets the client save the file as ``name``; if the request has a Range header, only that part of
-    it.  Raises Refused if the file no longer exists.
+    it; with status 304 if the client has the present version.  Raises Refused if the file no longer exists.
     """
     answer = _private(await _sent(file, "application/octet-stream"))
     answer.headers["Content-Disposition"] = formats.attachment(name)
