@@ -35,7 +35,7 @@ async def only_our_forms() -> Response | None:
     form token of one of our pages.
 
     Returns a redirect to the sign-in page for a POST of a user who is not signed in; None if the request may proceed.
-    Raises Refused.
+    Raises Refused if the user has made too many requests, or if the token is missing, too old or of another session.
     """
     found = await person()
     if found is not None:
@@ -63,7 +63,7 @@ async def sign_in_first(to: str = addresses.SIGN_IN) -> Response:
 
 def lead_back_here() -> None:
     """Make the sign-in return to the page of this request.  Does nothing if the request is not one for a page that a
-    user has opened.
+    user has opened, or if its path is longer than _LONGEST_PATH.
     """
     if request.method != "GET" or request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return  # the request is a form, or a file for one of our pages
@@ -74,8 +74,8 @@ def lead_back_here() -> None:
 
 
 async def only_sysadmins() -> Response | None:
-    """Run before every request for an admin's page.  Redirects users who are not signed in to the sign-in.  Raises
-    Refused for users who are not sysadmins, which is looked up at each request.
+    """Run before every request for an admin's page.  Redirects users who are not signed in, or who must accept the terms
+    of use, to the sign-in.  Raises Refused for users who are not sysadmins, which is looked up at each request.
     """
     found = await person()
     if found is None or terms_are_due():

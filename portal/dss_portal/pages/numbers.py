@@ -22,7 +22,9 @@ def ticket_number(text: str) -> int | None:
 
 
 def days(text: str) -> timedelta:
-    """The number of days, from 0 to 36500, that a form field contains.  Raises Refused if ``text`` is something else."""
+    """The length of time that a form field states as a number of days, from 0 to 36500, with or without a fraction.
+    Raises Refused if ``text`` is something else.
+    """
     try:
         found = timedelta(days=float(text))
     except (ValueError, OverflowError) as error:

@@ -151,7 +151,7 @@ class _Plain(HTMLParser):
 
 
 def one_line(text: object) -> str:
-    """Like ``plain_text``, but in a single line."""
+    """``text``, which may contain HTML, as text without tags in a single line."""
     return " ".join(plain_text(text).split())
 
 

@@ -163,7 +163,7 @@ async def token() -> Response:
 @blueprint.post(addresses.SIGN_IN)
 async def sign_in() -> Response:
     """Sign in with the token in the form, and redirect: to the home page or, if the user must accept the terms of use
-    or return to another page, to ``/token``.
+    or return to another page, to ``/token``.  With a wrong token, show the sign-in page again (401).
     """
     token = (await parameters.form()).get("token", "").strip()
     user = await sign_in_with_token(token)

@@ -18,8 +18,8 @@ from dss_portal.shielding import run_shielded
 
 BLOCK_BYTES = 4 * 2**20
 BLOCK_S = 1.0
-"""A block of received bytes is written when it has BLOCK_BYTES, or BLOCK_S seconds after its first byte.  A portal that
-is killed loses no more than one block.
+"""A block of received bytes is written when it has BLOCK_BYTES, with the first piece that arrives later than BLOCK_S
+seconds after the previous block, and at the end of the request.  A portal that is killed loses no more than one block.
 """
 HEARD_S = 10.0
 
@@ -35,9 +35,12 @@ class Receiver:
         self, ticket_id: int, upload_id: str, offset: int, data: AsyncIterator[bytes]
     ) -> ResumableUpload:
         """Append ``data``, which begins at ``offset``, to the upload, and store the file if it is then complete.  If
-        the connection is lost, the bytes received until then are kept.  Returns the upload as it is afterwards.
+        the connection is lost, the bytes received until then are kept.  Returns the upload as it is afterwards.  To an
+        upload whose file is stored already, nothing is appended.
 
-        Raises Refused: 409 if the upload does not have ``offset`` bytes, 423 while another request writes to it.
+        Raises Refused: 404 if there is no such upload, 409 if it does not have ``offset`` bytes, 413 if it gets more
+        than announced, 423 while another request writes to it, 460 if the complete file has another checksum than
+        announced; also if the rules do not allow its sender to continue it.  After these two it is deleted.
         """
         async with self._held(ticket_id, upload_id) as (upload, holder):
             if upload.received_bytes != offset:
@@ -56,8 +59,9 @@ class Receiver:
         """The upload, to report its state.  If it is complete but its file is not stored yet, because a portal died in
         between, the file is stored now.
 
-        Raises Refused if there is no such upload, or if the rules do not allow its sender to continue it; then it is
-        deleted.
+        Raises Refused if there is no such upload (404), if its file must be stored but another request writes to it
+        (423) or its checksum is wrong (460), or if the rules do not allow its sender to continue it.  After the last two
+        it is deleted.
         """
         upload = await store.find(ticket_id, upload_id)
         await store.require_open(self._datastore, self._rules, upload)
@@ -149,7 +153,8 @@ class _Blocks:
         """Write the block while the upload's row is locked, so that no other portal writes before these bytes are on
         disk and counted.
 
-        Raises Refused, after deleting the upload, if the rules no longer allow it.
+        Raises Refused, after deleting the upload, if the rules no longer allow it; also if the upload no longer exists
+        (404), or if another request now has the hold on it (409).
         """
         ticket_id, upload_id = self._upload.ticket_id, self._upload.id
         async with in_transaction():

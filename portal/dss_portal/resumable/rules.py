@@ -26,8 +26,8 @@ class Announced:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadTarget:
-    """What an uploaded file becomes: ``folder`` is the folder of the ticket that it belongs to.  ``description`` and
-    ``mime_type`` are set only for an attachment.
+    """What an uploaded file becomes: ``folder`` is the folder of the ticket that it belongs to, ``input``, ``results``
+    or ``attachments``.  ``description`` and ``mime_type`` are set only for an attachment.
     """
 
     folder: UploadFolder

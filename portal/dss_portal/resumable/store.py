@@ -37,7 +37,8 @@ async def create(
     """Create an upload of a file to a ticket, with an empty file as its part.  From now on the announced size counts
     towards the user's quota.  Raises Refused if the rules forbid it or the file is too large.
 
-    An earlier upload of the same file that has received no byte is deleted.
+    Earlier uploads to the ticket with the same file name that have received no byte, and to which no request writes, are
+    deleted.
     """
     if announced.size_bytes > settings.max_upload_bytes:
         raise too_large(settings.max_upload_bytes)
@@ -64,8 +65,8 @@ async def create(
 
 
 async def _lost(ticket_id: int, announced: Announced) -> list[ResumableUpload]:
-    """Delete the uploads of the same file that have received no byte, and return them.  Their clients did not get the
-    response to the creation, and now repeat the request.
+    """Delete the uploads with the same file name that have received no byte and to which no request writes, and return
+    them; not those of empty files.  Their clients did not get the response to the creation, and now repeat the request.
     """
     of_file = ResumableUpload.filter(ticket_id=ticket_id, name=announced.name)
     found = of_file.select_for_update().filter(received_bytes=0, holder="")
@@ -137,8 +138,9 @@ async def require_open(datastore: Datastore, rules: Rules, upload: ResumableUplo
 
 
 async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, holder: str) -> None:
-    """Make the upload's complete part a file of its ticket.  Idempotent, also after a crash.  Raises Refused if the
-    checksum is wrong, or if the rules forbid it.
+    """Make the upload's complete part a file of its ticket, and delete the part; it can be repeated after a crash.
+    Raises Refused if the checksum is wrong (460), if the rules do not allow its sender to continue it, or if another
+    request has the hold (409).  After the first two, the upload is deleted.
     """
     ticket_id, folder = upload.ticket_id, folder_of(upload)
 
@@ -202,7 +204,7 @@ def folder_of(upload: ResumableUpload) -> UploadFolder:
 
 
 def expires_at(upload: ResumableUpload, settings: Settings) -> datetime:
-    """The time at which the upload is deleted unless more bytes arrive."""
+    """The time after which the upload is deleted, unless a request writes to it before."""
     return upload.heard_at + timedelta(seconds=settings.abandoned_upload_s)
 
 
@@ -217,7 +219,8 @@ LIMIT 1000
 
 async def remove_stale(datastore: Datastore, settings: Settings) -> None:
     """Delete uploads that received nothing for ``abandoned_upload_s`` seconds, and uploads whose ticket was submitted
-    or whose claim has ended; at most 1000 at a time.
+    or whose claim has ended; at most 1000 at a time.  An error with one upload is logged; an outage of database or
+    datastore is raised.
     """
     before = store.now() - timedelta(seconds=settings.abandoned_upload_s)
     rows = await get_connection("default").execute_query_dict(_CLOSED, [before])

@@ -22,7 +22,7 @@ _BEGINNING_BYTES = 4096
 
 async def scrub(path: Path, location: str) -> int:
     """Remove paths or texts from the file ``path``, a workspace or NIfTI image by its content, not by its name.  Other
-    files are not changed.  Returns the new size in bytes.
+    files, damaged images and workspaces that cannot be read are not changed.  Returns the new size in bytes.
 
     In a workspace, ``location`` replaces the path of the folder in which it was saved.
     """
@@ -41,7 +41,8 @@ def may_change(pieces: Iterable[bytes | memoryview]) -> bool:
 
 async def leave_out_meshes(path: Path, names: Container[str]) -> tuple[int, int]:
     """Remove those mesh layers of the workspace ``path`` whose files are not in ``names``.  Returns the number of
-    removed layers, and the new size of the workspace in bytes.
+    removed layers, and the new size of the file in bytes.  A file that is no workspace, or that has more than MAX_BYTES,
+    is not changed; the number is then 0.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _leave_out, path, names)
 

@@ -89,7 +89,8 @@ def scrub_volume(path: Path) -> None:
     """Overwrite the texts and extensions in the header of the NIfTI file ``path`` with zeros; the file may be
     compressed with gzip.  Any other file is not changed.
 
-    A damaged file is not changed either, because after a rewrite it would look intact.
+    A compressed file that is damaged, or whose content is much longer than its header says, is not changed either,
+    because after a rewrite it would look intact.
     """
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
@@ -113,7 +114,9 @@ def may_be_image(beginning: bytes) -> bool:
 
 
 def voxels_in(image: _Openable) -> int | None:
-    """The number of voxels that the header of a NIfTI file states; None for any other file."""
+    """The number of voxels that the header of a NIfTI file states, over all its dimensions; None for any other file, and
+    for one whose compressed header is damaged.  Raises FileNotFoundError if the file is missing.
+    """
     with image.open("rb") as file:
         packed = file.read(2) == GZIP
         file.seek(0)

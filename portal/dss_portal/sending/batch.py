@@ -60,7 +60,8 @@ class Row:
 
 async def put(user: User, text: str) -> None:
     """Add the cases in ``text``, a JSON list of Case, to the user's batch, or change those with the same key.  Raises
-    Refused if the list is malformed or too long, or names a ticket of another user.
+    Refused if the list is malformed, if the batch would have more than MOST_ITEMS cases, or if a case names a ticket of
+    another user.
     """
     cases = _decoded(text)
     known = await BatchItem.filter(user_id=user.id).count()

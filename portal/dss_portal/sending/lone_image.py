@@ -28,7 +28,8 @@ async def add_workspace(
     datastore: Datastore, settings: Settings, ticket: Ticket, user: User
 ) -> None:
     """Add a workspace with the ticket's only image to its input files, unless there is one already.  Raises Refused if
-    the ticket does not have exactly one NIfTI file, or if the service needs more than an image.
+    the ticket does not have exactly one input file or if that is no NIfTI file, if the service needs more than an image,
+    if the ticket accepts no files of ``user`` in its state, or if the quota has no room.
     """
     found = await store.files(ticket.id, "input")
     if any(files.is_workspace(file.name) for file in found):

@@ -80,7 +80,7 @@ async def _shown(problem: str = "", status: int = 200) -> Response:
 
 
 async def _choices(offered: Sequence[Service]) -> list[Choice]:
-    """The services to choose from.  Those that no program serves at present come last."""
+    """The services to choose from.  Those that lack a program at present, or that none has ever served, come last."""
     estimates = await components().estimates.offers(current_user(), _size())
     choices = [
         Choice(
@@ -113,7 +113,7 @@ async def _replaced(number: str) -> Ticket | None:
 
 async def _sent(found: Identity) -> int:
     """Receive the form with one image and have it read.  Returns the number of its ticket, which is created unless the
-    form names one to replace.  If the image is refused, a ticket that was created is deleted.
+    form names one to replace.  If the image is refused, or its upload fails, a ticket that was created is deleted.
     """
     sent = await uploads.file_part()
     g.dss_form = forms.Form(fields=sent.fields)

@@ -22,8 +22,8 @@ blueprint = Blueprint("workspaces", __name__, url_prefix="/api")
 @blueprint.post("/tickets/<int:ticket_id>/workspace")
 @signed_in
 async def add(ticket_id: int) -> Response:
-    """Write the workspace of a ticket whose only input is a NIfTI file.  The parameter ``title`` becomes the ticket's
-    title.
+    """Write the workspace of a ticket whose only input is a NIfTI file; if there is a workspace, write none.  The
+    parameter ``title``, if given, becomes the ticket's title in both cases.
     """
     ticket = await submission.readable(ticket_id, current_user())
     title = (await parameters.form()).get("title", "")

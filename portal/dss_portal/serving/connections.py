@@ -26,7 +26,9 @@ from dss_portal.serving.passing import Passed
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05
-"""Interval in seconds at which a request that is being answered checks whether its client has disconnected."""
+"""Interval in seconds at which a request that is being answered checks whether its client has disconnected, and at which
+a connection that must be closed checks whether its request has been answered.
+"""
 
 
 class Exchange:
@@ -140,7 +142,7 @@ class Connection(TCPServer):
 
     async def _answered(self, asked: Head, exchange: Exchange) -> bool:
         """Let the layers in front of the framework respond to the request or, if they pass it on, give it to Hypercorn.
-        False if the connection must be closed.
+        False if the connection must be closed: the client has gone, or a layer has raised an error, which is logged.
         """
         self._is_busy = True
         try:

@@ -59,7 +59,7 @@ def marked(state: ConnectionState, passed: Passed) -> ConnectionState:
 
 
 def was_passed(scope: Scope) -> Passed | None:
-    """The Passed that was raised when this request was tried on the layers; None if it was not tried."""
+    """The Passed that was raised when this request was tried on the layers before; None if it was not tried before."""
     found = _state(scope).get(_PASSED)
     return found if isinstance(found, Passed) else None
 

@@ -69,7 +69,9 @@ class Acting:
         return await small_files.takes_files(ticket, person, self.settings.quiet_upload_s)
 
     async def upload(self, ticket: int, file: LoneFile, person: Person) -> Answer | None:
-        """Store ``file`` as an input file of the ticket, and return the response.  None and Refused as in ``act``."""
+        """Store ``file`` as an input file of the ticket, and return the response.  None, with nothing stored, if the
+        framework must handle the request.  Raises Refused, with nothing stored, if the ticket accepts no such file.
+        """
         kept = await small_files.receive(self.datastore, self.settings, ticket, file, person)
         return Answer(body="success") if kept else None
 

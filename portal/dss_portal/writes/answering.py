@@ -42,7 +42,8 @@ class Limit(Protocol):
 
 
 class Writes:
-    """ASGI middleware that responds to small writes, and passes all other requests to ``app``.
+    """ASGI middleware that responds to small writes, and passes all other requests to ``app``.  While tracing is on, it
+    passes every request on, so that each gets a span.
 
     ``requires_terms``: requests of users who have not accepted the terms of use are passed on, too.
     """
@@ -113,8 +114,9 @@ class Writes:
         """Count the request against the user's limit, then carry out the write.  The request is counted first, so that
         no write is carried out and then refused by the limit.
 
-        If the framework must handle the request, it is not counted here, because the framework counts it itself.
-        Raises Refused.
+        Returns the response; None if the framework must handle the request.  Raises Refused if there were too many
+        requests, or if the write is not allowed.  In both cases the request is not counted here, because the framework
+        then handles and counts it.
         """
         user, acted = str(caller.id), self._uploaded if write.kind is Kind.UPLOAD else self._written
         self._limit.count(user)

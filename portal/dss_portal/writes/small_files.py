@@ -37,8 +37,8 @@ async def receive(
     """Make ``file`` an input file of the ticket; it is on disk before the transaction commits.
 
     Returns False, with nothing changed, if the framework's route must handle the request: the file is empty or too
-    large, or the user's quota has no room.  Raises Refused, with nothing changed, if the ticket accepts no file with
-    that name from ``person``.
+    large, or the owner of the ticket is disabled or has no room in the quota.  Raises Refused, with nothing changed, if
+    the ticket accepts no file with that name from ``person``.
     """
     name, size_bytes = flat_name(file.name), file.size_bytes
     files.check_name("input", name)
