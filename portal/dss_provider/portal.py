@@ -37,7 +37,7 @@ a sign that the service is served; only the announcements count.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Announced:
+class PublisherAnnouncement:
     """What a publisher announces: it processes ``parallel`` tickets at a time of the service with the hash ``githash``;
     ``instance`` names the program.
     """
@@ -75,7 +75,7 @@ class Portal:
         """Add a service, or a new version of it, to the portal's catalogue.  Needs a token of a site admin."""
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
-    def announce(self, said: Announced, *, ends: bool, asks: bool = False) -> int:
+    def announce(self, said: PublisherAnnouncement, *, ends: bool, asks: bool = False) -> int:
         """Announce that a publisher serves its service; with ``ends``, that it claims no more tickets.  The request is
         not repeated.
 

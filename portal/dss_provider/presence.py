@@ -9,7 +9,7 @@ from contextlib import suppress
 from dss_broker.liveness import PUBLISHER_ALIVE_S, PUBLISHER_ANNOUNCE_S
 from dss_client.errors import ClientError
 from dss_client.output import OutputLost
-from dss_provider.portal import Announced, Portal
+from dss_provider.portal import Portal, PublisherAnnouncement
 
 END_TRIES = 2
 """Number of attempts to announce the end.  The first one may fail because an idle connection was closed.  If both fail,
@@ -24,7 +24,11 @@ class Presence:
     """
 
     def __init__(
-        self, portal: Portal, said: Announced, stop: threading.Event, say: Callable[[str], None]
+        self,
+        portal: Portal,
+        said: PublisherAnnouncement,
+        stop: threading.Event,
+        say: Callable[[str], None],
     ) -> None:
         self._portal = portal
         self._said = said

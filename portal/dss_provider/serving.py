@@ -12,7 +12,7 @@ from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import ServiceFolder
 from dss_provider.heartbeat import Connect
 from dss_provider.held import HeldTickets
-from dss_provider.portal import Announced, Portal
+from dss_provider.portal import Portal, PublisherAnnouncement
 from dss_provider.presence import Presence
 
 POLL_S = 2.0
@@ -110,7 +110,9 @@ class ServicePublisher:
             threading.Thread(target=self._loop, args=(f"{instance}-{i}", waiting, left))
             for i in range(parallel)
         ]
-        said = Announced(githash=self._offer.githash, instance=instance, parallel=parallel)
+        said = PublisherAnnouncement(
+            githash=self._offer.githash, instance=instance, parallel=parallel
+        )
         presence = Presence(self._connect(), said, self._stop, self._say)
         presence.start()
         for thread in threads:

@@ -116,7 +116,7 @@ async def test_series_get_their_files_though_the_first_ticket_is_over(
         return False
 
     with monkeypatch.context() as patched:
-        patched.setattr(placing, "go_on", later)
+        patched.setattr(placing, "continue_ticket", later)
         reading(portal)
         tar = Sent(name="main.tar", data=two_series(tmp_path))
         first = await send(ann, tar, series="each")

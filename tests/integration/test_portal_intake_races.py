@@ -140,7 +140,7 @@ async def test_a_portal_that_dies_meanwhile_loses_nothing_and_does_nothing_twice
     held = Held(portal)
     ticket = await send(ann, Sent(name="main.tar", data=two_series(tmp_path)), series="each")
     await held.next()
-    step = "go_on" if dies_after == "the answer is noted" else "_queue"
+    step = "continue_ticket" if dies_after == "the answer is noted" else "_queue"
 
     async def die(*_: object) -> bool:
         raise RuntimeError("killed")
@@ -174,7 +174,7 @@ async def test_two_portals_that_go_on_at_once_queue_the_ticket_once(
     async def overtaken(*args: object) -> object:
         if not met:
             met.append(meets)
-            await placing.go_on(parts.datastore, portal.settings, ticket)
+            await placing.continue_ticket(parts.datastore, portal.settings, ticket)
         return await real(*args)
 
     monkeypatch.setattr(parts.datastore, meets, overtaken)

@@ -33,7 +33,7 @@ async def on_read(datastore: Datastore, settings: Settings, event: UploadRead) -
             return
         numbers = await _assign_images(*found, event.images)
     for number in numbers:
-        await placing.go_on(datastore, settings, number)
+        await placing.continue_ticket(datastore, settings, number)
 
 
 async def on_refused(event: UploadRefused) -> None:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 WAITS = "You have as many open tickets as you may; this one is queued by itself as soon as there is a free place."
 
 
-async def go_on(datastore: Datastore, settings: Settings, ticket_id: int) -> bool:
+async def continue_ticket(datastore: Datastore, settings: Settings, ticket_id: int) -> bool:
     """Continue a ticket whose upload was read: take over its files, then queue it.  True if it is queued now or needs
     that no more; False if it must wait, was refused, or has no upload to continue.  Idempotent, also after a crash.
     """
@@ -163,12 +163,12 @@ async def due() -> list[int]:
     return [intake.ticket_id for intake in placing] + list(first.values())
 
 
-async def go_on_all(datastore: Datastore, settings: Settings, ticket_id: int) -> int:
-    """Call ``go_on`` for the ticket, and then for the user's next waiting tickets until one has to wait.  Returns the
-    number of calls that returned True.
+async def continue_tickets(datastore: Datastore, settings: Settings, ticket_id: int) -> int:
+    """Call ``continue_ticket`` for the ticket, and then for the user's next waiting tickets until one has to wait.
+    Returns the number of calls that returned True.
     """
     changed = 0
-    while await go_on(datastore, settings, ticket_id):
+    while await continue_ticket(datastore, settings, ticket_id):
         changed += 1
         user_id = (await Ticket.get(id=ticket_id)).user_id
         later = Intake.filter(state=State.WAITING, ticket__user_id=user_id).order_by("ticket_id")

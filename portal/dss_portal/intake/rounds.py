@@ -41,7 +41,7 @@ async def run_once(datastore: Datastore, settings: Settings) -> int:
     """Continue every upload that can be continued, repeat requests to read uploads that were not answered, and return
     the number of changes.
     """
-    act = partial(placing.go_on_all, datastore, settings)
+    act = partial(placing.continue_tickets, datastore, settings)
     changed = await for_each("an upload that was read", await placing.due(), act)
     return changed + await for_each(
         "a request to read an upload", await _unanswered(), intakes.ask_again

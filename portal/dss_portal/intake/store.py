@@ -35,7 +35,7 @@ from dss_portal.outbox import store as outbox
 from dss_portal.refusals import Refused
 from dss_portal.tickets import input_files, store, submission, titles
 
-GOING_ON = (State.READING, State.PLACING, State.WAITING)
+CONTINUING = (State.READING, State.PLACING, State.WAITING)
 """States in which the portal continues without the user, so that the ticket is not given up as abandoned."""
 
 NOBODY = "Nobody reads uploads at present; yours is kept, and is read as soon as a program that does so is back."
@@ -184,13 +184,13 @@ async def choose(ticket_id: int, user: User, series: str) -> None:
             raise Refused("The files have gone; send them again.")
 
 
-def going_on() -> Subquery:
+def continuing() -> Subquery:
     """A subquery for the numbers of the tickets whose upload the portal continues without the user."""
-    return Subquery(Intake.filter(state__in=GOING_ON).values("ticket_id"))
+    return Subquery(Intake.filter(state__in=CONTINUING).values("ticket_id"))
 
 
-async def is_going_on(ticket_id: int) -> bool:
-    return await Intake.exists(ticket_id=ticket_id, state__in=GOING_ON)
+async def is_continuing(ticket_id: int) -> bool:
+    return await Intake.exists(ticket_id=ticket_id, state__in=CONTINUING)
 
 
 def images_of(intake: Intake) -> list[ReadImage]:

@@ -122,7 +122,7 @@ class Sender:
             await self._failed(taken, taker, NotTaken("It cannot be sent.", for_ever=True))
         else:
             metrics.NOTIFICATIONS.labels(taken.kind, SENT).inc()
-            await self._note(lambda: outbox.sent(taken, taker))
+            await self._store_outcome(lambda: outbox.sent(taken, taker))
 
     async def _failed(self, taken: Taken, taker: str, error: NotTaken) -> None:
         metrics.NOTIFICATIONS.labels(taken.kind, FAILED).inc()
@@ -130,11 +130,11 @@ class Sender:
         log.info("notification not taken", extra=facts)
         if error.for_ever or taken.tries >= outbox.MAX_TRIES:
             metrics.NOTIFICATIONS.labels(taken.kind, SET_ASIDE).inc()
-            await self._note(lambda: outbox.set_aside(taken, taker, error.reason))
+            await self._store_outcome(lambda: outbox.set_aside(taken, taker, error.reason))
         else:
-            await self._note(lambda: outbox.put_off(taken, taker, error.reason))
+            await self._store_outcome(lambda: outbox.put_off(taken, taker, error.reason))
 
-    async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def _store_outcome(self, write: Callable[[], Awaitable[None]]) -> None:
         """Store the outcome of a notification with ``write``, and retry while the database is unavailable: an outcome
         that is not stored leads to a second sending.
         """

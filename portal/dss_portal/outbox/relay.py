@@ -187,12 +187,12 @@ class Relay:
             await connection.execute_query(_TURN, [RELAY_LOCK])
             due = await _due(connection)
             ends = await asyncio.gather(*(self._send(stored) for stored in due))
-            await self._note(connection, due, ends)
-        await self._note_unheard()
+            await self._store_outcomes(connection, due, ends)
+        await self._reset_unheard()
         await self._set_aside(due, ends)
         return len(due) == BATCH and self._broker.connected
 
-    async def _note(
+    async def _store_outcomes(
         self,
         connection: BaseDBAsyncClient,
         due: Sequence[_Stored],
@@ -208,7 +208,8 @@ class Relay:
             await connection.execute_query(_SENT, [[stored.id for stored in sent], tickets])
         failed = [(stored.id, end.reason) for stored, end in zip(due, ends, strict=True) if end]
         if failed and self._broker.connected:
-            ids, reasons = [i for i, _ in failed], [unsent.plain(reason) for _, reason in failed]
+            ids = [i for i, _ in failed]
+            reasons = [unsent.storable_reason(reason) for _, reason in failed]
             values = [ids, reasons, FIRST_DELAY_S, LONGEST_DELAY_S]
             await connection.execute_query(_PUT_OFF, values)
 
@@ -225,7 +226,7 @@ class Relay:
                         raise
                     log.exception("message not set aside", extra={"id": stored.message_id})
 
-    async def _note_unheard(self) -> None:
+    async def _reset_unheard(self) -> None:
         """Reset the announcement counts of tickets whose service has no queue, because none of its dispatchers has ever
         started.  The reaper then announces these tickets at short intervals.  Done at most once in UNHEARD_S.
 

@@ -29,7 +29,7 @@ UNSENT_SENTENCE = (
 )
 
 
-def plain(reason: str) -> str:
+def storable_reason(reason: str) -> str:
     """``reason`` without characters that PostgreSQL cannot store, cut to MAX_REASON_CHARS."""
     text = reason.replace("\0", " ").encode(errors="replace").decode()
     return text[:MAX_REASON_CHARS]
@@ -43,7 +43,7 @@ async def set_aside(row_id: int, reason: str) -> None:
         row = await OutboxMessage.select_for_update().get_or_none(id=row_id)
         if row is None or row.set_aside_at is not None:
             return
-        row.set_aside_at, row.reason = clock.now(), plain(reason)
+        row.set_aside_at, row.reason = clock.now(), storable_reason(reason)
         row.ticket_id = (
             row.ticket_id or dead_letter(_sealed(row)).ticket_id
         )  # missing in rows of an older portal

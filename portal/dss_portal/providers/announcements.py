@@ -31,7 +31,7 @@ class Announcement:
     ends: bool
 
 
-def announced(form: Mapping[str, str]) -> bool:
+def announces_itself(form: Mapping[str, str]) -> bool:
     """True if a request says in its form that its program announces itself (``announced=1``).  Then only the
     announcements count as signs of life, not this request.
     """

@@ -80,7 +80,7 @@ def asked_by(
         user_id=user_id,
         delivery_id=keys.of_claim(user_id, form),
     )
-    polls = not announcements.announced(form)
+    polls = not announcements.announces_itself(form)
     return ClaimRequest(user_id=user_id, githashes=githashes, claimant=claimant, polls=polls)
 
 

@@ -144,7 +144,9 @@ async def upload(ticket_id: int, area: Area) -> Response:
     await store.require_claim(ticket_id, user)
     sent = await uploads.file_part()
     files.check_name(area, sent.name)
-    async with files.coming(datastore, ticket_id, partial(store.require_claim, ticket_id, user)):
+    async with files.receiving_file(
+        datastore, ticket_id, partial(store.require_claim, ticket_id, user)
+    ):
         temporary, size_bytes = await datastore.receive(ticket_id, area, sent.data)
         try:
             await datastore.send(temporary)
@@ -195,7 +197,9 @@ async def attach(ticket_id: int) -> Response:
     user, datastore = current_user(), components().datastore
     await store.require_claim(ticket_id, user)
     sent = await uploads.file_part()
-    async with files.coming(datastore, ticket_id, partial(store.require_claim, ticket_id, user)):
+    async with files.receiving_file(
+        datastore, ticket_id, partial(store.require_claim, ticket_id, user)
+    ):
         received = await attachments.receive(datastore, ticket_id, sent)
         try:
             await datastore.send(received.path)
@@ -230,7 +234,7 @@ async def set_progress(ticket_id: int) -> Response:
     except Refused:
         await store.claimed_once(ticket_id, user)  # its refusal takes precedence
         raise
-    polls = not announcements.announced(form)
+    polls = not announcements.announces_itself(form)
     if done and await writing.set_progress(ticket_id, user.id, start, end, done, polls=polls):
         return plain("success")
     async with in_transaction():
@@ -266,7 +270,7 @@ async def _heard(ticket: Ticket, form: dict[str, str]) -> None:
     """Record a sign of life of a program for the ticket's service, unless the form says that the program announces
     itself.
     """
-    if not announcements.announced(form):
+    if not announcements.announces_itself(form):
         await store.heard([await ticket.service])
 
 

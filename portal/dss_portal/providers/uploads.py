@@ -12,7 +12,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import Claim, ResumableUpload, Status, Ticket, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
-from dss_portal.resumable.rules import Announced, UploadTarget
+from dss_portal.resumable.rules import AnnouncedFile, UploadTarget
 from dss_portal.tickets import claims, files, submission
 
 MOST_UNFINISHED = 100
@@ -35,7 +35,7 @@ class Provided:
         await claims.renew(held.id)
         return held.id
 
-    async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:
+    async def begin(self, ticket_id: int, announced: AnnouncedFile) -> UploadTarget:
         begun = ResumableUpload.filter(ticket_id=ticket_id, finished=False)
         if await begun.count() >= MOST_UNFINISHED:
             raise Refused(

@@ -6,7 +6,7 @@ import re
 
 from dss_portal.datastore import flat_name
 from dss_portal.refusals import Refused
-from dss_portal.resumable.rules import Announced
+from dss_portal.resumable.rules import AnnouncedFile
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,termination,expiration"
@@ -33,7 +33,7 @@ def size(name: str, sent: str) -> int:
     return int(sent)
 
 
-def announced(metadata: str, size_bytes: int) -> Announced:
+def read_metadata(metadata: str, size_bytes: int) -> AnnouncedFile:
     """The file that the header Upload-Metadata describes.  It must contain ``filename``; ``sha256`` of the complete
     file and other values are optional.  Raises Refused if a value is missing or malformed.
     """
@@ -44,7 +44,7 @@ def announced(metadata: str, size_bytes: int) -> Announced:
     if digits and not _SHA256.fullmatch(digits):
         raise Refused("The 'sha256' in 'Upload-Metadata' must be 64 hexadecimal digits, in base64.")
     name = flat_name(values["filename"])
-    return Announced(name=name, size_bytes=size_bytes, sha256=digits, metadata=values)
+    return AnnouncedFile(name=name, size_bytes=size_bytes, sha256=digits, metadata=values)
 
 
 def _values(metadata: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.intake import store as intakes
 from dss_portal.models import ResumableUpload, Status, Ticket, User
 from dss_portal.refusals import Refused
-from dss_portal.resumable.rules import Announced, UploadTarget
+from dss_portal.resumable.rules import AnnouncedFile, UploadTarget
 from dss_portal.settings import Settings
 from dss_portal.tickets import files, reservation, store, submission
 
@@ -35,7 +35,7 @@ class InputRules:
             raise submission.not_open(ticket, ticket_id, self.user)
         return ""
 
-    async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:
+    async def begin(self, ticket_id: int, announced: AnnouncedFile) -> UploadTarget:
         files.check_name("input", announced.name)
         await self._require_room(ticket_id, announced.name, announced.size_bytes)
         await _touch(ticket_id)
@@ -50,7 +50,7 @@ class InputRules:
         """
         async with in_transaction():
             ticket = await store.locked(upload.ticket_id)
-            await reservation.let_count(ticket, self.settings.quiet_upload_s)
+            await reservation.check_may_count(ticket, self.settings.quiet_upload_s)
             await _touch(upload.ticket_id)
 
     async def prepare(self, upload: ResumableUpload, temporary: Path) -> int:
@@ -73,7 +73,7 @@ class InputRules:
         self, ticket_id: int, name: str, size_bytes: int, resumed: str = ""
     ) -> None:
         ticket = await Ticket.get(id=ticket_id)
-        await reservation.let_count(ticket, self.settings.quiet_upload_s)
+        await reservation.check_may_count(ticket, self.settings.quiet_upload_s)
         held = await reservation.held_without(ticket, "input", name, self.settings, resumed=resumed)
         held.require(size_bytes)
 

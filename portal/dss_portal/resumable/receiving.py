@@ -55,7 +55,7 @@ class Receiver:
                 await self._finish(upload, holder)
         return await store.find(ticket_id, upload_id)
 
-    async def looked_at(self, ticket_id: int, upload_id: str) -> ResumableUpload:
+    async def find_and_finish(self, ticket_id: int, upload_id: str) -> ResumableUpload:
         """The upload, to report its state.  If it is complete but its file is not stored yet, because a portal died in
         between, the file is stored now.
 

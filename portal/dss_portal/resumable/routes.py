@@ -97,11 +97,11 @@ async def _provided(ticket_id: int) -> Rules:
 async def _created(ticket_id: int, rules: Rules, above: str) -> Response:
     headers.require_version(_sent("Tus-Resumable"))
     size_bytes = headers.size("Upload-Length", _sent("Upload-Length"))
-    announced = headers.announced(_sent("Upload-Metadata"), size_bytes)
+    announced = headers.read_metadata(_sent("Upload-Metadata"), size_bytes)
     datastore, settings = components().datastore, components().settings
     upload = await store.create(datastore, settings, ticket_id, announced, rules)
     if size_bytes == 0:
-        upload = await Receiver(datastore, rules).looked_at(ticket_id, upload.id)
+        upload = await Receiver(datastore, rules).find_and_finish(ticket_id, upload.id)
     answer = _told(upload, 201)
     address = f"{settings.public_prefix}{above}/{ticket_id}/uploads/{upload.id}"
     answer.headers["Location"] = address
@@ -116,7 +116,7 @@ async def _handled(ticket_id: int, upload_id: str, rules: Rules) -> Response:
     receiver = Receiver(datastore, rules)
     match _sent("X-HTTP-Method-Override").upper() or request.method:
         case "HEAD":
-            return _told(await receiver.looked_at(ticket_id, upload_id), 200)
+            return _told(await receiver.find_and_finish(ticket_id, upload_id), 200)
         case "PATCH":
             return _told(await _taken(ticket_id, upload_id, receiver), 204)
         case "DELETE":

@@ -13,7 +13,7 @@ from dss_portal.refusals import Refused
 
 
 @dataclass(frozen=True, kw_only=True)
-class Announced:
+class AnnouncedFile:
     """A file that a client announces before it uploads it.  ``sha256`` is "" if the client sends none; ``metadata`` are
     all values of the header Upload-Metadata by name.
     """
@@ -46,7 +46,7 @@ class Rules(Protocol):
         made; "" for an upload by the ticket's user.
         """
 
-    async def begin(self, ticket_id: int, announced: Announced) -> UploadTarget:
+    async def begin(self, ticket_id: int, announced: AnnouncedFile) -> UploadTarget:
         """Check the name of the announced file and the space for it, and return what it becomes.  Call it within a
         transaction, after ``lock``.
         """

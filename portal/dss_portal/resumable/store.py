@@ -18,7 +18,7 @@ from dss_portal.batches import for_each
 from dss_portal.datastore import Datastore, UploadFolder, too_large
 from dss_portal.models import ResumableUpload
 from dss_portal.refusals import Refused
-from dss_portal.resumable.rules import Announced, Rules
+from dss_portal.resumable.rules import AnnouncedFile, Rules
 from dss_portal.settings import Settings
 from dss_portal.tickets import files, store
 
@@ -32,7 +32,7 @@ lost, or its portal has ended.
 
 
 async def create(
-    datastore: Datastore, settings: Settings, ticket_id: int, announced: Announced, rules: Rules
+    datastore: Datastore, settings: Settings, ticket_id: int, announced: AnnouncedFile, rules: Rules
 ) -> ResumableUpload:
     """Create an upload of a file to a ticket, with an empty file as its part.  From now on the announced size counts
     towards the user's quota.  Raises Refused if the rules forbid it or the file is too large.
@@ -64,7 +64,7 @@ async def create(
     return upload
 
 
-async def _lost(ticket_id: int, announced: Announced) -> list[ResumableUpload]:
+async def _lost(ticket_id: int, announced: AnnouncedFile) -> list[ResumableUpload]:
     """Delete the uploads with the same file name that have received no byte and to which no request writes, and return
     them; not those of empty files.  Their clients did not get the response to the creation, and now repeat the request.
     """
@@ -153,7 +153,7 @@ async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, ho
             await lock()
 
     await _check_sum(datastore, upload)
-    async with files.coming(datastore, ticket_id, check):
+    async with files.receiving_file(datastore, ticket_id, check):
         temporary = await datastore.copy_of_part(ticket_id, upload.id, upload.length_bytes, folder)
         try:
             size_bytes = await rules.prepare(upload, temporary)

@@ -88,4 +88,4 @@ async def remove() -> Response:
 
 
 async def _go_on(ticket_id: int) -> None:
-    await placing.go_on(components().datastore, components().settings, ticket_id)
+    await placing.continue_ticket(components().datastore, components().settings, ticket_id)

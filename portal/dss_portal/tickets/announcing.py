@@ -43,7 +43,7 @@ async def again(ticket_ids: Sequence[int]) -> int:
     logged and does not stop the others.  The error is raised for a single ticket, or if the database is unavailable.
     """
     try:
-        return await _together(ticket_ids)
+        return await _announce_in_one_transaction(ticket_ids)
     except Exception:
         if len(ticket_ids) == 1:
             raise
@@ -52,15 +52,15 @@ async def again(ticket_ids: Sequence[int]) -> int:
         )
 
 
-async def _together(ticket_ids: Sequence[int]) -> int:
+async def _announce_in_one_transaction(ticket_ids: Sequence[int]) -> int:
     async with in_transaction() as connection:
         waiting = await connection.execute_query_dict(_WAITING, [list(ticket_ids)])
         if waiting:
-            await _note(waiting)
+            await _store_announcements(waiting)
     return len(waiting)
 
 
-async def _note(waiting: Sequence[dict[str, Any]]) -> None:
+async def _store_announcements(waiting: Sequence[dict[str, Any]]) -> None:
     """Store an announcement in the outbox, and count it, for each of the locked tickets.  ``waiting`` are rows of
     ``_WAITING``.
     """

@@ -95,7 +95,7 @@ async def _overdue(stage: StageLimit, settings: Settings) -> list[Overdue]:
         late = {f"{stage.since}__lt": store.now() - timedelta(seconds=min(limit_s, MAX_DEADLINE_S))}
         tickets = Ticket.filter(status=stage.status, service_id__in=service_ids, **late)
         if stage.status is Status.INIT:
-            tickets = tickets.exclude(id__in=intakes.going_on())
+            tickets = tickets.exclude(id__in=intakes.continuing())
         numbers = await tickets.order_by("id").limit(PAGE_NUMBERS).values_list("id", flat=True)
         found += [(int(str(i)), limit_s) for i in numbers]
     return found
@@ -109,7 +109,7 @@ async def _services_with(status: Status) -> list[int]:
 async def _abandoned(settings: Settings) -> list[Overdue]:
     quiet_s = settings.abandoned_upload_s
     quiet = Ticket.filter(quota.quiet_ones(min(quiet_s, MAX_DEADLINE_S))).order_by("id")
-    found = quiet.exclude(id__in=intakes.going_on())
+    found = quiet.exclude(id__in=intakes.continuing())
     numbers = await found.limit(PAGE_NUMBERS).values_list("id", flat=True)
     return [(int(str(ticket_id)), quiet_s) for ticket_id in numbers]
 
@@ -142,7 +142,7 @@ async def _give_up_upload(ticket_id: int, limit_s: float, datastore: Datastore) 
 
 
 async def _end_upload(ticket_id: int, text: str) -> bool:
-    if await intakes.is_going_on(ticket_id) or not await _time_out(ticket_id, Status.INIT, text):
+    if await intakes.is_continuing(ticket_id) or not await _time_out(ticket_id, Status.INIT, text):
         return False
     await store.forget_files(ticket_id)
     return True

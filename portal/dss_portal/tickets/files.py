@@ -41,7 +41,7 @@ async def check_twin(ticket_id: int, area: Area, name: str) -> None:
 
 
 @asynccontextmanager
-async def coming(
+async def receiving_file(
     datastore: Datastore, ticket_id: int, check: Callable[[], Awaitable[object]]
 ) -> AsyncIterator[None]:
     """A context in which the caller receives a file and stores it in the ticket's folder.  If the caller's code raises

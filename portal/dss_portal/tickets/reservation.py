@@ -112,7 +112,7 @@ class Reservation:
             return
         async with in_transaction():
             ticket = await store.locked(self.ticket.id)
-            await let_count(ticket, self._settings.quiet_upload_s)
+            await check_may_count(ticket, self._settings.quiet_upload_s)
             held = await self._held()
             least_bytes, most_bytes = self._sizes()
             held.require(least_bytes)
@@ -167,15 +167,15 @@ class Reservation:
         await self._touch()
         self._converted = True
 
-    async def register(self, size_bytes: int, takes: Container[Status]) -> str | None:
+    async def register(self, size_bytes: int, states: Container[Status]) -> str | None:
         """Release the reservation and register the input file in one statement, if the ticket is in one of the states
-        ``takes``, its user is not disabled, and the file fits into the quota.  Returns the folder that its row names.
+        ``states``, its user is not disabled, and the file fits into the quota.  Returns the folder that its row names.
 
         Returns None, with nothing changed, if not.
         """
         folder = await registered(
             *(self.ticket.id, self.sent.name, size_bytes),
-            takes=takes,
+            states=states,
             settings=self._settings,
             upload=self._id,
         )
@@ -239,7 +239,7 @@ def alive_since(settings: Settings) -> datetime:
     return store.now() - timedelta(seconds=settings.upload_silence_s + LATE_S)
 
 
-async def let_count(ticket: Ticket | None, quiet_s: float) -> None:
+async def check_may_count(ticket: Ticket | None, quiet_s: float) -> None:
     """Check that a quiet ticket may count towards the quota again, which it does as soon as a part of a file is
     received.  Raises Refused if its user has too many open tickets.
 
@@ -268,16 +268,16 @@ async def registered(
     name: str,
     size_bytes: int,
     *,
-    takes: Container[Status],
+    states: Container[Status],
     settings: Settings,
     upload: int = 0,
 ) -> str | None:
     """Register an input file that has arrived, and delete the reservation ``upload``, if the ticket is in one of the
-    states ``takes``, its user is not disabled, and the file fits into the user's quota.  Returns the folder that its
+    ``states``, its user is not disabled, and the file fits into the user's quota.  Returns the folder that its
     row names; None, with nothing changed, if not.
     """
     values = [
-        *(ticket_id, [status.value for status in Status if status in takes], name),
+        *(ticket_id, [status.value for status in Status if status in states], name),
         *(size_bytes, upload, store.now(), alive_since(settings)),
     ]
     rows = await get_connection("default").execute_query_dict(_KEEP, values)

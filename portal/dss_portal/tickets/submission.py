@@ -144,7 +144,7 @@ async def receive_file(
     async def check() -> None:
         require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, user)
 
-    async with reservation, files.coming(datastore, ticket_id, check):
+    async with reservation, files.receiving_file(datastore, ticket_id, check):
         temporary, size_bytes = await datastore.receive(ticket_id, area, reservation.watched())
         try:
             if scrubs and area == "input":
@@ -153,7 +153,7 @@ async def receive_file(
             async with in_transaction():
                 folder = None
                 if area == "input":
-                    folder = await reservation.register(size_bytes, takes(user))
+                    folder = await reservation.register(size_bytes, accepting_states(user))
                 if folder is not None:
                     await input_files.keep(datastore, ticket_id, temporary, sent.name, folder)
                 else:
@@ -194,11 +194,11 @@ def require_open(ticket: Ticket | None, ticket_id: int, user: Person) -> None:
     """Raises Refused unless the ticket exists and accepts files of the user in its present state.  The caller has
     checked who owns the ticket.
     """
-    if ticket is None or ticket.status not in takes(user):
+    if ticket is None or ticket.status not in accepting_states(user):
         raise not_open(ticket, ticket_id, user)
 
 
-def takes(user: Person) -> frozenset[Status]:
+def accepting_states(user: Person) -> frozenset[Status]:
     """The states in which a ticket accepts files of the user: ``init``, for a sysadmin also ``ready``."""
     return frozenset({Status.INIT, Status.READY} if user.sysadmin else {Status.INIT})
 

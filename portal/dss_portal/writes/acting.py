@@ -62,11 +62,11 @@ class Acting:
             case _:
                 assert_never(write.kind)
 
-    async def takes_files(self, ticket: int, person: Person) -> bool:
+    async def accepts_files(self, ticket: int, person: Person) -> bool:
         """True if the user may add an input file to the ticket, and the ticket counts towards the quota of open tickets
         already.
         """
-        return await small_files.takes_files(ticket, person, self.settings.quiet_upload_s)
+        return await small_files.accepts_files(ticket, person, self.settings.quiet_upload_s)
 
     async def upload(self, ticket: int, file: LoneFile, person: Person) -> Answer | None:
         """Store ``file`` as an input file of the ticket, and return the response.  None, with nothing stored, if the
@@ -127,7 +127,7 @@ async def _progress(ticket: int, form: Mapping[str, str], person: Person) -> Ans
     start, end, done = (
         forms.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
     )
-    polls = not announcements.announced(form)
+    polls = not announcements.announces_itself(form)
     if done and await writing.set_progress(ticket, person.id, start, end, done, polls=polls):
         return Answer(body="success")
     return None

@@ -139,7 +139,7 @@ class Writes:
         return await (body.while_connected(act) if write.kind.is_claim else act)
 
     async def _uploaded(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
-        if not await self._acting.takes_files(write.ticket, caller):
+        if not await self._acting.accepts_files(write.ticket, caller):
             return None
         sent = await body.whole(SMALL_BYTES, PATIENCE_S)
         file = None if sent is None else multipart.lone_file(write.boundary, sent)

@@ -15,17 +15,17 @@ from dss_portal.settings import Settings
 from dss_portal.tickets import files, input_files, quota, reservation, submission
 from dss_portal.writes.multipart import LoneFile
 
-_TAKES = """
+_ACCEPTS = """
 SELECT status, user_id, coalesce(uploaded_at, created_at) AS touched_at FROM ticket WHERE id = $1
 """
 
 
-async def takes_files(ticket_id: int, person: Person, quiet_s: float) -> bool:
+async def accepts_files(ticket_id: int, person: Person, quiet_s: float) -> bool:
     """True if the ticket accepts files of the user at present, and counts towards the quota of open tickets already."""
-    rows = await get_connection("default").execute_query_dict(_TAKES, [ticket_id])
+    rows = await get_connection("default").execute_query_dict(_ACCEPTS, [ticket_id])
     return any(
         (person.sysadmin or row["user_id"] == person.id)
-        and row["status"] in submission.takes(person)
+        and row["status"] in submission.accepting_states(person)
         and not quota.is_past(row["touched_at"], quiet_s)
         for row in rows
     )
@@ -48,7 +48,7 @@ async def receive(
     async def check() -> None:
         submission.require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, person)
 
-    async with files.coming(datastore, ticket_id, check):
+    async with files.receiving_file(datastore, ticket_id, check):
         temporary, size_bytes = await datastore.receive(ticket_id, "input", _pieces(file))
         try:
             is_flushed = not (settings.scrub_inputs and scrubbing.may_change(file.pieces))
@@ -60,11 +60,12 @@ async def receive(
                     ticket_id,
                     name,
                     size_bytes,
-                    takes=submission.takes(person),
+                    states=submission.accepting_states(person),
                     settings=settings,
                 )
                 if folder is None:
-                    await check()  # if it raises, ``coming`` removes the folder of a deleted ticket
+                    # If it raises, ``receiving_file`` removes the folder of a deleted ticket.
+                    await check()
                     return False
                 await input_files.keep(
                     datastore, ticket_id, temporary, name, folder, is_flushed=is_flushed

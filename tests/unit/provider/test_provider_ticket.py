@@ -14,7 +14,7 @@ from dss_client.errors import Refused, Unreachable
 from dss_provider import publishers, results, serving
 from dss_provider.child import DISK_FULL
 from dss_provider.held import HeldTickets
-from dss_provider.portal import Announced, Portal
+from dss_provider.portal import Portal, PublisherAnnouncement
 from dss_provider.serving import Offer, ServicePublisher
 from dss_provider.ticket import MOST_VOLUMES, UNEXPECTED
 from dss_provider.ticket_folders import remove_orphans, ticket_folder
@@ -163,7 +163,7 @@ class Queue(Portal):
         self.given = False
         self.told: list[tuple[int, bool]] = []
 
-    def announce(self, said: Announced, *, ends: bool, asks: bool = False) -> int:
+    def announce(self, said: PublisherAnnouncement, *, ends: bool, asks: bool = False) -> int:
         self.told.append((said.parallel, ends))
         return 0
 
