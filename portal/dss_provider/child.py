@@ -111,8 +111,9 @@ def _called(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
 
 
 def _function(task: Task) -> Callable[..., object]:
-    """The provider's function.  Raises AlgorithmFailed if it does not exist, or if a parameter without a default value
-    is not in OFFERS.
+    """The provider's function.  Raises AlgorithmFailed if its file is not one of Python, if the file has no such
+    function, or if a parameter without a default value is not in OFFERS.  Errors of the provider's code are let
+    through.
     """
     file, _, name = task.function.partition(":")
     function: Callable[..., object] | None = getattr(_module(Path(task.folder), file), name, None)

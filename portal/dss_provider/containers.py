@@ -84,8 +84,8 @@ def _machine() -> str:
 
 
 def _run_engine(*words: str) -> "subprocess.CompletedProcess[bytes] | None":
-    """The result of running the engine with ``words``; None if there is no engine, or if it does not end within
-    END_S.
+    """The result of running the engine with ``words``, of any exit status; None if the engine cannot be started, or if
+    it does not end within END_S.
     """
     with suppress(OSError, subprocess.TimeoutExpired):
         command = [engine(), *words]
@@ -130,8 +130,8 @@ class Container:
 
 @contextmanager
 def removed(name: str) -> Iterator[None]:
-    """A context after which the container ``name`` no longer exists.  The engine's command may end before its
-    container does.
+    """A context after which the container ``name`` is killed and removed, because the engine's command may end before
+    its container does.  Errors of the engine are ignored.
     """
     try:
         yield
@@ -141,8 +141,8 @@ def removed(name: str) -> Iterator[None]:
 
 
 def make_accessible(output: Path) -> None:
-    """Make the files in ``output`` readable and removable for this process.  Other users of a rootless container may
-    have written them.
+    """With rootless podman, make the files in ``output`` readable and removable for this process, because other users
+    of the container may have written them.  Otherwise nothing is done.
     """
     if os.geteuid() and Path(engine()).name == "podman":
         _run_engine("unshare", "chmod", "-R", "a+rwX", str(output))

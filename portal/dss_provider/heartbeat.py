@@ -23,7 +23,8 @@ class Heartbeat:
     """A thread with its own connection that renews the claim of the ticket ``number`` every ``beat_s`` seconds and
     sends progress.  It is a context manager: the thread ends with the block.
 
-    ``ended`` is set when the claim is lost.
+    ``ended`` is set when the portal refuses the request or says that the ticket is not claimed any more.  Other errors
+    are ignored.
     """
 
     def __init__(self, number: int, connect: Connect, beat_s: float) -> None:
@@ -49,13 +50,15 @@ class Heartbeat:
         self._thread.join()
 
     def tell(self, fraction: float, text: str) -> None:
-        """Report progress, and return at once; the thread sends it.  Of several texts within TELL_S seconds, only the
-        last one is sent.
+        """Report progress, and return at once; the thread sends it.  Of several texts within TELL_S seconds, or within
+        SELDOM_S after MANY_TEXTS, only the last one is sent; smaller steps than TOLD_STEP are not sent.
         """
         self._news.put(fraction, text)
 
     def tell_rest(self, portal: Portal) -> None:
-        """Send the progress and the text that were not sent yet, through the caller's connection."""
+        """Send the progress and the text that were not sent yet, through the caller's connection.  Steps smaller than
+        TOLD_STEP are not sent, and errors are ignored.
+        """
         self._tell(portal, seldom=False)
 
     def _beat(self) -> None:
@@ -105,8 +108,8 @@ class _News:
             self._text = text or self._text
 
     def take(self, *, seldom: bool) -> tuple[float | None, str]:
-        """Remove and return the progress and the text that are to be sent; None and "" if there are none.  ``seldom``:
-        hold back a text that would follow the last one too soon.
+        """Remove and return the progress and the text that are to be sent; None if the progress has grown by less than
+        TOLD_STEP, "" without a new text.  ``seldom``: hold back a text that would follow the last one too soon.
         """
         with self._lock:
             return self._new_fraction(), self._new_text(seldom=seldom)

@@ -134,7 +134,7 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
     """The file for one service on one server, in the user's application folder.
 
     Publishers of the same service that run at the same time have separate files; files of killed publishers are taken
-    over.  Raises ServiceInvalid if MOST_PUBLISHERS run already.
+    over.  Raises ServiceInvalid if MOST_PUBLISHERS run already, or if a file cannot be read.
     """
     address = server.strip().rstrip("/")
     key = hashlib.sha256(f"{address}\n{service.path.resolve()}".encode()).hexdigest()[:16]
@@ -145,7 +145,7 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
 
 def held_in(paths: list[Path]) -> HeldTickets:
     """The first of ``paths`` that no other process has open, with the content of all others that are free added to it.
-    Raises ServiceInvalid if all are in use, or if one cannot be read.
+    Raises ServiceInvalid if all are in use, if one cannot be read, or if another process does this for OPENING_S.
 
     A lock lets only one process do this at a time.  Otherwise, if a process is killed while it takes over a file, two
     others could open files with the same tickets.

@@ -45,7 +45,7 @@ def read_image(path: Path) -> Image:
 
 
 def grid_of(path: Path) -> Grid:
-    """The grid of an image file.  Raises AlgorithmFailed if the file is refused."""
+    """The grid in space of an image file.  Raises AlgorithmFailed if the file is refused."""
     return _header(path).grid.volume
 
 
@@ -62,8 +62,8 @@ def _header(path: Path) -> Header:
 
 
 def read_in_grid(path: Path, image: Path, what: str) -> Array:
-    """The voxels of the file ``path``, which a program has written.  Raises AlgorithmFailed unless the file has the
-    grid of the file ``image``.  ``what`` names the file in the error.
+    """The voxels of the file ``path``, which a program has written.  Raises AlgorithmFailed if it cannot be read, or
+    unless it has the grid of the file ``image``, in space and time.  ``what`` names the file in the error.
     """
     try:
         header = read_header(path)
@@ -79,8 +79,8 @@ def read_in_grid(path: Path, image: Path, what: str) -> Array:
 
 
 def suffix_for(image: Path) -> str:
-    """The suffix of a file format that can store the image's grid exactly.  NIfTI cannot always, because it has
-    single precision.
+    """The suffix of a file format that can store the image's grid exactly: .nii.gz for a NIfTI image, otherwise .nrrd,
+    because NIfTI has single precision.  Raises AlgorithmFailed if the file is refused.
     """
     return ".nii.gz" if _header(image).format in {Format.NIFTI_1, Format.NIFTI_2} else ".nrrd"
 

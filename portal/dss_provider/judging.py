@@ -21,7 +21,9 @@ MOST_FILES = 200
 
 
 def plain_name(name: object, what: str) -> str:
-    """``name`` as text.  Raises AlgorithmFailed if ITK-SNAP or an XML file cannot represent it."""
+    """``name`` as text.  Raises AlgorithmFailed if it is blank, longer than LONGEST_NAME, or has characters that cannot
+    be printed, which ITK-SNAP or an XML file cannot represent.
+    """
     text = str(name)
     if not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME:
         raise AlgorithmFailed(
@@ -80,8 +82,9 @@ def file_name(name: object, others: Iterable[str]) -> str:
 
 
 def formula_in(name: str, content: bytes) -> str:
-    """A warning about a table with a cell that a spreadsheet would run as a formula; "" if there is none.  The file
-    is not changed, because another program may need the cell as it is.
+    """A warning about a table (.csv, .tsv) with a cell in its first MOST_TABLE_BYTES that a spreadsheet would run as a
+    formula; "" if there is none, and for other files.  The file is not changed, because another program may need the
+    cell as it is.
     """
     if not name.lower().endswith((".csv", ".tsv")):
         return ""
@@ -130,8 +133,9 @@ def as_labels(given: object, shape: tuple[int, ...]) -> Array:
 
 
 def as_image(given: object, name: str, shape: tuple[int, ...]) -> Array:
-    """``given`` as an array of a type that NIfTI, NRRD and ITK-SNAP support.  Raises AlgorithmFailed if that is not
-    possible, or if the shape is not ``shape``.
+    """``given`` as an array of a type that NIfTI, NRRD and ITK-SNAP support: float32, or the smallest type of integers
+    that holds the values.  Raises AlgorithmFailed for NaN, infinite or too large values, and if the shape is not
+    ``shape``.
     """
     what = f"The image '{name}'"
     array = _numbers(given, what, shape)

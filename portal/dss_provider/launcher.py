@@ -1,9 +1,9 @@
-"""``python -I -S launcher.py MEMORY_BYTES WORD...``: applies limits, then becomes the program WORD.... MEMORY_BYTES
-is 0 for no limit.
+"""``python -I -S launcher.py MEMORY_BYTES WORD...``: applies limits, then becomes the program WORD...; exits with 127
+if that cannot be started.  MEMORY_BYTES is 0 for no limit.
 
-The program ends when its publisher ends, even if that is killed.  The launcher is a process of its own, because
-Python code between fork and exec may hang in a program with threads.  The limit applies to memory that is written to,
-because CUDA, Java and Go reserve many times more addresses than they use.
+On Linux the program ends when its publisher ends, even if that is killed.  The launcher is a process of its own,
+because Python code between fork and exec may hang in a program with threads.  The limit applies to memory that is
+written to, because CUDA, Java and Go reserve many times more addresses than they use.
 """
 
 import ctypes

@@ -32,11 +32,11 @@ def command_from(text: str) -> tuple[str, ...]:
 def make(
     folder: Path, modality: Modality, command: tuple[str, ...] = (), container: str = ""
 ) -> list[str]:
-    """Create the folder of a new service and return the names of its files.  Raises ServiceInvalid if the folder exists
-    and is not empty, or cannot be created.
+    """Create the folder of a new service and return the names of its files.  Without ``command`` the service runs a
+    Python function; with ``command``, a program; with ``container`` too, the command in a container of that image.
 
-    Without ``command`` the service runs a Python function; with ``command``, a program; with ``container`` too, the
-    command in a container of that image.
+    Raises ServiceInvalid if the folder is not empty or cannot be created, if its name is no name for a service, and if
+    ``command`` or ``container`` cannot be used.
     """
     if container and not command:
         raise ServiceInvalid('--container needs --run "COMMAND {image} {labels}", which it runs.')

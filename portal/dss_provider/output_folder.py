@@ -88,7 +88,9 @@ def _names(folder: Path) -> list[str]:
 
 
 def _require_plain(path: Path) -> None:
-    """Raises AlgorithmFailed for a link, because a container's link could lead to any file of this machine."""
+    """Raises AlgorithmFailed unless ``path`` is a regular file.  A folder, a device and any link are refused: a
+    container's link could lead to any file of this machine.
+    """
     if path.is_symlink() or not path.is_file():
         raise AlgorithmFailed(
             f"The program wrote {ascii(path.name)[:80]}, which is a folder, a link or a device; a file is needed."

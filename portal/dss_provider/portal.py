@@ -49,7 +49,7 @@ class PublisherAnnouncement:
 
 class Portal:
     """A provider's connection to the portal.  Not thread-safe.  The methods raise Refused, and Unreachable if the
-    portal does not answer for ``retry_s`` seconds.
+    portal does not answer for ``retry_s`` seconds; ``announce`` and ``claim`` at the first failure.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Portal:
         return int(count) if re.fullmatch("[0-9]{1,6}", count) else 0
 
     def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
-        """Claim a waiting ticket and return its number; None if no ticket waits.
+        """Claim a waiting ticket and return its number; None if the response names none, because no ticket waits.
 
         This request is not repeated here.  If its response was lost, a later request with the same ``key`` gets the
         same ticket.

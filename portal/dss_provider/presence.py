@@ -56,8 +56,8 @@ class Presence:
             self._portal.close()
 
     def _announced(self, *, ends: bool) -> bool:
-        """Send an announcement.  False if there was no response.  A refusal counts as a response, because an older
-        portal knows no announcements.
+        """Send an announcement.  False if there was no response, or if the portal refused the announcement, as an older
+        portal does.
         """
         try:
             asks = not (self._has_asked or ends)

@@ -64,8 +64,8 @@ def run_process(
     told: ProgressListener,
     ended: threading.Event,
 ) -> Ending:
-    """Run the command ``words`` in ``folder`` until the process and all its children have ended.  ``told`` is called
-    with the progress, and must return at once.
+    """Run the command ``words`` in ``folder`` until the process has ended; children that still run then are killed.
+    ``told`` is called with the progress, and must return at once.
 
     Raises AlgorithmFailed after ``limits.time_s``, and Withdrawn when ``ended`` is set; in both cases the process and
     its children have been ended before.
@@ -169,7 +169,7 @@ def _wait(
 
 
 def _end(process: "subprocess.Popen[bytes]", pipes: _Pipes, mark: str) -> None:
-    """Terminate the process and all its children, then kill those that remain."""
+    """Terminate the process if it still runs, and wait up to GRACE_S.  Then kill it and all its children."""
     if process.poll() is None:
         _signal(process, signal.SIGTERM)
         end_s = time.monotonic() + GRACE_S

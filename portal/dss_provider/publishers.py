@@ -22,7 +22,9 @@ def machine() -> str:
 
 
 def mark() -> str:
-    """A text that identifies this process among all earlier and present processes of this machine."""
+    """A text that identifies this process among all earlier and present processes of this machine; without /proc, only
+    among the present ones.
+    """
     return f"{os.getpid()}-{_began('self')}"
 
 

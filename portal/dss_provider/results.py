@@ -39,7 +39,7 @@ class Input:
     layers: tuple[ws.Layer, ...]
 
     def tagged(self, tag: str) -> Path:
-        """The file of the one layer with that tag.  Raises AlgorithmFailed."""
+        """The file of the one layer with that tag.  Raises AlgorithmFailed if no layer or several have the tag."""
         found = [layer for layer in self.layers if tag in layer.tags]
         if len(found) != 1:
             have = f"{len(found)} layers are" if found else "no layer is"
@@ -47,8 +47,8 @@ class Input:
         return self.folder / found[0].file_name
 
     def time_point(self, dispatch: Dispatch) -> TimePoint | None:
-        """The time point of a 4-D image that the algorithm gets; None if the algorithm gets the image unchanged.
-        Raises AlgorithmFailed.
+        """The time point of a 4-D image that the algorithm gets; None if the image has only one, or if the service has
+        no tag for time points.  Raises AlgorithmFailed if the user has not tagged a time point of the image.
         """
         return chosen_of(self.workspace, dispatch, self.tagged(dispatch.tag))
 
@@ -82,8 +82,8 @@ def open_input(folder: Path) -> Input:
 
 
 def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
-    """The positions in LPS, mm, of the landmarks with that tag.  A workspace stores indices that begin at the corner of
-    the first voxel, not at its centre.
+    """The positions in LPS, mm, of the landmarks with that tag; [] if there are none.  A workspace stores indices that
+    begin at the corner of the first voxel, not at its centre.  Raises WorkspaceInvalid for a malformed landmark.
     """
     grid = grid_of(ticket.folder / ticket.layers[0].file_name)
     found = annotations.landmarks_tagged(ticket.workspace, tag)
@@ -170,7 +170,9 @@ def _styles(found: Map) -> list[Style]:
 
 
 def _used(ticket: Input) -> frozenset[int]:
-    """The label values that occur in the segmentations that the user sent."""
+    """The label values, without 0, that occur in the segmentations that the user sent.  Raises AlgorithmFailed if one
+    cannot be read.
+    """
     theirs = [
         ticket.folder / layer.file_name
         for layer in ticket.layers
@@ -198,7 +200,7 @@ def _renumbered(array: Array, places: Mapping[int, int]) -> Array:
 
 def _mesh(path: Path, called: str, main: Grid, folder: Path) -> str:
     """Check a mesh, copy it into ``folder``, and return its new file name.  The check is the same as in the portal, so
-    that a fault is found before anything is sent.
+    that a fault is found before anything is sent.  Raises AlgorithmFailed.
     """
     try:
         require_in_image(read_mesh(path), main)

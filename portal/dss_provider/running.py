@@ -49,7 +49,9 @@ def run(
 
 @contextmanager
 def _unchanged(inputs: Mapping[str, Path]) -> Iterator[None]:
-    """A context that raises AlgorithmFailed at its end if one of the files was changed or removed in it."""
+    """A context that raises AlgorithmFailed at its end if one of the files was changed or removed in it, also in place
+    of an AlgorithmFailed or OSError of the block.  Other errors pass.
+    """
     before, detail = _stamps(inputs), ""
     try:
         yield

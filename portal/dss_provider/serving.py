@@ -34,8 +34,8 @@ def offer_of(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
     """Find this version of the service on the portal.  If it is not listed and ``provider`` is given, register it for
     that provider.
 
-    Raises ServiceInvalid, with advice, if the portal does not list the service for the token's user, or lists it for
-    several providers.
+    Raises ServiceInvalid, with advice, if the portal does not list the service for the token's user, does not let the
+    token register it, or lists it for several providers.
     """
     wanted = service.descriptor
     rows = [row for row in portal.services() if row[:2] == (wanted.name, wanted.version)]
@@ -181,7 +181,9 @@ class ServicePublisher:
 
     @staticmethod
     def _is_claimed(portal: Portal, number: int, waiting: "deque[int]") -> bool:
-        """True if the ticket is still claimed.  If the portal does not answer, the ticket goes back to ``waiting``."""
+        """True if the ticket is still claimed; False also if the portal refuses the request.  If the portal does not
+        answer, the ticket goes back to ``waiting`` and the error is raised.
+        """
         try:
             return portal.status(number) == "claimed"
         except Refused:
@@ -206,7 +208,9 @@ class ServicePublisher:
 
 
 class _Outage:
-    """Prints once that the portal does not answer or refuses, and once that it answers again.  Thread-safe."""
+    """Prints each reason why the portal does not answer or refuses once, and once that it answers again.  Thread-safe:
+    several threads report to it.
+    """
 
     def __init__(self, say: Say) -> None:
         self._say = say

@@ -31,7 +31,7 @@ class Spoken:
         self._keep(self._decoders[0].decode(data))
 
     def message(self, data: bytes) -> None:
-        """Add output from standard output."""
+        """Add output from standard output.  An incomplete line waits for its rest, up to LONGEST_MESSAGE."""
         *lines, rest = (self._line + data).split(b"\n")
         others = [line for line in lines if not self._hear(line)]
         if others:

@@ -77,7 +77,9 @@ class _Work:
         return "success"
 
     def _failed(self, sentence: str, detail: str = "") -> str:
-        """End the ticket as failed.  Returns "withdrawn" if the claim was lost meanwhile."""
+        """End the ticket as failed.  Returns "withdrawn" if the portal refuses that, because the claim was lost
+        meanwhile.
+        """
         if detail:
             self.say(f"Ticket {self.number}: the end of the algorithm's output:\n{detail}")
         try:

@@ -133,7 +133,9 @@ def _suffix(path: Path) -> str:
 def _picture(
     outcome: AlgorithmOutcome, files: tuple[Path, ...], image: Path, work: Path
 ) -> tuple[Path, ...]:
-    """The file with a picture of the first segmentation; () if there is no segmentation or no picture of it."""
+    """The file with a picture of a segmentation, the first by file name, in the colours of the outcome's first one; ()
+    if there is no segmentation or no picture of it.  Raises AlgorithmFailed if a file is damaged.
+    """
     found = [path for path in files if path.name.startswith("seg_")]
     if not outcome.segmentations or not found:
         return ()

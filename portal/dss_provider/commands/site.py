@@ -38,8 +38,9 @@ class Site:
 def publisher_of(
     service: ServiceFolder, site: Site, beat_s: float, say: Callable[[str], None]
 ) -> "tuple[ServicePublisher, Offer]":
-    """The publisher of the service, and the service as the portal lists it.  Raises Explained if the portal does not
-    answer or refuses the token, and ServiceInvalid if it does not list the service.
+    """The publisher of the service, and the service as the portal lists it.  Raises Explained without a token, or if
+    the portal does not answer or refuses the request; ServiceInvalid if the portal does not offer the service, or if
+    too many publishers of it run.
     """
     from dss_provider.held import held_by  # noqa: PLC0415  (takes a while to import)
     from dss_provider.portal import Portal  # noqa: PLC0415
@@ -73,7 +74,7 @@ def instance() -> str:
 
 def token_for(server: str, given: str) -> str:
     """The token for programs: ``given``, or else the one that ``dss login`` has stored for ``server``.  Raises
-    Explained if there is neither.
+    Explained if there is neither, or if ``given`` is another kind of token.
     """
     token = given.strip() or Credentials(jar_of(server, None)).token()
     if not token.startswith(FOR_PROGRAMS):
