@@ -115,7 +115,9 @@ def suffix(name: str) -> str:
 
 
 def mime_type(name: str, sent: str | None) -> str:
-    """The media type ``sent`` if it is well-formed, or else the type that the file name suggests."""
+    """The media type ``sent`` if it is well-formed, or else the type that the file name suggests;
+    application/octet-stream if it suggests none.
+    """
     if sent and _MIME_TYPE.fullmatch(sent):
         return sent
     return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -55,7 +55,9 @@ class Feed:
         return self.knows()
 
     def knows(self) -> bool:
-        """Like ``is_current``, but a resting feed stays at rest."""
+        """True if the followers know every change that was committed more than CURRENT_S ago.  A resting feed stays at
+        rest, unlike in ``is_current``.
+        """
         self._take_in()
         return time.monotonic() - self._polled_s < CURRENT_S
 

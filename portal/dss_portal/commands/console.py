@@ -59,7 +59,12 @@ def or_exit(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def with_broker(work: "Callable[[Settings, RabbitBroker], Awaitable[T]]") -> T:
-    """Like ``or_exit``, but call ``work`` with the settings and a broker, and close the broker afterwards."""
+    """Call ``work`` with the settings and a broker, with a database connection, and return its result; the broker is
+    closed afterwards.
+
+    If a setting is missing, the database cannot be used, or ``work`` raises LookupError or Refused, end the program
+    with a sentence.
+    """
     from dss_broker.rabbit import RabbitBroker  # noqa: PLC0415 - most commands need none
 
     settings = read(Settings)

@@ -24,7 +24,9 @@ async def listing() -> Response:
 @blueprint.post("/requeue")
 @sysadmin_only
 async def requeue() -> Response:
-    """Requeue one letter (``id``) or all (``all=1``).  Raises Refused if none could be requeued."""
+    """Requeue one letter (``id``) or all (``all=1``).  Raises Refused if there is no such letter, or if none could be
+    requeued for the reasons in its text.
+    """
     datastore = components().datastore
     requeued = await store.requeue(components().broker, datastore, _which(await parameters.form()))
     if requeued.refused and not requeued.done:
@@ -35,8 +37,8 @@ async def requeue() -> Response:
 @blueprint.post("/discard")
 @sysadmin_only
 async def discard() -> Response:
-    """Delete one letter (``id``) or all (``all=1``).  Raises Refused without ``confirm=1``, or if there is no such
-    letter.
+    """Delete one letter (``id``) or all (``all=1``).  Raises Refused without ``confirm=1``, if there is no such letter,
+    or if the queue cannot be read now.
     """
     form = await parameters.form()
     which = _which(form)

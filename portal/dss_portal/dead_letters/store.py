@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RequeueOutcome:
-    """The outcome of a requeue.  ``done`` is the number of requeued letters; ``refused`` has a sentence for each
-    letter that could not be requeued.
+    """The outcome of a requeue.  ``done`` is the number of letters removed: those requeued, and the others about the
+    same tickets.  ``refused`` has a sentence for each letter that could not be requeued.
     """
 
     done: int
@@ -54,8 +54,11 @@ async def listed(broker: Broker) -> list[DeadLetter]:
 
 
 async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> RequeueOutcome:
-    """Requeue the letter with that id, or all letters if it is None.  Raises Refused if there is no such letter or if
-    the queue cannot be read now.
+    """Requeue the letter with that id, or all letters if it is None.  A letter that cannot be requeued stays, with a
+    sentence in the outcome.
+
+    Raises Refused if there is no such letter or if the queue cannot be read now, and the error of a database or broker
+    that goes away meanwhile.
     """
     done, refused, seen = 0, [], set[int]()
     never_sent = _chosen(await unsent.listed(), letter_id)

@@ -70,8 +70,9 @@ class DurationPredictor:
         return by_size.at(number)
 
     def guess(self, size: TicketSize) -> float:
-        """Like ``seconds``, or else a less certain duration in seconds, scaled from the median of past runs.  Used for
-        the tickets before the ticket whose time is forecast.  There must be a past run.
+        """The expected duration in seconds of a run for an image of ``size``.  If past runs do not determine it, a less
+        certain one, scaled from their median.  There must be a past run.  Used for the tickets before the ticket whose
+        time is forecast.
         """
         by_size, number = self._durations_for(size)
         found = by_size.at(number)

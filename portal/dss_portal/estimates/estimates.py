@@ -104,7 +104,9 @@ class Estimates:
         return {number: self._found[number] for number in wanted & self._found.keys()}
 
     async def expected(self, services: Mapping[int, str]) -> dict[int, Expected]:
-        """The estimates of tickets that wait or are claimed; ``services`` has the name of each ticket's service."""
+        """The estimates of tickets that wait or are claimed; ``services`` has the name of each ticket's service.  A
+        service that the site does not know counts as one without a dispatcher.
+        """
         found = await self.of_tickets(services)
         availability = (await self.snapshot()).availability
         return {

@@ -88,8 +88,8 @@ class DurationPredictors:
         return predictor.seconds(size) if predictor else None
 
     def guess(self, service: str, size: TicketSize, device: str) -> float | None:
-        """Like ``seconds``, or else a less certain duration in seconds, from fewer runs or runs on other devices; None
-        if the service has no past run.
+        """The expected duration of a run in seconds.  If past runs on ``device`` do not determine it, a less certain
+        one, from fewer runs or runs on other devices; None if the service has no past run.
         """
         predictor = self._predictors.get((service, device)) or self._predictors.get((service, ""))
         return predictor.guess(size) if predictor else None

@@ -85,7 +85,9 @@ async def largest(datastore: Datastore, ticket_id: int, places: Sequence[str]) -
 
 
 async def note(ticket_id: int, voxels: int | None) -> None:
-    """Store the number of voxels of a ticket, before it is submitted; None if it is not known."""
+    """Store the number of voxels of a ticket; None if it is not known.  Does nothing if the ticket is submitted
+    already.
+    """
     await Ticket.filter(id=ticket_id, status=Status.INIT).update(voxels=voxels)
 
 
@@ -95,8 +97,8 @@ def _largest(files: Iterable[StoredFile]) -> int | None:
 
 
 def _voxels_in(file: StoredFile) -> int | None:
-    """The number of voxels of an image; None if it is not known or if the file is missing, which the service will
-    report.
+    """The number of voxels of an image; None if it is not known, if it is not believed (MOST_VOXELS), or if the file is
+    missing, which the service will report.
     """
     try:
         found = voxels_in(file)

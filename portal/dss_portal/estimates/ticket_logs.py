@@ -64,7 +64,7 @@ class Promise:
 
 
 async def run(estimates: Estimates) -> None:
-    """Call ``write_due`` every PERIOD_S, until cancelled."""
+    """Call ``write_due`` every PERIOD_S, until cancelled.  Its errors are logged."""
     while True:
         await asyncio.sleep(PERIOD_S)
         try:
