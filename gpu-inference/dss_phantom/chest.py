@@ -23,11 +23,12 @@ _PATIENT_AXIS = dict(zip("RLAPIS", "xxyyzz", strict=True))
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomSpec:
-    """Which phantom to make.  ``size`` and ``spacing_mm`` are along the image's own axes x, y, z.
+    """Which phantom to make.  ``size`` (voxels) and ``spacing_mm`` are along the image's own axes x, y, z.
 
     ``orientation`` says in which direction of the patient each axis points, such as LPS, RAS or PIR; ``oblique_deg``
     tilts all three axes.  The middle of the image is the middle of the chest; without ``origin_mm`` it is at 0, 0, 0.
-    ``nodules`` is the largest number of nodules, ``padding_hu`` the value outside the scanner's circle.
+    ``seed`` is the person.  ``nodules`` is the largest number of nodules, ``padding_hu`` the value outside the
+    scanner's circle.
     """
 
     size: tuple[int, int, int] = (128, 128, 104)
@@ -43,7 +44,7 @@ class PhantomSpec:
 @dataclass(frozen=True, kw_only=True)
 class Phantom:
     """A synthetic chest CT.  ``ct`` is in HU, int16; ``truth`` is 1 in the left lung, 2 in the right lung, uint8, in
-    the same grid.  ``left_ml`` and ``right_ml`` are the true volumes.
+    the same grid.  ``left_ml`` and ``right_ml`` are the true volumes in the image; ``nodules`` may lie outside of it.
     """
 
     ct: sitk.Image

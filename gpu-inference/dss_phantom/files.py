@@ -12,7 +12,8 @@ from dss_phantom.chest import LEFT, RIGHT, Phantom
 
 def write_phantom(phantom: Phantom, folder: Path) -> None:
     """Write ``ct.nii.gz``, ``truth.nii.gz`` and, last, ``truth.json`` with the labels' names and volumes into
-    ``folder``, which is created if it is missing.
+    ``folder``, which is created if it is missing.  Nodules are not listed.  Raises OSError, or RuntimeError if
+    SimpleITK cannot write an image.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in (("ct", phantom.ct), ("truth", phantom.truth)):

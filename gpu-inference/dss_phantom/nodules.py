@@ -55,8 +55,9 @@ class Frame:
 
 
 def grow_nodules(anatomy: Anatomy, count: int, seed: int) -> tuple[Nodule, ...]:
-    """At most ``count`` nodules at random places in the lungs.  None is in a vessel, some are at the pleura; the
-    logarithms of their diameters are uniformly distributed.
+    """At most ``count`` nodules at random places in the lungs, fewer if no more places are found.  None is in a vessel,
+    some are at the pleura, and none is nearer than 8 mm to another; the logarithms of their diameters are uniformly
+    distributed.
     """
     rng = np.random.default_rng([seed, 2])
     nodules: list[Nodule] = []
@@ -94,8 +95,8 @@ def paint(
     frame: Frame,
     soft_mm: float,
 ) -> None:
-    """Add ``nodules`` to ``hu`` (z, y, x) in place, only where ``lung`` is True, with edges blurred over ``soft_mm``.
-    ``frame`` maps the indices of ``hu`` to millimetres.
+    """Add ``nodules`` to ``hu`` (z, y, x) in place, only where ``lung`` is True and where they are denser than ``hu``,
+    with edges blurred over ``soft_mm``.  ``frame`` maps the indices of ``hu`` to millimetres.
     """
     for nodule in nodules:
         box = _box(nodule, hu.shape, frame, soft_mm)
@@ -113,7 +114,9 @@ def _layers(nodule: Nodule) -> list[tuple[float, float]]:
 
 
 def _box(nodule: Nodule, shape: tuple[int, ...], frame: Frame, soft_mm: float) -> tuple[slice, ...]:
-    """The part of the array around the nodule; empty if the nodule is outside the array."""
+    """The part of the array of ``shape`` (z, y, x) around the nodule, as slices; empty if the nodule is outside the
+    array.
+    """
     to_index = np.linalg.inv(frame.to_mm)
     middle = (to_index @ (nodule.centre_mm - frame.first_mm))[::-1]
     reach = (nodule.diameter_mm * 0.6 + soft_mm) * np.linalg.norm(to_index, axis=1)[::-1]

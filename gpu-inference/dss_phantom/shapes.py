@@ -85,7 +85,9 @@ class Tube:
 
 
 def tubes(space: Space, parts: list[Tube]) -> Depth:
-    """Depth of each point of ``space`` in the nearest tube of ``parts``, in mm; -FAR_MM if none is near."""
+    """Depth of each point of ``space`` below the surface of the nearest tube of ``parts``, in mm, negative outside;
+    -FAR_MM for points far from all tubes.
+    """
     depth = np.full(space.x.shape, -FAR_MM, np.float32)
     for part in parts:
         box = _box(space, part)

@@ -161,7 +161,7 @@ def _noise(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.int16]) -> float:
 
 def _padding(view: View) -> Flags:
     """Flags of padding, whose HU are below those of air, where it is connected to the side of its slice; the voxels
-    next to it are included, because padding blurs them.
+    next to it are included, because padding blurs them.  All False without padding.
     """
     even = ndi.maximum_filter(view.hu, (1, 3, 3)) <= _PADDING_HU
     if not even.any():

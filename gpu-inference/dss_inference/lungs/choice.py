@@ -61,7 +61,7 @@ class _Core:
 
 def lung_air(view: View, air: Flags, air_hu: float, noise_hu: float) -> Flags:
     """The voxels of ``air`` that are lung by size, HU and texture, with thin pieces of lung in the end slices.  All
-    False if there is no lung.
+    False if there is no lung, or if no part of it has at least 8 ml.
 
     ``air`` are the voxels (z, y, x) of air inside the body, without the airways; ``air_hu`` is the HU of air in this
     image, ``noise_hu`` the standard deviation of its noise.
@@ -91,10 +91,12 @@ def _dark_lungs(
     least_ml: float,
     lightest: Sequence[float],
 ) -> list[int]:
-    """The numbers of the parts that are unusually dark lungs.  ``sizes_ml`` and ``cores`` are by a part's number.
+    """The numbers of the parts that are unusually dark lungs; [] if there are none.  ``sizes_ml`` and ``cores`` are by
+    a part's number.
 
-    One part must be larger than ``least_ml``; then a second part with similar HU may be its pair if it is a third as
-    large and has more than 300 ml.  ``lightest`` are the median HU of ordinary lungs in this image.
+    Parts larger than ``least_ml`` count if their HU are near ``lightest``, the median HU of ordinary lungs in this
+    image, if there are any.  Then a smaller part with similar HU may be a pair to them, if it has more than 300 ml and
+    a third of the largest.
     """
     dark = [i for i in sizes_ml if _is_dark_lung(cores[i].smooth, air_hu, lightest)]
     first = [i for i in dark if sizes_ml[i] > least_ml]
@@ -150,7 +152,8 @@ def _darkest(core: _Core, around_hu: float) -> float:
 
 def _is_dark_lung(core: npt.NDArray[np.float32], air_hu: float, others: Sequence[float]) -> bool:
     """True if a part with the HU ``core`` is lung although it may be dark: it contains vessels, and its median is near
-    each of ``others``, the median HU of other lungs in this image, because a patient's lungs are alike.
+    each of ``others``, the median HU of other lungs in this image, because a patient's lungs are alike.  False without
+    voxels.
     """
     if not core.size:
         return False
@@ -172,8 +175,8 @@ def _cut_off_pieces(view: View, rest: Flags, chosen: Flags, least_hu: float) -> 
     """The pieces of ``rest``, air that is neither lung nor gas so far, that are tips of lung beyond the edge of the
     image.
 
-    They lie in the first or last slice with tissue, in which ``chosen`` also shows lung, and hardly any voxel is darker
-    than ``least_hu``.
+    They are larger than 0.5 ml and lie in the first or last slice with tissue, in which ``chosen`` also shows lung;
+    most of their voxels have the HU of lung, and hardly any is darker than ``least_hu``.
     """
     label, count = ndi.label(rest)
     flesh = np.flatnonzero((view.hu > _LIGHTEST_HU).any(axis=(1, 2)))

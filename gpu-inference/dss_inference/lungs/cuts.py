@@ -25,16 +25,17 @@ def is_cut_at_side(found: Flags) -> bool:
 
 def are_bases_alone(found: Flags) -> bool:
     """True if the image shows only the bases of the lungs: their section in the last slice, at the head, is more than
-    half as large as their largest one.  ``found`` must not contain blank slices.
+    half as large as their largest one.  ``found``, flags (z, y, x) of both lungs, must not contain blank slices.  False
+    without lung.
     """
     areas = found.sum(axis=(1, 2))
     return bool(areas.size and areas[-1] > _WIDE * areas.max())
 
 
 def is_heart_most_of_view(found: Flags, hidden: Flags) -> bool:
-    """True if the edge of the image, or its padding ``hidden``, cuts the lungs at the left, the right or the back where
-    they are widest.  The part in view then lies around the heart, which takes more space from one lung than from the
-    other.
+    """True if the edge of the image, or its padding ``hidden``, cuts the lungs at the left, the right or the back over
+    more than 80 % of their largest section parallel to that edge.  The part in view then lies around the heart, which
+    takes more space from one lung than from the other.  ``found``: flags (z, y, x) of both lungs in LPS order.
     """
     right, left = _cut_share(found, hidden, 2)
     _, back = _cut_share(found, hidden, 1)

@@ -24,8 +24,9 @@ largest section.
 
 
 def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
-    """How abruptly ``lung`` ends: the greatest change of its cross-section over about 12 mm, divided by its largest
-    cross-section.  1 for a lung with flat ends; 0 if no shown slice has lung.
+    """How abruptly ``lung`` ends or changes: the greatest change of its cross-section over about 12 mm (less for a lung
+    shorter than 200 mm), divided by its largest cross-section.  1 for a lung with flat ends; 0 if no shown slice has
+    lung.
 
     ``lung``: flags (z, y, x) of one lung.  ``shown``: flags (z,) of the slices that are not blank; others are left out,
     so that an end that the edge of the image or blank slices cut does not count.
@@ -39,11 +40,12 @@ def bluntness(lung: Flags, shown: Flags, spacing_mm: Triple) -> float:
 
 
 def slanted_bluntness(lung: Flags, hidden: Flags, spacing_mm: Triple) -> float:
-    """Like ``bluntness``, but the maximum over cutting planes that are tilted by up to 16 degrees.  Ends that the edge
-    of the image cuts do not count.
+    """How flat the ends of ``lung``, flags (z, y, x) of one lung, are, 0..1: the greatest decrease of its cross-section
+    towards an end over about 12 mm, divided by its largest cross-section.  It is the maximum over cutting planes that
+    are tilted by up to 16 degrees towards the back and up to 16 degrees towards the side, in all combinations.
 
-    ``hidden`` are the voxels (z, y, x) without image.  The result is 0 for a lung that is cut at its side, because its
-    cross-sections may have any shape.
+    Ends that the edge of the image or ``hidden``, the voxels (z, y, x) without image, cuts do not count.  0 for a lung
+    that touches a side of the image, because its cross-sections may have any shape.
     """
     sides = (lung[:, 0], lung[:, -1], lung[:, :, 0], lung[:, :, -1])
     if any(side.any() for side in sides):

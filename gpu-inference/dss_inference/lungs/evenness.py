@@ -33,7 +33,7 @@ def unevenness(sides: Sides, spacing_mm: Triple, *, cut_at_side: bool = False) -
 
 def mirrored(sides: Sides) -> Sides:
     """``sides`` with 0 for every voxel that is farther from the middle between the lungs than the nearer one of the
-    image's left and right edges.
+    image's left and right edges; ``sides`` itself if the two lungs are nowhere beside each other.
     """
     left, right = sides == LEFT, sides == RIGHT
     last = sides.shape[2] - 1

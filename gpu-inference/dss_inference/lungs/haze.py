@@ -33,11 +33,12 @@ def hazy(smooth: npt.NDArray[np.float32], to_side: Flags) -> Flags:
 
 
 def hazy_lung(view: View, lungs: Flags, middle_x: float) -> Flags:
-    """Voxels (z, y, x) of haze outside ``lungs`` that count as lung, because the connected part of haze touches
-    ``lungs`` on 2 cm2 or more, or is as large as a lung (300 ml) and lies at the lungs' height.
+    """Voxels (z, y, x) of haze outside ``lungs`` that count as lung, because the connected part of haze has more than
+    10 ml and touches ``lungs`` on more than 2 cm2, or is as large as a lung (300 ml) and lies at the lungs' height for
+    the most part.
 
-    ``middle_x`` is the x index of the body's middle.  On a side of the body with hardly any lung, haze counts only if
-    it is as large as a lung.  Voxels of flesh are left out.
+    ``middle_x`` is the x index of the body's middle.  On a side of the body with less than a tenth of the lungs, haze
+    counts only if it is as large as a lung.  Voxels of flesh are left out.
     """
     steps = view.steps(_GRID_MM)
     smooth = ndi.uniform_filter(view.hu, 3)

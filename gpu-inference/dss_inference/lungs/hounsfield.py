@@ -14,7 +14,7 @@ _PADDING_HU = -1020
 
 def require_hounsfield_units(hu: npt.NDArray[np.int16]) -> None:
     """Raises InferenceError if the values (z, y, x) are too dense, or contain too little fat and soft tissue, for a
-    chest CT in Hounsfield units.
+    chest CT in Hounsfield units.  An image of padding alone passes.
 
     A minimum below zero proves nothing, because noise makes single voxels negative in an image stored as HU + 1024.
     Padding is left out, because a wide field of view may contain little of the body.

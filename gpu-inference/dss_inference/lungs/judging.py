@@ -18,8 +18,8 @@ _SUSPECT_ML = 20.0
 def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
     """The assessment of ``lungs`` in the complete image; None if the image shows no lung.
 
-    Raises InferenceError, which the user reads, if the segmentation is not usable, or if no lung was found but the
-    image has air that may be lung.
+    Raises InferenceError, which the user reads, if more was found than lungs can hold, or if no lung was found but the
+    image has more than 20 ml that may be lung.
     """
     if lungs.signs is None:
         _require_no_suspect(lungs)

@@ -16,9 +16,10 @@ def notes_on(
     quality: Quality | None, *, boxed: bool = False, empty: bool = False
 ) -> tuple[Note, ...]:
     """Notes for the user: the verdict, then warnings and the limits of the method.  ``quality`` is None if no lung was
-    found.
+    found; then a single note says so.
 
-    ``boxed``: the user marked a box.  ``empty``: that box contains no lung; then a note on this comes first.
+    ``boxed``: the user marked a box.  ``empty``: that box contains no lung; then a note on this comes first, otherwise
+    a note after the verdict says that it is on the lungs of the whole image.
     """
     if quality is None:
         return (Note(level="warning", text=NO_LUNG),)

@@ -75,8 +75,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """A reason to check a segmentation.  ``code`` is for programs and never changes; ``text`` is a sentence for the
-    user.
+    """A reason to check a segmentation, or a remark that needs no check (its code is in REMARKS).  ``code`` is for
+    programs and never changes; ``text`` is a sentence for the user.
     """
 
     code: str
@@ -227,7 +227,9 @@ def _side_unknown(*, part: bool) -> Flag:
 
 
 def _size_flags(labels: Sequence[Label], signs: Signs, *, cut: bool) -> Iterator[Flag]:
-    """Flags for unusual volumes.  ``cut``: the image shows only a part of the lungs, so a small volume is not flagged."""
+    """Flags for an unusual volume of both lungs, and for an unusual share of the left one.  ``cut``: the image shows
+    only a part of the lungs, so a small volume is not flagged.
+    """
     total_ml = sum(label.volume_ml for label in labels)
     small = not cut and (total_ml < USUAL_ML[0] or not USUAL_FILL[0] < signs.fill < USUAL_FILL[1])
     if small or total_ml > USUAL_ML[1]:

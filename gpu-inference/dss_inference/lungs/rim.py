@@ -62,8 +62,8 @@ def rim_of(label: Labels, padding: Flags) -> list[int]:
 
 
 def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
-    """Link the parts of neighbouring slices that overlap and whose labels are in ``rim``.  Yields one Chain for each
-    group of linked parts.
+    """Link the parts of neighbouring slices that overlap by at least half of the smaller part and whose labels are in
+    ``rim``.  Yields one Chain for each group of linked parts, also for a single part.
     """
     if not rim:
         return
@@ -96,7 +96,9 @@ def _sameness(label: Labels, parts: list[int], boxes: list[tuple[slice, ...]]) -
 
 
 def _hull_area(part: Flags) -> float:
-    """Area of the part's convex hull in pixels, measured at the pixels' corners; ``part`` is flags (y, x) of one slice."""
+    """Area of the part's convex hull in pixels, measured at the pixels' corners, or the number of its pixels if the
+    hull cannot be computed; ``part`` is flags (y, x) of one slice.
+    """
     rows = np.flatnonzero(part.any(axis=1))
     first, last = part[rows].argmax(axis=1), part.shape[1] - part[rows][:, ::-1].argmax(axis=1)
     ends = [(rows + dy, x) for dy in (0, 1) for x in (first, last)]

@@ -46,7 +46,8 @@ class Body:
 
 def body_of(view: View, enclosed: Flags) -> Body:
     """The middle of the body, and whether the image cuts it at its left or right, from the voxels of tissue and of
-    ``enclosed``, the air inside the body.  Thin objects, such as a table, are left out.
+    ``enclosed``, the air inside the body.  Thin objects, such as a table, do not change the middle.  Without a thick
+    part it is the middle of the image, and the body counts as cut.
     """
     inside = (view.hu >= AIR_HU) | enclosed
     thick = ndi.binary_erosion(inside, iterations=2)

@@ -46,7 +46,9 @@ class View:
 
     @property
     def scale(self) -> float:
-        """Size of the patient relative to an adult, by ``scale_of``: 1 for an adult, less if the image is narrow."""
+        """Size of the patient relative to an adult, by ``scale_of``: 1 for an adult, less if the image is narrow and
+        shallow.
+        """
         return scale_of(self.hu.shape, self.spacing_mm)
 
     def steps(self, length_mm: float) -> tuple[int, int, int]:
@@ -71,8 +73,8 @@ def thinned(values: npt.NDArray[T], steps: tuple[int, int, int]) -> npt.NDArray[
 
 
 def spread(flags: Flags, steps: tuple[int, int, int], shape: tuple[int, ...]) -> Flags:
-    """``flags`` of a thinned grid, repeated for all voxels of the original grid, whose shape is ``shape``.  Inverse of
-    ``thinned``.
+    """``flags`` of a grid that ``thinned`` made: each value repeated for the ``steps`` voxels (z, y, x) that it stands
+    for, in an array with the original grid's ``shape``.
     """
     for axis, k in enumerate(steps):
         flags = flags.repeat(k, axis)
@@ -80,8 +82,8 @@ def spread(flags: Flags, steps: tuple[int, int, int], shape: tuple[int, ...]) ->
 
 
 def scale_of(shape: tuple[int, ...], spacing_mm: Triple) -> float:
-    """Size of the patient relative to an adult: 1 for an adult's chest, less if the image is as narrow as an infant's.
-    ``shape`` is (z, y, x).
+    """Size of the patient relative to an adult: 1 if the image is at least 240 mm wide or deep, less in proportion for
+    a smaller one, such as that of an infant.  ``shape`` is (z, y, x).
     """
     across_mm = max(n * s for n, s in zip(shape[1:], spacing_mm[1:], strict=True))
     return min(1.0, across_mm / _LEAST_ACROSS_MM)

@@ -57,8 +57,8 @@ class Way(StrEnum):
 
 
 def is_noisy(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> bool:
-    """True if the noise in flesh is so strong that single voxels do not distinguish bone; ``smooth`` is the mean HU of
-    the 27 voxels around each voxel.
+    """True if the noise in flesh is so strong that single voxels do not distinguish bone; False without flesh.
+    ``smooth`` is the mean HU of the 27 voxels around each voxel.
     """
     flesh = np.flatnonzero(smooth > TISSUE_HU)
     few = flesh[:: flesh.size // _SAMPLES + 1]
@@ -67,7 +67,9 @@ def is_noisy(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> bool
 
 
 def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32], *, noisy: bool) -> Flags:
-    """Voxels of bone, and of other tissue as dense.  ``smooth`` and ``noisy`` are as in ``is_noisy``."""
+    """Voxels of bone, and of other tissue as dense: by single voxels, or by means if the image is ``noisy``.
+    ``smooth`` is the mean HU of the 27 voxels around each voxel of ``hu``.
+    """
     return np.asarray(smooth > _NOISY_BONE_HU if noisy else hu > _BONE_HU, bool)
 
 
@@ -192,7 +194,9 @@ def _turned(flags: Flags, way: Way) -> Flags:
 
 
 def scale_of_lung(lung: Flags, spacing_mm: Triple) -> float:
-    """Size of the lung relative to an adult's: 1 from 200 mm of length, less in proportion for a shorter lung."""
+    """Size of the lung relative to an adult's: 1 if the box around it is at least 200 mm long along an axis, less in
+    proportion for a smaller lung.  Raises ValueError if no voxel of ``lung`` is set.
+    """
     box = box_around(lung, (0, 0, 0))
     longest_mm = max((part.stop - part.start) * s for part, s in zip(box, spacing_mm, strict=True))
     return min(1.0, float(longest_mm) / _LONG_MM)

@@ -165,8 +165,8 @@ def _place_mm(candidate: Candidate, space: LungSpace, ct: Ct) -> tuple[float, fl
 def labels_of(
     findings: Sequence[Finding], voxels: npt.NDArray[np.uint8], voxel_ml: float
 ) -> tuple[Label, ...]:
-    """The labels of the findings, with their volumes in the label map ``voxels``.  A label's name contains the diameter
-    and the score.
+    """The labels of the findings, with their volumes in the label map ``voxels``.  A label's value is the finding's
+    number; its name contains the diameter and the score.  ``voxel_ml`` is the volume of a voxel.
     """
     counts = voxels_by_value(voxels)
     return tuple(
@@ -181,7 +181,9 @@ def labels_of(
 
 
 def notes_on(findings: Sequence[Finding], ct: Ct, search: Search) -> tuple[Note, ...]:
-    """Notes for the user: the position of each finding, or that there is none, then limits that the user should know."""
+    """Notes for the user: a warning if voxels are longer than 3 mm; the position of each finding, or that there is
+    none; then limits that the user should know.
+    """
     lines = [finding.sentence for finding in findings]
     info = [Note(level="info", text=line) for line in [*lines, _LIMITS]]
     if not findings:

@@ -87,7 +87,9 @@ def score_of(blob: Blob, shape: Shape, voxel_mm: float) -> float:
 
 
 def best_apart(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates in descending order of their score, without those that overlap a better one."""
+    """The candidates in descending order of their score, without those whose centre is no farther from that of a better
+    one than the larger radius of the two plus 1 mm.
+    """
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.score):
         if all(_apart(candidate.shape, other.shape) for other in kept):

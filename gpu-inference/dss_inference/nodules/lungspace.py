@@ -26,8 +26,9 @@ _HIGHEST_HU = 150.0
 
 @dataclass(frozen=True, kw_only=True)
 class LungSpace:
-    """The lungs on a 1 mm grid.  ``hu`` and ``inside`` are (z, y, x); ``box`` are the slices (z, y, x) of the image
-    that they cover; ``steps`` is the number of 1 mm voxels for each voxel of the image along (z, y, x).
+    """The lungs on a grid of about 1 mm.  ``hu`` and ``inside`` are (z, y, x); ``hu`` is LUNG_HU outside ``inside``.
+    ``box`` are the slices (z, y, x) of the image that they cover; ``steps`` is the number of their voxels for each
+    voxel of the image along (z, y, x).
     """
 
     hu: Floats
@@ -41,8 +42,8 @@ class LungSpace:
         return np.asarray(first + (point + 0.5) / self.steps - 0.5, np.float64)
 
     def inside_at(self, places: Sequence[npt.NDArray[np.float64]]) -> Flags:
-        """The values of ``inside`` at the voxels of an image grid.  ``places`` has the image indices along z, y and
-        x, one list for each axis.
+        """The values of ``inside`` at the voxels of an image grid; beyond ``box``, those at its border.  ``places`` has
+        the image indices along z, y and x, one list for each axis.
         """
         rows = [
             np.clip(np.rint((at - part.start + 0.5) * step - 0.5), 0, n - 1).astype(int)
@@ -54,8 +55,9 @@ class LungSpace:
 
 
 def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray[np.uint8]:
-    """An array with 1 where the chest wall bulges into a lung, as it does at a nodule on the wall.  It has every n-th
-    voxel of ``lungs`` (z, y, x), so that its voxels are about 4 mm wide.
+    """An array with 1 where the chest wall bulges into a LEFT or RIGHT lung, as it does at a nodule on the wall; lung
+    of unknown side is not examined.  It has every n-th voxel of ``lungs`` (z, y, x), so that its voxels are about 4 mm
+    wide.
 
     Tissue as dense as the wall is not in ``lungs``.  Bulges towards the mediastinum are not included, because vessels,
     aorta and hilum bulge there.
@@ -78,8 +80,9 @@ def at_the_wall(lungs: npt.NDArray[np.uint8], spacing_mm: Triple) -> npt.NDArray
 def lung_space(
     hu: npt.NDArray[np.int16], lungs: npt.NDArray[np.uint8], spacing_mm: Triple, runner: Runner
 ) -> LungSpace:
-    """Resample the lungs to a LungSpace.  ``hu`` and ``lungs`` (LEFT, RIGHT or UNSIDED; 0: no lung) are (z, y, x) of
-    the complete image.  Raises ValueError if there is no lung.
+    """Resample the lungs, with holes in a slice and bulges of the chest wall filled, to a LungSpace.  ``hu`` and
+    ``lungs`` (LEFT, RIGHT or UNSIDED; 0: no lung) are (z, y, x) of the complete image.  Raises ValueError if there is
+    no lung.
     """
     margin = tuple(int(np.ceil(_MARGIN_MM / s)) for s in spacing_mm)
     box = tuple(

@@ -122,8 +122,8 @@ def _longest_mm(row: Flags, in_plane_mm: Sequence[float]) -> float:
 
 
 def drawn(outlines: Sequence[Outline], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """The label map (z, y, x) of an image of ``shape``: 1 for the first outline, 2 for the second, and so on.  Where
-    two overlap, the earlier one is drawn.
+    """The label map (z, y, x) of an image of ``shape``: 1 for the first outline, 2 for the second, and so on, for at
+    most 255. Where two overlap, the earlier one is drawn.
     """
     labels = np.zeros(shape, np.uint8)
     for value, outline in reversed(list(enumerate(outlines, start=1))):

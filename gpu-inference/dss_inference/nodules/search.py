@@ -34,7 +34,9 @@ class ChestPart:
 
     @property
     def is_doubtful(self) -> bool:
-        """True if the part may be lung that was not searched: its share reaches the limit for its ``code``."""
+        """True if the part may be lung that was not searched: its share reaches the limit for its ``code``.  False for
+        a code without a limit.
+        """
         return self.share >= _DOUBTFUL.get(self.code, 2.0)
 
 
@@ -64,8 +66,8 @@ class Search:
 
     @property
     def conclusion(self) -> str:
-        """The verdict on the result: the verdict on the lungs, but ``look at it`` instead of ``good`` if lung was left
-        out of the search.
+        """The verdict on the result: the verdict on the lungs, but ``look at it`` instead of ``good`` if lung was, or
+        may have been, left out of the search.
         """
         good = self.verdict == Verdict.GOOD and self.lacks_lung
         return str(Verdict.LOOK) if good else self.verdict
@@ -117,8 +119,8 @@ def _cut_at_side(lungs: Lungs) -> bool:
 
 
 def _missing(sides: npt.NDArray[np.uint8], spacing_mm: Triple) -> float:
-    """Number of voxels that one lung lacks compared with the other at the same height: the minimum over tilts of the
-    patient to the left or right.  ``sides`` is (z, y, x).
+    """Number of voxels that one lung lacks compared with the other at the same height, of the lung that lacks more: the
+    minimum over tilts of the patient to the left or right.  ``sides`` is (z, y, x); 0 if it has neither LEFT nor RIGHT.
     """
     z, _, x = np.nonzero(sides)
     side = sides[sides > 0]

@@ -35,7 +35,9 @@ _LEAST = {
 
 
 def search_notes(search: Search) -> Iterator[Note]:
-    """Notes that say how much lung was searched, and one for each part that was not."""
+    """Notes that say how much lung was searched, and what was not: lung beyond the image's border, and each part whose
+    share reaches the limit in _LEAST.  If the conclusion differs from the verdict on the lungs, a warning comes first.
+    """
     if search.conclusion != search.verdict:
         yield Note(level="warning", text=_conclusion(search))
     yield Note(level="info", text=_searched(search))
@@ -47,7 +49,7 @@ def search_notes(search: Search) -> Iterator[Note]:
 
 
 def none_found(search: Search) -> Note:
-    """The note for the user about a search that found no candidate; a warning if lung may have been left out."""
+    """The note for the user about a search that found no candidate; a warning if lung was, or may have been, left out."""
     where = f"in the {search.lung_ml:.0f} ml of lung that were searched"
     if not search.lacks_lung:
         return Note(level="info", text=f"No candidate was found {where}.")

@@ -48,7 +48,7 @@ def fit(
 
 
 def network_of(config: Path) -> torch.nn.Module:
-    """The network that the bundle's configuration file describes, untrained."""
+    """The network that the entry ``network_def`` of the bundle's configuration file ``config`` describes, untrained."""
     parser = ConfigParser()
     parser.read_config(str(config))
     network: torch.nn.Module = parser.get_parsed_content("network_def")
@@ -66,7 +66,7 @@ def save_half(network: torch.nn.Module, path: Path) -> None:
 
 def _turned(value: torch.Tensor) -> torch.Tensor:
     """``value`` with its last three axes in reverse order if it has five axes, as the kernel of a convolution has;
-    otherwise unchanged.
+    otherwise ``value`` itself.
     """
     return value.permute(0, 1, 4, 3, 2).contiguous() if value.ndim == 5 else value
 
