@@ -103,11 +103,15 @@ def utc(moment: datetime | None) -> str:
 
 
 def web_address(text: object) -> str:
-    """``text`` if it is an http or https address, otherwise "": the description of a service may contain a link with
-    ``javascript:``.
+    """``text`` if it is a well-formed http or https address, otherwise "": the description of a service may contain a
+    link with ``javascript:``.
     """
     address = text if isinstance(text, str) else ""
-    return address if urlsplit(address).scheme in {"http", "https"} else ""
+    try:
+        scheme = urlsplit(address).scheme
+    except ValueError:  # an IPv6 address without its end, for example
+        return ""
+    return address if scheme in {"http", "https"} else ""
 
 
 def plain_text(text: object) -> str:

@@ -147,11 +147,14 @@ def _credentials(file: str) -> dict[str, str]:
 
 
 def _check_address(repository: str, schemes: str) -> None:
-    """Raises Refused unless the repository's address begins with one of the comma-separated ``schemes`` and contains no
-    password and, except for ssh, no user name.
+    """Raises Refused unless the repository's address is well formed, begins with one of the comma-separated ``schemes``
+    and contains no password and, except for ssh, no user name.
     """
     allowed = schemes.split(",")
-    parts = urlsplit(repository)
+    try:
+        parts = urlsplit(repository)
+    except ValueError as error:  # an IPv6 address without its end, for example
+        raise Refused("Error fetching Git repository: this is no address.") from error
     if parts.scheme not in allowed:
         raise Refused(
             f"Error fetching Git repository: an address must begin with "

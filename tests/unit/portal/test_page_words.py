@@ -93,7 +93,10 @@ def test_the_third_light_tells_how_many_wait(length: int, colour: str) -> None:
     assert queue(length).colour == colour
 
 
-@pytest.mark.parametrize("text", ["javascript:alert(1)", "data:text/html,x", "", None, 3, "//x"])
+@pytest.mark.parametrize(
+    "text",
+    ["javascript:alert(1)", "data:text/html,x", "", None, 3, "//x", "http://[x", "https://[::1"],
+)
 def test_only_an_address_of_the_web_becomes_a_link(text: object) -> None:
     assert web_address(text) == ""
     assert web_address("https://example.com/a") == "https://example.com/a"
