@@ -25,7 +25,7 @@ from dss_portal.providers import routes as providers
 from dss_portal.resumable import routes as resumable
 from dss_portal.sending import routes as sending
 from dss_portal.services import routes as services
-from dss_portal.serving.passing import Behind
+from dss_portal.serving.layer_attempt import FrameworkGuard
 from dss_portal.settings import Settings
 from dss_portal.tickets import routes as tickets
 from dss_portal.web import asgi, context, converters, errors, metering, tracing
@@ -84,7 +84,7 @@ def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None
     """
     components = context.components_of(app)
     settings = components.settings
-    behind: App = Behind(framework or app)
+    behind: App = FrameworkGuard(framework or app)
     if settings.test_mode == "off":  # in test mode, requests without a cookie have a user, too
         behind = _before(app, components, behind, feed or components.feed)
     return asgi.NormalisedPaths(behind, settings.public_prefix)

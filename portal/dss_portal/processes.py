@@ -24,8 +24,8 @@ from dss_process.supervision import Health
 
 log = logging.getLogger(__name__)
 
-UNFORESEEN = 70
-"""Exit status of a process that ended with an error of the program (``EX_SOFTWARE``)."""
+EX_SOFTWARE = 70
+"""Exit status of a process that ended with an error of the program, as in ``sysexits.h``."""
 POLL_S = 0.1
 _PR_SET_PDEATHSIG = 1
 
@@ -49,18 +49,20 @@ def of_process(settings: Settings, number: int) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def serve_in_many(settings: Settings, serve: Callable[[Settings], None], within_s: float) -> int:
+def serve_in_many(
+    settings: Settings, serve: Callable[[Settings], None], stop_timeout_s: float
+) -> int:
     """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM, and return the exit status.  It must be
     called before this process starts a thread.
 
-    A process that does not end within ``within_s`` after SIGTERM is killed.
+    A process that does not end within ``stop_timeout_s`` after SIGTERM is killed.
     """
     children = [_Child(of_process(settings, n), serve) for n in range(settings.portal_processes)]
     stop = stop_signal()
     for child in children:
         child.start()
     status = _watch(children, stop)
-    _end(children, within_s)
+    _end(children, stop_timeout_s)
     return status
 
 
@@ -88,7 +90,7 @@ class _Child:
             _serve_in_child(parent, lambda: self._serve(self._settings))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
-    def cannot_start(self) -> int | None:
+    def restart_if_ended(self) -> int | None:
         """Start the process again, after a backoff, if it has ended; returns None.  If it reported at its first start
         why it cannot start, it is not started again, and its exit status is returned.
         """
@@ -99,7 +101,7 @@ class _Child:
         status = self.ended()
         if status is None:
             return None
-        if self._starts == 1 and status > 0 and status != UNFORESEEN:
+        if self._starts == 1 and status > 0 and status != EX_SOFTWARE:
             return status
         error = ProcessEnded(f"status {status}")
         self._again_s = time.monotonic() + self._health.failed(error)
@@ -122,7 +124,7 @@ def _serve_in_child(parent: int, serve: Callable[[], None]) -> None:
     """Serve in this process until ``serve`` returns, then end the process.  The process also gets SIGTERM if the first
     process dies; a Ctrl-C of the terminal does not reach it.
     """
-    status = UNFORESEEN
+    status = EX_SOFTWARE
     try:
         for number in SIGNALS:
             exit_on_signal(number)
@@ -151,13 +153,13 @@ def _watch(children: list[_Child], stop: threading.Event) -> int:
     """
     while not stop.wait(POLL_S):
         for child in children:
-            if status := child.cannot_start():
+            if status := child.restart_if_ended():
                 return status
     return 0
 
 
-def _end(children: list[_Child], within_s: float) -> None:
-    deadline_s = time.monotonic() + within_s
+def _end(children: list[_Child], stop_timeout_s: float) -> None:
+    deadline_s = time.monotonic() + stop_timeout_s
     for child in children:
         child.send(signal.SIGTERM)
     while any(child.pid and child.ended() is None for child in children):

@@ -14,9 +14,9 @@ from hypercorn.asyncio import run as hypercorn_run
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from dss_portal.serving import passing
+from dss_portal.serving import layer_attempt
 from dss_portal.serving.connections import Connection
-from dss_portal.serving.passing import Behind
+from dss_portal.serving.layer_attempt import FrameworkGuard
 from support.stacks import free_port
 
 GET = b"GET /api/tickets HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -41,17 +41,17 @@ class Asked:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        if passing.was_passed(scope) is None:
+        if layer_attempt.earlier_attempt(scope) is None:
             self.layer.append(scope["path"])
             self.began.set()
             if await self.answer(self, receive, send):
                 return
-            scope = {**scope, passing.ERROR: ValueError("it failed")}
-        await Behind(self._framework)(scope, receive, send)
+            scope = {**scope, layer_attempt.ERROR: ValueError("it failed")}
+        await FrameworkGuard(self._framework)(scope, receive, send)
 
     async def _framework(self, scope: Any, receive: Any, send: Any) -> None:
         self.framework.append(scope["path"])
-        found = passing.was_passed(scope)
+        found = layer_attempt.earlier_attempt(scope)
         body = await read(receive)
         await say(send, b"%s after %r" % (body, str(found.error if found else "").encode()))
 

@@ -200,7 +200,7 @@ def terms_are_due() -> bool:
     return _TERMS_DUE in session
 
 
-def terms_are_settled() -> None:
+def clear_terms_due() -> None:
     """Note that this browser need not show its user the terms of use first any more."""
     session.pop(_TERMS_DUE, None)
 

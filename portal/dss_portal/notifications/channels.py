@@ -87,7 +87,7 @@ def _new_secret() -> str:
 
 async def _check(address: str, networks: Sequence[targets.Network]) -> None:
     try:
-        await targets.judged(address, networks)
+        await targets.resolve_permitted(address, networks)
     except targets.NotFound as error:
         raise Refused(str(error)) from error
 

@@ -93,7 +93,7 @@ class Receivers:
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         try:
-            target = await targets.judged(url, self._settings.notify_networks_listed)
+            target = await targets.resolve_permitted(url, self._settings.notify_networks_listed)
         except Refused as error:
             raise NotTaken(error.text, for_ever=True) from error
         except targets.NotFound as error:

@@ -58,7 +58,7 @@ def check_form(url: str) -> None:
         raise Refused("The address has port 0, which no server listens on.")
 
 
-async def judged(url: str, listed: Sequence[Network]) -> Destination:
+async def resolve_permitted(url: str, listed: Sequence[Network]) -> Destination:
     """Look up and check the destination of ``url``.  Raises Refused if this server may not send there, NotFound if the
     host has no address.
 

@@ -14,10 +14,10 @@ from dss_portal.accounts.sessions import (
     AFTER_SIGN_IN,
     ask_for_terms,
     changes_state,
+    clear_terms_due,
     sign_in_with_token,
     sign_out,
     terms_are_due,
-    terms_are_settled,
 )
 from dss_portal.admin import pages as admin_overview
 from dss_portal.admin.overview import TicketRow, newest_tickets
@@ -151,7 +151,7 @@ async def token() -> Response:
     found = await person()
     if found is None:
         return await _sign_in_page()
-    if _is_waited_for():
+    if _return_is_due():
         return await see_other(session.pop(AFTER_SIGN_IN))
     if not found.terms_accepted:
         return await page("terms.html", leads_back=AFTER_SIGN_IN in session)
@@ -170,11 +170,11 @@ async def sign_in() -> Response:
     if user is None:
         return await _sign_in_page(wrong=True)
     ask_for_terms(user)
-    is_done = user.terms_accepted_at is not None and not _is_waited_for()
+    is_done = user.terms_accepted_at is not None and not _return_is_due()
     return await see_other(addresses.HOME if is_done else addresses.SIGN_IN)
 
 
-def _is_waited_for() -> bool:
+def _return_is_due() -> bool:
     """True if the sign-in is complete and must now return to the page from which the user came."""
     return AFTER_SIGN_IN in session and not terms_are_due()
 
@@ -186,7 +186,7 @@ async def accept_terms() -> Response:
     if found is not None and found.session is not None:
         await accounts.accept_terms(found.session, accepted=accepted)
         if accepted:
-            terms_are_settled()
+            clear_terms_due()
     if not accepted and is_browser():
         await sign_out()
     return await see_other(addresses.SIGN_IN if accepted else addresses.SIGN_OUT)

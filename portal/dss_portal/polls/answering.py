@@ -22,7 +22,7 @@ from dss_portal.polls.callers import Caller, Callers
 from dss_portal.polls.files import small_file
 from dss_portal.polls.requests import Poll, PollKind
 from dss_portal.polls.snapshots import Snapshots
-from dss_portal.serving import passing
+from dss_portal.serving import layer_attempt
 
 _JSON = ((b"content-type", b"application/json"),)
 _CSV = ((b"content-type", b"text/csv"),)
@@ -89,7 +89,7 @@ class Polls:
             method, path = scope["method"], scope["path"]
             poll = requests.poll(method, path, scope["query_string"], scope["headers"])
             if poll is not None:
-                if not passing.was_passed(scope) and await self._answered(poll, send):
+                if not layer_attempt.earlier_attempt(scope) and await self._answered(poll, send):
                     return
             elif requests.may_change_something(method, path):
                 send = self._forgetting(path, send)

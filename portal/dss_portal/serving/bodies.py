@@ -22,7 +22,7 @@ def is_receiving(protocol: object) -> bool:
     return _receiving(protocol) is not None
 
 
-async def passed(protocol: object, piece: bytes) -> bool:
+async def pass_on(protocol: object, piece: bytes) -> bool:
     """Pass ``piece``, the next bytes of the connection, to the application if they belong to a body.  Returns False,
     with nothing passed, if h11 must handle them: other bytes, and the last piece of a body.
     """

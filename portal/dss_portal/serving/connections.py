@@ -19,9 +19,9 @@ from hypercorn.events import Closed, RawData
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, HTTPScope
 
-from dss_portal.serving import bodies, passing
+from dss_portal.serving import bodies, layer_attempt
 from dss_portal.serving.heads import Head, head
-from dss_portal.serving.passing import Passed
+from dss_portal.serving.layer_attempt import NotHandled
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Connection(TCPServer):
                 data = ahead.popleft() if ahead else await self._received()
             except (OSError, TimeoutError):
                 break
-            if await bodies.passed(self.protocol.protocol, data):
+            if await bodies.pass_on(self.protocol.protocol, data):
                 continue
             asked = head(data) if self._is_plain() else None
             if asked is None:
@@ -149,8 +149,8 @@ class Connection(TCPServer):
             await cast("ASGIWrapper", self.app).app(
                 self._scope(asked), exchange.receive, exchange.send
             )
-        except Passed as passed:
-            await self._hand_over(exchange, passed)
+        except NotHandled as not_handled:
+            await self._hand_over(exchange, not_handled)
             return True
         except Exception:  # something may have been written: it is not tried again
             log.exception("request failed", extra={"path": asked.path})
@@ -163,14 +163,14 @@ class Connection(TCPServer):
         await self.protocol_send(RawData(exchange.response()))
         return True
 
-    async def _hand_over(self, exchange: Exchange, passed: Passed) -> None:
-        """Give Hypercorn the bytes that were read of the request.  The layers find ``passed`` in its state, and pass
-        the request to the framework without trying it again.
+    async def _hand_over(self, exchange: Exchange, not_handled: NotHandled) -> None:
+        """Give Hypercorn the bytes that were read of the request.  The layers find ``not_handled`` in its state, and
+        pass the request to the framework without trying it again.
         """
         received, exchange.ahead = exchange.received, b""
         protocol = cast("H11Protocol", self.protocol.protocol)
         kept = protocol.connection_state
-        protocol.connection_state = passing.marked(kept, passed)
+        protocol.connection_state = layer_attempt.with_attempt(kept, not_handled)
         try:
             await protocol.handle(RawData(received[0]))
         finally:
@@ -192,7 +192,7 @@ class Connection(TCPServer):
             "headers": asked.headers,
             "client": self.protocol.client,
             "server": self.protocol.server,
-            "state": passing.tried(),
+            "state": layer_attempt.attempt_state(),
             "extensions": {},
         }
 

@@ -19,7 +19,7 @@ from dss_portal.datastore import SMALL_BYTES
 from dss_portal.polls.answering import App, request_id
 from dss_portal.polls.callers import Caller, Callers
 from dss_portal.refusals import Refused
-from dss_portal.serving import passing
+from dss_portal.serving import layer_attempt
 from dss_portal.writes import multipart, requests
 from dss_portal.writes.acting import Acting, Answer
 from dss_portal.writes.body import ClientGone, RequestBody
@@ -76,8 +76,8 @@ class Writes:
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         write = None
-        if passed := passing.was_passed(scope):
-            scope = _with_error(scope, passed.error) if passed.error else scope
+        if attempt := layer_attempt.earlier_attempt(scope):
+            scope = _with_error(scope, attempt.error) if attempt.error else scope
         elif scope["type"] == "http" and scope["method"] == "POST" and not tracing.is_on():
             write = requests.write(scope["path"], scope["query_string"], scope["headers"])
         if write is None:
@@ -158,7 +158,7 @@ class Writes:
 
 
 def _with_error(scope: Scope, error: Exception) -> Scope:
-    return cast("HTTPScope", {**scope, passing.ERROR: error})
+    return cast("HTTPScope", {**scope, layer_attempt.ERROR: error})
 
 
 async def _send(answer: Answer, named: bytes, send: ASGISendCallable) -> None:
@@ -174,5 +174,5 @@ def install(app: Quart) -> None:
 
     @app.before_request
     async def _raise_earlier() -> None:
-        if error := passing.error_of(request.scope):
+        if error := layer_attempt.error_of(request.scope):
             raise error

@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dss_portal.notifications.targets import NotFound, is_public, judged
+from dss_portal.notifications.targets import NotFound, is_public, resolve_permitted
 from dss_portal.refusals import Refused
 
 SPECIAL = [
@@ -70,7 +70,7 @@ def test_a_public_address_is_public(address: str) -> None:
 )
 async def test_loopback_is_refused_however_it_is_written(url: str) -> None:
     with pytest.raises((Refused, NotFound), match=r"private or special|no address|no web address"):
-        await judged(url, ())
+        await resolve_permitted(url, ())
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ async def test_loopback_is_refused_however_it_is_written(url: str) -> None:
 )
 async def test_what_is_no_plain_https_address_is_refused_in_a_sentence(url: str) -> None:
     with pytest.raises(Refused, match=r"\.$"):
-        await judged(url, ())
+        await resolve_permitted(url, ())
 
 
 async def test_a_network_that_the_site_lists_is_allowed_also_without_tls() -> None:
-    target = await judged("http://127.0.0.1:8123/x", [ip_network("127.0.0.0/8")])
+    target = await resolve_permitted("http://127.0.0.1:8123/x", [ip_network("127.0.0.0/8")])
 
     assert (target.addresses, target.authority) == (("127.0.0.1",), "127.0.0.1:8123")
 
 
 async def test_a_public_address_is_taken() -> None:
-    assert (await judged("https://8.8.8.8/x", ())).addresses == ("8.8.8.8",)
+    assert (await resolve_permitted("https://8.8.8.8/x", ())).addresses == ("8.8.8.8",)
