@@ -23,8 +23,10 @@ NOT_SENT = "Series {} was not sent: {}"
 
 
 async def on_read(datastore: Datastore, settings: Settings, event: UploadRead) -> None:
-    """Give the files of the first image to the ticket, and those of each further image to a new ticket of its user.  A
-    late or repeated answer is ignored, and its files are removed.
+    """Give the files of the first image to the ticket, and those of each further image to a new ticket of its user;
+    then continue these tickets.  An image that could not be read becomes a line in the ticket's log.
+
+    A late or repeated answer is ignored, and the files of a late one are removed.
     """
     async with in_transaction():
         found = await _current(event.ticket_id, event.intake_id)
@@ -46,7 +48,9 @@ async def on_refused(event: UploadRefused) -> None:
 
 
 async def on_parked(message: ReadUpload | UploadRead | UploadRefused) -> None:
-    """Refuse the upload of a ticket, because the request to read it, or the answer, was moved to the dead letters."""
+    """Refuse the upload of a ticket, because the request to read it, or the answer, was moved to the dead letters.
+    Ignored if that request is no longer the current one.
+    """
     async with in_transaction():
         found = await _current(message.ticket_id, message.intake_id)
         if found is not None:
@@ -59,8 +63,8 @@ async def _refuse(intake: Intake, reason: str, series: Sequence[dict[str, str]])
 
 
 async def _current(ticket_id: int, attempt_id: str) -> tuple[Ticket, Intake] | None:
-    """The locked ticket and its intake (the state of its upload); None if the answer belongs to an earlier request, or
-    an answer was accepted before.
+    """The locked ticket and its intake (the state of its upload); None if the answer belongs to an earlier request, if
+    an answer was accepted before, or if the ticket is no longer open for uploads.
     """
     ticket, intake = await store.locked(ticket_id), await intakes.find(ticket_id)
     is_open = ticket is not None and ticket.status is Status.INIT

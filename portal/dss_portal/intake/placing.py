@@ -38,6 +38,8 @@ async def continue_ticket(datastore: Datastore, settings: Settings, ticket_id: i
 async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> None:
     """Link the files that were read into the ticket's input, where they replace the uploaded ones.  Refuses the upload
     if files are missing or exceed the user's quota.
+
+    Does nothing if another portal has done it; ends the intake if the ticket is no longer open for uploads.
     """
     intake = await Intake.get(ticket_id=ticket_id)
     if intake.state != State.PLACING:  # another portal has done it
@@ -136,7 +138,9 @@ async def _end(intake: Intake) -> None:
 
 
 async def _refuse(ticket_id: int, reason: str, state: State) -> None:
-    """Refuse the upload with ``reason``, unless another portal has changed its state from ``state`` meanwhile."""
+    """Refuse the upload with ``reason``, unless another portal has changed its state from ``state`` meanwhile, or the
+    ticket is no longer open for uploads.
+    """
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         intake = await Intake.get(ticket_id=ticket_id)
@@ -147,8 +151,8 @@ async def _refuse(ticket_id: int, reason: str, state: State) -> None:
 
 
 async def due() -> list[int]:
-    """Numbers of the tickets that may continue: all in state ``placing``, and for each user the oldest ticket in state
-    ``waiting``.
+    """Numbers of the tickets that may continue: those in state ``placing`` (at most 1000 at a time), and for each user
+    the oldest ticket in state ``waiting`` (of the 5000 oldest).
     """
     placing = await Intake.filter(state=State.PLACING).order_by("ticket_id").limit(1000)
     waiting = (

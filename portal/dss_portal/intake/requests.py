@@ -39,8 +39,10 @@ class ExpectedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The files that a browser will upload for a ticket.  They are images to be read; ``series`` chooses DICOM series
-    as in ``messages.ReadUpload``.  With ``as_it_is``, they are a workspace and its files, which are not read.
+    """The files that a browser will upload for a ticket.  They are images to be read; ``series`` names a DICOM series,
+    "" chooses one by rule, ``each`` makes a ticket of each, ``ask`` lets the user choose.
+
+    With ``as_it_is``, the files are a workspace and its files, which are not read.
     """
 
     files: tuple[ExpectedFile, ...]
@@ -49,8 +51,8 @@ class Request:
 
 
 def decoded(text: str) -> Request:
-    """Decode a request from JSON.  Raises Refused if it is malformed, has no files or more than MOST_FILES, or has a
-    file name twice or with folders.
+    """Decode a request from JSON.  Raises Refused if it is malformed, has no files or more than MOST_FILES, has a file
+    name twice or with folders, a negative size, or more than MOST_SERIES_CHARACTERS in ``series``.
     """
     try:
         found = msgspec.json.decode(text, type=Request)
@@ -73,7 +75,9 @@ def encoded(request: Request) -> str:
 
 
 def require_fit(request: Request, service: Service) -> None:
-    """Raises Refused if the files cannot satisfy the tags of the service."""
+    """Raises Refused unless the files have exactly one main image and satisfy the tags of the service.  A workspace
+    that is sent as it is, is not checked.
+    """
     if request.as_it_is:
         return
     if [file.tag for file in request.files].count("") != 1:

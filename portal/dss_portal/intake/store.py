@@ -51,8 +51,8 @@ async def declare(ticket_id: int, user: User, request: Request, title: str) -> I
     """Store what the browser will upload for the ticket, and its title.  The upload is read as soon as it is complete.
     Idempotent.
 
-    A new request replaces an earlier one and its files.  Raises Refused if the user has no such ticket, the files do
-    not suit the service, or the images have been read already.
+    A new request replaces an earlier one, and removes uploaded files that it does not name.  Raises Refused if the user
+    has no such ticket, the files do not suit the service, or the images have been read already.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
@@ -164,8 +164,8 @@ async def ask_again(ticket_id: int) -> bool:
 
 
 async def choose(ticket_id: int, user: User, series: str) -> None:
-    """Read the uploaded files again, with the DICOM series that the user has chosen.  Raises Refused if the user has no
-    such ticket, there is nothing to choose, or the series or the files do not exist.
+    """Read the uploaded files again, with the DICOM series that the user has chosen; ``each`` for all of them.  Raises
+    Refused if the user has no such ticket, there is nothing to choose, or the series or the files do not exist.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None

@@ -90,8 +90,8 @@ class Streams:
         return sum(map(len, self._streams.values()))
 
     async def opened(self, user_id: int, *, sysadmin: bool) -> AsyncIterator[bytes]:
-        """The events for a page of this user, until the browser disconnects.  Raises Refused if too many streams are
-        open.
+        """The events for a page of this user, until the browser disconnects, the user's account changes, or the portal
+        stops.  Raises Refused if too many streams are open.
         """
         if len(self._streams.get(user_id, ())) >= MOST_OF_A_USER or len(self) >= MOST_OF_ALL:
             raise Refused(TOO_MANY, 503)

@@ -20,7 +20,9 @@ UNKNOWN = "This code is unknown, has been answered, or has expired. Codes live f
 
 @blueprint.before_request
 async def only_signed_in() -> Response | None:
-    """Redirect a user without a session to the sign-in, which leads back here; None lets the request pass."""
+    """Redirect a user who has not signed in, or has yet to accept the terms of use, to the sign-in, which for a GET
+    request leads back here.  None lets the request pass.
+    """
     if await person() and not terms_are_due():
         session.pop(AFTER_SIGN_IN, None)
         return None
@@ -49,7 +51,7 @@ async def show() -> Response:
 
 @blueprint.post("")
 async def typed() -> Response:
-    """Ask whether to allow the sign-in whose code the user has typed."""
+    """Ask whether to allow the sign-in whose code the user has typed.  For a wrong code, show the form again."""
     found = await store.waiting(store.typed((await forms.submitted()).text("code")))
     if found is None:
         return await _wrong(UNKNOWN)
@@ -78,7 +80,7 @@ async def sign_out(number: int) -> Response:
 
 async def _wrong(problem: str) -> Response:
     """The response to a wrong code: the form again, with the sentence ``problem``.  Counts towards the limit for wrong
-    tokens.
+    tokens; raises Refused (429) if it is reached.
     """
     components().limits.failed_logins.count(client_addresses.key())
     return await _ask_for_code(problem)

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 @blueprint.post("")
 async def begin() -> Response:
     """Begin a sign-in and send its codes.  Raises Refused on a site without an OpenID Connect issuer, where users paste
-    tokens.
+    tokens, above the rate limit, and for unknown scopes or an impossible callback.
     """
     issuer()
     components().limits.machine_sign_ins.count(client_addresses.key())
@@ -74,7 +74,7 @@ async def token() -> Response:
 
 @blueprint.post("/revoke")
 async def revoke() -> Response:
-    """Revoke the Bearer token with which this request was sent."""
+    """Revoke the Bearer token with which this request was sent.  Raises NotSignedIn without a valid one."""
     found = None
     if sends_bearer():
         found = await api_tokens.find(request.headers["Authorization"].partition(" ")[2].strip())

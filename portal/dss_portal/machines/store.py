@@ -56,8 +56,8 @@ class Begun:
 
 
 async def begin(machine: str, scopes: Iterable[str], callback: str, address: str) -> Begun:
-    """Store a sign-in request of the machine named ``machine``, sent from ``address``.  Raises Refused for unknown
-    scopes or a callback that is not on 127.0.0.1.
+    """Store a sign-in request of the machine named ``machine``, sent from ``address``; ``callback`` is "" or an address
+    on that machine.  Raises Refused for unknown or no scopes, or a callback that is not on 127.0.0.1.
     """
     wanted = sorted(set(scopes))
     if not wanted or set(wanted) - set(api_tokens.SCOPES):
@@ -82,7 +82,9 @@ async def begin(machine: str, scopes: Iterable[str], callback: str, address: str
 
 
 def typed(text: str) -> str:
-    """``text``, a code as users type it, in the form in which it is stored: capitals without hyphens and blanks."""
+    """``text``, a code as users type it, in the form in which it is stored: capitals, without all characters that are
+    not in LETTERS.  At most one letter more than a code is kept.
+    """
     return "".join(c for c in text.upper() if c in LETTERS)[: CODE_LETTERS + 1]
 
 
@@ -118,7 +120,10 @@ async def answer(code: str, user: User, *, allowed: bool) -> str:
 
 async def redeem(secret: str, passed_on: str) -> str:
     """Create the token and return it, once, to the command line that knows ``secret``.  ``passed_on`` is the secret
-    that the browser has delivered to the callback; "" without a callback.  Raises NotGiven.
+    that the browser has delivered to the callback; "" without a callback.
+
+    Raises NotGiven while the user has not answered or ``passed_on`` is wrong, after a refusal, if the request has
+    expired, and if the user is disabled.
     """
     async with in_transaction():
         found = await MachineSignIn.select_for_update().get_or_none(

@@ -42,7 +42,7 @@ async def choose_webhook(user: User, address: str, networks: Sequence[targets.Ne
     """Create or change the user's webhook.  Returns the signing secret of a new webhook; "" for an existing one, which
     keeps its secret.
 
-    Raises Refused if the portal may not send to the address.
+    Raises Refused if the portal may not send to the address, or if the host has none.
     """
     await _check(address, networks)
     known = await NotificationChannel.get_or_none(user_id=user.id, kind=ChannelKind.WEBHOOK)
@@ -65,8 +65,8 @@ async def new_webhook_secret(user: User) -> str:
 async def choose_ntfy(
     user: User, address: str, token: str, networks: Sequence[targets.Network]
 ) -> None:
-    """Create or change the user's ntfy channel.  Raises Refused if the portal may not send to the address, or for an
-    unusable token.
+    """Create or change the user's ntfy channel.  Raises Refused if the portal may not send to the address, if the host
+    has none, or for an unusable token.
     """
     await _check(address, networks)
     if len(token) > MOST_TOKEN_CHARACTERS or not (token.isascii() and token.isprintable()):

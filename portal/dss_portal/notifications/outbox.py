@@ -132,8 +132,8 @@ async def waiting() -> dict[str, tuple[int, datetime]]:
 
 
 async def take(most: int, taker: str) -> list[Taken]:
-    """Lease at most ``most`` due notifications for LEASE_S.  ``taker`` is the id of the lease, which ``sent``,
-    ``put_off`` and ``set_aside`` need.
+    """Lease at most ``most`` due notifications for LEASE_S, and at most MOST_OF_A_CHANNEL of a channel.  ``taker`` is
+    the id of the lease, which ``sent``, ``put_off`` and ``set_aside`` need.
     """
     values = [MOST_OF_A_CHANNEL, most, LEASE_S, taker]
     rows = await get_connection("default").execute_query_dict(_TAKE, values)
@@ -141,8 +141,8 @@ async def take(most: int, taker: str) -> list[Taken]:
 
 
 async def sent(taken: Taken, taker: str) -> None:
-    """Delete a notification that the receiver has accepted.  Idempotent; does nothing if the lease
-    ``taker`` has ended.
+    """Delete a notification that the receiver has accepted, and store the time in its channel.  Idempotent; does
+    nothing if the lease ``taker`` has ended.
     """
     await get_connection("default").execute_query(_SENT, [taken.id, taker])
 
@@ -154,8 +154,8 @@ async def put_off(taken: Taken, taker: str, reason: str) -> None:
 
 
 async def set_aside(taken: Taken, taker: str, reason: str) -> None:
-    """Set a notification aside with its reason, so that it is not sent any more.  Does nothing if the lease ``taker``
-    has ended.
+    """Set a notification aside with its reason, so that it is not sent any more.  Of a channel's, only the newest KEPT
+    stay.  Does nothing if the lease ``taker`` has ended.
     """
     rows = await get_connection("default").execute_query_dict(_SET_ASIDE, [taken.id, taker, reason])
     for row in rows:

@@ -44,7 +44,9 @@ async def show(problem: str = "", at: str = "") -> Response:
 
 @blueprint.post(f"/<{_KIND}>")
 async def save(kind: str) -> Response:
-    """Create or change the user's channel of this kind."""
+    """Create or change the user's channel of this kind.  The signing secret of a new webhook is shown once, in the
+    response itself.
+    """
     try:
         secret = await _save(ChannelKind(kind), await forms.submitted())
     except Refused as error:
@@ -100,7 +102,8 @@ async def _save(kind: ChannelKind, form: forms.Form) -> str:
 
 async def _try(kind: ChannelKind) -> None:
     """Send a notification that only tries the channel, and return when the receiver has accepted it.  Raises Refused
-    with the reason if it has not, or if the user tries too often.
+    with the reason if the receiver has not, or not in time; if there is no such channel; or if the user tries too
+    often.
     """
     user = current_user()
     components().limits.trials.count(str(user.id))

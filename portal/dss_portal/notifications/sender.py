@@ -70,8 +70,8 @@ class Sender:
             await asyncio.wait(set(self._sending), timeout=within_s)
 
     async def _begin_due(self, receivers: Receivers) -> bool:
-        """Lease due notifications and begin to send them.  False if none is due, too many are being sent, or the
-        database is unavailable.
+        """Lease due notifications and begin to send them.  False if none is due, too many are being sent, ``finish``
+        was called, or the database is unavailable.
         """
         room = MOST_AT_ONCE - len(self._sending)
         if self._finished or room <= 0:
@@ -135,8 +135,8 @@ class Sender:
             await self._store_outcome(lambda: outbox.put_off(taken, taker, error.reason))
 
     async def _store_outcome(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Store the outcome of a notification with ``write``, and retry while the database is unavailable: an outcome
-        that is not stored leads to a second sending.
+        """Store the outcome of a notification with ``write``, and retry for LEASE_S while the database is unavailable:
+        an outcome that is not stored leads to a second sending.  Other errors are only logged.
         """
         until_s = time.monotonic() + outbox.LEASE_S
         while True:

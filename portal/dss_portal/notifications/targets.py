@@ -36,8 +36,8 @@ class Destination:
 
 
 def check_form(url: str) -> None:
-    """Raises Refused, with a sentence, unless ``url`` is an http or https address in ASCII that has a host, no user, no
-    password and no port 0.
+    """Raises Refused, with a sentence, unless ``url`` is an http or https address in ASCII of at most MOST_CHARACTERS
+    that has a host, no user, no password, no blanks or backslashes, and no port 0.
     """
     if len(url) > MOST_CHARACTERS:
         raise Refused(
