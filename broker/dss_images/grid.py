@@ -55,13 +55,19 @@ class Grid:
         return np.array([self.point_mm(np.array(index, float)) for index in indices])
 
     def holds(self, other: "Grid") -> bool:
-        """True if size, spacing and origin are equal to the last bit, and the direction within DIRECTION_TOLERANCE."""
+        """True if ``other`` is the same grid: size, spacing and origin are equal to the last bit, and the elements of
+        ``direction`` differ by at most DIRECTION_TOLERANCE.
+        """
         return difference(self, other) == ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileGrid:
-    """The grid of an image file: like Grid, but with as many axes as the file has: (x, y, z, t) with time points."""
+    """The grid of an image file with n axes: (x, y), (x, y, z), or (x, y, z, t) with time points.
+
+    It has size and spacing along these axes, and the centre of the first voxel, in LPS and millimetres.  ``direction``
+    is an n x n matrix by rows; its columns are the unit vectors of the axes.
+    """
 
     size: tuple[int, ...]
     spacing_mm: tuple[float, ...]
@@ -74,7 +80,7 @@ class FileGrid:
 
     @property
     def volume(self) -> Grid:
-        """The grid in space, which is the same for all time points."""
+        """The grid in space, which is the same for all time points.  The file must have three or four axes."""
         (i, j, k), (a, b, c), (x, y, z) = self.size[:3], self.spacing_mm[:3], self.origin_mm[:3]
         axes = np.array(self.direction).reshape(len(self.size), -1)[:3, :3]
         return Grid(
@@ -85,8 +91,10 @@ class FileGrid:
         )
 
     def holds(self, other: "FileGrid") -> bool:
-        """True if size, spacing, origin and number of time points are equal to the last bit, and the direction within
-        DIRECTION_TOLERANCE.  The spacing of time points is not compared.
+        """True if ``other``, with the same number of time points, is the same grid in space: size, spacing and origin
+        are equal to the last bit, and the elements of ``direction`` differ by at most DIRECTION_TOLERANCE.
+
+        The spacing of time points is not compared.  Both must have three or four axes.
         """
         return self.size == other.size and self.volume.holds(other.volume)
 
@@ -139,8 +147,9 @@ def apart_mm(one: Grid, other: Grid) -> float:
 
 
 def nearly_same(one: FileGrid, other: FileGrid) -> bool:
-    """True if the grids are equal but for rounding to single precision: equal sizes, and corners closer than SAME_PLACE
-    times the largest coordinate.
+    """True if the grids in space are equal but for rounding to single precision, and all axes have equal sizes.
+
+    Corners may differ by SAME_PLACE times the sum of their largest coordinate and the longest side (at least 1 mm).
     """
     if one.size != other.size:
         return False
@@ -150,7 +159,9 @@ def nearly_same(one: FileGrid, other: FileGrid) -> bool:
 
 
 def difference(found: Grid, needed: Grid) -> str:
-    """The first difference between two grids, as part of a sentence; "" if ``found.holds(needed)``."""
+    """The first difference between two grids (size, spacing, origin, direction), as part of a sentence; "" if they are
+    the same grid, as defined by ``Grid.holds``.
+    """
     for name, a, b in (
         ("size", found.size, needed.size),
         ("spacing", found.spacing_mm, needed.spacing_mm),

@@ -85,8 +85,8 @@ class Header:
 
 
 def require_own_file(path: Path, storage: Storage, *, pairs: bool) -> None:
-    """Raises ImageRefused unless the voxels of the image ``path`` are in that file or, if ``pairs``, in a file of the
-    same folder.
+    """Raises ImageRefused unless the voxels of the image ``path`` are in that file or, if ``pairs``, in one existing
+    file of the same folder, which is not a link.
 
     Otherwise a header could name any file as its voxels, even a file of another patient.
     """

@@ -29,9 +29,10 @@ def require_volume(header: Header) -> None:
 
 
 def require_extent(size: Sequence[int], spacing_mm: Sequence[float], voxel_bytes: int) -> None:
-    """Raises ImageRefused if an image is too small or too large: in voxels, bytes or millimetres.
+    """Raises ImageRefused if an image has fewer than 3 voxels along x, y or z, more than MOST_VOXELS or MOST_BYTES in
+    all, or a side longer than LONGEST_MM.
 
-    ``size`` and ``spacing_mm`` are (x, y, z) or (x, y, z, t).
+    ``size`` and ``spacing_mm`` are (x, y, z) or (x, y, z, t); ``voxel_bytes`` is the size of one voxel.
     """
     if min(size[:3]) < 3:
         raise refusals.few_slices(size[:3])

@@ -18,12 +18,17 @@ _VALUES = 1 << 16
 
 
 def label_values(path: Path) -> frozenset[int]:
-    """The label values that occur in a segmentation, without 0.  Raises ImageRefused."""
+    """The label values, as ITK-SNAP reads them (16 bits), that occur in a segmentation, without 0.
+
+    Raises ImageRefused if the file is damaged or unusable, or a voxel is not finite.
+    """
     return frozenset(int(value) for value in np.flatnonzero(_counts(read_header(path))) if value)
 
 
 def label_volumes(path: Path) -> dict[int, float]:
-    """The volume of each label in millilitres, by label value, without 0.  Raises ImageRefused."""
+    """The volume of each label in millilitres, by label value as ITK-SNAP reads it (16 bits), without 0; of a time
+    series, the sum over all time points.  Raises ImageRefused as ``label_values``.
+    """
     header = read_header(path)
     counts = _counts(header)
     voxel_ml = float(np.prod(header.grid.spacing_mm[:3])) / 1000
@@ -31,16 +36,17 @@ def label_volumes(path: Path) -> dict[int, float]:
 
 
 def label_range(path: Path) -> tuple[int, int]:
-    """The lowest and the highest voxel value, without their fractions, but not wrapped to 16 bits.  Raises
-    ImageRefused.
+    """The lowest and the highest voxel value, 0 included, without their fractions, but not wrapped to 16 bits.  Raises
+    ImageRefused as ``label_values``.
     """
     ends = [(int(part.min()), int(part.max())) for part in _numbers(read_header(path))]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def same_voxels(path: Path, other: Path) -> bool:
-    """True if two images, whose grids must be equal, have equal voxels.  Raises ImageRefused, or ValueError if one has
-    more slices.
+    """True if two images, whose grids must be equal, have equal voxels (one with NaN equals none).
+
+    Raises ImageRefused if a file is damaged or unusable, ValueError if one has more slices.
     """
     pairs = zip(slices_in(read_header(path)), slices_in(read_header(other)), strict=True)
     return (

@@ -37,7 +37,7 @@ _KINDS = {
 }
 _LONGS = {"MET_LONG": ("i4", "i8"), "MET_ULONG": ("u4", "u8")}
 """Element types with two possible numpy types: 4 bytes by the format, 8 bytes as ITK on Linux writes them.  The size of
-the file decides.
+the voxel file decides; compressed values and text are read as 8 bytes.
 """
 _TRUE = ("T", "t", "1")
 _SAME = (("Offset", "Position", "Origin"), ("TransformMatrix", "Rotation", "Orientation"))

@@ -152,7 +152,9 @@ def _require_magic(record: Record, name: str) -> None:
 
 
 def _size(format_: Format, record: Record) -> tuple[list[int], int]:
-    """The size [x, y, z], or [x, y, z, t] with several time points, and the number of values in each voxel."""
+    """The size, [x, y, z] or [x, y, z, t] with several time points (shorter if the file has fewer axes), and the number
+    of values in each voxel.  Raises ImageRefused if an axis is shorter than 1, or further axes are longer than 1.
+    """
     count = int(record["dim"][0])
     if not 1 <= count <= 7:
         raise refusals.bad_header(format_, f"it says {count} dimensions")
@@ -176,9 +178,9 @@ def _kind(code: int, order: Order) -> "np.dtype[Any]":
 
 
 def _scale(record: Record) -> tuple[float, float]:
-    """Slope and intercept of the values.  A slope of 0 or NaN means no scaling: 1 and 0.
+    """Slope and intercept of the values.  A slope that is 0 or not finite means no scaling: 1 and 0.
 
-    Raises ImageRefused if there is an intercept without a slope, or the intercept is not finite.
+    Raises ImageRefused if such a slope has an intercept other than 0, or another slope an intercept that is not finite.
     """
     slope, intercept = float(record["scl_slope"]), float(record["scl_inter"])
     if slope and math.isfinite(slope):
@@ -205,7 +207,7 @@ def _storage(path: Path, format_: Format, record: Record, packing: Packing) -> S
 
 
 def _voxel_file(path: Path) -> Path:
-    """The path of the voxel file that belongs to the header file ``path``."""
+    """The path of the voxel file that belongs to the header file ``path``; if there is none, where it should be."""
     name = path.name[: -len(".hdr")] if path.name.lower().endswith(".hdr") else path.stem
     found = [path.with_name(name + end) for end in (".img", ".IMG", ".img.gz")]
     return next((p for p in found if p.is_file()), found[0])
@@ -221,7 +223,8 @@ def _packing_of(path: Path) -> Packing:
 def _grid(record: Record, size: list[int]) -> FileGrid:
     """The grid by the sform or, if there is none, by the qform.
 
-    Raises ImageRefused if there is neither, if they differ, or if spacing and axes are unusable.
+    Raises ImageRefused if there is neither, a quaternion is no rotation, or the unit is unknown; with three axes or
+    more, also if sform, qform and pixdim contradict each other, or spacing or axes are unusable.
     """
     scale = _MM.get(int(record["xyzt_units"]) & 7)
     if scale is None:
@@ -244,7 +247,10 @@ def _grid(record: Record, size: list[int]) -> FileGrid:
 
 
 def _grid_of(form: npt.NDArray[np.float64], size: list[int], frame_spacing: float) -> FileGrid:
-    """The grid, in LPS, that ``form`` describes: a matrix (3, 4) from a voxel index to RAS, in millimetres."""
+    """The grid, in LPS, that ``form`` describes: a matrix (3, 4) from a voxel index to RAS, in millimetres.
+
+    ``frame_spacing`` is the spacing of time points.
+    """
     with np.errstate(invalid="ignore"):  # NaN is refused later
         lps = _RAS_TO_LPS @ form
     steps = lps[:, : min(3, len(size))]
@@ -256,9 +262,10 @@ def _sform(record: Record) -> npt.NDArray[np.float64]:
 
 
 def _qform(record: Record) -> npt.NDArray[np.float64]:
-    """The matrix (3, 4) from a voxel index to RAS by the quaternion (method 2 of nifti1.h).
+    """The matrix (3, 4) from a voxel index to RAS, in the file's unit, by the quaternion (method 2 of nifti1.h).
 
-    Negative lengths of voxels, which some programs write, are taken as positive.
+    Negative lengths of voxels, which some programs write, are taken as positive.  Raises ImageRefused if the quaternion
+    is no rotation.
     """
     b, c, d = (float(q) for q in record["quatern"])
     square = 1.0 - (b * b + c * c + d * d)
@@ -282,7 +289,9 @@ def _qform(record: Record) -> npt.NDArray[np.float64]:
 
 
 def _require_one_spacing(record: Record, grid: FileGrid, scale: float) -> None:
-    """Raises ImageRefused if the voxel sizes of pixdim and of the sform differ, because ITK uses those of pixdim."""
+    """Raises ImageRefused if the voxel sizes of pixdim, none of which is 0, and of the sform (``grid``) differ, because
+    ITK uses those of pixdim.  ``scale`` is the number of millimetres in the file's unit.
+    """
     lengths = np.abs(np.asarray(record["pixdim"][1:4], np.float64)) * scale
     stated = [float(n) for n in lengths]
     if lengths.all() and not np.allclose(lengths, grid.spacing_mm[:3], rtol=_PRECISION, atol=0):

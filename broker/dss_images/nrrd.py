@@ -116,7 +116,7 @@ def _fields(path: Path) -> tuple[Fields, int]:
 def _steps(fields: Fields, count: int) -> list[Step]:
     """The step of each of the ``count`` axes, as the header has it (``space directions``).
 
-    Raises ImageRefused if there are fewer than three axes or no steps.
+    Raises ImageRefused if there are fewer than three axes, no steps, a wrong number of steps, or damaged ones.
     """
     if count < 3:
         raise refusals.wrong_dimensions(count)
@@ -142,9 +142,11 @@ def _volume_axes(steps: Sequence[Step]) -> tuple[int, int]:
 
 
 def _other_axes(fields: Fields, sizes: list[int], first: int, last: int) -> tuple[int, int]:
-    """The number of values in each voxel, and the number of time points, from the axes beside the spatial axes.
+    """The number of values in each voxel, and the number of time points, from the axes beside the spatial axes, which
+    have the indices from ``first`` to before ``last``.
 
-    The spatial axes have the indices from ``first`` to before ``last``.  Raises ImageRefused if there are more axes.
+    An axis after them counts as time unless its kind is something else; it then has values of a voxel.  Raises
+    ImageRefused if several axes follow and one of them is longer than 1.
     """
     components, after = math.prod(sizes[:first]), sizes[last:]
     kinds = _words(fields, "kinds", len(sizes)) if "kinds" in fields else [""] * len(sizes)
@@ -176,7 +178,8 @@ def _grid(fields: Fields, size: list[int], steps: Sequence[Step], frames: int) -
 def _signs(fields: Fields, frames: int) -> tuple[int, int, int]:
     """Factors (x, y, z) of 1 or -1 that convert the file's space to LPS.
 
-    Raises ImageRefused if the file names no space, or a space that is not aligned with the patient in a known way.
+    A file with time points and the space dimension 4 is in LPS, as ITK writes it.  Raises ImageRefused if another file
+    names no space, or a space that is not aligned with the patient in a known way.
     """
     space = fields.get("space", "").lower()
     if not space and frames > 1 and fields.get("space dimension") == "4":

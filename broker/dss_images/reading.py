@@ -36,7 +36,10 @@ Voxels = npt.NDArray[Any]
 
 
 def format_of(path: Path) -> Format:
-    """The format of an image file, by its content.  Raises ImageRefused if it is none of Format."""
+    """The format of an image file, by its content; a file of ANALYZE 7.5 counts as NIfTI-1.
+
+    Raises ImageRefused if the file is empty, damaged or in none of these formats.
+    """
     with _refusing_damage():
         found = _format_in(path)
     if found is None:
@@ -57,7 +60,7 @@ def _format_in(path: Path) -> Format | None:
 
 @contextmanager
 def _refusing_damage() -> Iterator[None]:
-    """A context that turns errors of decompression into ImageRefused.  Errors of the disk stay OSError."""
+    """A context that turns errors of decompression and decoding into ImageRefused.  Errors of the disk stay OSError."""
     try:
         yield
     except EOFError as error:
@@ -82,8 +85,10 @@ def _nifti_in(start: bytes) -> Format | None:
 
 
 def read_header(path: Path, *, pairs: bool = False) -> Header:
-    """Read and check the header of the image file ``path``.  Raises ImageRefused if it is damaged or unusable.
+    """Read and check the header of the image file ``path``.  The grid of an image with fewer than three axes is not
+    checked.
 
+    Raises ImageRefused if the file is damaged, too short, misnamed or of an unknown format, or its grid is unusable.
     ``pairs``: the voxels may be in another file of the same folder, as on a user's own machine.  It must be False where
     files of several people are stored.
     """
@@ -108,14 +113,19 @@ def _read(path: Path, *, pairs: bool) -> Header:
 
 
 def _require_name(path: Path, header: Header, *, pairs: bool) -> None:
-    """Raises ImageRefused unless the file has a suffix of its format, by which other programs recognise the format."""
+    """Raises ImageRefused unless the file has a suffix of its format, by which other programs recognise the format.
+
+    With ``pairs``, the suffixes of header files whose voxels are in another file are accepted, too.
+    """
     ends = SUFFIXES[header.format] + (HEADER_SUFFIXES[header.format] if pairs else ())
     if not path.name.lower().endswith(ends):
         raise refusals.misnamed(header.format, path.suffix)
 
 
 def _require_length(header: Header) -> None:
-    """Raises ImageRefused if the file is too short for the voxels in its header.  No memory is allocated before."""
+    """Raises ImageRefused if the voxel file is too short for the voxels that the header states, even if they are
+    compressed as much as possible.  Called before memory is allocated for them.
+    """
     storage = header.storage
     there = storage.path.stat().st_size - storage.offset_bytes
     if header.voxels_bytes > there * storage.packing.most_inflated:
@@ -126,7 +136,8 @@ def _as_itk_says(path: Path, header: Header) -> FileGrid:
     """The grid of the file as ITK computes it, exact to the last bit, because ITK-SNAP compares grids exactly.
 
     Only for NIfTI-1 in one file this differs from ``header.grid``, because ITK rounds its single-precision numbers in
-    its own ways.  ``header.grid`` is returned for other files, and if ITK's grid differs by more than rounding.
+    its own ways.  ``header.grid`` is returned for other files, and if ITK cannot read the file or its grid differs by
+    more than rounding.  The spacing of time points is always that of ``header.grid``.
     """
     if header.format != Format.NIFTI_1 or header.storage.path != path:
         return header.grid
@@ -181,15 +192,16 @@ def _itk_header(name: str) -> FileGrid:
 def slices_in(header: Header) -> Generator[Voxels, None, None]:
     """All slices (y, x) from z = 0 on, time point after time point; (y, x, values) with several values in each voxel.
 
-    The caller must read all of them, because checksums and data after the last slice are checked at the end.  Raises
-    ImageRefused if the file is damaged.
+    Their values are scaled by the header's slope and intercept, and may be in the file's byte order.  Raises
+    ImageRefused when damage is reached; checksums and surplus data are checked only after the last slice.
     """
     with _refusing_damage():
         yield from _slices(header)
 
 
 def array_of(header: Header) -> Voxels:
-    """All voxels, (z, y, x) or (t, z, y, x), in this machine's byte order.
+    """All voxels, scaled, in this machine's byte order: (z, y, x), or (t, z, y, x) with time points; with several
+    values in each voxel there is a further last axis.
 
     Raises ImageRefused if the file is damaged or a voxel is not finite.
     """
@@ -198,9 +210,11 @@ def array_of(header: Header) -> Voxels:
 
 
 def frame_of(header: Header, time_point: int) -> Voxels:
-    """The voxels (z, y, x) of one time point, counted from 1, like those of ``array_of``.
+    """The scaled voxels (z, y, x) of one time point, counted from 1, in this machine's byte order; with several values
+    in each voxel there is a further last axis.
 
-    The other time points are read too, but not kept, and may have voxels that are not finite.  Raises ImageRefused.
+    The other time points are read too, but not kept, and may have voxels that are not finite.  Raises ImageRefused if
+    the file is damaged, a voxel of the time point is not finite, or there is no such time point.
     """
     depth = header.grid.size[2]
     return _stacked(header, range((time_point - 1) * depth, time_point * depth))
@@ -222,13 +236,13 @@ def _stacked(header: Header, wanted: range) -> Voxels:
 
 
 def check_voxels(header: Header) -> None:
-    """Raises ImageRefused if a voxel is missing, damaged or not finite."""
+    """Read all voxels.  Raises ImageRefused if the file is damaged or a voxel is not finite."""
     for number, values in enumerate(slices_in(header)):
         require_numbers(values, number, header)
 
 
 def first_not_finite(header: Header) -> tuple[int, int, int] | None:
-    """The index (x, y, z) of the first voxel that is not a finite number; None if there is no such voxel.
+    """The index (x, y, z), within its time point, of the first voxel that is not finite; None if all voxels are finite.
 
     Reads the whole file.  Raises ImageRefused if the file is damaged.
     """
@@ -246,7 +260,7 @@ def _not_finite(values: Voxels, number: int, header: Header) -> tuple[int, int, 
 
 
 def require_numbers(values: Voxels, number: int, header: Header) -> None:
-    """Raises ImageRefused unless all ``values`` of a slice (y, x) are finite.
+    """Raises ImageRefused unless all ``values`` of a slice, (y, x) or (y, x, values), are finite.
 
     ``number`` is the slice's number, from 0, among those of ``slices_in``; it gives the position in the sentence.
     """

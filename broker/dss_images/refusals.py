@@ -1,4 +1,4 @@
-"""All sentences that refuse an image file: what was found and what to do.
+"""The errors, each with its sentence, that refuse an image file: what was found and what to do.  Callers raise them.
 
 The client, the dispatcher and the worker give the same sentence for the same file.
 """

@@ -37,7 +37,9 @@ class _Stream(Protocol):
     """The common interface of ``zlib.decompressobj`` and ``bz2.BZ2Decompressor``."""
 
     def part(self, packed: bytes, most: int) -> tuple[bytes, bytes]:
-        """Decompress ``packed``; returns at most ``most`` bytes, and the compressed data that were not used."""
+        """Decompress ``packed``; returns at most ``most`` bytes, and the compressed data that were not used, which must
+        be given again (b"" if the decompressor keeps them itself).
+        """
 
     @property
     def eof(self) -> bool: ...
@@ -86,8 +88,8 @@ class _Bzip2:
 class _Unpacking(io.RawIOBase):
     """A stream of the decompressed content of ``file``.
 
-    Reading raises EOFError if the file is truncated, zlib.error or OSError if it is damaged.  Another compressed stream
-    may follow the first one; other data at the end are ignored, as by ``gunzip``.
+    Reading raises EOFError if the file is truncated, zlib.error or OSError if it is damaged.  Another stream of gzip,
+    or of bzip2 after bzip2, may follow the first one; other data at the end are ignored, as by ``gunzip``.
     """
 
     def __init__(self, file: BinaryIO, kind: type[_Deflate | _Bzip2]) -> None:
@@ -123,15 +125,18 @@ class _Unpacking(io.RawIOBase):
 
 
 def inflated(file: BinaryIO) -> io.BufferedReader:
-    """A reader of the decompressed gzip or zlib data in ``file``, from its position on.  It uses constant memory."""
+    """A reader of the decompressed gzip or zlib data in ``file``, from its position on.  It uses constant memory.
+
+    Reading raises EOFError if the data are truncated, zlib.error if they are damaged.
+    """
     return io.BufferedReader(_Unpacking(file, _Deflate), _CHUNK_BYTES)
 
 
 def unpacked(file: BinaryIO, packing: Packing, number_kind: np.dtype[Any]) -> BinaryIO:
-    """A stream of the decoded content of ``file``, from its position on.
+    """A stream of the decoded content of ``file``, from its position on; for Packing.RAW it is ``file`` itself.
 
-    ``number_kind`` is the numpy type to which numbers in decimal text are converted.  Raises ValueError or ImageRefused
-    for text that cannot be decoded.
+    Text is decoded at once: raises ValueError if that is impossible, ImageRefused if it is too large.  ``number_kind``
+    is the numpy type of numbers in decimal text.  Reading compressed data raises EOFError, zlib.error or OSError.
     """
     match packing:
         case Packing.RAW:
@@ -149,7 +154,8 @@ def unpacked(file: BinaryIO, packing: Packing, number_kind: np.dtype[Any]) -> Bi
 def _text(file: BinaryIO) -> str:
     """The rest of the text in ``file``.
 
-    Raises ImageRefused if it is larger than _MOST_TEXT_BYTES, because its numbers need many times its memory.
+    Raises ImageRefused if it is larger than _MOST_TEXT_BYTES, because its numbers need many times its memory, and
+    UnicodeDecodeError if it is not ASCII.
     """
     text = file.read(_MOST_TEXT_BYTES + 1)
     if len(text) > _MOST_TEXT_BYTES:

@@ -31,7 +31,10 @@ class Label(Protocol):
 
 
 def label_table(workspace: Folder) -> dict[int, Folder]:
-    """The registry folder of each label by the label's value, in ascending order; {} if there is no label table."""
+    """The registry folder of each label by the label's value, in ascending order; {} if there is no label table.
+
+    Entries without a value from 0 to MAX_VALUE are left out.
+    """
     table = main_folder(workspace).find(_TABLE) or Folder()
     found = {}
     for key, element in table.folders.items():
@@ -101,7 +104,8 @@ def add_labels(
 ) -> None:
     """Add our labels to the label table, and a placeholder for each value in ``used`` that the table lacks.
 
-    ``places`` are the values of ``place_labels``; a value that already has a name keeps it.  ``default_colour`` gives
+    ``places`` are the values that ``place_labels`` has returned.  A value that already has a name keeps it and its
+    colour; a placeholder in the table is replaced by our label.  ``default_colour`` gives
     the colour (red, green, blue, 0..255) of a placeholder by its value.
     """
     table = label_table(workspace)

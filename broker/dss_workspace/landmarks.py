@@ -45,8 +45,8 @@ def add_landmarks(workspace: Folder, landmarks: Sequence[Landmark]) -> None:
 def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
     """Positions (x, y, z) of the landmarks that have ``tag`` as one of their tags, or as their text, as in ITK-SNAP.
 
-    They are in voxels of the main image, from the corner of the first voxel.  Raises WorkspaceInvalid if such a
-    landmark has no valid position.
+    They are in voxels of the main image, from the corner of the first voxel, whose centre is (0.5, 0.5, 0.5).  Raises
+    WorkspaceInvalid if such a landmark has no valid position.
     """
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     found = (
@@ -63,7 +63,10 @@ def unplaced(workspace: Folder) -> list[str]:
 
 
 def placed(workspace: Folder) -> list[tuple[str, tuple[float, ...]]]:
-    """Text and position of each landmark with a valid position, which is measured as in ``landmarks_tagged``."""
+    """Text and position (x, y, z) of each landmark whose position is three finite numbers.
+
+    Positions are in voxels of the main image, from the corner of the first voxel, whose centre is (0.5, 0.5, 0.5).
+    """
     elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
     marks = [e for e in elements if e.get("Type") == "LandmarkAnnotation"]
     found = [(e.get("Text"), _numbers(e.get("Pos"))) for e in marks]

@@ -18,7 +18,7 @@ _FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage
 
 
 class Role(StrEnum):
-    """The role of a layer in its workspace, in ITK-SNAP's spelling."""
+    """The roles of layers in a workspace that our programs use, in ITK-SNAP's spelling."""
 
     MAIN = "MainRole"
     OVERLAY = "OverlayRole"
@@ -64,7 +64,9 @@ def layers(workspace: Folder) -> tuple[Layer, ...]:
 
 
 def main_folder(workspace: Folder) -> Folder:
-    """The registry folder of the main image, which also contains the labels.  It is made if it is missing."""
+    """The registry folder of the first layer, the main image, which also contains the labels.  It is made if it is
+    missing.
+    """
     return workspace.make(f"Layers.{layer_key(0)}")
 
 
@@ -108,13 +110,15 @@ def flat_name(path: str) -> str:
 
 
 def add_segmentation(workspace: Folder, file_name: str, nickname: str) -> None:
-    """Append a segmentation layer after the existing image layers.  Raises KeyError for an unknown suffix."""
+    """Append a segmentation layer after the existing image layers.  Raises KeyError unless ``file_name`` has a suffix
+    of _FORMATS.
+    """
     _add(workspace, file_name, nickname, Role.SEGMENTATION)
 
 
 def add_overlay(workspace: Folder, file_name: str, nickname: str) -> None:
-    """Append an overlay, such as a probability map, after the existing image layers.  Raises KeyError for an unknown
-    suffix.
+    """Append an overlay, such as a probability map, after the existing image layers.  Raises KeyError unless
+    ``file_name`` has a suffix of _FORMATS.
     """
     _add(workspace, file_name, nickname, Role.OVERLAY)
 
@@ -132,7 +136,7 @@ def _add(workspace: Folder, file_name: str, nickname: str, role: Role) -> None:
 
 
 def state_main_size(workspace: Folder, size: tuple[int, ...]) -> None:
-    """If the workspace states the main image's size, replace it by ``size`` (x, y, z).
+    """If the workspace states the main image's size, replace it by ``size``: (x, y, z), or (x, y, z, t) without t.
 
     ITK-SNAP drops all labels if the stated size differs from the image (SNAPRegistryIO.cxx:331).
     """

@@ -20,7 +20,7 @@ def add_mesh(
     """Append a mesh layer for ``time_point``, counted from 1; ``rgb`` is 0 to 255.
 
     The time points before it are listed without a mesh, because ITK-SNAP 4.0 stops reading at the first
-    missing time point.  Raises KeyError for an unknown suffix.
+    missing time point.  Raises KeyError unless ``file_name`` ends with .vtk or .vtp.
     """
     meshes = workspace.make("MeshLayers")
     count = sum(is_layer(key) for key in meshes.folders)
@@ -44,12 +44,16 @@ def mesh_file_folders(workspace: Folder) -> list[Folder]:
 
 
 def mesh_file_names(workspace: Folder) -> tuple[str, ...]:
-    """Names of the files that the mesh layers need.  Raises WorkspaceInvalid for a path without a file name."""
+    """Names of the files that the mesh layers need, without folders; the same name may occur twice.
+
+    Raises WorkspaceInvalid for a path without a file name.
+    """
     return tuple(flat_name(folder.get("AbsolutePath")) for folder in mesh_file_folders(workspace))
 
 
 def remove_incomplete_meshes(workspace: Folder, is_there: Callable[[str], bool]) -> int:
-    """Remove the mesh layers of which a file is missing, renumber the others, and return the number of removed layers.
+    """Remove the mesh layers that name no file or of which a file is missing, renumber the others, and return the
+    number of removed layers.
 
     ``is_there`` is called with a file name, and returns whether that file exists.  ITK-SNAP does not upload the files
     of meshes, but refuses a workspace if the file of a mesh is missing.

@@ -40,7 +40,9 @@ class SenderNote:
 
 
 def add_notes(workspace: Folder, notes: Sequence[Note]) -> None:
-    """Write ``notes`` into the workspace, from which ``read_notes`` reads them.  Writes nothing if there are none."""
+    """Write ``notes`` into the workspace in place of earlier ones; ``read_notes`` reads them.  Does nothing if
+    ``notes`` is empty.
+    """
     if not notes:
         return
     folder = workspace.make(f"{_FOLDER}.Notes")
@@ -52,8 +54,8 @@ def add_notes(workspace: Folder, notes: Sequence[Note]) -> None:
 def read_notes(workspace: Folder) -> tuple[SenderNote, ...]:
     """The notes in the workspace, in the sender's order.
 
-    Because any client can write them, at most MAX_NOTES are read, with at most MAX_CHARACTERS each, and without control
-    characters.
+    Because any client can write them, only the first MAX_NOTES are read, with at most MAX_CHARACTERS each and without
+    control characters or line breaks.  Empty ones are left out; a level other than "warning" becomes "info".
     """
     notes = workspace.find(f"{_FOLDER}.Notes") or Folder()
     elements = [notes.folders.get(f"Element[{i}]", Folder()) for i in range(MAX_NOTES)]

@@ -34,8 +34,8 @@ def move(workspace: Folder, location: str) -> None:
 
 
 def has_moved(workspace: Folder) -> bool:
-    """True if the path of every layer's file is directly in the folder SaveLocation, so that ITK-SNAP looks for the
-    file beside the workspace.  Raises WorkspaceInvalid for a layer without a file name.
+    """True if the path of every layer's file is SaveLocation, "/" and a file name, as ``move`` writes it, so that
+    ITK-SNAP looks for the file beside the workspace.  Raises WorkspaceInvalid for a layer without a file name.
     """
     location = workspace.get("SaveLocation")
     paths = [folder.get("AbsolutePath") for folder in _file_folders(workspace)]
@@ -53,13 +53,14 @@ def lies_beside(workspace: Folder) -> bool:
 
 
 def remove_histories(workspace: Folder) -> None:
-    """Remove the lists of files that the user has opened from all registry folders."""
+    """Remove the lists of files that the user has opened (IOHistory) from all registry folders."""
     for folder in workspace.walk():
         folder.folders.pop(_HISTORY, None)
 
 
 def remove_paths(workspace: Folder, location: str) -> bool:
-    """Set SaveLocation, and the folder of every layer's file, to ``location``, and remove all other paths.
+    """Set SaveLocation, and the folder of every layer's file, to ``location``; remove the lists of opened files, and
+    the folders from paths in other texts.
 
     Accepts layers without a file name.  Returns False if nothing had to be changed.
     """

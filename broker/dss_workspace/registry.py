@@ -105,9 +105,9 @@ class Folder:
 
 
 def read(path: Path) -> Folder:
-    """The registry in the file ``path``; returns its root folder.
+    """The registry in the workspace file ``path``; returns its root folder.
 
-    Raises WorkspaceInvalid if the file is larger than MAX_BYTES or not a registry, OSError if it cannot be read.
+    Raises WorkspaceInvalid as ``parse`` (too large, too deep, not a registry), OSError if the file cannot be read.
     """
     if path.stat().st_size > MAX_BYTES:
         raise WorkspaceInvalid(TOO_LARGE)

@@ -36,8 +36,8 @@ def content_name(kind: str, called: str, digest: str, suffix: str) -> str:
 class Finished:
     """A finished result workspace.
 
-    ``content`` is the workspace file and ``name`` its name; ``sent`` are the names of the user's files that it refers
-    to; ``remarks`` are sentences for the user about changed labels and removed meshes.
+    ``content`` are the bytes of the workspace file and ``name`` its name; ``sent`` are the names of the user's files
+    that it refers to; ``remarks`` are sentences for the user about changed labels and removed meshes.
     """
 
     name: str
@@ -51,7 +51,7 @@ class ResultWorkspace:
     layers, then ``finish``.
 
     ``sent`` is the user's workspace, which is not changed; ``used`` are the label values in its segmentations.
-    ``default_colour`` gives the colour (red, green, blue, 0 to 255) of a label without one.
+    ``default_colour`` gives the colour (red, green, blue, 0 to 255) of a label value that has no entry in the table.
     """
 
     def __init__(self, sent: Folder, used: Collection[int], default_colour: Colour) -> None:
@@ -103,10 +103,12 @@ class ResultWorkspace:
         main_size: tuple[int, ...],
         is_there: Callable[[str], bool],
     ) -> Finished:
-        """Finish the workspace.  ``main_size`` is the main image's size in voxels (x, y, z).
+        """Finish the workspace of the ticket ``ticket_id``, once, with paths that do not name the user's or our
+        folders.
 
-        ``is_there`` returns whether the user's or the result's files contain a file name; meshes without a file are
-        removed.  Raises WorkspaceInvalid for a layer without a file name.
+        ``main_size`` is the main image's size in voxels, (x, y, z) or (x, y, z, t).  ``is_there`` returns whether the
+        user's or the result's files contain a file name; meshes without a file, the sender's notes and the lists of
+        opened files are removed.  Raises WorkspaceInvalid for a layer without a file name.
         """
         workspace = self._workspace
         self._remarks += _mesh_remarks(remove_incomplete_meshes(workspace, is_there))

@@ -15,13 +15,14 @@ LOOKED_AT = "Of {} time points, number {} is looked at."
 
 
 def is_one_tagged(workspace: Folder, tags: Collection[str]) -> bool:
-    """True if a time point has one of ``tags``."""
+    """True if a time point has one of ``tags``, as one of its tags or as its nickname."""
     points = workspace.find(_FOLDER) or Folder()
     return any(not names(p, "Nickname").isdisjoint(tags) for p in points.folders.values())
 
 
 def chosen_time_point(workspace: Folder, tag: str, count: int) -> int:
-    """The number of the time point with ``tag``, for an image with ``count`` time points.
+    """The number, from 1, of the time point with ``tag`` (as one of its tags or as its nickname), for an image with
+    ``count`` time points.
 
     Raises WorkspaceInvalid if none or several have the tag, or if the image has no time point of that number.
     """
@@ -46,9 +47,10 @@ def _tagged(workspace: Folder, tag: str) -> list[int]:
 
 
 def tag_time_point(workspace: Folder, number: int, tag: str, count: int) -> None:
-    """Assign ``tag`` to the time point ``number``, and to no other one, as ITK-SNAP would write it.
+    """Assign ``tag`` to the time point ``number``, from 1, of an image with ``count`` time points, as ITK-SNAP would
+    write it, and remove it from the tags of all others.
 
-    Raises WorkspaceInvalid if an image with ``count`` time points has none of that number, or only one to choose from.
+    Raises WorkspaceInvalid if ``number`` is not between 1 and ``count``, or ``count`` is less than 2.
     """
     if count < 2 or not 1 <= number <= count:
         what = f"{count} time points" if count > 1 else "one time point"

@@ -89,8 +89,8 @@ def _suffix(name: str) -> str:
 
 
 def _may_be_slice(file: File, sizes: Collection[int]) -> bool:
-    """True if the file may be a damaged slice: it cannot be opened, begins with zeros, or has about one of the sizes of
-    the slices, ``sizes`` (bytes).
+    """True if the file may be a damaged slice: it cannot be opened, is empty, its first _BEGINNING_BYTES are zeros, or
+    it has about one of the sizes of the slices, ``sizes`` (bytes).
     """
     if file.trouble:
         return True

@@ -66,7 +66,8 @@ def is_archive(path: Path) -> bool:
 def may_hold_dicom(archive: Path) -> bool:
     """True if a file in the zip archive begins like a DICOM file.
 
-    Also True if the archive contains another archive or is damaged, because that is examined only when it is unpacked.
+    Also True if the archive contains another archive, is damaged or is encrypted, because that is examined only when it
+    is unpacked.  Raises OSError if it cannot be read.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -85,7 +86,11 @@ def _may_be_dicom(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
 
 
 def state_of(source: Path) -> tuple[object, ...]:
-    """A value that changes if a file of ``source`` is added, removed, replaced or written to.  Raises DicomRefused."""
+    """A value that changes if one of the first MOST_FILES files of ``source`` is added, removed, replaced or written
+    to.
+
+    Raises DicomRefused for a folder that may not be opened.
+    """
     return tuple(_state(file) for file in islice(_found(source), MOST_FILES))
 
 
@@ -187,7 +192,7 @@ def _file(path: Path, top: Path) -> File:
 
 
 def _unpack(archive: File, target: Path, room: _Room, depth: int = 1) -> Iterator[File]:
-    """Unpack an archive, and archives inside it, into ``target``, and return the files.
+    """Unpack an archive, and archives inside it, into ``target``, and yield each file when it is unpacked.
 
     The unpacked files are named by numbers, because names in an archive could lead out of ``target``.  Raises
     DicomRefused if the archive is damaged, encrypted, too large or too deep (``depth``, from 1).

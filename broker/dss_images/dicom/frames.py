@@ -78,7 +78,8 @@ def _vector(data: Dataset, keyword: str, length: int) -> Vector | None:
 
 
 def _rescale(data: Dataset, keyword: str, missing: float) -> float:
-    """The number in the tag ``keyword``; ``missing`` if the tag is missing; NaN if its value is not a number.
+    """The number in the tag ``keyword``; ``missing`` if the tag is missing or empty; NaN if its value is not one
+    number.
 
     A slice with NaN is refused later, with a sentence that names the slice.
     """
@@ -127,7 +128,7 @@ def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], 
     """The slices, and notes, of a file that has one position for all its frames, as in RT Dose and nuclear medicine.
 
     If a tag gives the step between frames, they are stacked along the normal.  Otherwise, and if the frames follow each
-    other in time, they get no position, and ``shares_position`` if the file has one.
+    other in time or the file has no orientation, they get no position, and ``shares_position`` if the file has one.
     """
     offsets, tag = _offsets_mm(tags, frames)
     if whole.position_mm is None or whole.orientation is None or not offsets:

@@ -69,7 +69,9 @@ class DicomHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Other:
-    """A DICOM file without an image, such as a structure set, a report or a DICOMDIR; ``kind`` is its modality.
+    """A DICOM file without an image, such as a structure set, a report or a DICOMDIR.
+
+    ``kind`` is its modality, "DICOMDIR" or "unknown".
 
     ``listing`` has each image that a DICOMDIR names: the SeriesInstanceUID, the SOPInstanceUID, and the InstanceNumber.
     """
@@ -177,7 +179,8 @@ def _image(file: File, tags: Tags, element: PixelElement) -> DicomHeader | Damag
 
 
 def _has_room(pixels: PixelEncoding, needed: int, fragments: int) -> bool:
-    """True if the file's pixel data have the size that all frames need, or as many fragments as frames.
+    """True if the file's pixel data have the size that all frames need, or one byte more; with several values per
+    pixel, at least that size; if they are compressed, at least as many fragments as frames.
 
     ``needed`` is the size of uncompressed pixels in bytes, with one value per pixel; ``fragments`` the number of pieces
     of compressed pixels.

@@ -177,7 +177,9 @@ def parse(path: Path) -> Tags | Unparsed:
 
 
 def _begins_like_a_data_set(head: bytes) -> bool:
-    """True if ``head`` begins with a DICOM element of group 0002 or 0008, as in old files, which have no preamble."""
+    """True if ``head`` begins with one of the first elements (up to 0018) of DICOM's group 0002 or 0008, as old files
+    do, which have no preamble.
+    """
     if len(head) < 8:
         return False
     group, element = struct.unpack("<HH", head[:4])
@@ -255,7 +257,8 @@ def inflate(packed: bytes) -> bytes:
 
 
 def _pieces(file: BinaryIO, pixels: PixelElement, size: int) -> int | None:
-    """Number of fragments of encapsulated pixels, 0 for other pixels; None if the file ends before the pixels do.
+    """Number of fragments of encapsulated pixels, 0 for other pixels; None if the file ends before the pixels do, or
+    the fragments are damaged.
 
     ``size`` is the file's size in bytes.
     """

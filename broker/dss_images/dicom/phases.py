@@ -81,8 +81,8 @@ def _apart_mm(stack: SliceStack, i: int, j: int) -> float:
 
 
 def phases_of(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
-    """Split ``slices`` into phases, each with one slice at each position, by the first of MARKS that separates them,
-    otherwise by InstanceNumber.
+    """Split ``slices`` into phases, each with at most one slice at each position, by the first of MARKS that separates
+    them, otherwise by InstanceNumber.
 
     Returns the phases and the keyword of that tag; one phase and "" if no position has two slices.  Raises
     DicomRefused, naming slices, if no tag separates them, or if all slices are at one position.
@@ -173,7 +173,9 @@ def _is_one_phase(group: list[Slice]) -> bool:
 
 
 def _in_order(groups: list[list[Slice]], mark: str) -> list[list[Slice]]:
-    """Sort the groups by ``mark`` if it is a number in all of them, otherwise by InstanceNumber."""
+    """The groups sorted by the value of ``mark`` if that is a number in all of them, otherwise by their lowest
+    InstanceNumber.
+    """
     try:
         return sorted(groups, key=lambda group: float(group[0].marks[mark]))
     except ValueError:

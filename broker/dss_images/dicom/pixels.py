@@ -77,8 +77,8 @@ def require_readable(one: Slice) -> None:
 
 
 def value_type(slices: "list[Slice] | tuple[Slice, ...]") -> np.dtype[np.generic]:
-    """The smallest numpy type that can hold every value of ``slices`` exactly; float64 if a slope or an intercept is
-    not an integer.
+    """The first of uint8, int16, uint16 and int32 that holds every value which ``slices`` can have by their number of
+    bits; float64 if none does, or a slope or an intercept is not an integer.
     """
     ends = [_ends(one) for one in slices]
     if not all(one.slope.is_integer() and one.intercept.is_integer() for one in slices):

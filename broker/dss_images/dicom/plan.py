@@ -65,8 +65,8 @@ def judge(slices: Sequence[Slice], phase: int, values: Values) -> Plan:
     """Choose the slices of the image and make a plan for it.
 
     ``phase`` is the number of the phase, or of the orientation, that the user wants, from 1.  With 0, the first phase
-    is chosen, with a warning, and several orientations are refused.  ``values`` reads the values of a slice.  Raises
-    DicomRefused.
+    is chosen, with a warning, if all phases begin and end at the same positions; otherwise, and with several
+    orientations, the series is refused.  ``values`` reads the values of a slice.  Raises DicomRefused.
     """
     notes: list[Note] = []
     slices = _without_marked(slices, notes)
@@ -137,8 +137,9 @@ def _of_one_orientation(
 ) -> tuple[list[Slice], int]:
     """The slices of one orientation, and the phase to choose from them.
 
-    A few slices of another orientation are dropped as localizers, and ``part`` is returned as the phase.  If more
-    slices have other orientations, ``part`` chooses an orientation, from 1 by InstanceNumber, and the phase is 0.
+    A few slices at more than 45 degrees to the others are dropped as localizers, with a note, and ``part`` is returned
+    as the phase.  If more slices have other orientations, or the angle is smaller, ``part`` chooses an orientation,
+    from 1 by InstanceNumber, and the phase is 0; raises DicomRefused if ``part`` is not the number of an orientation.
     """
     groups = sorted(_by_direction(slices), key=lambda g: min(one.number or 0 for one in g))
     main = max(groups, key=len)

@@ -85,7 +85,8 @@ def read(source: Path, series: str = "", progress: Progress = lambda _: None) ->
 def survey(source: Path, progress: Progress = lambda _: None) -> Survey:
     """Every series of ``source``, and whether it can be read as an image, found without building images.
 
-    Raises DicomRefused if the source cannot be read.
+    ``progress`` is called with the fraction (0 to 1) of the files whose tags are read.  Raises DicomRefused if the
+    source cannot be read.
     """
     with _without_warnings(), _contents(source, progress) as folder:
         try:

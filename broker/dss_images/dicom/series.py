@@ -22,10 +22,10 @@ _NEARLY = 0.99
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """The files of one series.
+    """The files of one series that have the same modality.
 
-    ``number`` is the number by which the user names it: the SeriesNumber if that is different in each series of the
-    source, otherwise its place in the list, from 1.
+    ``number`` is the number by which the user names it: the SeriesNumber if every series of the source has a different
+    one, otherwise its place in the list, from 1.
     """
 
     number: int
@@ -64,7 +64,7 @@ class Series:
 
     @property
     def phases(self) -> int:
-        """Largest number of slices at one position."""
+        """Largest number of slices at one position; 1 if no slice has a position."""
         places = Counter(one.position_mm for one in self.slices if one.position_mm)
         return max(places.values(), default=1)
 
@@ -94,7 +94,8 @@ class Series:
 class FolderContents:
     """The files of a DICOM source by kind.
 
-    ``others`` are DICOM files without an image, ``foreign`` are files that are not DICOM.
+    ``others`` are DICOM files without an image, ``foreign`` are files that are not DICOM or cannot be opened, without
+    those that macOS adds (``._NAME``).
     """
 
     series: tuple[Series, ...]

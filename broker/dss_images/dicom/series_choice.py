@@ -19,8 +19,10 @@ def choose(folder: FolderContents, word: str, name: str) -> tuple[Series, int]:
     """The chosen series, and the number of the chosen phase, from 1; 0 if the user did not name a phase.
 
     ``word`` is the user's choice: the number of a series, ``3.2`` for the second phase of series 3, or a
-    SeriesInstanceUID.  If it is "", the CT or MR series with the most slices is chosen, among series whose slices are
-    stacked.  ``name`` is the source's name for sentences.  Raises DicomRefused, and NoSeries if there is no series.
+    SeriesInstanceUID.  If it is "", the series with the most slices is chosen among those of CT and MR (of unknown
+    modality if there is none), without localizers and series of few positions if others remain.  ``name`` is the
+    source's name for sentences.  Raises DicomRefused if no series fits ``word`` or the rule, or several have the most
+    slices; NoSeries if there is no series.
     """
     if not folder.series:
         raise NoSeries(f"There is no DICOM image in {name}; it holds {_contents(folder)}. {NEEDED}")

@@ -215,13 +215,17 @@ def _tangent(stack: SliceStack) -> float:
 
 
 def is_evenly_tilted(stack: SliceStack) -> bool:
-    """True if the shift of every slice is proportional to its position along the normal, as with a tilted gantry."""
+    """True if the shift of every slice is nearly proportional to its position along the normal, as with a tilted
+    gantry; also if no slice is shifted.
+    """
     expected = np.outer(stack.places_mm / stack.places_mm[-1], stack.shifts_mm[-1])
     return bool(np.abs(stack.shifts_mm - expected).max() <= 10 * TOLERANCE_MM)
 
 
 def require_above(stack: SliceStack) -> None:
-    """Raises DicomRefused if slices lie side by side in one plane rather than in a stack."""
+    """Raises DicomRefused if the slices lie side by side rather than in a stack: one is shifted against the next by
+    more than half its size, or all are tilted by more than 45 degrees (_STEEPEST).
+    """
     size = (stack.slices[0].columns * stack.pixel_mm[0], stack.slices[0].rows * stack.pixel_mm[1])
     jumps = np.abs(np.diff(stack.shifts_mm, axis=0))
     far = [i for i in range(len(jumps)) if (jumps[i] > np.divide(size, 2)).any()]

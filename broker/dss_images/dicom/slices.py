@@ -37,7 +37,8 @@ class PixelEncoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """One frame of a DICOM file.  ``number`` is the InstanceNumber, or the number of the frame in its file, from 1.
+    """One frame of a DICOM file.  ``frame`` is its index in the file, from 0; ``number`` is the InstanceNumber (None if
+    there is none) or, in a file with several frames, the number of the frame, from 1.
 
     ``position_mm`` is the middle of the first pixel in LPS; ``orientation`` the directions of a row and of a column;
     ``spacing_mm`` the distances between rows and between columns.  These are None if their tag is missing or is not

@@ -40,7 +40,9 @@ class _Cursor:
     at: int = 0
 
     def line(self) -> str:
-        """The next line, at most MOST_CHARACTERS of it, without blanks at its ends.  Raises EOFError."""
+        """The next line, without blanks at its ends; a line longer than MOST_CHARACTERS is returned in parts.  Raises
+        EOFError at the end of the file.
+        """
         if self.at >= len(self.data):
             raise EOFError
         end = self.data.find(b"\n", self.at, self.at + MOST_CHARACTERS)
@@ -57,7 +59,9 @@ class _Cursor:
         return found
 
     def numbers(self, count: int, kind: str) -> Array:
-        """The next ``count`` numbers of VTK's type ``kind``.  Raises ValueError if that is impossible."""
+        """The next ``count`` numbers of VTK's type ``kind``.  Raises ValueError if the type is unknown, or fewer
+        numbers follow.
+        """
         if count < 0 or kind.lower() not in _TYPES:
             raise ValueError
         code = _TYPES[kind.lower()]
@@ -68,8 +72,8 @@ class _Cursor:
         return self._text_numbers(count, code)
 
     def _text_numbers(self, count: int, code: str) -> Array:
-        """The next ``count`` numbers in text, which may be in several lines.  Raises ValueError unless they end with a
-        line.
+        """The next ``count`` numbers in text, which may be in several lines, as numpy's type ``code``.  Raises
+        ValueError if fewer follow, a word is not a number, or the last of them does not end a line.
         """
         begin, found = self.at, 0
         while found < count:
@@ -87,7 +91,8 @@ class _Cursor:
 def read_legacy(data: bytes) -> Surface:
     """The surface in the bytes of a legacy file.
 
-    Raises ImageRefused for other data than polygonal data; ImageRefused, ValueError or IndexError for a damaged file.
+    Raises ImageRefused for other data than polygonal data, or a field of texts; ImageRefused, ValueError or IndexError
+    for a damaged file.
     """
     cursor = _Cursor(data, is_binary=False)
     try:
@@ -128,9 +133,9 @@ def _surface(cursor: _Cursor) -> Surface:
 
 
 def _whole_cells(cursor: _Cursor, first: int, second: int) -> Array:
-    """The numbers of the points of all cells of a section, as from ``_cells``.
+    """The numbers of the points of all cells of a section, one cell after the other (see ``_cells``).
 
-    Raises ImageRefused instead of EOFError if the file ends too early.
+    Raises ImageRefused, where ``_cells`` raises EOFError, if the file ends too early.
     """
     try:
         return _cells(cursor, first, second)
@@ -139,10 +144,11 @@ def _whole_cells(cursor: _Cursor, first: int, second: int) -> Array:
 
 
 def _cells(cursor: _Cursor, first: int, second: int) -> Array:
-    """The numbers of the points of all cells, one after the other.  ``first`` and ``second`` are the section's sizes.
+    """The numbers of the points of all cells, one cell after the other.
 
-    Until version 4 of the format, each cell is a count followed by that many numbers; from version 5 on, a section has
-    two arrays, OFFSETS and CONNECTIVITY.
+    Until version 4 of the format, each of the ``first`` cells is a count followed by that many numbers, ``second``
+    numbers in all; from version 5 on, a section has the arrays OFFSETS (``first`` numbers) and CONNECTIVITY
+    (``second``).  Raises ValueError, IndexError or EOFError if the section is damaged.
     """
     before = cursor.at
     words = cursor.words() if first else []

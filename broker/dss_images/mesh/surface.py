@@ -34,8 +34,8 @@ def damaged() -> ImageRefused:
 
 
 def require_in_image(surface: Surface, grid: Grid) -> None:
-    """Raises ImageRefused unless the mesh has cells, its points are finite and exist, and it is in the image or within
-    MARGIN of it.
+    """Raises ImageRefused unless the mesh has points and cells, all points are finite, its cells name only points that
+    exist, and every point is in the image with the grid ``grid`` or within MARGIN of it.
     """
     points, corners = surface.points_mm, surface.corners
     if not len(points) or not corners.size:

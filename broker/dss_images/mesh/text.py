@@ -16,7 +16,7 @@ LONGEST_WORD = 64
 def numbers_in(text: Text, code: str) -> Array:
     """All numbers in ``text``, as float64 if ``code`` is a floating-point type of numpy (``f4``), otherwise as int64.
 
-    Raises ValueError for a word that is not a number.
+    Raises ValueError for a word that is not a number, OverflowError for an integer of more than 64 bits.
     """
     kind = np.float64 if code[0] == "f" else np.int64
     parts, at = [np.empty(0, kind)], 0
@@ -28,7 +28,10 @@ def numbers_in(text: Text, code: str) -> Array:
 
 
 def word_count(text: bytes, start: int, end: int) -> int:
-    """The number of words in ``text`` from ``start`` to ``end``, which must not be positions inside a word."""
+    """The number of words in ``text`` from ``start`` to ``end``, which must not be positions inside a word.
+
+    Raises ValueError if it finds a word that is much longer than a number (see ``_word_end``).
+    """
     if end - start <= PIECE:
         return len(text[start:end].split())
     found = 0

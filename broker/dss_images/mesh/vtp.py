@@ -44,7 +44,8 @@ refer to the same data.
 def read_vtp(data: bytes) -> Surface:
     """The surface in the bytes of a .vtp file, with all its pieces.
 
-    Raises ImageRefused if it has other data or is too large; ImageRefused or ValueError if it is damaged.
+    Raises ImageRefused if it has other data, an unknown compression or is too large; ImageRefused or ValueError if it
+    is damaged.
     """
     head, appended = _split(data)
     try:
@@ -193,7 +194,7 @@ class _Sizes:
     is_raw: bool
 
     def numbers(self, count: int) -> list[int]:
-        """The first ``count`` numbers before the blocks."""
+        """The first ``count`` numbers before the blocks.  Raises ValueError if bytes are missing."""
         needed = count * self.kind.itemsize
         start = self.data[:needed] if self.is_raw else _decoded(self.data, needed)
         return [int(number) for number in np.frombuffer(start, self.kind, count)]

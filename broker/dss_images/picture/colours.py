@@ -25,7 +25,9 @@ class Palette:
         return self.greys - 1
 
     def place(self, value: int) -> int:
-        """Index in the palette of the colour of the label ``value``.  Raises KeyError if that label is not shown."""
+        """Index in the palette of the colour of the label ``value``, or of the nearest one if there are more than
+        MOST_COLOURS.  Raises KeyError if that label is not shown.
+        """
         return self._places[value]
 
     def _grey(self, index: int) -> int:

@@ -25,7 +25,9 @@ _LEAST_PIXELS = 16
 
 
 def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -> bytes:
-    """The picture of ``planes`` as the bytes of a PNG file.  ``colours`` are the colours of labels by value."""
+    """The picture of ``planes`` as the bytes of a PNG file.  ``colours`` are the colours of labels by value; a label
+    without one gets its default colour.
+    """
     pixel_mm = max(max(_extent_mm(plane)) for plane in planes) / PANEL_PIXELS
     labels = [label_pixels(plane, pixel_mm) for plane in planes]
     shown = sorted({int(value) for part in labels for value in np.unique(part)} - {0})

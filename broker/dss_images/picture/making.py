@@ -42,7 +42,8 @@ def of_files(image: Path, segmentation: Path, colours: Mapping[int, Rgb]) -> byt
     """The picture, as the bytes of a PNG file, of an image file and a segmentation file with the same grid in space.
 
     Of a time series, the first time point with a label is shown; the first time point if there is no label.  None if
-    the image has fewer than three axes or several values in each voxel.  Raises ImageRefused if a file is damaged.
+    the image has fewer than three axes or several values in each voxel.  Raises ImageRefused if a file is damaged or
+    unusable.
     """
     header = read_header(image)
     if header.dimensions < 3 or header.components != 1:
@@ -72,7 +73,7 @@ def _labelled_frame(marked: Header) -> int:
 
 
 def _cut(header: Header, frame: int, indices: tuple[int, int, int]) -> Cut:
-    """The slices at ``indices`` (z, y, x) of the time point ``frame``, from 0, or of the last time point."""
+    """The slices at ``indices`` (z, y, x) of the time point ``frame``, from 0; of the last one if there are fewer."""
     with closing(_frame(header, min(frame, header.grid.frames - 1))) as slices:
         return cut(slices, indices)
 

@@ -25,7 +25,7 @@ class Window:
     high: float
 
     def shades(self, values: Voxels, count: int) -> npt.NDArray[np.uint8]:
-        """``values`` as whole numbers from 0 (``low`` or less) to ``count`` - 1 (``high`` or more)."""
+        """``values`` as whole numbers from 0 (``low`` or less, or NaN) to ``count`` - 1 (``high`` or more)."""
         span = max(self.high - self.low, 1e-12)
         scaled = (np.clip(values, self.low, self.high) - self.low) * ((count - 1) / span)
         return np.nan_to_num(np.rint(scaled)).astype(np.uint8)
@@ -39,7 +39,7 @@ def window_of(planes: Sequence[Plane]) -> Window:
     """The window for the planes of an image.
 
     For a CT it is that of lung or of soft tissue, by the values inside and around the labels; for another image the
-    range of its own values, without zeros and outliers.
+    range of its own values, without zeros and outliers; 0 to 1 if all are zeros.
     """
     values = np.concatenate([np.asarray(plane.grey, np.float32).ravel() for plane in planes])
     values = values[np.isfinite(values)]
