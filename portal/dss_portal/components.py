@@ -16,6 +16,7 @@ from dss_portal.notifications.sender import Sender
 from dss_portal.outbox.relay import Relay
 from dss_portal.providers import claiming
 from dss_portal.request_batching import RequestBatcher
+from dss_portal.services.statistics import Statistics
 from dss_portal.settings import Settings
 from dss_portal.tickets import queue
 
@@ -42,6 +43,7 @@ class Components:
     streams: Streams
     notifier: Sender
     estimates: Estimates
+    statistics: Statistics
 
     @classmethod
     def build(cls, settings: Settings, broker: Broker) -> Self:
@@ -60,6 +62,7 @@ class Components:
             streams=Streams(feed, queue.users_waiting),
             notifier=Sender(settings),
             estimates=Estimates(),
+            statistics=Statistics(),
             claim_batcher=RequestBatcher(claiming.grant, claiming.MOST),
         )
 

@@ -3,11 +3,15 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tortoise.connection import get_connection
 
 from dss_portal.models import Service, Status, Ticket, TicketHistory, User
+from dss_portal.services import statistics
+from dss_portal.services.statistics import Statistics
 from support.portals import Portal, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -29,8 +33,9 @@ async def _ended(status: Status, *, hours_ago: float = 1, after_s: float = 30) -
     """A ticket that was claimed twice and ended ``after_s`` seconds after the second claim."""
     service = await Service.get(name="lung-segmentation")
     user = await User.get(email="ann@example.com")
-    ticket = await Ticket.create(user=user, service=service, status=status)
     end = datetime.now(UTC) - timedelta(hours=hours_ago)
+    claimed_at = end - timedelta(seconds=after_s)
+    ticket = await Ticket.create(user=user, service=service, status=status, claimed_at=claimed_at)
     for state, before_s in ((Status.CLAIMED, 900), (Status.CLAIMED, after_s), (status, 0)):
         entry = await TicketHistory.create(ticket=ticket, status=state)
         moment = end - timedelta(seconds=before_s)
@@ -77,3 +82,38 @@ async def test_an_unknown_service_has_no_statistics(ann: Client) -> None:
 
     assert answer.status_code == 400
     assert await answer.get_data(as_text=True) == "Service abc is not available"
+
+
+async def test_tickets_of_two_services_are_counted_apart(portal: Portal, ann: Client) -> None:
+    await portal.announce_service(name="other")
+    await submitted_ticket(ann)
+    await _ended(Status.SUCCESS)
+    await _ended(Status.FAILED)
+    ours, other = await Service.get(name="lung-segmentation"), await Service.get(name="other")
+
+    found, none = await Statistics().of([ours, other])
+
+    assert (found.n_success, found.n_failed, found.mean_s, found.queue_length) == (1, 1, 30.0, 1)
+    assert (none.n_success, none.n_failed, none.mean_s, none.queue_length) == (0, 0, None, 0)
+
+
+async def test_counts_are_kept_for_a_while_that_grows_with_the_time_of_counting(
+    ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [1000.0]
+    monkeypatch.setattr(statistics, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    ours = await Service.get(name="lung-segmentation")
+
+    def slow(name: str) -> object:
+        now_s[0] += 0.1
+        return get_connection(name)
+
+    monkeypatch.setattr(statistics, "get_connection", slow)
+    kept = Statistics()
+    seen = []
+    for pause_s in (0.0, 1.9, 0.2):
+        await _ended(Status.SUCCESS)
+        now_s[0] += pause_s
+        seen.append((await kept.of([ours]))[0].n_success)
+
+    assert seen == [1, 1, 3]

@@ -13,7 +13,7 @@ from dss_portal.pages.guards import person, sign_in_first
 from dss_portal.pages.rendering import page
 from dss_portal.services import liveness, store
 from dss_portal.services.liveness import SENTENCES, MissingProgram, ServiceAvailability
-from dss_portal.services.store import Stats
+from dss_portal.services.statistics import Stats
 from dss_portal.web.context import components
 
 blueprint = Blueprint("catalogue", __name__)
@@ -75,15 +75,16 @@ async def with_lights() -> list[tuple[Service, list[Light], MissingProgram]]:
     program that it lacks.  Services that lack a program come last.
     """
     availability = await liveness.availability()
+    services = await store.listed()
+    statistics = await components().statistics.of(services)
     found = [
-        (each, await _lights(each, availability[each.name]), availability[each.name].missing)
-        for each in await store.listed()
+        (each, _lights(stats, availability[each.name]), availability[each.name].missing)
+        for each, stats in zip(services, statistics, strict=True)
     ]
     return sorted(found, key=lambda item: item[2] is not MissingProgram.NONE)
 
 
-async def _lights(service: Service, available: ServiceAvailability) -> list[Light]:
-    stats = await store.stats(service)
+def _lights(stats: Stats, available: ServiceAvailability) -> list[Light]:
     return [presence(available.missing, stats.silent_s), outcome(stats), queue(stats.queue_length)]
 
 

@@ -63,7 +63,7 @@ async def stats(githash: str) -> Response:
     The column ``last_heard_from`` is the time in seconds since the last sign of life of a program that serves it;
     without any, the time since its registration, as in the reference server.
     """
-    found = await store.stats(await store.by_hash(githash))
+    (found,) = await components().statistics.of([await store.by_hash(githash)])
     duration = {"avg_duration": found.mean_s} if found.n_success else {}
     row: dict[str, Cell] = {
         "n_success": found.n_success,

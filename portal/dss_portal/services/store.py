@@ -1,15 +1,12 @@
-"""The catalogue of services in the database: finds services by hash and by name, computes their statistics, and records
-the announcements of the programs that serve them.
+"""The catalogue of services in the database: finds services by hash and by name, and records the announcements of the
+programs that serve them.
 """
 
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import descriptor_from
@@ -28,25 +25,6 @@ from dss_portal.services import names
 log = logging.getLogger(__name__)
 
 SHORTDESC_CHARACTERS = 78  # the limit of ITK-SNAP's drop-down and of the old database
-STATS_WINDOW = timedelta(hours=24)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stats:
-    """Statistics of a service: the ends within STATS_WINDOW, and the number of waiting tickets (``queue_length``).
-
-    ``n_success`` counts tickets; ``n_failed`` counts failures and timeouts, of a retried ticket each one.  ``mean_s`` is
-    the mean time from the last claim to success in seconds, None without a success.  ``silent_s`` is the time in seconds
-    since the last sign of life of a program that serves it, None if there was none; ``listed_s`` is the time since its
-    registration.
-    """
-
-    n_success: int
-    n_failed: int
-    mean_s: float | None
-    silent_s: int | None
-    listed_s: int
-    queue_length: int
 
 
 def synthetic_hash(descriptor: dict[str, Any]) -> str:
@@ -99,40 +77,6 @@ def version_key(version: str) -> tuple[int, ...]:
     """The sort key of a version: major, minor, patch.  A part that is missing or not a number counts as 0."""
     parts = [int(part) if part.isdecimal() else 0 for part in version.split(".")[:3]]
     return tuple(parts + [0] * (3 - len(parts)))
-
-
-# $1: the service.  $2: the beginning of STATS_WINDOW.
-_STATS = """
-WITH ends AS (
-    SELECT history.ticket_id, history.status, history.at
-    FROM ticket_history history JOIN ticket ON ticket.id = history.ticket_id
-    WHERE ticket.service_id = $1 AND history.at > $2
-        AND history.status IN ('success', 'failed', 'timeout')
-), succeeded AS (
-    SELECT ticket_id, max(at) AS at FROM ends WHERE status = 'success' GROUP BY ticket_id
-)
-SELECT (SELECT count(*) FROM succeeded) AS n_success,
-    (SELECT count(*) FROM ends WHERE status <> 'success') AS n_failed,
-    (SELECT avg(extract(epoch FROM succeeded.at - claimed.at))::float8
-        FROM succeeded, LATERAL (
-            SELECT at FROM ticket_history WHERE ticket_id = succeeded.ticket_id AND status = 'claimed'
-            ORDER BY id DESC LIMIT 1) claimed) AS mean_s,
-    (SELECT count(*) FROM ticket WHERE service_id = $1 AND status = 'ready') AS queue_length
-"""
-
-
-async def stats(service: Service) -> Stats:
-    """Compute the statistics of a service (one version)."""
-    now = clock.now()
-    rows = await get_connection("default").execute_query_dict(
-        _STATS, [service.id, now - STATS_WINDOW]
-    )
-    heard, listed_at = service.heard_at, service.created_at or now
-    return Stats(
-        **rows[0],
-        silent_s=None if heard is None else int((now - heard).total_seconds()),
-        listed_s=int((now - listed_at).total_seconds()),
-    )
 
 
 async def announce(announced: ServiceAnnounced) -> None:

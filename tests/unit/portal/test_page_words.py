@@ -12,7 +12,7 @@ from dss_portal.pages.rendering import one_line, plain_text, web_address
 from dss_portal.refusals import Refused
 from dss_portal.services.liveness import MissingProgram
 from dss_portal.services.pages import outcome, presence, queue
-from dss_portal.services.store import Stats
+from dss_portal.services.statistics import Stats
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
