@@ -124,7 +124,9 @@ def _merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 
 
 def service_from(raw: dict[str, Any]) -> Service:
-    """The service that a decoded service.json describes.  Raises ServiceInvalid."""
+    """The service that a decoded service.json describes.  Raises ServiceInvalid, which names the field, if it is not
+    valid for a dispatcher.
+    """
     try:
         descriptor = descriptor_from(raw)
         dispatch = dispatch_from(raw, descriptor.tags, DISPATCHER)

@@ -96,22 +96,24 @@ def has_image_suffix(name: str) -> bool:
 
 
 def label_values(path: Path) -> frozenset[int]:
-    """The values of a segmentation, read as unsigned 16-bit, without 0.  Raises TicketError."""
+    """The values of a segmentation, read as unsigned 16-bit, without 0.  Raises TicketError if the file cannot be read."""
     return _read_file(path, labels.label_values)
 
 
 def label_volumes(path: Path) -> dict[int, float]:
-    """Volumes of a segmentation's labels in millilitres, by value, without 0.  Raises TicketError."""
+    """Volumes of a segmentation's labels in millilitres, by value, without 0.  Raises TicketError if the file cannot be
+    read.
+    """
     return _read_file(path, labels.label_volumes)
 
 
 def label_range(path: Path) -> tuple[int, int]:
-    """The lowest and the highest value of a segmentation of integers.  Raises TicketError."""
+    """The lowest and the highest value of a segmentation of integers.  Raises TicketError if the file cannot be read."""
     return _read_file(path, labels.label_range)
 
 
 def same_voxels(path: Path, other: Path) -> bool:
-    """True if two images with equal headers have equal voxels.  Raises TicketError."""
+    """True if two images with equal headers have equal voxels.  Raises TicketError if a file cannot be read."""
     return _read_file(path, lambda p: labels.same_voxels(p, other))
 
 

@@ -30,7 +30,9 @@ class Client(Session):
         super().__init__(RestClient(server, CookieJar(jar), bearer=token))
 
     def login(self, token: str) -> str:
-        """Sign in with a one-time token, and return the user's e-mail address.  Raises SignInRefused."""
+        """Sign in with a one-time token, which is used up, and return the user's e-mail address.  Raises SignInRefused
+        if the token is not valid.
+        """
         return self._rest.run(protocol.login(token))
 
     def account(self) -> str:
@@ -72,8 +74,9 @@ class Client(Session):
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``tagged`` are further images by tag; ``heard`` receives the progress; ``title`` is the ticket's name in its
-        owner's list.  If sending fails, the ticket is deleted.
+        ``service`` is a name or a hash; ``tagged`` are further images by tag; ``heard`` receives the progress;
+        ``title`` is the ticket's name in its owner's list.  If sending fails, the ticket is deleted.  Raises
+        ServiceUnfit if there is no such service or it needs other images, and ImageUnreadable for another kind of file.
         """
         found = self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
@@ -83,16 +86,19 @@ class Client(Session):
             return self._rest.run(steps)
 
     def watch(self, number: int, *, every_s: float = POLL_S) -> Iterator[Detail]:
-        """Yield the ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines."""
+        """Yield the ticket's state every ``every_s`` seconds until it has ended, each time with the new log lines.  A
+        few bad responses in a row are tolerated; a lost connection raises Unreachable at once.
+        """
         watch = Watch(number, every_s)
         while (found := self._rest.run(watch.look())) is not None:
             yield found
 
     def download(self, number: int, folder: Path) -> list[Path]:
-        """Download all results into ``folder``, which is created, and return their paths.  A file is either complete or
-        missing.
+        """Download all results into ``folder``, which is created, and return their paths.  Files of the same names are
+        replaced; a file is either complete or missing.  Raises ClientError if the ticket has no results.
 
-        The files are compared with the server's checksums.  Raises NotUnderstood if one is damaged, and removes it.
+        The files are compared with the server's checksums, if it has them.  Raises NotUnderstood if one is damaged, and
+        removes it.
         """
         paths = self._rest.run(protocol.download_results(number, folder))
         require_same(paths, self._rest.run(protocol.checksums(number)))

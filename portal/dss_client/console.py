@@ -130,7 +130,9 @@ def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
 
 @contextmanager
 def session(server: str, token: str | None, jar: Path | None) -> Iterator[ItkSnap]:
-    """A context with a client that is signed in.  Errors are raised as by ``connected``."""
+    """A context with a client that is signed in.  ClientErrors, and OSErrors without a file name, are raised as
+    Explained, with a sentence for the user.
+    """
     with connected(server, jar) as client:
         sign_in(client, token, jar_of(server, jar))
         yield client

@@ -52,7 +52,9 @@ class Chosen:
 
 
 def chosen(service: str) -> Steps[Chosen]:
-    """Choose a service by name or hash.  Raises ServiceUnfit if the server does not list it."""
+    """The newest service with the name ``service``, or the one with the hash ``service``, with its description.  Raises
+    ServiceUnfit if the server does not list it.
+    """
     rows = yield from protocol.services()
     row = choose_service(rows, service)
     found = yield from protocol.service_detail(row.githash)
@@ -155,7 +157,7 @@ class Watch:
 
     def look(self) -> Steps[Detail | None]:
         """Wait ``every_s`` seconds, except the first time, and return the ticket's state; None after the last state.
-        Bad responses are repeated as in ``protocol.detail_with_retries``.
+        After a bad response the request is repeated; a few in a row, or a lost connection, raise their error.
         """
         if self._ended:
             return None

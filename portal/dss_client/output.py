@@ -32,7 +32,7 @@ def say(text: str, *, error: bool = False, indent: int = 0) -> None:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write ``text`` unchanged, and flush.  Raises OutputLost."""
+    """Write ``text`` unchanged, and flush.  Raises OutputLost if ``stream`` cannot be written."""
     try:
         stream.write(text)
         stream.flush()
@@ -65,7 +65,7 @@ def _nowhere(mode: Literal["r", "w"]) -> TextIO:
 
 
 def flush() -> None:
-    """Flush the output.  Raises OutputLost."""
+    """Flush standard output.  Raises OutputLost if it cannot be written."""
     try:
         sys.stdout.flush()
     except OSError as failure:

@@ -27,7 +27,8 @@ def as_it_is(source: Path, folder: Path) -> Layer:
     """Put ``source`` unchanged into ``folder`` and return its Layer.  Its new name is made from a hash of its content,
     because its own name may name the patient.
 
-    Only the NIfTI header is checked; the service checks everything else.  Raises ImageUnreadable.
+    Only the NIfTI header is checked; the service checks everything else.  Raises ImageUnreadable if ``source`` is not a
+    NIfTI file or cannot be read.
     """
     if source.is_dir():
         raise ImageUnreadable(

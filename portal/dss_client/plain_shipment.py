@@ -23,7 +23,10 @@ class SilentWatcher(Silent):
 
 def prepared(path: Path, tagged: Mapping[str, Path], service: ServiceDetail, folder: Path) -> Write:
     """Put the image or workspace ``path`` and the ``tagged`` images unchanged into ``folder``.  Returns the function
-    that writes the workspace for a ticket's number into it.  Raises ImageUnreadable and ServiceUnfit.
+    that writes the workspace for a ticket's number into it.
+
+    Raises ImageUnreadable if a file is not NIfTI or cannot be read, and ServiceUnfit if the images do not satisfy the
+    service's tags.
     """
     source = Source(path=Path(path), tagged={tag: Path(file) for tag, file in tagged.items()})
     return prepare(source, service, folder, Silent(), as_it_is)

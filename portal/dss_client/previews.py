@@ -41,7 +41,7 @@ class _Notes(Silent):
 def preview(source: Source, progress: Progress) -> list[str]:
     """Read and convert the images as for sending, and return lines with their sizes and notes.
 
-    Raises ImageUnreadable.
+    Raises ImageUnreadable if an image would be refused.
     """
     found, notes = _prepared(source, progress)
     if len(found) == 1:
@@ -106,10 +106,10 @@ class FoundSeries:
 
 
 def found_in(source: Path, progress: Progress) -> list[FoundSeries] | list[FoundImage]:
-    """Each series of a DICOM source.  For another source, each image that would be sent; the first one has the notes on
-    all of them.
+    """Each series of a DICOM source, also those that would be refused.  For another source, each image that would be
+    sent; the first one has the notes on all of them.
 
-    Raises ImageUnreadable.
+    Raises ImageUnreadable if the source cannot be read or its image would be refused.
     """
     survey = _surveyed(source, progress)
     if survey is not None:
@@ -165,7 +165,9 @@ def list_series(source: Path, progress: Progress) -> list[str]:
 
 
 def _surveyed(source: Path, progress: Progress) -> "Survey | None":
-    """What was found out about each series of a DICOM source; None if the source is not DICOM.  Raises ImageUnreadable."""
+    """What was found out about each series of a DICOM source; None if the source is not DICOM.  Raises ImageUnreadable
+    if it cannot be read.
+    """
     from dss_images.dicom.reading import is_dicom, survey  # noqa: PLC0415  (pydicom is slow to load)
     from dss_images.errors import ImageRefused  # noqa: PLC0415
 

@@ -60,7 +60,7 @@ class Connection(Protocol):
         headers: Mapping[str, str],
         content: bytes | Iterator[bytes] = b"",
     ) -> Reply:
-        """Send a request, and return the response of any status.  Raises Unreachable."""
+        """Send a request, and return the response of any status.  Raises Unreachable if there is none."""
 
 
 class _Gone(Exception):
@@ -85,7 +85,10 @@ def upload(
     pause: Callable[[float], object] = time.sleep,
 ) -> bool:
     """Upload ``file`` to the ticket's input area, over any number of connections.  False if the server has no resumable
-    uploads.  Raises the errors of ``upload_to``.
+    uploads.
+
+    Raises Refused if the server refuses the file, NotUnderstood for a response of another protocol, and the last error
+    if the server receives no further byte for RETRY_S.
     """
     retries = Retries(RETRY_S, pause, ELSEWHERE)
     address = f"api/tickets/{ticket}/uploads"

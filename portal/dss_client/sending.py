@@ -158,7 +158,9 @@ def downloaded(
 
 
 def chosen(client: ItkSnap, service: str) -> Chosen:
-    """Choose a service by name or hash.  Raises ServiceUnfit if the server does not list it."""
+    """The newest service with the name ``service``, or the one with the hash ``service``, with its description.  Raises
+    ServiceUnfit if the server does not list it.
+    """
     return client.run(flows.chosen(service))
 
 

@@ -27,7 +27,7 @@ class LabelVolume:
 
 def measure(outcome: DownloadedResults) -> list[LabelVolume]:
     """The volumes of the labels that have voxels, sorted by value.  A label in several segmentations, such as the
-    user's own and the result, has a volume for each.  Raises NotUnderstood.
+    user's own and the result, has a volume for each.  Raises NotUnderstood if a segmentation cannot be read.
     """
     found = [_volumes_ml(path) for path in outcome.segmentations]
     times = Counter(value for volumes_ml in found for value in volumes_ml)

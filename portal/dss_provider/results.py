@@ -199,8 +199,9 @@ def _renumbered(array: Array, places: Mapping[int, int]) -> Array:
 
 
 def _mesh(path: Path, called: str, main: Grid, folder: Path) -> str:
-    """Check a mesh, copy it into ``folder``, and return its new file name.  The check is the same as in the portal, so
-    that a fault is found before anything is sent.  Raises AlgorithmFailed.
+    """Check a mesh, copy it into ``folder``, and return its new file name.  Raises AlgorithmFailed if ITK-SNAP could
+    not load it or it lies outside of the image.  The portal makes the same check, but here a fault is found before
+    anything is sent.
     """
     try:
         require_in_image(read_mesh(path), main)

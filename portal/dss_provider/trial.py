@@ -50,7 +50,9 @@ class TrialInput:
 
 
 def tried(service: ServiceFolder, given: TrialInput, work: Path, told: ProgressListener) -> Trial:
-    """Run the algorithm on the input ``given``, and build its result in ``work``.  Raises AlgorithmFailed."""
+    """Run the algorithm on the input ``given``, and build its result in ``work``.  Raises AlgorithmFailed if the
+    algorithm fails or its result cannot be used.
+    """
     sent, made = work / "input", work / "work"
     sent.mkdir()
     made.mkdir()
@@ -84,7 +86,9 @@ def _lines(
 
 
 def _choose(ticket: results.Input, dispatch: Dispatch, time_point: int) -> None:
-    """Tag the time point in the ticket's workspace, as a user would.  Raises AlgorithmFailed."""
+    """Tag the time point in the ticket's workspace, as a user would.  Raises AlgorithmFailed if the service takes none
+    or the image has none of that number.
+    """
     if not dispatch.time_point:
         raise AlgorithmFailed(
             "The service takes no --time-point: dispatch.time_point of service.json names no tag for one."

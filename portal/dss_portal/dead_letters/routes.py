@@ -16,7 +16,9 @@ blueprint = Blueprint("dead_letters", __name__, url_prefix="/api/admin/dead-lett
 @blueprint.get("")
 @sysadmin_only
 async def listing() -> Response:
-    """List the dead letters, the oldest first; ``ticket`` is blank for a message about no ticket."""
+    """List the dead letters, the oldest first, then the messages that the portal could not send; ``ticket`` is blank
+    for a message about no ticket.
+    """
     rows = [row(letter) for letter in await store.listed(components().broker)]
     return await long_table(COLUMNS, in_pages(rows))
 

@@ -147,7 +147,8 @@ async def _requeue(
 
 async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
     """Try again to send a message that the portal could not send, and return 1.  If it announces a ticket that no
-    longer waits, put the ticket back into its queue instead, which announces it again.  Raises Refused.
+    longer waits, put the ticket back into its queue instead, which announces it again.  Raises Refused if the ticket
+    cannot be put back.
     """
     is_announcement = letter.type_name == TicketReady.__name__ and letter.ticket_id is not None
     if is_announcement and not await Ticket.exists(id=letter.ticket_id, status=Status.READY):

@@ -114,7 +114,7 @@ def _is_listed(address: IPv4Address | IPv6Address, listed: Sequence[Network]) ->
 
 
 async def _addresses(host: str, port: int) -> list[IPv4Address | IPv6Address]:
-    """The addresses of a host.  Raises NotFound."""
+    """The addresses of a host.  Raises NotFound if it has none, or if none is found within LOOK_UP_S."""
     loop = asyncio.get_running_loop()
     try:
         found = await asyncio.wait_for(
