@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dss_inference.device.runner import Runner
 
 DEMO_BUNDLES = Path(__file__).parent / "demo_bundles"
-"""Example MONAI bundles that come with the program; served only on request."""
+"""Example MONAI bundles that come with the program; a worker serves one only if ``--bundle`` names it."""
 
 
 @cache
@@ -57,7 +57,7 @@ number of CPU threads.
 
 def installed_in(folder: Path | None) -> dict[str, Path]:
     """Folders of MONAI bundles by name: the subfolders of ``folder`` that hold a bundle, usable or not; {} if
-    ``folder`` is None or missing.
+    ``folder`` is None or missing.  Subfolders that cannot be read, or whose name is not UTF-8, are left out.
     """
     if folder is None:
         return {}

@@ -41,7 +41,7 @@ def check(
         bool, typer.Option(help="Load the weights, and segment a small made-up image.")
     ] = True,
 ) -> None:
-    """Say what keeps a MONAI bundle from being served; exit status 1 if anything does."""
+    """Say what keeps a MONAI bundle from being served; the exit status is 0 only if nothing does."""
     found = problems(folder)
     for number, problem in enumerate(found, start=1):
         typer.echo(f"{number}. {problem}", err=True)

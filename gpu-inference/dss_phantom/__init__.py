@@ -1,5 +1,6 @@
-"""Synthetic chest CTs with the true segmentation of their lungs and nodules, for tests, trials and training.
+"""Synthetic chest CTs with the true segmentation of their lungs, on request with nodules at known places, for tests,
+trials and training.
 
-``dss-phantom FOLDER`` (or ``python -m dss_phantom FOLDER``) writes one.  The inference worker imports nothing from this
-package; this package uses the worker's device and errors.
+``dss-phantom FOLDER`` (or ``python -m dss_phantom FOLDER``) writes one without nodules.  The inference worker imports
+nothing from this package; this package uses the worker's device, settings and errors.
 """

@@ -12,7 +12,8 @@ Depth: TypeAlias = npt.NDArray[np.floating]
 Point: TypeAlias = npt.NDArray[np.float64]
 
 FAR_MM = 12.0
-"""Largest depth that is kept: depths are limited to -FAR_MM..FAR_MM, since only those near a surface are used."""
+"""Largest depth that an Anatomy keeps: depths are limited to -FAR_MM..FAR_MM, since only those near a surface are used.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Space:
 
 
 def regular_space(half_mm: tuple[float, float, float], step_mm: float) -> Space:
-    """Points every ``step_mm`` from minus to plus ``half_mm`` (z, y, x)."""
+    """Points every ``step_mm`` from minus to plus ``half_mm`` (z, y, x), or to the next step after it."""
     axes = [np.arange(-h, h + step_mm, step_mm, dtype=np.float32) for h in half_mm]
     z, y, x = np.meshgrid(*axes, indexing="ij")
     first = (float(axes[0][0]), float(axes[1][0]), float(axes[2][0]))

@@ -23,7 +23,9 @@ from dss_inference.errors import InferenceError
 _SHORTEST_MM = 20.0
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 _NO_HU_ABOVE = -50
-"""Every CT contains air or fat, so an image whose voxels are all above this is not in Hounsfield units."""
+"""Every CT contains air or fat, and denser tissue, so an image whose voxels are all above this, or all below, is not in
+Hounsfield units.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

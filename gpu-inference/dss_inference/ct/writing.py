@@ -19,11 +19,11 @@ from dss_inference.errors import InferenceError
 
 def write_segmentation(labels: npt.NDArray[np.uint8], ct: Ct, folder: Path) -> Path:
     """Write ``labels``, which are in the order of ``ct.hu``, to a file in ``folder`` with exactly the grid of the
-    image's file, and 0 outside the box.  Returns the path.
+    image's file, and 0 outside the box and in other frames.  Returns the path.
 
     NIfTI keeps spacing and origin in single precision.  If that would change the grid, the file is NRRD.  NRRD does not
     store the spacing itself; if that changes the grid, too, the file is MetaImage.  Raises InferenceError if no format
-    keeps the grid, and OSError (ENOSPC) if the disk is full.
+    keeps the grid, OSError (ENOSPC) if the disk is full, and RuntimeError for other errors of SimpleITK.
     """
     grid = ct.place.grid
     image = sitk.GetImageFromArray(ct.place.put_back(ct.order.undo(labels)), isVector=False)

@@ -51,8 +51,9 @@ from slice to slice and, without vessels, even.
 _SMALLEST_ML = 3.0
 _CLEAR_ML = 300.0
 _CLEAR_SHARE = 0.25
-"""``Enclosed.air_hu`` is measured only if the volume of air that is certainly outside the body exceeds this fraction of
-the padding's volume.  With less, the padding may be clamped air, and that air only the padding's blurred edge.
+"""``Enclosed.air_hu`` is measured only if the volume of air that is certainly outside the body exceeds _CLEAR_ML and
+this fraction of the padding's volume.  With less, the padding may be clamped air, and that air only the padding's
+blurred edge.
 """
 _FOAM = ((30.0, 0.92), (100.0, 0.75))
 """Pairs of an image length in mm and a sameness.  In a longer image, a small chain through nearly all slices whose
@@ -65,9 +66,10 @@ class Enclosed:
     """The air inside the body, as found by ``enclosed_air``.
 
     ``air``: flags (z, y, x) of air and lung in the body.  ``air_hu``: HU of the air around the body; None if the image
-    shows too little of it.  ``clear_hu``: HU of air far from all tissue; a usual value if the image shows none.
-    ``noise_hu``: standard deviation of the noise in the air around the body; 0 if unknown.  ``doubtful_ml``: volume of
-    what was counted as outside air although its shape and texture are those of lung that the edge of the image cuts.
+    shows too little of it.  ``clear_hu``: HU of air far from all tissue; that of padding, or a usual value, if the
+    image shows less than 300 ml of such air.  ``noise_hu``: standard deviation of the noise in the air around the body;
+    0 if ``air_hu`` is None.  ``doubtful_ml``: volume of what was counted as outside air although its shape and texture
+    are those of lung that the edge of the image cuts.
     """
 
     air: Flags

@@ -95,8 +95,8 @@ class Seen:
         return open_to_side(self.view)
 
     def upright(self, *, whole: bool) -> "Seen":
-        """The input, rotated so that its axes are the body's; the object itself if they already are, or if the body's
-        axes are not known.
+        """The input, rotated so that its axes are the body's; the object itself if they nearly are, if the rotation is
+        too large to be corrected, or if the body's axes are not known.
 
         ``whole``: the image does not cut the body at its left or right.
         """

@@ -41,7 +41,9 @@ def open_bundle(root: Path) -> BundleFolder:
 
 
 def problems(root: Path) -> list[str]:
-    """A sentence for each fault of the bundle in ``root``; [] if it can be served."""
+    """A sentence for each fault of the bundle in ``root`` that shows without running its code and without loading its
+    weights; [] if there is none.
+    """
     found: list[str] = []
     metadata = _read_or_note(read_metadata, root, found)
     config = _read_or_note(read_config, root, found)

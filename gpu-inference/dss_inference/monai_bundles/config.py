@@ -41,7 +41,9 @@ _REFERENCE = re.compile(r"@([A-Za-z_]\w*)")
 
 
 def config_file(root: Path) -> Path | None:
-    """The path of the inference configuration of the bundle in ``root``; None if there is none."""
+    """The path of the inference configuration of the bundle in ``root``: inference.json, .yaml or .yml in ``configs``,
+    the first that exists; None if there is none.
+    """
     names = ("inference.json", "inference.yaml", "inference.yml")
     return next(
         (root / "configs" / name for name in names if (root / "configs" / name).is_file()), None
@@ -49,7 +51,9 @@ def config_file(root: Path) -> Path | None:
 
 
 def weights_in(root: Path) -> Path | None:
-    """The path of the weights of the bundle in ``root``; None if there are none."""
+    """The path of the weights of the bundle in ``root``: the first of WEIGHTS that exists in ``models``; None if there
+    are none.
+    """
     return next((p for p in (root / "models" / name for name in WEIGHTS) if p.is_file()), None)
 
 

@@ -122,7 +122,8 @@ class MonaiDetection:
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
     ) -> tuple[list[bx.DetectedBox], npt.NDArray[np.float64]]:
         """The boxes that the detector finds, in voxel indices of the preprocessed image, and the affine (4x4) from
-        these indices to RAS in mm.
+        these indices to RAS in mm.  Raises InferenceError for values that are NaN or infinite, MemoryError, Cancelled,
+        and the bundle's errors.
         """
         stages.enter(0.05, "preparing the image")
         image = prepared_image(self._preprocess({self._key: as_tensor(ct)}), self._key)

@@ -19,7 +19,7 @@ _OVERLAP = 0.02
 """Probabilities that exclude each other may have a sum up to 1 plus this, because of interpolation and half precision.
 """
 _ROUNDING = 1e-3
-"""Tolerance beyond 0..1 for an interpolated probability."""
+"""Tolerance for interpolated values: of a probability beyond 0..1, and of a label beside an integer."""
 
 Labels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]

@@ -59,8 +59,8 @@ def _require_finite(prepared: torch.Tensor) -> None:
 
 def in_grid_of(image: MetaTensor, pred: torch.Tensor, prepared: MetaTensor) -> torch.Tensor:
     """``pred``, a bundle's final answer, resampled to the grid of ``image`` by the nearest voxel, as MONAI's SaveImaged
-    does with ``resample``.  An answer that is not in the grid of ``prepared``, the preprocessed image, is given back as
-    it is.
+    does with ``resample``.  An answer without an affine, or not in the grid of ``prepared``, the preprocessed image, is
+    given back as it is.
 
     Raises InferenceError if the answer covers only a part of the image.
     """

@@ -94,7 +94,9 @@ def _require_finite_answers(
 
 
 def _tensors_in(answer: object) -> Iterator[torch.Tensor]:
-    """The tensors of a network's output, which may be a tensor, a list or a dictionary."""
+    """The tensors of a network's output: a tensor, or lists, tuples and dictionaries of tensors, also nested.  Anything
+    else is left out.
+    """
     if isinstance(answer, torch.Tensor):
         yield answer.as_tensor() if isinstance(answer, MetaTensor) else answer
         return

@@ -92,8 +92,8 @@ def is_resampled_when_saved(config: Config) -> bool:
 
 
 def is_background(name: str) -> bool:
-    """True if ``name`` is one of the usual names of the background, or contains such a word; upper and lower case are
-    equal.
+    """True if ``name``, in upper or lower case, is a usual name of the background such as "bg", "none" or "other", or
+    contains "background", "unlabeled" (also with two l) or "void".
     """
     plain = name.strip().lower()
     return plain in _BACKGROUNDS or any(word in plain for word in _UNLABELLED)

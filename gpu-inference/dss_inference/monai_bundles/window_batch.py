@@ -13,8 +13,8 @@ _RECOVERED = 1.5
 
 
 class WindowBatch:
-    """Chooses the number of windows in a batch.  The number doubles from image to image while the free memory allows
-    it, and is halved when memory runs out.
+    """Chooses the number of windows in a batch.  From image to image the number doubles while the free memory allows
+    it, and is halved until it fits into the free memory.
 
     The caller reports the memory of each batch with ``fitted`` and each failure with ``failed``.  ``first`` is the
     number before the first report, ``most`` the largest number.

@@ -16,7 +16,9 @@ from dss_inference.monai_bundles.slab_argmax import slab_argmax
 from dss_inference.monai_bundles.window_batch import WindowBatch
 
 MOST_BYTES = 2 << 30
-"""If the channels of an image are larger, only their argmax is kept, slab by slab, if the postprocessing allows it."""
+"""If the channels of an image take more bytes than this, or do not fit into memory, only their argmax is kept, slab by
+slab, provided that the inferer uses windows and the postprocessing needs no more.
+"""
 
 _GPU_BATCH, _MOST_ON_GPU = 4, 16
 """First and largest number of windows at once on a GPU."""
@@ -66,8 +68,8 @@ class WindowInference:
         self._set_batch()
 
     def __call__(self, image: torch.Tensor) -> NetworkOutput:
-        """The network's output for ``image`` (1, c, x, y, z).  Raises MemoryError if no attempt fits, and the network's
-        errors.
+        """The network's output for ``image`` (1, c, x, y, z): its channels, or only their argmax by the rule of
+        MOST_BYTES.  Raises MemoryError if no attempt fits, and the network's errors.
         """
         image = image.as_tensor() if isinstance(image, MetaTensor) else image
         self._batch.choose()

@@ -42,7 +42,8 @@ def candidates_in(
     most: int = MOST,
     least: float = LEAST_SCORE,
 ) -> tuple[Candidate, ...]:
-    """At most ``most`` candidates with scores of at least ``least``, the best first.
+    """At most ``most`` candidates with scores of at least ``least``, the best first, without those that overlap a
+    better one.
 
     ``step`` is called with the finished fraction (0..1) and the name of the next stage; it may raise an error to end
     the work.

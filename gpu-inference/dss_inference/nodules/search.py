@@ -25,7 +25,8 @@ _DOUBTFUL = {"other_side": 0.1, "other_air": 0.15, "suspect_air": 0.01}
 @dataclass(frozen=True, kw_only=True)
 class ChestPart:
     """A part of the chest that was not searched for nodules, or only in part.  ``code`` is for programs and never
-    changes.  ``share`` is ``volume_ml`` divided by the sum of ``volume_ml`` and the searched lung volume, 0..1.
+    changes. ``share`` (0..1) is ``volume_ml`` divided by the volume of the part and the searched lung together; the
+    part ``cut_border`` is itself searched lung, so its share is that of the searched lung.
     """
 
     code: str

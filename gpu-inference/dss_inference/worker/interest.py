@@ -12,7 +12,7 @@ from dss_broker.messages import TicketWithdrawn
 
 SUCCESSION_S = 10.0
 """Longest time in seconds until a claim that takes over a ticket requests the same work.  After a claim has lost its
-ticket, the computation continues for this time.
+ticket, the computation continues for at least this time, and longer while another claim wants it.
 """
 
 _REMEMBERED = 4096
@@ -21,8 +21,8 @@ _ALL_CLAIMS = ""
 
 
 class WithdrawalLog:
-    """The latest withdrawals that the portal has announced, and whether this worker has abandoned all its requests.
-    Methods may be called from any thread.
+    """The latest 4096 withdrawals that the portal has announced, and whether this worker has abandoned all its
+    requests. Methods may be called from any thread.
     """
 
     def __init__(self) -> None:

@@ -102,7 +102,10 @@ class RequestHandler:
     def _ended_by(
         self, error: Exception, delivery: Delivery, message: RunInference, access: Access
     ) -> InferenceFailed:
-        """The reply to a request that raised ``error``.  Raises TryAgainLater or ReturnToQueue as ``_reply`` does."""
+        """The reply to a request that raised ``error``: the reason of an InferenceError, WITHDRAWN if the answer is not
+        wanted any more, otherwise UNEXPECTED, which is logged.  Raises ReturnToQueue if the worker has abandoned its
+        requests, TryAgainLater if memory or disk space is missing.
+        """
         facts = _facts(message)
         match error:
             case InferenceError():

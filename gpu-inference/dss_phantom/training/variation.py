@@ -53,7 +53,7 @@ def sample_of(person: Person, rng: np.random.Generator) -> Sample:
 
 
 def scaled(hu: Floats) -> Floats:
-    """HU scaled to 0..1, as the bundle's preprocessing does."""
+    """HU from LOWEST_HU to HIGHEST_HU scaled to 0..1, and limited to it, as the bundle's preprocessing does."""
     return np.asarray(np.clip((hu - LOWEST_HU) / (HIGHEST_HU - LOWEST_HU), 0, 1), np.float32)
 
 
