@@ -30,6 +30,7 @@ from dss_datastore.space import has_free
 from dss_datastore.volume import away
 from dss_portal.datastore import (
     Datastore,
+    Shown,
     Stamps,
     StoredFile,
     UploadFolder,
@@ -383,15 +384,21 @@ class BucketDatastore(Datastore):
         if count := await self._on_bucket(self._bucket.remove_abandoned):
             log.info("abandoned parts of files removed", extra={"files": count})
 
-    async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
-        def remove() -> None:
-            self._bucket.remove_all(self._scrap_keys(ticket_id, shown))
-
-        with suppress(OSError):  # the next round tries again
-            await self._on_bucket(remove)
+    async def remove_scraps(self, ticket_id: int, shown: Shown) -> None:
+        try:
+            listed = await self._on_bucket(lambda: list(self._keys(ticket_id)))
+        except OSError:  # the next round tries again
+            return
+        visible = await shown()
+        scraps = [key for key in listed if _is_scrap(ticket_id, key, visible)]
+        with suppress(OSError):  # likewise
+            await self._on_bucket(self._bucket.remove_all, scraps)
 
     def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
-        return self._has_left(ticket_id, lambda: any(self._scrap_keys(ticket_id, shown)))
+        return self._has_left(
+            ticket_id,
+            lambda: any(_is_scrap(ticket_id, key, shown) for key in self._keys(ticket_id)),
+        )
 
     def has_ticket(self, ticket_id: int) -> bool:
         folders = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
@@ -410,14 +417,18 @@ class BucketDatastore(Datastore):
         self._clean[ticket_id] = now_s
         return False
 
-    def _scrap_keys(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> Iterator[str]:
-        own = layout.ticket_dir(ticket_id)
-        working = (f"{own}/work/", f"{own}/read/")
+    def _keys(self, ticket_id: int) -> Iterator[str]:
+        """The keys of all files of the ticket."""
         for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
             for found in self._bucket.list(f"{folder}/"):
-                hidden = shown is not None and PurePosixPath(found.key) not in shown
-                if hidden or found.key.startswith(working) or _is_received(found.key):
-                    yield found.key
+                yield found.key
+
+
+def _is_scrap(ticket_id: int, key: str, shown: Container[PurePosixPath] | None) -> bool:
+    """True if the file is to be removed when the ticket has ended; ``shown`` as for ``has_scraps``."""
+    own = layout.ticket_dir(ticket_id)
+    is_hidden = shown is not None and PurePosixPath(key) not in shown
+    return is_hidden or key.startswith((f"{own}/work/", f"{own}/read/")) or _is_received(key)
 
 
 def _parts_below(ticket_id: int, part: str, folder: UploadFolder) -> str:

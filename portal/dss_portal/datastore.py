@@ -10,7 +10,15 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -39,6 +47,9 @@ Stamps: TypeAlias = dict[str, tuple[int, int, int]]
 file changes its stamp.
 """
 
+
+Shown: TypeAlias = Callable[[], Awaitable[Container[PurePosixPath]]]
+"""Reads from the database which files of a ticket clients can see."""
 
 StoredFile: TypeAlias = Path | BucketFile
 """A file of a ticket, on the volume or in a bucket.  It need not exist."""
@@ -420,12 +431,16 @@ class Datastore:
         nothing.
         """
 
-    async def remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
-        """Delete the files of an ended ticket that are not in ``shown``, the files that clients can see.
+    async def remove_scraps(self, ticket_id: int, shown: Shown) -> None:
+        """Delete the files of an ended ticket that clients cannot see, in a transaction that locks the ticket.
 
         These are working files of claims, interrupted uploads, and files of transactions that were rolled back.
+        ``shown`` is called after the files were listed, and must raise if that transaction is lost: then nothing is
+        deleted.  Files that are written later stay in any case.
         """
-        await asyncio.to_thread(self._remove_scraps, ticket_id, shown)
+        files, working = await asyncio.to_thread(self._listed, ticket_id)
+        hidden = self._hidden(files, await shown())
+        await asyncio.to_thread(self._remove_listed, ticket_id, [*hidden, *working])
 
     def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
         """True if ``remove_scraps`` would delete something.  If ``shown`` is None, only temporary files and the working
@@ -447,19 +462,34 @@ class Datastore:
         return [self._root / folder for folder in folders]
 
     def _scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> list[Path]:
-        attempts = self._root / layout.attempt_dir(ticket_id, "")
-        found = [p for area in (*self._areas(ticket_id), attempts) for p in area.rglob("*")]
-        files = [p for p in found if not p.is_dir() or p.is_symlink()]
+        files, working = self._listed(ticket_id)
         if shown is None:
             found = [p for p in files if p.name.startswith(".") and p.suffix == ".part"]
         else:
-            found = [p for p in files if PurePosixPath(p.relative_to(self._root)) not in shown]
-        own = self._root / layout.ticket_dir(ticket_id)
-        return found + [folder for folder in (own / "work", own / "read") if folder.exists()]
+            found = self._hidden(files, shown)
+        return found + working
 
-    def _remove_scraps(self, ticket_id: int, shown: Container[PurePosixPath]) -> None:
-        for path in self._scraps(ticket_id, shown):
-            if path.is_dir():
+    def _listed(self, ticket_id: int) -> tuple[list[Path], list[Path]]:
+        """The files of the ticket, and what is in its two working folders, with these folders themselves last."""
+        attempts = self._root / layout.attempt_dir(ticket_id, "")
+        found = [p for area in (*self._areas(ticket_id), attempts) for p in area.rglob("*")]
+        files = [p for p in found if not p.is_dir() or p.is_symlink()]
+        folders = [folder for folder in self._working(ticket_id) if folder.exists()]
+        return files, [*(p for folder in folders for p in folder.iterdir()), *folders]
+
+    def _working(self, ticket_id: int) -> list[Path]:
+        own = self._root / layout.ticket_dir(ticket_id)
+        return [own / "work", own / "read"]
+
+    def _hidden(self, files: Iterable[Path], shown: Container[PurePosixPath]) -> list[Path]:
+        return [p for p in files if PurePosixPath(p.relative_to(self._root)) not in shown]
+
+    def _remove_listed(self, ticket_id: int, paths: Iterable[Path]) -> None:
+        for path in paths:
+            if path in self._working(ticket_id):
+                with suppress(OSError):  # a newer claim works there
+                    path.rmdir()
+            elif path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 _remove_files([path], self._areas(ticket_id))

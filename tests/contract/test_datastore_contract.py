@@ -10,7 +10,7 @@ from dss_datastore import layout
 from dss_datastore.s3.bucket import PART_BYTES
 from dss_portal.refusals import Refused
 from support import datastores
-from support.datastores import MB, Site, sent
+from support.datastores import MB, Site, as_read, sent
 
 ATTEMPTS = layout.attempt_dir(7, "")
 
@@ -188,7 +188,7 @@ async def test_leftovers_are_found_and_removed_and_nothing_else(site: Site) -> N
     shown = {layout.area_dir(7, "input") / "a.nii", layout.attachments_dir(7) / "kept.txt"}
     assert await asyncio.to_thread(site.portal.has_scraps, 7)
 
-    await site.portal.remove_scraps(7, shown)
+    await site.portal.remove_scraps(7, as_read(shown))
 
     assert site.names() == {str(path) for path in shown}
     assert not await asyncio.to_thread(site.portal.has_scraps, 7, shown)

@@ -12,7 +12,7 @@ from dss_datastore.s3.scratch import Scratch
 from dss_portal.bucket_datastore import BucketDatastore
 from dss_portal.datastore import content_of
 from support import datastores
-from support.datastores import MB, ROOM, Site, files_below
+from support.datastores import MB, ROOM, Site, as_read, files_below
 from support.s3_servers import S3Server
 
 site = datastores.site
@@ -70,7 +70,7 @@ async def test_files_in_folders_of_a_folder_are_put_taken_and_removed(site: Site
     assert await site.content("ct.nii.gz") == b"voxels"
     assert await asyncio.to_thread(site.portal.has_scraps, 7)
     shown = {layout.area_dir(7, "input") / "ct.nii.gz"}
-    await site.portal.remove_scraps(7, shown)
+    await site.portal.remove_scraps(7, as_read(shown))
     assert site.names() == {str(place) for place in shown}
 
 

@@ -81,6 +81,24 @@ def test_a_ticket_ends_in_checked_files_that_the_portal_can_publish(
     assert sorted(path.name for path in work(tmp_path).iterdir()) == ["inference", "results"]
 
 
+def test_the_input_is_read_from_the_folder_that_the_grant_names(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    """As after a file of the ticket was replaced."""
+    folder = layout.input_dir(42, "newest")
+    portal = FakePortal(broker, input_dir=str(folder))
+    worker = FakeWorker(broker, writes(tmp_path))
+    earlier = submit(tmp_path)
+    (tmp_path / folder).parent.mkdir()
+    earlier.rename(tmp_path / folder)
+    dispatcher(broker, tmp_path).start(parallel=1)
+
+    broker.publish(ready())
+
+    assert MAIN.file_name in {file.name for file in portal.succeeded().files}
+    assert [request.image_path for request in worker.requests] == [str(folder / MAIN.file_name)]
+
+
 def test_the_end_tells_the_device_and_the_time_without_waiting_for_a_worker(
     broker: MemoryBroker, tmp_path: Path
 ) -> None:

@@ -48,6 +48,23 @@ async def test_the_ticket_is_queued_by_itself_with_what_was_read(
     assert "Chest of May" in await text(ann, f"/tickets/{ticket}")
 
 
+@DATASTORES
+async def test_a_file_that_was_replaced_is_read_as_it_was_sent_last(
+    portal: Portal, ann: Client, scan: Sent
+) -> None:
+    reading(portal)
+    ticket = await send(ann, Sent(name=scan.name, data=b"no image"))
+    await until(ann, ticket, "refused")
+    longer = Sent(name=scan.name, data=scan.data + b"\n")
+
+    for sent in (scan, longer):  # the first is not read: the other is announced
+        assert await declare(ann, ticket, longer) == (200, "success")
+        await upload(ann, ticket, sent)
+    await until(ann, ticket, "ready")
+
+    assert len(await inputs(ann, ticket)) == 2
+
+
 async def test_what_cannot_be_read_is_told_and_can_be_replaced(
     portal: Portal, ann: Client, scan: Sent
 ) -> None:

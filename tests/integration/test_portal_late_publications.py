@@ -8,7 +8,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tortoise.transactions import in_transaction
 
-from dss_broker.messages import ClaimSucceeded, ResultFile
+from dss_broker.messages import ClaimFailed, ClaimSucceeded, ResultFile
 from dss_datastore import layout
 from dss_portal.admin import store as admin
 from dss_portal.models import Claim, Status, Ticket
@@ -20,6 +20,7 @@ from support.portals import (
     DATASTORES,
     LONG_AGO,
     Portal,
+    eventually,
     post,
     send_file,
     submitted_ticket,
@@ -156,6 +157,29 @@ async def test_results_stay_if_the_answer_to_their_commit_is_lost(
     assert await post(provider, path, status="success") == (200, "success")
     await cleanup.clean_all(portal.components.datastore, portal.settings)
     assert await text(ann, f"/api/tickets/{number}/files/results/0") == "right"
+
+
+async def test_a_cleaning_that_has_lost_its_lock_removes_no_newer_results(
+    portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = await submitted_ticket(ann)
+    first = (await portal.granted(number, "d1")).claim_id
+    await portal.tell(ClaimFailed(ticket_id=number, claim_id=first, reason="It broke."))
+    await eventually(lambda: text(ann, f"/api/tickets/{number}/status"), lambda s: s == "failed")
+    held = hold_first(portal, monkeypatch, "remove_scraps")
+    late = asyncio.create_task(cleanup.clean_up(portal.components.datastore, number))
+    await asyncio.wait_for(held.arrived.wait(), 60)
+    await lose_transactions()
+    assert await text(ann, f"/api/tickets/{number}/retry") == "ready"
+    second = (await portal.granted(number, "d2")).claim_id
+    another = Listener(portal.components.datastore, portal.settings)
+    await another.on_event(Heard(message=success(portal, number, second, b"second")))
+
+    held.go_on.set()
+    (ended,) = await asyncio.gather(late, return_exceptions=True)
+    assert isinstance(ended, Exception)
+
+    assert await text(ann, f"/api/tickets/{number}/files/results/0") == "second"
 
 
 async def test_two_requests_at_once_end_a_ticket_in_success(

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -15,7 +15,7 @@ from dss_datastore.s3.datastore import S3Datastore
 from dss_datastore.s3.scratch import Scratch
 from dss_datastore.space import disk_full
 from dss_portal.bucket_datastore import BucketDatastore
-from dss_portal.datastore import Datastore, content_of
+from dss_portal.datastore import Datastore, Shown, content_of
 
 MB = 2**20
 ROOM = 1 << 40
@@ -47,6 +47,15 @@ class Site:
             for name, content in files.items():
                 (access.root / folder / name).write_bytes(content)
             return str(access.put_results(folder))
+
+
+def as_read(shown: set[PurePosixPath]) -> Shown:
+    """These files, as the database names them."""
+
+    async def read() -> set[PurePosixPath]:
+        return shown
+
+    return read
 
 
 class WithoutRoom(FolderDatastore):

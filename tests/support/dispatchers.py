@@ -52,11 +52,13 @@ class FakePortal:
         lease_s: float = 60.0,
         refusal: str = "",
         traceparent: str | None = None,
+        input_dir: str = "",
     ) -> None:
         self.claims: list[ClaimTicket] = []
         self.events: list[Message] = []
         self.traces: set[str | None] = set()
         self._lease_s, self._refusal, self._traceparent = lease_s, refusal, traceparent
+        self._input_dir = input_dir
         self._changed = threading.Condition()
         broker.consume(topology.PORTAL_CLAIMS, self._on_claim)
         broker.consume(topology.PORTAL_EVENTS, self._on_event)
@@ -79,6 +81,7 @@ class FakePortal:
             attempt=1,
             lease_s=self._lease_s,
             traceparent=self._traceparent,
+            input_dir=self._input_dir,
         )
 
     def _on_event(self, delivery: Delivery) -> None:

@@ -126,13 +126,16 @@ async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
         if ticket is None or ticket.status is Status.DELETED:
             await datastore.remove_ticket(ticket_id)
         elif ticket.status in FINISHED:
-            shown = await store.shown_files([ticket_id])
             results = await store.files(ticket_id, "results")
             await datastore.show_earlier_portals(ticket_id, [file.place for file in results])
-            await datastore.remove_scraps(ticket_id, shown[ticket_id])
+            await datastore.remove_scraps(ticket_id, partial(_shown, ticket_id))
         else:
             return False
     return True
+
+
+async def _shown(ticket_id: int) -> Container[PurePosixPath]:
+    return (await store.shown_files([ticket_id]))[ticket_id]
 
 
 async def _ends() -> AsyncIterator[dict[int, datetime]]:
