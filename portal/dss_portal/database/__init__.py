@@ -156,12 +156,16 @@ async def is_temporary(error: Exception) -> bool:
 
 
 async def misses_migrations(error: Exception) -> bool:
-    """True if the schema is of another version, and so has caused ``error``."""
+    """True if the schema is of another version, and so has caused ``error``.  Raises an error if the database does not
+    answer this question.
+    """
     return is_missing_table(error) and not await is_current()
 
 
 async def is_current() -> bool:
-    """True if all migrations of this program have been applied."""
+    """True if all migrations of this program have been applied; False also if none was ever applied.  Raises an error if
+    the database cannot be asked.
+    """
     ours = {module.name for module in pkgutil.iter_modules(migrations.__path__)}
     try:
         async with in_transaction() as connection:
@@ -191,7 +195,7 @@ async def migrate_to_latest(database_url: str) -> list[str]:
 
 async def _migrate(database_url: str, progress: Callable[[str, str, str], object]) -> None:
     """Apply the missing migrations while portals work.  If a deadlock with a portal's locks stops a migration, it is
-    rolled back and tried again.
+    rolled back and tried again, at most MIGRATION_TRIES times in all.  Any other error is raised.
     """
     for left in reversed(range(MIGRATION_TRIES)):
         try:

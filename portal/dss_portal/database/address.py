@@ -61,7 +61,8 @@ class DatabaseAddress:
     defaults apply.
 
     ``statement_cache_size`` is None if it depends on whether there is a pooler.  ``pool`` is the smallest and the
-    largest number of connections; ``for_driver`` are the options that asyncpg itself reads.
+    largest number of connections; ``for_driver`` are the options that asyncpg itself reads.  ``timeout_s`` limits the
+    time for connecting; None is no limit.
     """
 
     hosts: tuple[tuple[str, int], ...] = ()
@@ -95,7 +96,9 @@ class DatabaseAddress:
 
 
 def parse(text: str) -> DatabaseAddress:
-    """Parse an address.  Raises AddressInvalid."""
+    """Parse an address.  Raises AddressInvalid if it is malformed, has an option or a value that the portal cannot
+    honour, or names a file that cannot be read.
+    """
     scheme, separator, rest = text.strip().partition("://")
     if separator and scheme in {"postgres", "postgresql"}:
         return _address(_of_uri(rest))

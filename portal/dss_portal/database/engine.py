@@ -47,7 +47,8 @@ client_class = DatabaseClient
 
 
 async def arguments(address: DatabaseAddress) -> dict[str, Any]:
-    """The arguments for ``asyncpg.connect``.  Connects once to find out whether prepared statements can be cached.
+    """The arguments for ``asyncpg.connect``.  Unless the address says whether prepared statements are cached, connects
+    once to find out whether they can be.
 
     With a pooler they cannot: it may give each transaction another server connection, which does not know them.
     """

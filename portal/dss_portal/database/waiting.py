@@ -20,9 +20,11 @@ SAY_AGAIN_S = 60.0
 
 
 async def for_server(database_url: str, wait_s: float, say: Callable[[str], object]) -> None:
-    """Wait at most ``wait_s`` until PostgreSQL accepts a connection.  ``say`` gets a sentence if that takes long.
+    """Wait at most ``wait_s`` seconds until PostgreSQL accepts a connection.  ``say`` gets a sentence if the first
+    attempt fails.
 
-    Raises the last error.  An error that waiting cannot cure, such as a wrong password, is raised at once.
+    Raises the last error if none is accepted in that time.  An error that waiting cannot cure, such as a wrong password,
+    is raised at once.
     """
     ends_s, said = time.monotonic() + wait_s, False
     while True:

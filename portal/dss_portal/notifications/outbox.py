@@ -106,8 +106,8 @@ class Taken:
 
 
 async def put(ticket: Ticket) -> None:
-    """Store a notification for each channel of the ticket's user, within the transaction that has just ended the
-    ticket.
+    """Store a notification for each channel of the ticket's user, none without a channel, within the transaction that
+    has just ended the ticket.  The commit wakes the senders of this process.
     """
     values = [ticket.id, ticket.service_id, ticket.status.value, clock.now(), ticket.user_id]
     if await get_connection("default").execute_query_dict(_PUT, values):
@@ -132,8 +132,8 @@ async def waiting() -> dict[str, tuple[int, datetime]]:
 
 
 async def take(most: int, taker: str) -> list[Taken]:
-    """Lease at most ``most`` due notifications for LEASE_S, and at most MOST_OF_A_CHANNEL of a channel.  ``taker`` is
-    the id of the lease, which ``sent``, ``put_off`` and ``set_aside`` need.
+    """Lease at most ``most`` due notifications for LEASE_S, so that no more than MOST_OF_A_CHANNEL of one channel are
+    leased at a time.  ``taker`` is the id of the lease, which ``sent``, ``put_off`` and ``set_aside`` need.
     """
     values = [MOST_OF_A_CHANNEL, most, LEASE_S, taker]
     rows = await get_connection("default").execute_query_dict(_TAKE, values)
@@ -141,21 +141,23 @@ async def take(most: int, taker: str) -> list[Taken]:
 
 
 async def sent(taken: Taken, taker: str) -> None:
-    """Delete a notification that the receiver has accepted, and store the time in its channel.  Idempotent; does
-    nothing if the lease ``taker`` has ended.
+    """Delete a notification that the receiver has accepted, and record the time in its channel.  Idempotent; does
+    nothing if the notification was leased again since the lease ``taker``.
     """
     await get_connection("default").execute_query(_SENT, [taken.id, taker])
 
 
 async def put_off(taken: Taken, taker: str, reason: str) -> None:
-    """Postpone a notification after a failed attempt.  Does nothing if the lease ``taker`` has ended."""
+    """Postpone a notification after a failed attempt, by FIRST_DELAY_S, doubled with each attempt up to LONGEST_DELAY_S.
+    Does nothing if the notification was leased again since the lease ``taker``.
+    """
     values = [taken.id, taker, reason, FIRST_DELAY_S, LONGEST_DELAY_S]
     await get_connection("default").execute_query(_PUT_OFF, values)
 
 
 async def set_aside(taken: Taken, taker: str, reason: str) -> None:
-    """Set a notification aside with its reason, so that it is not sent any more.  Of a channel's, only the newest KEPT
-    stay.  Does nothing if the lease ``taker`` has ended.
+    """Set a notification aside with its reason, so that it is not sent any more.  Of one channel, only the KEPT newest
+    ones stay.  Does nothing if the notification was leased again since the lease ``taker``.
     """
     rows = await get_connection("default").execute_query_dict(_SET_ASIDE, [taken.id, taker, reason])
     for row in rows:

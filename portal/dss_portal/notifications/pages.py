@@ -86,7 +86,7 @@ async def _shown_secret(secret: str) -> Response:
 
 async def _save(kind: ChannelKind, form: forms.Form) -> str:
     """Save the channel that the form describes.  Returns the signing secret of a new webhook, otherwise "".  Raises
-    Refused.
+    Refused if the portal cannot send to that address, or if the token is not usable.
     """
     settings, user = components().settings, current_user()
     networks = settings.notify_networks_listed

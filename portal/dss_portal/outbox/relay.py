@@ -215,7 +215,7 @@ class Relay:
 
     async def _set_aside(self, due: Sequence[_Stored], ends: Sequence[_Failed | None]) -> None:
         """Set aside the messages that failed for good or too often, each in its own transaction.  If that fails for a
-        message, the message is due again later.
+        message, the error is logged, and the message is due again later; an outage of the database is raised.
         """
         for stored, end in zip(due, ends, strict=True):
             if end and (end.for_ever or stored.tries + 1 >= MAX_TRIES):

@@ -36,8 +36,9 @@ def storable_reason(reason: str) -> str:
 
 
 async def set_aside(row_id: int, reason: str) -> None:
-    """Set the message of row ``row_id`` aside with ``reason``.  If it announces a ticket, and no earlier announcement
-    of the ticket was set aside, a line in the ticket's log tells the owner.
+    """Set the message of row ``row_id`` aside with ``reason``; nothing happens if there is no such row, or if it is set
+    aside already.  If the message announces a ticket, it replaces an earlier announcement that was set aside; if there
+    is none, a line in the ticket's log tells the owner.
     """
     async with in_transaction():
         row = await OutboxMessage.select_for_update().get_or_none(id=row_id)
@@ -60,7 +61,9 @@ async def listed() -> list[DeadLetter]:
 
 
 async def send_again(letter_id: str) -> None:
-    """Make the message that was set aside due again.  Its attempts are counted from 0."""
+    """Make the message that was set aside due again.  Its attempts are counted from 0.  Does nothing if there is none
+    with the id ``letter_id``.
+    """
     again = _letters().filter(message_id=letter_id)
     await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
     store.is_due()
