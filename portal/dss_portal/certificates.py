@@ -43,7 +43,7 @@ def _set_expiry(name: str, host: str, port: int) -> None:
 
 def expires_at(host: str, port: int) -> float:
     """Expiry of the server's certificate as Unix time, even if it is not trusted or has expired.  Raises OSError if the
-    server does not answer.
+    server does not answer, ValueError if its certificate cannot be parsed.
     """
     pem = ssl.get_server_certificate((host, port), timeout=TIMEOUT_S)
     return x509.load_pem_x509_certificate(pem.encode()).not_valid_after_utc.timestamp()

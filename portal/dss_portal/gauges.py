@@ -24,7 +24,7 @@ PERIOD_S = 5.0
 
 
 async def watch(datastore: Datastore) -> None:
-    """Set the gauges every PERIOD_S, until cancelled."""
+    """Set the gauges every PERIOD_S, until cancelled.  An error is logged, and the next round tries again."""
 
     async def refresh_disk() -> None:
         await asyncio.to_thread(_refresh_disk, datastore)
@@ -41,8 +41,8 @@ async def watch(datastore: Datastore) -> None:
 
 
 async def refresh() -> int:
-    """Set all gauges that are read from the database; returns 0.  A query that fails leaves the other gauges
-    unaffected.
+    """Set all gauges that are read from the database; returns 0.  The error of a query is logged and leaves the other
+    gauges unaffected; an outage of the database is raised.
     """
     return await for_each(
         "gauges", (_refresh_tickets, _refresh_outbox, _refresh_notifications), uncounted

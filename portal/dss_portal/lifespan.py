@@ -46,8 +46,9 @@ class Lifespan:
         self._end_health: Callable[[], None] | None = None
 
     async def start(self) -> None:
-        """Connect to the database and start the tasks.  Does not need the broker or the schema: tasks that need them
-        wait.
+        """Prepare the connections to the database, start the tasks and open the operators' port.  Does not need the
+        broker, the database or the schema: tasks that need them wait.  If a step raises an error, what was started is
+        stopped, and the error is raised.
         """
         try:
             await self._start()

@@ -52,10 +52,10 @@ def of_process(settings: Settings, number: int) -> Settings:
 def serve_in_many(
     settings: Settings, serve: Callable[[Settings], None], stop_timeout_s: float
 ) -> int:
-    """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM, and return the exit status.  It must be
-    called before this process starts a thread.
+    """Run ``serve`` in ``settings.portal_processes`` processes until SIGTERM, and return 0; if one of them cannot start,
+    end the others and return its exit status.  It must be called before this process starts a thread.
 
-    A process that does not end within ``stop_timeout_s`` after SIGTERM is killed.
+    A process that does not end within ``stop_timeout_s`` seconds after SIGTERM is killed.
     """
     children = [_Child(of_process(settings, n), serve) for n in range(settings.portal_processes)]
     stop = stop_signal()

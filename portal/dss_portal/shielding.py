@@ -8,8 +8,8 @@ T = TypeVar("T")
 
 
 async def run_shielded(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` and return its result.  If the caller is cancelled, the cancellation is raised after ``work`` has
-    ended.
+    """Run ``work`` and return its result, or raise its error.  If the caller is cancelled, the cancellation is raised
+    after ``work`` has ended, in place of its result or error.
     """
     task = asyncio.create_task(work)
     try:

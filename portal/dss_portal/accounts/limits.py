@@ -61,7 +61,7 @@ class RateWindow:
         count.events += 1
 
     def give_back(self, key: str) -> None:
-        """Undo one call of ``count`` for ``key``, if another RateWindow counts its event instead."""
+        """Undo one call of ``count`` for ``key``, for an event that is counted once more elsewhere."""
         count = self._counts.get(key)
         if count is not None:
             count.events = max(0, count.events - 1)

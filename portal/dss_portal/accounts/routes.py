@@ -33,7 +33,7 @@ async def who() -> Response:
 @blueprint.post("/login")
 async def login() -> Response:
     """Sign in with a one-time token and greet the user.  A wrong token ends the current session, as in the reference
-    server, and the response is 401.
+    server, and the response is 401.  Raises Refused without a token, or after too many wrong ones (429).
     """
     form = await parameters.form()
     token = form.get("token")
@@ -52,7 +52,9 @@ async def login() -> Response:
 @blueprint.get("/token")
 @changes_state
 async def token() -> Response:
-    """Create a one-time token and send it as text.  The user must be signed in and have accepted the terms of use."""
+    """Create a one-time token and send it as text.  Raises Refused (401) for a request without a session in which the
+    terms of use were accepted; a token for programs is not enough.
+    """
     found = await identity()
     if found is None or not found.terms_accepted:
         raise Refused("Unauthorized access", 401)

@@ -131,7 +131,7 @@ def _scope_of(path: str) -> str:
 
 
 def changes_state(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Wrap a view of a GET route that changes something.  The result refuses HEAD requests."""
+    """Wrap a view of a GET route that changes something.  The result raises MethodNotAllowed for HEAD requests."""
 
     @wraps(view)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

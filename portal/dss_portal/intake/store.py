@@ -51,8 +51,8 @@ async def declare(ticket_id: int, user: User, request: Request, title: str) -> I
     """Store what the browser will upload for the ticket, and its title.  The upload is read as soon as it is complete.
     Idempotent.
 
-    A new request replaces an earlier one, and removes uploaded files that it does not name.  Raises Refused if the user
-    has no such ticket, the files do not suit the service, or the images have been read already.
+    A new request replaces an earlier one and its files, except images whose names it repeats.  Raises Refused if the
+    user has no such ticket or has submitted it, the files do not suit the service, or the images have been read already.
     """
     async with in_transaction():
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
@@ -87,7 +87,7 @@ async def _declared(ticket: Ticket, request: Request) -> Intake:
 
 
 async def save(intake: Intake, state: State, **changes: Any) -> None:
-    """Store the new state and the columns ``changes``."""
+    """Store the new state, the request, and the columns ``changes``."""
     intake.update_from_dict({"state": state, **changes})
     await intake.save(update_fields=["state", "request", *changes])
 
