@@ -23,8 +23,9 @@ def never() -> bool:
 class Access(Protocol):
     """Access to the files that are needed for one claim, or for one request for inference.
 
-    Paths are those of ``layout``, relative to ``root``.  Methods raise OSError: ENODEV while the datastore cannot be
-    reached, ENOSPC if it or the scratch folder is full.  They raise WorkEnded if the claim or request ends meanwhile.
+    Paths are those of ``layout``, relative to ``root``.  Methods raise OSError, such as ENODEV while the datastore
+    cannot be reached, and ENOSPC if it or the scratch folder is full.  Those that copy files (``fetch``, ``put`` and
+    ``put_results`` in S3) raise WorkEnded if the claim or request ends meanwhile.
     """
 
     @property
@@ -43,7 +44,7 @@ class Access(Protocol):
     def fetch(self, place: PurePosixPath, *, only: str = "") -> None:
         """Make the file ``place``, or all files below the folder ``place``, available below ``root``.
 
-        With ``only``, only files of that name.  Missing files are ignored.
+        With ``only``, ``place`` is a folder, and only files of that name are fetched.  Missing files are ignored.
         """
         ...
 
@@ -56,9 +57,7 @@ class Access(Protocol):
 
     def put_results(self, folder: PurePosixPath) -> PurePosixPath:
         """Make the files below ``folder`` visible to other programs, in a folder that no other claim or request writes
-        to.
-
-        Returns that folder.
+        to: ``folder`` itself in a shared folder, a new one in S3.  Returns that folder.
         """
         ...
 
@@ -82,7 +81,9 @@ class SharedDatastore(Protocol):
         ...
 
     def lacks_room(self, size_bytes: int) -> bool:
-        """True if the place that the program writes to has less free space than ``size_bytes``."""
+        """True if the folder that the program writes to (for S3 the scratch folder) has less free space than
+        ``size_bytes``.  Raises OSError if the folder is gone.
+        """
         ...
 
 

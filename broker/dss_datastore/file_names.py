@@ -13,9 +13,10 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?", re.IGNOR
 
 
 def problem(name: str, *, everywhere: bool = True) -> str:
-    """Why an operating system cannot store a file called ``name``, as part of a sentence; "" if all can.
+    """Why ``name`` is refused as the name of a file, as part of a sentence; "" if every operating system can store it.
 
-    If ``everywhere`` is False, the characters ``<>"|?*``, which only Windows refuses, are allowed.
+    Names that begin with a dot, or cannot be printed, are refused, too.  If ``everywhere`` is False, the characters
+    ``<>"|?*``, which only Windows refuses, are allowed.
     """
     forbidden = sorted(
         set(name) & (_FORBIDDEN | (_FORBIDDEN_ON_WINDOWS if everywhere else frozenset()))

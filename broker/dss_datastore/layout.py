@@ -61,7 +61,9 @@ def work_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
 
 
 def staging_dir(ticket_id: int, claim_id: str) -> PurePosixPath:
-    """The folder of a claim's result files, until the portal publishes them by renaming the folder."""
+    """The folder of a claim's result files, until the portal publishes them.  In S3 they are in a new folder below it
+    (``access.Access.put_results``).
+    """
     return work_dir(ticket_id, claim_id) / "results"
 
 

@@ -34,7 +34,10 @@ def put_in_place(temporary: Path, target: Path, *, is_flushed: bool = False) -> 
 
 
 def put_new(temporary: Path, target: Path, *, is_flushed: bool = False) -> None:
-    """Like ``put_in_place`` for a file, but never replaces one: raises FileExistsError if ``target`` exists."""
+    """Flush the file ``temporary`` to disk, unless it ``is_flushed``, and rename it to ``target`` on the same volume.
+
+    Never replaces a file: raises FileExistsError if ``target`` exists; then ``temporary`` stays.
+    """
     if not is_flushed:
         sync(temporary)
     try:
@@ -64,7 +67,10 @@ def write_at(path: Path, offset: int, data: bytes) -> None:
 
 
 def write_new(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
-    """Write the pieces into a new file, flush it to disk, and return its size.  Raises FileExistsError."""
+    """Write the pieces into the new file ``path``, flush it to disk, and return its size in bytes.
+
+    Raises FileExistsError.  After another error, such as a full disk, the incomplete file stays.
+    """
     with path.open("xb", buffering=0) as file:
         size_bytes = write_all(file.fileno(), pieces)
         os.fsync(file.fileno())
@@ -72,7 +78,9 @@ def write_new(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
 
 
 def write_all(descriptor: int, pieces: Iterable[bytes | memoryview]) -> int:
-    """Write the pieces to the open file ``descriptor``, without joining them in memory, and return their total size."""
+    """Write the pieces to the open file ``descriptor``, from its position on, without joining them in memory or
+    flushing them to disk.  Returns their total size in bytes.
+    """
     left = [memoryview(piece) for piece in pieces if len(piece)]
     size_bytes = sum(map(len, left))
     while left:

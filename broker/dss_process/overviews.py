@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def asks_for_overview(words: Sequence[str]) -> bool:
-    """True if the command line ``words`` only requests the list of commands or the version."""
+    """True if the command line ``words`` is empty or only ``--help`` or ``--version``: the list of commands or the
+    version is wanted, and no command.
+    """
     return list(words) in ([], ["--help"], ["--version"])
 
 

@@ -36,7 +36,7 @@ def prepare_process(
 
 
 def exit_on_signal(number: signal.Signals) -> None:
-    """Make the signal end the program at once.
+    """Make the signal end the program at once, without cleaning up.
 
     A program in a container is process 1, for which Linux ignores signals without a handler; there it gets a handler.
     """
@@ -44,7 +44,7 @@ def exit_on_signal(number: signal.Signals) -> None:
 
 
 def name_user(environment: MutableMapping[str, str]) -> None:
-    """Set the variable USER if the process's user id has no name, because MONAI and torch need one.
+    """Set the variable USER to ``uid-<id>`` if the process's user id has no name, because MONAI and torch need one.
 
     OpenShift, for example, assigns an arbitrary user id that is not in the list of users.
     """

@@ -36,7 +36,9 @@ class Health:
         self.cause = ""
 
     def failed(self, error: BaseException) -> float:
-        """To be called when ``error`` has ended the task: logs it and returns the seconds to wait before a restart."""
+        """To be called when ``error`` has ended the task: logs it (a repeated error at most every LOG_INTERVAL_S) and
+        returns the seconds to wait before a restart, which double with each failure up to LONGEST_DELAY_S.
+        """
         if self._is_healthy():
             self._failures = 0
         self._runs = False
@@ -78,7 +80,8 @@ class Supervisor:
     def start(self, name: str, work: Callable[[], object]) -> threading.Thread:
         """Run ``work`` in a daemon thread named ``name``, and return the thread.
 
-        If ``work`` raises, it is called again after a delay.  It must return soon after ``stop`` is set.
+        If ``work`` raises, it is called again after a delay, unless ``stop`` is set; if it returns, the thread ends.
+        It must return soon after ``stop`` is set.
         """
         health = Health(name=name)
         self._kept.append(health)

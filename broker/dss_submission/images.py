@@ -33,12 +33,12 @@ def write_layer(
     progress: Progress | None = None,
     stage: Stage = _say_nothing,
 ) -> Layer:
-    """Convert ``source`` to ``layer_000_<md5>.nii.gz`` in ``folder``.  Raises ImageUnreadable.
+    """Convert ``source`` to ``layer_000_<md5>.nii.gz`` in ``folder`` (001 and so on if another image has that name).
 
-    ``series`` selects a series of a DICOM folder (``dss_images.dicom.series_choice.choose``).  ``progress`` is called
-    while a DICOM folder is read, ``stage`` before each later stage, which may take seconds.  ``source`` is checked
-    before it is converted, and the written file is read back and compared.  Pixel type and grid are kept (NIfTI keeps
-    the grid in single precision); descriptive texts, which may name the patient, are removed.
+    Raises ImageUnreadable.  ``series`` selects a series of a DICOM folder (``dss_images.dicom.series_choice.choose``).
+    ``progress`` is called while a DICOM folder is read, ``stage`` before each later stage, which may take seconds.
+    ``source`` is checked before it is converted, and the written file is read back and compared.  Pixel type and grid
+    are kept (NIfTI keeps the grid in single precision); descriptive texts, which may name the patient, are removed.
     """
     import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
 

@@ -41,8 +41,9 @@ def parts_of(source: Path) -> list[SourcePart]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """All files below ``folder``, each once even if links lead to it.  Raises ImageUnreadable for a folder that
-    cannot be opened.
+    """All files below ``folder``, each once even if links lead to it, sorted by path (scan9 before scan10).
+
+    Links to folders are not followed.  Raises ImageUnreadable for a folder that cannot be opened.
     """
 
     def refuse(error: OSError) -> None:
@@ -76,9 +77,8 @@ def is_dicom(source: Path) -> bool:
 
 
 def may_hold_dicom(archive: Path) -> bool:
-    """``dss_images.dicom.files.may_hold_dicom``: False if no file in the zip archive begins like a DICOM file.
-
-    Raises OSError.
+    """``dss_images.dicom.files.may_hold_dicom``: False if no file in the zip archive begins like a DICOM file; True if
+    one does, or the archive contains another archive, is damaged or is encrypted.  Raises OSError if it cannot be read.
     """
     from dss_images.dicom import files  # noqa: PLC0415  (needs the extra ``images``)
 

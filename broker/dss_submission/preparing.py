@@ -41,7 +41,7 @@ class PreparationDisplay(Protocol):
         """Show that the stage ``name`` begins."""
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
-        """Show that ``done_bytes`` of ``total_bytes`` were read."""
+        """Show the fraction ``done_bytes`` / ``total_bytes`` that was read; ``prepare`` gives thousandths."""
 
 
 class Silent:
@@ -81,8 +81,9 @@ def prepare(
     """Write the layers of ``source`` into ``folder``, and return a function that writes the workspace, when the ticket
     has a number.
 
-    ``as_it_is`` copies files unchanged; if it is None, they are read, checked and converted.  Raises ImageUnreadable,
-    and ServiceUnfit if a tag is missing or unknown or the region is not accepted.
+    ``as_it_is`` copies files unchanged; if it is None, they are read, checked and converted.  Raises ImageUnreadable if
+    an image, the workspace or the region is unusable; ServiceUnfit if a tag is missing or unknown, or the service has
+    no tags for the region.
     """
     require_fit(source.region, service)
     require_known(service, source.tagged)
@@ -116,7 +117,8 @@ def _warn_of_time_points(
 
 
 def _require_files(source: Source) -> None:
-    """Raises ImageUnreadable for tags or a series beside a workspace, and for a missing file of a tag.
+    """Raises ImageUnreadable if the source is a workspace and has tags or a series, and if the file of a tag is
+    missing.
 
     Called before images are read, which may take minutes.
     """

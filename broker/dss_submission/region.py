@@ -49,7 +49,9 @@ def box_in(text: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
 
 def require_fit(region: Region, service: ServiceDetail) -> None:
-    """Raises ServiceUnfit if ``region`` has a box or a time point and the service has no tags for it."""
+    """Raises ServiceUnfit if ``region`` has a box and the service has neither CORNERS nor exactly two landmark tags, or
+    if it has a time point and the service has not exactly one tag for time points.
+    """
     if region.box is not None:
         _corners(service)
     if region.time_point is not None:
@@ -59,7 +61,8 @@ def require_fit(region: Region, service: ServiceDetail) -> None:
 def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, ...]) -> None:
     """Write ``region`` into the workspace ``root``, whose main image has ``size`` voxels: (x, y, z) or (x, y, z, t).
 
-    Raises ImageUnreadable if the box or time point is outside the image, ServiceUnfit as ``require_fit``.
+    Raises ImageUnreadable if the box or time point is outside the image, or the image has only one time point;
+    ServiceUnfit as ``require_fit``.
     """
     if region.box is not None:
         first, end = region.box

@@ -121,7 +121,7 @@ class Bucket:
         """Store ``source``, from its position to its end, as the file ``key``; returns the size in bytes.
 
         The file becomes visible when it is complete, and replaces an existing one.
-        Raises WorkEnded between two parts if ``has_ended`` returns True.
+        Raises WorkEnded before a part is sent if ``has_ended`` returns True; nothing is stored then.
         """
         first = source.read(PART_BYTES)
         if len(first) < PART_BYTES:
@@ -201,7 +201,8 @@ class Bucket:
     def open(self, key: str) -> BufferedReader:
         """A seekable reader of the file.  Raises FileNotFoundError.
 
-        Reading raises FileReplaced if another file has replaced this one, so that a reader never gets bytes of both.
+        Reading raises FileReplaced if another file has replaced this one, so that a reader never gets bytes of both,
+        and FileNotFoundError if it was removed.
         """
         found = self.find(key)
         if found is None:
@@ -246,7 +247,7 @@ class Bucket:
 
     def remove_all(self, keys: Iterable[str]) -> None:
         """Remove these files.  If the server refuses to remove some of them, the others are removed nevertheless, and
-        the first error is raised.
+        the first error is raised.  If it does not answer, the error is raised at once.
         """
         refusal: OSError | None = None
         # One by one: servers differ in what they ask of a request that removes several.
@@ -325,7 +326,7 @@ def _parts(first: bytes, source: BinaryIO) -> Iterator[bytes]:
 def _answered_at(page: Mapping[str, Any]) -> datetime:
     """The time, by the S3 server's clock, of its answer ``page``.
 
-    The server dates uploads by that clock.  This machine's clock may differ, or be set meanwhile.
+    The server dates uploads by that clock.  This machine's clock, which may differ, is used if the answer has no date.
     """
     headers = page["ResponseMetadata"]["HTTPHeaders"]
     return parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)

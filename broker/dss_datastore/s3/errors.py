@@ -24,7 +24,9 @@ class FileReplaced(OSError):
 
 
 def translated(code: str, key: str) -> OSError:
-    """The error that a file system would raise, for the S3 server's error ``code`` about the file ``key``."""
+    """The error that a file system would raise, for the S3 server's error ``code`` about the file ``key``:
+    FileNotFoundError, FileReplaced, OSError with ENOSPC if the server is full, and ENODEV for all other codes.
+    """
     if code in _GONE:
         return FileNotFoundError(key)
     if code in _CHANGED:

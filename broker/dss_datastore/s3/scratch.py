@@ -79,7 +79,8 @@ def _remove_left(parent: Path) -> None:
 
 
 def _remove_if_left(folder: Path) -> None:
-    """Remove the folder if the process that made it has ended, and so released its lock.
+    """Remove the folder if the process that made it has ended, and so released its lock.  A folder without a lock file
+    stays.
 
     The lock is held during the removal.  A process that has just made the folder waits for the lock, then sees that the
     folder is gone, and makes another.
