@@ -177,6 +177,37 @@ def test_an_mr_service_is_published_and_used_by_dss_send(
     assert (labels == 1).sum() < 64 + array.size * 0.05
 
 
+def test_of_a_series_the_time_point_is_segmented_that_the_sender_chose(
+    site: Site, tmp_path: Path
+) -> None:
+    scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
+    every = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
+    code = "def segment(image): return Segmentation(image.array, {n: str(n) for n in (1, 2, 3)})"
+    folder = service(tmp_path, "one-time-point", code)
+    frames = [sitk.Image([20, 18, 16], sitk.sitkInt16) + n for n in (1, 2, 3)]
+    sitk.WriteImage(sitk.JoinSeries(frames), str(tmp_path / "series.nii.gz"))
+    test = [sys.executable, "-m", "dss_client", "service", "test", str(folder)]
+    test += [str(tmp_path / "series.nii.gz"), "--output", str(tmp_path / "result")]
+    test += ["--time-point", "2", "--server", site.url, "--token", every, "--provider", "LAB"]
+
+    done = subprocess.run(
+        test,
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Of 3 time points, number 2 is looked at." in done.stdout + done.stderr
+    (path,) = (tmp_path / "result").rglob("*.itksnap")
+    (segmentation,) = read_outcome(path).segmentations
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(segmentation)))
+    assert [int(frame.max()) for frame in labels] == [0, 2, 0]
+    assert (labels[1] == 2).all()
+
+
 def test_a_trial_may_be_a_real_ticket(site: Site, tmp_path: Path) -> None:
     scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
     every = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
