@@ -12,12 +12,11 @@ from dss_phantom.chest import LEFT, RIGHT, Phantom
 
 def write_phantom(phantom: Phantom, folder: Path) -> None:
     """Write ``ct.nii.gz``, ``truth.nii.gz`` and, last, ``truth.json`` with the labels' names and volumes into
-    ``folder``, which is created if it is missing.  Nodules are not listed.  Raises OSError, or RuntimeError if
-    SimpleITK cannot write an image.
+    ``folder``, which is created if it is missing.  Nodules are not listed.  Raises OSError if a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in (("ct", phantom.ct), ("truth", phantom.truth)):
-        sitk.WriteImage(image, folder / f"{name}.nii.gz", useCompression=True, compressionLevel=1)
+        _write(image, folder / f"{name}.nii.gz")
     labels = [
         {"value": LEFT, "name": "left lung", "volume_ml": round(phantom.left_ml, 1)},
         {"value": RIGHT, "name": "right lung", "volume_ml": round(phantom.right_ml, 1)},
@@ -25,3 +24,13 @@ def write_phantom(phantom: Phantom, folder: Path) -> None:
     (folder / "truth.json").write_text(
         json.dumps({"labels": labels}, indent=2) + "\n", encoding="utf-8"
     )
+
+
+def _write(image: sitk.Image, path: Path) -> None:
+    """Write ``image`` to ``path``.  Raises OSError instead of SimpleITK's RuntimeError, whose text is no sentence.  ITK
+    does not always notice a full disk.
+    """
+    try:
+        sitk.WriteImage(image, path, useCompression=True, compressionLevel=1)
+    except RuntimeError as error:
+        raise OSError(f"{path.name} was not written") from error

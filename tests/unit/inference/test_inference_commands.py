@@ -51,6 +51,18 @@ def test_a_wrong_orientation_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert "'XYZ' is no orientation" in answer.output
 
 
+def test_a_phantom_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ct.nii.gz").mkdir()
+
+    words = ["--size", "16", "16", "16", "--spacing", "20", "20", "20"]
+    answer = CliRunner().invoke(phantom_program, [str(tmp_path), *words])
+
+    assert answer.exit_code == 2
+    assert answer.stderr == (
+        f"{tmp_path} cannot take the files of a phantom: ct.nii.gz was not written.\n"
+    )
+
+
 def test_an_image_is_segmented_by_hand(tmp_path: Path, chest: Phantom) -> None:
     write_phantom(chest, tmp_path)
 
