@@ -235,13 +235,21 @@ def gpu_utilisation(device: str) -> float:
 
 
 def runner_for(device: str, threads: int) -> Runner:
-    """The runner for ``device``, which is ``auto`` (a GPU if there is one), ``cpu`` or ``cuda:N``.  Limits torch in
-    this process to ``threads`` CPU threads.  Raises InferenceError if a GPU is named and there is none; whether there
-    is a GPU of the number N is not checked.
+    """The runner for ``device``, which is ``auto`` (a GPU if there is one), ``cpu`` or ``cuda:N``.  Limits torch in this
+    process to ``threads`` CPU threads.  Raises InferenceError if there is no such device.
     """
     torch.set_num_threads(threads)
     if device == "auto":
         return Runner("cuda:0" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InferenceError(f"The device {device} was asked for, but no GPU was found.")
+    if device.startswith("cuda"):
+        _require_gpu(device)
     return Runner(device)
+
+
+def _require_gpu(device: str) -> None:
+    asked = f"The device {device} was asked for, but"
+    if not torch.cuda.is_available():
+        raise InferenceError(f"{asked} no GPU was found.")
+    last = torch.cuda.device_count() - 1
+    if (torch.device(device).index or 0) > last:
+        raise InferenceError(f"{asked} the last GPU is cuda:{last}.")

@@ -41,6 +41,17 @@ def test_a_gpu_that_is_not_there_is_missed_in_a_sentence(monkeypatch: pytest.Mon
         runner_for("cuda:0", threads=1)
 
 
+@pytest.mark.parametrize(("device", "gpus"), [("cuda:1", 1), ("cuda:7", 2)])
+def test_a_number_that_no_gpu_has_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, device: str, gpus: int
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+
+    with pytest.raises(InferenceError, match=f"the last GPU is cuda:{gpus - 1}"):
+        runner_for(device, threads=1)
+
+
 def test_without_a_gpu_auto_means_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
