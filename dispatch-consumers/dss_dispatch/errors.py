@@ -34,7 +34,9 @@ class NoInference(Exception):
 
 
 class ServiceInvalid(Exception):
-    """A service folder cannot be used; the text says which field of ``service.json`` and why."""
+    """A service folder cannot be used; the text says why, and which field of ``service.json`` or which file is the
+    reason.
+    """
 
 
 @contextmanager

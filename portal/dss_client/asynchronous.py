@@ -123,7 +123,9 @@ class AsyncClient:
         return paths
 
     async def download_archive(self, number: int, target: Path) -> None:
-        """Download all results as one zip archive.  Raises NotUnderstood if the archive is damaged, and removes it."""
+        """Download all results as one zip archive to the file ``target``.  Raises NotUnderstood if the archive is
+        damaged, and removes it.
+        """
         await self._rest.run(protocol.download_archive(number, target))
         await asyncio.to_thread(require_sound, target)
 

@@ -47,7 +47,9 @@ def named(log: Iterable[LogLine]) -> list[tuple[str, str]]:
 
 
 def _plain(description: str, mime_type: str) -> str:
-    """``description`` as a file name that every system can store, with a suffix."""
+    """``description`` as a file name that every system can store.  Without a suffix it gets that of the media type, if
+    there is one; a name that cannot be stored begins with "attachment_".
+    """
     kept = "".join(c if c.isprintable() and c not in '/\\:<>"|?*' else "_" for c in description)
     kept = kept.strip(" .")[:_LONGEST].strip(" .")
     if not Path(kept).suffix:

@@ -105,7 +105,9 @@ class Client(Session):
         return paths
 
     def download_archive(self, number: int, target: Path) -> None:
-        """Download all results as one zip archive.  Raises NotUnderstood if the archive is damaged, and removes it."""
+        """Download all results as one zip archive to the file ``target``.  Raises NotUnderstood if the archive is
+        damaged, and removes it.
+        """
         self._rest.run(protocol.download_archive(number, target))
         require_sound(target)
 

@@ -63,7 +63,9 @@ class CommandGroup(click.Group):
     def main(  # type: ignore[override]  # never returns, in either mode of click
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
-        """Run the command, and exit with the status that ``docs/pages/reference/commands.md`` lists."""
+        """Run the command and exit: with 0 if it was carried out, otherwise with FAILED, IMPOSSIBLE, FAULTY or
+        INTERRUPTED.  An error is printed as a sentence; with DSS_TRACEBACK set, a fault of ``dss`` itself is raised.
+        """
         output.prepare_streams()
         name = prog_name or "dss"
         if instruction := os.environ.get(_COMPLETE):

@@ -176,8 +176,8 @@ class ItkSnap(Session):
         return self.run(protocol.download_results(ticket, folder, progress, there))
 
     def download_archive(self, ticket: int, target: Path, progress: Progress | None = None) -> None:
-        """Download all results as one zip archive and verify its checksums.  Raises NotUnderstood if the archive is
-        damaged, and removes it.
+        """Download all results as one zip archive to the file ``target``, and verify its checksums.  Raises
+        NotUnderstood if the archive is damaged, and removes it.
         """
         self.run(protocol.download_archive(ticket, target, progress))
         require_sound(target)

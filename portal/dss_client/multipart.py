@@ -32,7 +32,9 @@ class FileForm:
         return f"multipart/form-data; boundary={self._boundary}"
 
     def chunks(self, progress: Progress | None = None) -> Iterator[bytes]:
-        """The body in pieces.  The file is read from disk while it is sent."""
+        """The body in pieces; the file is read from disk while it is sent.  After each piece ``progress`` is called
+        with the bytes of the body sent so far, and all of them.
+        """
         sent = 0
         for chunk in self._body():
             yield chunk

@@ -109,8 +109,8 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Detail:
-    """The state of a ticket.  ``progress`` is 0 to 1; ``queue_position`` counts from 1 and is present while the ticket
-    waits.
+    """The state of a ticket.  ``progress`` is 0 to 1; ``queue_position`` counts from 1 while the ticket waits,
+    otherwise it is None.
     """
 
     status: str

@@ -85,7 +85,9 @@ def _check_new_layer(layers: tuple[Layer, ...], segmentation: str) -> None:
 
 
 def _check_user_segmentation(layer: Layer, image: ImageHeader, main: ImageHeader) -> None:
-    """Check a segmentation of the user, only for faults that would prevent ITK-SNAP from loading the workspace."""
+    """Raises ResultRefused if a segmentation of the user has another size than the main image or several values in each
+    voxel, because ITK-SNAP would not load the workspace.  Other faults are accepted.
+    """
     same = image.size[:3] == main.size[:3] and image.components == 1
     require(same, f"the user's segmentation {layer.key} has another size than the main image")
 

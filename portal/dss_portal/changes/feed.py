@@ -40,7 +40,9 @@ class Feed:
         self._watcher = Watcher(database_url, self._rests, self._waiting)
 
     def follow(self, follower: Follower) -> Callable[[], None]:
-        """Call ``follower`` with each later change.  Returns a function that ends this subscription."""
+        """Call ``follower`` with all later changes, in order, or with None if anything may have changed.  Returns a
+        function that ends this subscription.
+        """
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
 
