@@ -93,9 +93,12 @@ def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """The files of a result, the workspace last, and ``remarks``, warnings for the user."""
+    """The files of a result, the workspace last, and ``remarks``, warnings for the user.  ``segmentations`` are those of
+    the ``files`` that have the outcome's segmentations, in their order.
+    """
 
     files: tuple[Path, ...]
+    segmentations: tuple[Path, ...]
     remarks: tuple[str, ...]
 
 
@@ -110,8 +113,10 @@ def build(
     image, chosen = ticket.tagged(service.dispatch.tag), ticket.time_point(service.dispatch)
     files = _Files(work=work, like=image, time_point=chosen, target=target)
     result = ResultWorkspace(ticket.workspace, _used(ticket), default_colour)
-    for found in outcome.segmentations:
+    segmentations = [
         _add_segmentation(result, found, found.called or service.dispatch.segmentation, files)
+        for found in outcome.segmentations
+    ]
     for found in outcome.images:
         name = files.written(load_array(work / found.file), found.called, "image")
         result.add_overlay(name, found.called)
@@ -130,7 +135,7 @@ def build(
     path.write_bytes(finished.content)
     others = sorted(p for p in target.iterdir() if p != path)
     remarks = (*finished.remarks, *_outside(main, outcome.landmarks))
-    return Built(files=(*others, path), remarks=remarks)
+    return Built(files=(*others, path), segmentations=tuple(segmentations), remarks=remarks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,14 +160,19 @@ class _Files:
         return name
 
 
-def _add_segmentation(result: ResultWorkspace, found: Map, called: str, files: _Files) -> None:
+def _add_segmentation(result: ResultWorkspace, found: Map, called: str, files: _Files) -> Path:
+    """Add a segmentation with its labels to the workspace, and return the path of its new file.  Raises AlgorithmFailed
+    if the workspace has no value left for a label.
+    """
     styles = _styles(found)
     try:
         places = result.place(styles)
     except WorkspaceInvalid as error:
         raise AlgorithmFailed(str(error)) from error
     array = _renumbered(load_array(files.work / found.file), places)
-    result.add_segmentation(files.written(array, called, "seg"), called, styles, places)
+    name = files.written(array, called, "seg")
+    result.add_segmentation(name, called, styles, places)
+    return files.target / name
 
 
 def _styles(found: Map) -> list[Style]:

@@ -4,7 +4,7 @@ ticket.
 
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,9 @@ PICTURE = "picture.png"
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """The outcome of a trial: the lines to print, the files that a user would get, and a picture of the result."""
+    """The outcome of a trial: the lines to print, and the files that a user would get, with a picture of the first
+    segmentation, if one can be made.
+    """
 
     lines: tuple[str, ...]
     files: tuple[Path, ...]
@@ -70,7 +72,7 @@ def tried(service: ServiceFolder, given: TrialInput, work: Path, told: ProgressL
     files = [*built.files, *(made / FILES / name for name in outcome.files)]
     return Trial(
         lines=(chosen.remark, *lines) if chosen else tuple(lines),
-        files=(*files, *_picture(outcome, built.files, image, made)),
+        files=(*files, *_picture(outcome, built.segmentations, image, made)),
     )
 
 
@@ -135,17 +137,16 @@ def _suffix(path: Path) -> str:
 
 
 def _picture(
-    outcome: AlgorithmOutcome, files: tuple[Path, ...], image: Path, work: Path
+    outcome: AlgorithmOutcome, segmentations: Sequence[Path], image: Path, work: Path
 ) -> tuple[Path, ...]:
-    """The file with a picture of a segmentation, the first by file name, in the colours of the outcome's first one; ()
-    if there is no segmentation or no picture of it.  Raises AlgorithmFailed if a file is damaged.
+    """The file with a picture of the first of ``segmentations``, the files of the outcome's segmentations in their
+    order; () if there is none or no picture of it.  Raises AlgorithmFailed if a file is damaged.
     """
-    found = [path for path in files if path.name.startswith("seg_")]
-    if not outcome.segmentations or not found:
+    if not segmentations:
         return ()
     colours = {n.value: n.rgb or default_colour(n.value) for n in outcome.segmentations[0].labels}
     try:
-        content = of_files(image, found[0], colours)
+        content = of_files(image, segmentations[0], colours)
     except ImageRefused as error:
         raise AlgorithmFailed(str(error)) from error
     if content is None:

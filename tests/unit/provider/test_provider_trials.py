@@ -60,6 +60,26 @@ def test_a_trial_leaves_what_a_user_would_get(folder: Path, tmp_path: Path) -> N
     assert set(mesh_file_names(read(workspace))) < files
 
 
+@pytest.mark.slow
+def test_the_picture_of_a_trial_shows_the_first_segmentation(folder: Path, tmp_path: Path) -> None:
+    (folder / "algorithm.py").write_text(
+        "from dss_provider import *\n"
+        "def segment(image):\n"
+        "    first = Segmentation(image.array > 5, {1: Label(name='One', rgb=(255, 0, 0))}, 'Zebra')\n"
+        "    other = Segmentation(image.array < 2, {1: Label(name='Two', rgb=(0, 0, 255))}, 'Ant')\n"
+        "    return Result(segmentations=[first, other])\n",
+        encoding="utf-8",
+    )
+    image = write_image(tmp_path / "scan.nii.gz", ramp())
+    out = tmp_path / "out"
+
+    done = CliRunner().invoke(main, ["test", str(folder), str(image), "--output", str(out)])
+
+    assert done.exit_code == 0, done.output
+    pixels = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "picture.png"))).reshape(-1, 3)
+    assert (pixels == (255, 0, 0)).all(axis=1).any()
+
+
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
