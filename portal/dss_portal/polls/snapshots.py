@@ -92,7 +92,7 @@ class Snapshots:
 
     async def detail(self, ticket: TicketSnapshot, since: int) -> bytes | None:
         """The encoded response (JSON) with the state, the progress and the log lines with ids above ``since``.  It is
-        kept in ``ticket``.  None if it is longer than LONGEST_BYTES or has more lines than ``store`` reads at once.
+        kept in ``ticket``.  None if it is longer than LONGEST_BYTES or has more than ``store.PAGE_LINES`` lines.
         """
         since = min(since, ticket.last_line)
         if ticket.status is Status.READY and ticket.queue_version != self._queue_version:

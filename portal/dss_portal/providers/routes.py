@@ -223,7 +223,8 @@ async def progress_value(ticket_id: int) -> Response:
 @signed_in
 async def set_progress(ticket_id: int) -> Response:
     """Store the progress (0..1) of the part of the work from ``chunk_start`` to ``chunk_end``; the progress 0 deletes
-    what is stored for that part and for parts inside it.
+    what is stored for that part and for parts inside it.  Also renews the user's claim.  Raises Refused if the user does
+    not hold the ticket's claim, or if a value is not a number from 0 to 1.
     """
     user = current_user()
     try:

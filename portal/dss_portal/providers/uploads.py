@@ -22,7 +22,9 @@ AREAS = "The 'area' in 'Upload-Metadata' must be 'results' or 'attachments', not
 
 @dataclass(frozen=True)
 class Provided:
-    """The rules for uploads by ``user``, who holds the ticket's claim for a provider."""
+    """The rules for uploads by ``user``, who holds the ticket's claim for a provider.  See ``resumable.rules.Rules`` for
+    the methods.
+    """
 
     datastore: Datastore
     user: User

@@ -73,7 +73,7 @@ async def create_provided(ticket_id: int) -> Response:
 @signed_in
 async def upload(ticket_id: int, upload_id: str) -> Response:
     """Handle a request for one upload: HEAD (state), PATCH (append bytes) or DELETE.  A POST may name one of these in
-    X-HTTP-Method-Override, because some proxies block PATCH.
+    X-HTTP-Method-Override, because some proxies block PATCH.  Raises Refused (404) for an upload of another sender.
     """
     return await _handled(ticket_id, upload_id, await _inputs(ticket_id))
 

@@ -74,7 +74,7 @@ async def listed() -> Response:
 @blueprint.post("/batch")
 @signed_in
 async def put() -> Response:
-    """Add cases to the user's batch, or change them."""
+    """Add the cases in the parameter ``cases``, a JSON list, to the user's batch, or change those with the same key."""
     await batch.put(current_user(), await parameters.required("cases"))
     return plain("success")
 
@@ -82,7 +82,9 @@ async def put() -> Response:
 @blueprint.post("/batch/remove")
 @signed_in
 async def remove() -> Response:
-    """Remove cases from the user's batch."""
+    """Remove the cases with the keys in the parameter ``keys``, a JSON list, from the user's batch; without it, all
+    cases whose tickets have ended.
+    """
     await batch.remove(current_user(), (await parameters.form()).get("keys", ""))
     return plain("success")
 

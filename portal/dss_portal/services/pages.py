@@ -89,8 +89,11 @@ def _lights(stats: Stats, available: ServiceAvailability) -> list[Light]:
 
 
 def presence(missing: MissingProgram, silent_s: float | None) -> Light:
-    """The indicator for the programs that serve a service.  ``missing`` is the kind of program that it lacks;
-    ``silent_s`` is the time in seconds since the last sign of life, None if there was none.
+    """The indicator for the programs that serve a service: green if it lacks none, yellow if a provider over HTTP is
+    silent or the dispatcher has been missing for less than TIRED_S, otherwise red.
+
+    ``missing`` is the kind of program that it lacks; ``silent_s`` is the time in seconds since the last sign of life,
+    None if there was none.
     """
     if missing is MissingProgram.NONE:
         return Light(colour="green", words="At work")

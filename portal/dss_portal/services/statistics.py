@@ -13,7 +13,9 @@ from dss_portal.models import Service
 
 WINDOW = timedelta(hours=24)
 KEPT_TIMES = 20
-"""Counts are kept for this many times the duration of counting, so that counting takes at most a twentieth of the time."""
+"""Counts are kept for this many times the duration of counting, at most KEPT_AT_MOST_S seconds, so that counting takes at
+most a twentieth of the time.
+"""
 KEPT_AT_MOST_S = 10.0
 
 # $1: the beginning of WINDOW.  Each table is read once, whatever the number of services: a look-up for each ticket
@@ -43,7 +45,7 @@ class Counts:
     (``queue_length``).
 
     ``n_success`` counts tickets; ``n_failed`` counts failures and timeouts, of a retried ticket each one.  ``mean_s`` is
-    the mean time from the last claim to success in seconds, None without a success.
+    the mean time from the claim of the last attempt to success in seconds, None without a success.
     """
 
     n_success: int = 0
@@ -63,7 +65,9 @@ class Stats(Counts):
 
 
 class Statistics:
-    """The statistics of all services of a site.  Counts are kept as KEPT_TIMES says."""
+    """The statistics of all services of a site.  The counts are read from the database again when they are older than
+    KEPT_TIMES times the duration of counting, or than KEPT_AT_MOST_S seconds.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[int, Counts] = {}
@@ -71,7 +75,7 @@ class Statistics:
         self._counting = asyncio.Lock()
 
     async def of(self, services: Sequence[Service]) -> list[Stats]:
-        """The statistics of each of ``services``."""
+        """The statistics of each of ``services``, in the same order; the counts may be up to KEPT_AT_MOST_S old."""
         async with self._counting:
             if time.monotonic() >= self._kept_until_s:
                 await self._count()

@@ -82,8 +82,8 @@ class Exchange:
 
 
 class Connection(TCPServer):
-    """A Hypercorn connection with the fast path that the module describes.  Overrides ``run``, ``_read_data`` and
-    ``_idle_timeout``.
+    """A Hypercorn connection that lets the layers in front of the framework respond to plain requests (see
+    ``serving.heads``), and leaves all others to Hypercorn.  Overrides ``run``, ``_read_data`` and ``_idle_timeout``.
     """
 
     _used_s = 0.0

@@ -36,7 +36,10 @@ class Head:
 
 
 def head(received: bytes) -> Head | None:
-    """Parse the head at the beginning of ``received``; None if the head is not plain or not complete."""
+    """Parse the head at the beginning of ``received``.  None if it is not complete, or if h11 must handle the request: it
+    is no GET or POST by HTTP/1.1, has an unusual character or field in its head, no Host, a GET with a body, or a POST
+    without a Content-Length or with more than MOST_BODY_BYTES.
+    """
     end = received.find(b"\r\n\r\n", 0, MOST_BYTES)
     if end < 0:
         return None
@@ -60,7 +63,9 @@ def head(received: bytes) -> Head | None:
 
 
 def _headers(lines: Sequence[bytes]) -> list[tuple[bytes, bytes]] | None:
-    """The header fields, with names in lower case; None if a field is not plain, or if there is no Host."""
+    """The header fields, with names in lower case; None if h11 must handle the request: a field has an unusual form, is
+    one of _UNUSUAL or is repeated although it may not be, or there is no Host.
+    """
     found = []
     seen = set()
     for line in lines:

@@ -20,8 +20,8 @@ from dss_portal.tickets.lifecycle import Claimed
 from dss_portal.tickets.store import now
 
 RENEWED = "silence_s = greatest(silence_s, lease_s - extract(epoch FROM expires_at - now()))"
-"""SQL for the SET clause of an UPDATE of ``claim`` that renews its lease.  It updates ``silence_s``, the longest time
-so far between two signs of life.
+"""A part of the SET clause of each UPDATE of ``claim`` that renews its lease; the rest sets ``expires_at``.  It updates
+``silence_s``, the longest time in seconds so far between two signs of life.
 """
 
 

@@ -43,13 +43,15 @@ async def count(ticket: Ticket, event: Event, before: Status) -> None:
 
 
 def count_event(service: str, event: Event) -> None:
-    """Count only the event.  For an event that may end the ticket, call ``count``."""
+    """Count an event of a ticket of that service in the metrics, and nothing else.  For an event that may end the
+    ticket, call ``count``, which also counts its end.
+    """
     metrics.TICKET_EVENTS.labels(service, type(event).__name__).inc()
 
 
 async def _take_time(ticket: Ticket, service: str) -> None:
     """Observe three durations of an ended ticket in seconds: the wait and the run of its last attempt, and the time
-    from its first submission to its end.  Nothing is observed if it was never claimed.
+    from its first submission to its end.  Nothing is observed if it was never submitted or never claimed.
     """
     history = await TicketHistory.filter(ticket_id=ticket.id).order_by("id")
     at = {entry.status: entry.at for entry in history}  # the last time of each state

@@ -29,13 +29,17 @@ _tidying: set["asyncio.Task[None]"] = set()
 
 
 async def folder_of(ticket_id: int) -> str:
-    """The folder of the ticket's input files, as in TicketFile."""
+    """The folder of the ticket's input files, as in TicketFile: "" for the folder of the area ``input`` itself, also if
+    there are none yet.
+    """
     rows = await get_connection("default").execute_query_dict(_FOLDER, [ticket_id])
     return str(rows[0]["folder"])
 
 
 async def register(ticket_id: int, name: str, size_bytes: int) -> str:
-    """Add the row of an input file to a locked ticket, and return the folder that it names."""
+    """Add the row of an input file to a locked ticket, and return the folder (see ``folder_of``) that the row names.  A
+    row with the same file name is replaced.
+    """
     folder = await folder_of(ticket_id)
     await store.register_file(ticket_id, "input", name, size_bytes, folder)
     return folder
@@ -53,7 +57,7 @@ async def keep(
     """Bring a received file, whose row names ``folder``, to its place, within the transaction that adds the row.
 
     If the folder has a file of that name, even one without a row, all input files are brought into a new folder, which
-    the rows then name.  ``is_flushed`` is as in ``Datastore.keep``.
+    the rows then name; after the commit, a task removes the old files.  ``is_flushed``: the file is on disk already.
     """
     target = layout.input_dir(ticket_id, folder) / name
     try:

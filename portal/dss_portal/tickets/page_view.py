@@ -90,8 +90,8 @@ class TicketView:
 async def view_of(
     datastore: Datastore, estimates: Estimates, ticket: Ticket, *, with_claims: bool
 ) -> TicketView:
-    """Collect the data of the ticket's page; ``with_claims`` includes the claims, for admins.  ``ticket`` must have its
-    service and user loaded.
+    """Collect the data of the ticket's page, with the last SHOWN_LINES lines of its log; ``with_claims`` includes the
+    claims, for admins.  ``ticket`` must have its service and user loaded.
     """
     log = await store.newest_log(ticket.id, SHOWN_LINES)
     history = await overview.history(ticket.id)

@@ -192,7 +192,7 @@ async def queue_position(ticket_id: int) -> Response:
 @signed_in
 async def detail(ticket_id: int) -> Response:
     """The state, progress and log of a ticket as JSON, which ITK-SNAP polls every four seconds; only log lines with ids
-    above ``since``.
+    above ``since`` (all without it), and while the ticket waits, its place in the queue.
     """
     ticket = await _readable(ticket_id)
     log = store.log_since(ticket_id, parameters.number("since", 0))

@@ -278,8 +278,10 @@ async def file(ticket_id: int, area: Area, index: int) -> TicketFile:
 async def register_file(
     ticket_id: int, area: Area, name: str, size_bytes: int, folder: str = ""
 ) -> None:
-    """Record a stored file as one of a locked ticket's files; ``folder`` is as in TicketFile.  If the area has a file of
-    the same name, it is replaced, and the new one gets its index; otherwise the new one gets the next index, from 0.
+    """Record a stored file as one of a locked ticket's files.  If the area has a file of the same name, its row is
+    replaced, and the new one gets its index; otherwise the new one gets the next index, from 0.
+
+    ``folder`` is the name of the folder of the attempt that made the file; "" for the folder of the area.
     """
     values = [ticket_id, area, name, size_bytes, folder]
     await get_connection("default").execute_query(_REGISTER_FILE, values)

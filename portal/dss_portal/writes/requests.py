@@ -45,7 +45,7 @@ class Kind(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Write:
     """A small write, as its URL and headers describe it.  ``ticket`` is 0 if the URL has none; ``word`` is the category
-    of a log line, or the hash of a service.
+    of a log line, the hash of a service for a claim, or not used.
 
     ``boundary`` is the boundary of an upload's form; b"" for other writes.
     """
