@@ -1,5 +1,5 @@
-"""The bundle ``lung-segmentation`` of the inference worker: segments both lungs of a chest CT as two labels, and
-reports whether the user should check the result.
+"""The bundle ``lung-segmentation`` of the inference worker: segments both lungs of a chest CT as two labels, or as one
+if left and right cannot be told apart, and reports whether the user should check the result.
 """
 
 from pathlib import Path

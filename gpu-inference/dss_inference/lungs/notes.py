@@ -18,8 +18,8 @@ def notes_on(
     """Notes for the user: the verdict, then warnings and the limits of the method.  ``quality`` is None if no lung was
     found; then a single note says so.
 
-    ``boxed``: the user marked a box.  ``empty``: that box contains no lung; then a note on this comes first, otherwise
-    a note after the verdict says that it is on the lungs of the whole image.
+    ``boxed``: the user marked a box; a note after the verdict says that the verdict is on the lungs of the whole image.
+    ``empty``: the marked box contains no lung; then, instead, a note on this comes first.
     """
     if quality is None:
         return (Note(level="warning", text=NO_LUNG),)
