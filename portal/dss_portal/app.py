@@ -84,20 +84,20 @@ def served(app: Quart, *, framework: App | None = None, feed: Feed | None = None
     """
     components = context.components_of(app)
     settings = components.settings
-    behind: App = FrameworkGuard(framework or app)
+    wrapped: App = FrameworkGuard(framework or app)
     if settings.test_mode == "off":  # in test mode, requests without a cookie have a user, too
-        behind = _before(app, components, behind, feed or components.feed)
-    return asgi.NormalisedPaths(behind, settings.public_prefix)
+        wrapped = _with_layers(app, components, wrapped, feed or components.feed)
+    return asgi.NormalisedPaths(wrapped, settings.public_prefix)
 
 
-def _before(app: Quart, components: Components, behind: App, feed: Feed) -> Polls:
-    """Put two layers in front of the application ``behind``, and return the outer one.  It answers polls; the inner one
-    answers small writes.
+def _with_layers(app: Quart, components: Components, wrapped: App, feed: Feed) -> Polls:
+    """Put two layers in front of the application ``wrapped``, and return the outer one.  It answers polls; the other
+    one answers small writes.
     """
     (auth,) = app.extensions["QUART_AUTH"]
     callers = Callers(auth.cookie_name, lambda signed: auth.load_token(signed, app))
     return Polls(
-        writes_before(components, behind, feed, callers),
+        writes_layer(components, wrapped, feed, callers),
         feed=feed,
         callers=callers,
         snapshots=Snapshots(components.settings.public_url),
@@ -107,8 +107,8 @@ def _before(app: Quart, components: Components, behind: App, feed: Feed) -> Poll
     )
 
 
-def writes_before(components: Components, behind: App, feed: Feed, callers: Callers) -> Writes:
-    """The layer that answers small writes and passes other requests to ``behind``.  ``callers`` caches the users of
+def writes_layer(components: Components, wrapped: App, feed: Feed, callers: Callers) -> Writes:
+    """The layer that answers small writes and passes other requests to ``wrapped``.  ``callers`` caches the users of
     requests; a ``Polls`` with the same ``callers`` must follow ``feed``, or the cached users grow out of date.
     """
     acting = Acting(
@@ -118,7 +118,7 @@ def writes_before(components: Components, behind: App, feed: Feed, callers: Call
         claim_batcher=components.claim_batcher,
     )
     return Writes(
-        behind,
+        wrapped,
         acting=acting,
         feed=feed,
         callers=callers,

@@ -13,7 +13,7 @@ from dss_portal import database
 
 log = logging.getLogger(__name__)
 
-SAY_AGAIN_S = 60.0
+LOG_INTERVAL_S = 60.0
 """Shortest time between two log lines about the same failing item, in seconds."""
 
 MOST_VALUES = 1000
@@ -26,7 +26,7 @@ PAGE_NUMBERS = 5000
 
 T = TypeVar("T")
 
-_said_s: dict[tuple[str, str], float] = {}
+_logged_s: dict[tuple[str, str], float] = {}
 
 
 async def for_each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[int]]) -> int:
@@ -42,7 +42,7 @@ async def for_each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[i
         except Exception as error:
             if _is_outage(error) or await database.misses_migrations(error):
                 raise
-            _say(what, item, error)
+            _log_failure(what, item, error)
     return total
 
 
@@ -63,13 +63,13 @@ def _is_outage(error: Exception) -> bool:
     return is_disk_full(error) or is_away(error) or database.is_away(error)
 
 
-def _say(what: str, item: object, error: Exception) -> None:
+def _log_failure(what: str, item: object, error: Exception) -> None:
     now_s = time.monotonic()
-    for key in [key for key, at_s in _said_s.items() if at_s + SAY_AGAIN_S < now_s]:
-        del _said_s[key]
+    for key in [key for key, at_s in _logged_s.items() if at_s + LOG_INTERVAL_S < now_s]:
+        del _logged_s[key]
     # Not its repr, which contains a memory address and so differs in each round.
     named = getattr(item, "__qualname__", None) or repr(item)
-    if (what, named) not in _said_s:
-        _said_s[what, named] = now_s
+    if (what, named) not in _logged_s:
+        _logged_s[what, named] = now_s
         facts = {"what": what, "item": named, "reason": repr(error)}
         log.error("one of many failed", extra=facts, exc_info=error)

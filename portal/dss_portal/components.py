@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from dss_broker.broker import Broker
-from dss_portal.accounts.kept_sessions import KeptSessions
 from dss_portal.accounts.limits import RateLimits
+from dss_portal.accounts.session_cache import SessionCache
 from dss_portal.background import Background
 from dss_portal.changes.feed import Feed
 from dss_portal.datastore import Datastore
@@ -38,7 +38,7 @@ class Components:
     limits: RateLimits
     openid: "OpenIdIssuer | None"
     feed: Feed
-    sessions: KeptSessions
+    sessions: SessionCache
     claim_batcher: RequestBatcher[claiming.ClaimRequest, claiming.Granted]
     streams: Streams
     notifier: Sender
@@ -58,7 +58,7 @@ class Components:
             limits=RateLimits(settings),
             openid=_issuer(settings),
             feed=feed,
-            sessions=KeptSessions(feed),
+            sessions=SessionCache(feed),
             streams=Streams(feed, queue.users_waiting),
             notifier=Sender(settings),
             estimates=Estimates(),

@@ -51,7 +51,7 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
     the portal stops.
     """
 
-    async def patient(delivery: Delivery) -> None:
+    async def with_retries(delivery: Delivery) -> None:
         # Wait here, because a retry through the broker would change the order of the events.
         waited = False
         while True:
@@ -67,7 +67,7 @@ def on_loop(loop: asyncio.AbstractEventLoop, handler: AsyncHandler) -> Handler:
 
     def handle(delivery: Delivery) -> None:
         try:
-            asyncio.run_coroutine_threadsafe(patient(delivery), loop).result()
+            asyncio.run_coroutine_threadsafe(with_retries(delivery), loop).result()
         except CancelledError as error:
             raise TryAgainLater("the portal stops") from error
 

@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from dss_observability import metrics
 from dss_portal.accounts import api_tokens, client_addresses, origins, store
-from dss_portal.accounts.kept_sessions import KEPT_FOR
+from dss_portal.accounts.session_cache import CACHED_PATHS
 from dss_portal.models import Session, User
 from dss_portal.refusals import NotSignedIn, Refused
 from dss_portal.settings import Settings
@@ -227,7 +227,7 @@ async def _session_of_cookie() -> Session | None:
     session_id = cookie_user.auth_id
     if not session_id:
         return None
-    if request.path.startswith(KEPT_FOR) and components().settings.test_mode == "off":
+    if request.path.startswith(CACHED_PATHS) and components().settings.test_mode == "off":
         return await components().sessions.find(session_id)
     return await store.find_session(session_id)
 

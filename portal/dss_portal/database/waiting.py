@@ -15,7 +15,7 @@ from dss_portal.database.explanations import explain
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-SAY_AGAIN_S = 60.0
+LOG_INTERVAL_S = 60.0
 """Interval between the log lines of a long wait, in seconds."""
 
 
@@ -44,11 +44,11 @@ async def for_server(database_url: str, wait_s: float, say: Callable[[str], obje
 
 async def for_migrations() -> None:
     """Wait until the database has the schema of this program.  While it waits, it logs the reason each minute."""
-    said_s = -SAY_AGAIN_S
+    logged_s = -LOG_INTERVAL_S
     while reason := await _problem():
-        if time.monotonic() - said_s >= SAY_AGAIN_S:
+        if time.monotonic() - logged_s >= LOG_INTERVAL_S:
             log.warning("waiting for the database", extra={"reason": reason})
-            said_s = time.monotonic()
+            logged_s = time.monotonic()
         await asyncio.sleep(POLL_S)
 
 

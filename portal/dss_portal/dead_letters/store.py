@@ -120,7 +120,7 @@ async def _ticket_of(letter: DeadLetter) -> int | None:
     """
     if letter.type_name != TicketReady.__name__:
         return letter.ticket_id
-    return await claims.led_to(letter.id) if letter.id.isprintable() else None
+    return await claims.last_granted_to(letter.id) if letter.id.isprintable() else None
 
 
 async def _requeue(

@@ -11,7 +11,7 @@ from werkzeug.http import parse_cookie
 
 from dss_portal.accounts.store import digest
 from dss_portal.database import clock
-from dss_portal.polls.kept import Kept
+from dss_portal.polls.cache import Cache
 
 MOST = 10_000
 LONGEST_HEADER_BYTES = 512
@@ -58,10 +58,10 @@ class Callers:
     def __init__(self, cookie_name: str, session_of: Callable[[str], str | None]) -> None:
         self._cookie_name = cookie_name
         self._session_of = session_of
-        self._kept: Kept[tuple[bytes, bytes], Caller] = Kept(MOST)
+        self._cache: Cache[tuple[bytes, bytes], Caller] = Cache(MOST)
 
     def known(self, cookie: bytes, authorization: bytes) -> Caller | None:
-        return self._kept.get((cookie, authorization))
+        return self._cache.get((cookie, authorization))
 
     async def load(self, cookie: bytes, authorization: bytes, *, keep: bool) -> Caller | None:
         """The caller that the headers identify, from the database; it is cached if ``keep`` is True.  None if they
@@ -73,13 +73,13 @@ class Callers:
         if not keep:
             return await self._look_up(cookie, authorization)
         key = (cookie, authorization)
-        return await self._kept.load(key, lambda: self._look_up(cookie, authorization))
+        return await self._cache.load(key, lambda: self._look_up(cookie, authorization))
 
     def forget(self, user_id: int) -> None:
-        self._kept.forget_if(lambda _, caller: caller.id == user_id)
+        self._cache.forget_if(lambda _, caller: caller.id == user_id)
 
     def forget_all(self) -> None:
-        self._kept.forget_all()
+        self._cache.forget_all()
 
     async def _look_up(self, cookie: bytes, authorization: bytes) -> Caller | None:
         if authorization:

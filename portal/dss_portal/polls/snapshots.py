@@ -10,7 +10,7 @@ from tortoise.connection import get_connection
 from dss_portal.changes.reading import Change, Subject
 from dss_portal.formats import Cell, csv_text
 from dss_portal.models import Status
-from dss_portal.polls.kept import Kept
+from dss_portal.polls.cache import Cache
 from dss_portal.services import store as services
 from dss_portal.tickets import progress, queue, store, views
 
@@ -75,9 +75,9 @@ class Snapshots:
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
-        self._tickets: Kept[int, TicketSnapshot] = Kept(MOST_TICKETS)
-        self._lists: Kept[tuple[int, bool], bytes] = Kept(MOST_LISTS)
-        self._services: Kept[bool, bytes] = Kept(2)
+        self._tickets: Cache[int, TicketSnapshot] = Cache(MOST_TICKETS)
+        self._lists: Cache[tuple[int, bool], bytes] = Cache(MOST_LISTS)
+        self._services: Cache[bool, bytes] = Cache(2)
         self._queue_version = 0
         self._bytes = 0
 

@@ -35,7 +35,7 @@ UPDATE ticket SET announced_at = $1, announcements = announcements + 1 WHERE id 
 """  # noqa: S608 - the columns of the outbox are named in one place
 
 
-async def again(ticket_ids: Sequence[int]) -> int:
+async def announce_again(ticket_ids: Sequence[int]) -> int:
     """Announce again those of the tickets that still wait and that no other transaction has locked, by messages in the
     outbox, all in one transaction.  Returns the number of announced tickets.
 
@@ -48,7 +48,7 @@ async def again(ticket_ids: Sequence[int]) -> int:
         if len(ticket_ids) == 1:
             raise
         return await for_each(
-            "announcing a ticket again", [[number] for number in ticket_ids], again
+            "announcing a ticket again", [[number] for number in ticket_ids], announce_again
         )
 
 

@@ -125,7 +125,7 @@ async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket 
     return await held.select_for_update().first() if granted else None
 
 
-async def led_to(delivery_id: str) -> int | None:
+async def last_granted_to(delivery_id: str) -> int | None:
     """The number of the ticket that was last granted to the message ``delivery_id``, whatever the ticket's present
     state; None if the message has led to no ticket.
     """

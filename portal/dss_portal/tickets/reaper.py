@@ -68,7 +68,7 @@ async def sweep(settings: Settings, datastore: Datastore) -> int:
     touched = await deadlines.enforce(settings, datastore)
     until_s = time.monotonic() + ANNOUNCE_S
     async for forgotten in _forgotten(settings.reconcile_s):
-        touched += await announcing.again(forgotten)
+        touched += await announcing.announce_again(forgotten)
         if time.monotonic() > until_s:  # the next sweep does the rest
             break
     return touched

@@ -93,7 +93,7 @@ class Writes:
         except Exception as error:  # a second attempt might write twice
             scope = _with_error(scope, error)
         if answer is None:
-            await self._app(scope, body.again, send)
+            await self._app(scope, body.next_event, send)
         else:
             await _send(answer, named, send)
 
@@ -130,7 +130,7 @@ class Writes:
         return answer
 
     async def _written(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
-        sent = await body.whole(self._acting.settings.max_form_bytes, PATIENCE_S)
+        sent = await body.read_all(self._acting.settings.max_form_bytes, PATIENCE_S)
         if sent is None:
             return None
         form = forms.decoded(write.query) | forms.decoded(b"".join(sent))
@@ -141,7 +141,7 @@ class Writes:
     async def _uploaded(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
         if not await self._acting.accepts_files(write.ticket, caller):
             return None
-        sent = await body.whole(SMALL_BYTES, PATIENCE_S)
+        sent = await body.read_all(SMALL_BYTES, PATIENCE_S)
         file = None if sent is None else multipart.lone_file(write.boundary, sent)
         return None if file is None else await self._acting.upload(write.ticket, file, caller)
 

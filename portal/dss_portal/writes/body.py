@@ -24,7 +24,7 @@ class RequestBody:
         self._receive = receive
         self._events: list[ASGIReceiveEvent] = []
 
-    async def whole(self, most_bytes: int, within_s: float) -> list[bytes] | None:
+    async def read_all(self, most_bytes: int, within_s: float) -> list[bytes] | None:
         """The complete body, in the pieces in which it arrived.  None if it is longer than ``most_bytes``, if it is not
         complete after ``within_s`` seconds, or if the client has disconnected.
         """
@@ -47,12 +47,12 @@ class RequestBody:
         except TimeoutError:
             return None
 
-    async def again(self) -> ASGIReceiveEvent:
+    async def next_event(self) -> ASGIReceiveEvent:
         """The next ASGI event for the framework: first the events that were received already, then new ones."""
         return self._events.pop(0) if self._events else await self._receive()
 
     async def while_connected(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run ``work`` and return its result, or raise its error.  Call it after ``whole``.
+        """Run ``work`` and return its result, or raise its error.  Call it after ``read_all``.
 
         If the client disconnects first, ``work`` is cancelled and ClientGone is raised.
         """

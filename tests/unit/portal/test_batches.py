@@ -26,7 +26,7 @@ async def test_an_item_that_fails_in_every_round_is_logged_once_in_a_while(
         await for_each("halving again", [7], halves)
     assert len(caplog.records) == 1
 
-    monkeypatch.setattr(batches, "SAY_AGAIN_S", -1.0)
+    monkeypatch.setattr(batches, "LOG_INTERVAL_S", -1.0)
     await for_each("halving again", [7], halves)
     assert len(caplog.records) == 2
 

@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Kept(Generic[K, V]):
+class Cache(Generic[K, V]):
     """A cache of at most ``most`` values, which evicts the least recently used value.
 
     If a value is invalidated while it is being loaded, the requests that already wait for it get it, but it is not
