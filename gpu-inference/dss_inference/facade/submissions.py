@@ -128,7 +128,7 @@ class Submissions:
         threading.Thread(target=follow, name="follow", daemon=True).start()
 
     def _follow(self, request: RunInference) -> None:
-        """Wait for the answer to ``request`` and store it, or remove the request's files if it was withdrawn.  If the
+        """Wait for the answer to ``request`` and store it; then remove the request's files if it was withdrawn.  If the
         process stops first, nothing is stored.  If storing fails, that is logged, and the next process runs the request
         again.
         """

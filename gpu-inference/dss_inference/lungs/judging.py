@@ -1,5 +1,5 @@
-"""For the bundle ``lung-segmentation``: makes the labels of the lungs that were found, and decides whether the
-segmentation is good, has to be checked, or fails the request.
+"""Makes the labels of the lungs that were found, for the bundle ``lung-segmentation``, and decides, for it and for
+``nodule-detection``, whether the segmentation is good, has to be checked, or fails the request.
 """
 
 from dss_broker.messages import Label
