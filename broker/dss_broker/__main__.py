@@ -14,8 +14,10 @@ main = typer.Typer(add_completion=False)
 
 @main.command()
 def users(
-    vhost: Annotated[str, typer.Option(help="Virtual host, which is made if need be.")] = "/",
-    host: Annotated[str, typer.Option(help="Where the programs find it.")] = "127.0.0.1:5672",
+    vhost: Annotated[str, typer.Option(help="Virtual host; created if it is missing.")] = "/",
+    host: Annotated[
+        str, typer.Option(help="RabbitMQ's host:port for the programs.")
+    ] = "127.0.0.1:5672",
 ) -> None:
     """Print definitions of users with fresh passwords and least rights, for 'rabbitmqctl import_definitions'.
 

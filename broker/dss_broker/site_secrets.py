@@ -27,9 +27,15 @@ main = typer.Typer(add_completion=False)
 
 @main.command()
 def make(
-    folder: Annotated[Path, typer.Argument(help="Made if need be; what is there stays.")],
-    rabbitmq: Annotated[str, typer.Option(help="Where the programs find it.")] = "rabbitmq:5672",
-    postgres: Annotated[str, typer.Option(help="Likewise.")] = "postgres:5432",
+    folder: Annotated[
+        Path, typer.Argument(help="Created if it is missing; existing secrets are kept.")
+    ],
+    rabbitmq: Annotated[
+        str, typer.Option(help="Its host:port for the programs.")
+    ] = "rabbitmq:5672",
+    postgres: Annotated[
+        str, typer.Option(help="Its host:port for the programs.")
+    ] = "postgres:5432",
 ) -> None:
     """Write fresh passwords into FOLDER, unless a site's secrets are there already.
 

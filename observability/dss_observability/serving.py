@@ -85,7 +85,7 @@ def _found(missing: Missing) -> list[str]:
         return [TOO_SLOW]
     except Exception as error:
         log.warning("readiness unknown", exc_info=True)
-        return [f"It cannot be told what is missing ({type(error).__name__})."]
+        return [f"The check of what is missing failed ({type(error).__name__})."]
 
 
 def _app(missing: Missing, worth_knowing: Missing) -> "WSGIApplication":

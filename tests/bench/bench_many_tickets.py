@@ -26,7 +26,7 @@ CLIENTS = 32
 def bench(
     *,
     few: Annotated[int, typer.Option(help="Tickets, each with ten lines of log.")] = 100,
-    many: Annotated[int, typer.Option(help="Likewise.")] = 100_000,
+    many: Annotated[int, typer.Option(help="The larger number of such tickets.")] = 100_000,
     repeat: Annotated[int, typer.Option(min=1)] = 5,
     seconds: Annotated[float, typer.Option(help="Of each measurement.")] = 4.0,
     out: Annotated[Path, typer.Option(help="JSON.")] = Path("bench-many-tickets.json"),

@@ -185,8 +185,8 @@ def test_a_pod_runs_under_the_namespace_s_user_without_rights(played: Played, pr
     ("program", "sentence"),
     [
         ("portal", "DSS_DATABASE_URL"),
-        ("dispatch", "No encrypted connection to RabbitMQ comes about with DSS_AMQP_URL"),
-        ("inference", "No encrypted connection to RabbitMQ comes about with DSS_AMQP_URL"),
+        ("dispatch", "The encrypted connection to RabbitMQ at DSS_AMQP_URL failed"),
+        ("inference", "The encrypted connection to RabbitMQ at DSS_AMQP_URL failed"),
     ],
 )
 def test_a_program_without_the_servers_authority_says_whom_it_does_not_trust(

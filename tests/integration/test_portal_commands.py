@@ -88,8 +88,8 @@ def test_a_database_that_is_not_there_is_one_sentence(postgres: PostgresCluster)
     [
         ("sslmode=verify-full", "root certificate file"),
         ("sslnegotiation=direct", "direct TLS requires sslmode"),
-        ("sslmode=require&sslcert={file}", "No encrypted connection to PostgreSQL comes about"),
-        ("sslmode=verify-ca&sslrootcert={file}", "No encrypted connection to PostgreSQL"),
+        ("sslmode=require&sslcert={file}", "The encrypted connection to PostgreSQL failed"),
+        ("sslmode=verify-ca&sslrootcert={file}", "The encrypted connection to PostgreSQL failed"),
         ("options=-c%20nonsense%3D1", 'unrecognized configuration parameter "nonsense"'),
         ("options=nonsense", "invalid command-line argument for server process: nonsense"),
         ("options=-c%20max_connections%3D5", '"max_connections" cannot be changed'),

@@ -13,7 +13,7 @@ from dss_broker.rabbit import RabbitBroker
 from support.tls import certificate
 from support.waiting import wait_until
 
-BEGINS = "No encrypted connection to RabbitMQ comes about with DSS_AMQP_URL: "
+BEGINS = "The encrypted connection to RabbitMQ at DSS_AMQP_URL failed: "
 HINT = " SSL_CERT_FILE can name a file with the certificate of the server's authority."
 
 

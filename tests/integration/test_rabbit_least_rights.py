@@ -150,7 +150,7 @@ def test_a_program_that_starts_before_the_first_portal_waits_with_one_warning(
     with fresh_vhost(rabbit) as admin, caplog.at_level(logging.DEBUG, "dss_broker"):
         urls = load_rights(rabbit, admin)
         dispatch = RabbitBroker(urls["dss-dispatch"], "dispatch", "1")
-        told = "RabbitMQ refuses us, trying on"
+        told = "RabbitMQ refuses this program, trying again"
         try:
             wait_until(lambda: [r.msg for r in caplog.records].count(told) >= 4)
             refusals = [record for record in caplog.records if record.msg == told]

@@ -146,7 +146,7 @@ class Link:
         self.refusal = refusal(error, connection.params)
         if self.refusal and time.monotonic() - self._logged_refusal_s > LOG_INTERVAL_S:
             self._logged_refusal_s = time.monotonic()
-            log.error("RabbitMQ refuses us, trying on", extra={"reason": self.refusal})
+            log.error("RabbitMQ refuses this program, trying again", extra={"reason": self.refusal})
         self._reconnect_later(error)
 
     def _lost(self, _: SelectConnection, error: BaseException) -> None:
@@ -167,7 +167,7 @@ class Link:
         # One line for each outage, not one for each attempt.
         log.log(
             logging.DEBUG if self._logged_down or self.refusal else logging.WARNING,
-            "no connection to RabbitMQ, trying on",
+            "no connection to RabbitMQ, trying again",
             extra=facts,
         )
         self._logged_down = True

@@ -172,7 +172,7 @@ class Publisher:
             log.error("publishing channel closed by RabbitMQ", extra=facts)
         else:
             level = logging.DEBUG if sentence == self._told else logging.WARNING
-            log.log(level, "RabbitMQ refuses us, trying on", extra=facts)
+            log.log(level, "RabbitMQ refuses this program, trying again", extra=facts)
         self._told = sentence
 
     def _find_refused(self, reason: BaseException) -> None:

@@ -57,7 +57,7 @@ def _not_encrypted(failure: ssl.SSLError) -> str:
     hint = ""
     if isinstance(failure, ssl.SSLCertVerificationError):
         hint = " SSL_CERT_FILE can name a file with the certificate of the server's authority."
-    return f"No encrypted connection to RabbitMQ comes about with DSS_AMQP_URL: {found}.{hint}"
+    return f"The encrypted connection to RabbitMQ at DSS_AMQP_URL failed: {found}.{hint}"
 
 
 def _is_about_retries(error: ChannelClosedByBroker) -> bool:

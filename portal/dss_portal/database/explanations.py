@@ -28,8 +28,8 @@ def explain(error: Exception) -> str | None:
             return f"PostgreSQL refuses what the user of DSS_DATABASE_URL asks for: {cause}."
         case ssl.SSLError():
             return (
-                "No encrypted connection to PostgreSQL comes about with what DSS_DATABASE_URL says "
-                f"of certificates: {_first_line(cause)}."
+                "The encrypted connection to PostgreSQL failed, with what DSS_DATABASE_URL says of "
+                f"certificates: {_first_line(cause)}."
             )
         case OSError() if database.is_away(cause):
             return f"No PostgreSQL answers at DSS_DATABASE_URL: {cause.strerror or cause}."
