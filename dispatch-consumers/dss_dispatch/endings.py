@@ -44,8 +44,12 @@ def end_claim(
     delivery: Delivery,
     datastore: SharedDatastore,
 ) -> None:
-    """Publish why the work ended, unless the claim has been withdrawn.  Raises TryAgainLater or BrokerClosed if the
-    delivery is to be retried.
+    """Publish why the claim failed; nothing if it has been withdrawn.  A TicketError's text is shown to the user,
+    another error only logged.
+
+    If the datastore is away or full, or no worker can run the inference, raises TryAgainLater, so that the delivery is
+    retried; after the last attempt a full disk or a missing worker fails the ticket.  Raises BrokerClosed and
+    TryAgainLater again.
     """
     facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
     match error:

@@ -72,7 +72,9 @@ class AsyncClient:
         return await self._rest.run(protocol.tickets())
 
     async def summaries(self) -> list[Summary]:
-        """The user's own tickets with names and times, which are "" if the server does not give them."""
+        """The user's own tickets, except deleted ones, with names and times, which are "" if the server does not give
+        them.
+        """
         return await self._rest.run(protocol.summaries())
 
     async def ticket(self, number: int, since: int = 0) -> Detail:

@@ -56,7 +56,9 @@ class Client(Session):
         return self._rest.run(protocol.tickets())
 
     def summaries(self) -> list[Summary]:
-        """The user's own tickets with names and times, which are "" if the server does not give them."""
+        """The user's own tickets, except deleted ones, with names and times, which are "" if the server does not give
+        them.
+        """
         return self._rest.run(protocol.summaries())
 
     def ticket(self, number: int, since: int = 0) -> Detail:

@@ -94,7 +94,9 @@ class ItkSnap(Session):
         return self.run(protocol.service_detail(githash))
 
     def create_ticket(self, service: str) -> int:
-        """Number of the new ticket; 0 if the response is no number.  ``service`` is a hash of 40 digits or a name."""
+        """Create a ticket and return its number; 0 if the response is no number.  ``service`` is a hash of 40 digits or
+        a name.
+        """
         return self.run(protocol.create_ticket(service))
 
     def upload(self, ticket: int, path: Path, progress: Progress | None = None) -> None:
@@ -110,7 +112,9 @@ class ItkSnap(Session):
         return self.run(protocol.tickets())
 
     def summaries(self) -> list[Summary]:
-        """The user's own tickets with names and times, which are "" if the server does not give them."""
+        """The user's own tickets, except deleted ones, with names and times, which are "" if the server does not give
+        them.
+        """
         return self.run(protocol.summaries())
 
     def service_estimates(self, size_bytes: int = 0) -> dict[str, str]:

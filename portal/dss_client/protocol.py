@@ -102,7 +102,9 @@ def service_detail(githash: str) -> Steps[ServiceDetail]:
 
 
 def create_ticket(service: str) -> Steps[int]:
-    """Number of the new ticket; 0 if the response is no number.  ``service`` is a hash of 40 digits or a name."""
+    """Create a ticket and return its number; 0 if the response is no number.  ``service`` is a hash of 40 digits or a
+    name.
+    """
     key = "githash" if _GITHASH.fullmatch(service) else "name"
     body = yield from _posted("api/tickets", f"{key}={service}")
     return _atoi(body)
@@ -134,8 +136,8 @@ def tickets() -> Steps[list[TicketRow]]:
 
 
 def summaries() -> Steps[list[Summary]]:
-    """The user's own tickets with names and times.  An older server does not have this request; then the rows come from
-    ``tickets``, and names and times are "".
+    """The user's own tickets, except deleted ones, with names and times.  An older server does not have this request;
+    then the rows come from ``tickets``, and names and times are "".
     """
     try:
         body = yield from _asked("api/tickets/summary?format=json")

@@ -86,7 +86,9 @@ def _read_workspace(folder: Path) -> Folder:
 
 
 def is_plain_file(path: Path) -> bool:
-    """True for a regular file.  A link is refused, because it could lead out of the datastore."""
+    """True for a regular file; False for anything else, also for a link to one, because a link could lead out of the
+    datastore.
+    """
     return path.is_file() and not path.is_symlink()
 
 
