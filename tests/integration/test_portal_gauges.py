@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY
 
 from dss_portal import gauges
 from dss_portal.models import Ticket
-from support.portals import LONG_AGO, Portal, new_ticket, submitted_ticket
+from support.portals import LONG_AGO, Portal, new_ticket, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 
@@ -56,3 +56,20 @@ async def test_an_upload_that_is_given_up_is_no_failure_of_its_service(portal: P
     assert value("dss_ticket_events_total", service="abandoned", event="UploadGivenUp") == 1
     assert not value("dss_ticket_events_total", service="abandoned", event="StageOverdue")
     assert not value("dss_tickets_finished_total", service="abandoned", outcome="timeout")
+
+
+async def test_a_wait_that_ends_without_a_claim_adds_no_negative_time(portal: Portal) -> None:
+    await portal.announce_service()
+    client = await portal.user()
+    ticket_id = await submitted_ticket(client)
+    await portal.granted(ticket_id)
+    await Ticket.filter(id=ticket_id).update(claimed_at=LONG_AGO)
+    assert await portal.sweep() == 1  # the attempt took too long, so the ticket waits again
+    await Ticket.filter(id=ticket_id).update(queued_at=LONG_AGO)
+    labels = {"service": "lung-segmentation", "stage": "queued"}
+    before = value("dss_ticket_stage_seconds_sum", **labels) or 0.0
+
+    assert await portal.sweep() == 1
+
+    assert await text(client, f"/api/tickets/{ticket_id}/status") == "timeout"
+    assert (value("dss_ticket_stage_seconds_sum", **labels) or 0.0) == before

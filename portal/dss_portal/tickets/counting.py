@@ -51,12 +51,15 @@ def count_event(service: str, event: Event) -> None:
 
 async def _take_time(ticket: Ticket, service: str) -> None:
     """Observe three durations of an ended ticket in seconds: the wait and the run of its last attempt, and the time
-    from its first submission to its end.  Nothing is observed if it was never submitted or never claimed.
+    from its first submission to its end.  Nothing is observed if it was never submitted, or not claimed in its last
+    wait.
     """
     history = await TicketHistory.filter(ticket_id=ticket.id).order_by("id")
     at = {entry.status: entry.at for entry in history}  # the last time of each state
     first = next((e.at for e in history if e.status is Status.READY), None)
     if first is None or not {Status.READY, Status.CLAIMED, ticket.status} <= at.keys():
+        return
+    if at[Status.CLAIMED] < at[Status.READY]:  # it ended in the queue, after an earlier attempt
         return
     spans = (
         (at[Status.READY], at[Status.CLAIMED]),
