@@ -28,18 +28,12 @@ from dss_datastore.s3.reading import Stored
 from dss_datastore.s3.scratch import Scratch
 from dss_datastore.space import has_free
 from dss_datastore.volume import away
-from dss_portal.datastore import (
-    Datastore,
-    Shown,
-    Stamps,
-    StoredFile,
-    UploadFolder,
-    flat,
-    no_room,
-    room_needed,
-    upload_dir,
-)
-from dss_portal.datastore import Piece as Data
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.names import UploadFolder, flat, upload_dir
+from dss_portal.datastore.pieces import Piece as Data
+from dss_portal.datastore.removing import Shown
+from dss_portal.datastore.room import no_room, room_needed
+from dss_portal.datastore.stored import Stamps, StoredFile
 from dss_portal.refusals import Refused
 from dss_portal.shielding import run_shielded
 

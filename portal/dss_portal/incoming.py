@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from dss_portal.datastore import Piece
+from dss_portal.datastore.pieces import Piece
 
 
 @dataclass(kw_only=True)

@@ -10,7 +10,7 @@ from dss_datastore.access import WorkEnded
 from dss_datastore.s3.datastore import S3Datastore
 from dss_datastore.s3.scratch import Scratch
 from dss_portal.bucket_datastore import BucketDatastore
-from dss_portal.datastore import content_of
+from dss_portal.datastore.stored import content_of
 from support import datastores
 from support.datastores import MB, ROOM, Site, as_read, files_below
 from support.s3_servers import S3Server

@@ -11,7 +11,8 @@ import pytest
 from quart import Response
 from quart.typing import TestClientProtocol as Client
 
-from dss_portal.datastore import Datastore, UploadFolder
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.names import UploadFolder
 from dss_portal.models import ResumableUpload, Ticket, Tier, User
 from dss_portal.resumable import store
 from dss_portal.resumable.inputs import InputRules

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dss_portal.datastore import SMALL_BYTES
+from dss_portal.datastore.pieces import SMALL_BYTES
 from support.layered import LUNGS, Both, shown
 from support.portals import Portal, submitted_ticket
 

@@ -11,7 +11,8 @@ from tortoise.transactions import in_transaction
 from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_datastore import layout
 from dss_portal import consuming, database
-from dss_portal.datastore import Datastore, content_of
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.stored import content_of
 from dss_portal.lifespan import prepare
 from dss_portal.models import Ticket
 from support.portals import (

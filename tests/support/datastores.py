@@ -15,7 +15,9 @@ from dss_datastore.s3.datastore import S3Datastore
 from dss_datastore.s3.scratch import Scratch
 from dss_datastore.space import disk_full
 from dss_portal.bucket_datastore import BucketDatastore
-from dss_portal.datastore import Datastore, Shown, content_of
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.removing import Shown
+from dss_portal.datastore.stored import content_of
 
 MB = 2**20
 ROOM = 1 << 40

@@ -8,7 +8,8 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dss_portal.datastore import Datastore, content_of
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.stored import content_of
 from dss_portal.models import Attachment
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dss_broker.messages import AttachedFile
-from dss_portal.datastore import Datastore, flat_name
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.names import flat_name
 from dss_portal.incoming import Incoming
 from dss_portal.models import Attachment, Status
 from dss_portal.refusals import Refused

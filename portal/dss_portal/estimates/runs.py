@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from tortoise.connection import get_connection
 
 from dss_portal.database import clock
-from dss_portal.datastore import Datastore, StoredFile
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.stored import StoredFile
 from dss_portal.estimates.durations import Run, TicketSize
 from dss_portal.models import Status, Ticket
 from dss_portal.scrubbing.image_headers import voxels_in

@@ -9,7 +9,7 @@ import msgspec
 
 from dss_broker.descriptor import DescriptorInvalid, Tag, TagType, descriptor_from
 from dss_broker.messages import NeededTag
-from dss_portal.datastore import flat_name
+from dss_portal.datastore.names import flat_name
 from dss_portal.models import Service
 from dss_portal.refusals import Refused
 

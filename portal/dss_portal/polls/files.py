@@ -10,7 +10,8 @@ from wsgiref.handlers import format_date_time
 from tortoise.connection import get_connection
 
 from dss_datastore.layout import Area
-from dss_portal.datastore import SMALL_BYTES, Datastore
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.pieces import SMALL_BYTES
 from dss_portal.formats import attachment
 from dss_portal.polls.callers import Caller
 

@@ -13,7 +13,8 @@ from dss_datastore import layout
 from dss_portal.attachments import store as attachments
 from dss_portal.components import Components
 from dss_portal.database import clock
-from dss_portal.datastore import Datastore, Stamps
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.stored import Stamps
 from dss_portal.estimates import runs
 from dss_portal.models import Claim, Status, Ticket, TicketFile, TicketLog, User
 from dss_portal.providers import store

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 
-from dss_portal.datastore import flat_name
+from dss_portal.datastore.names import flat_name
 from dss_portal.refusals import Refused
 from dss_portal.resumable.rules import AnnouncedFile
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from dss_portal.datastore import UploadFolder
+from dss_portal.datastore.names import UploadFolder
 from dss_portal.models import ResumableUpload
 from dss_portal.refusals import Refused
 

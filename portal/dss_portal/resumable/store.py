@@ -15,7 +15,9 @@ from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_portal.batches import for_each
-from dss_portal.datastore import Datastore, UploadFolder, too_large
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.names import UploadFolder
+from dss_portal.datastore.room import too_large
 from dss_portal.models import ResumableUpload
 from dss_portal.refusals import Refused
 from dss_portal.resumable.rules import AnnouncedFile, Rules

@@ -7,7 +7,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from dss_broker.descriptor import descriptor_from
-from dss_portal.datastore import Datastore, Piece, StoredFile
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.pieces import Piece
+from dss_portal.datastore.stored import StoredFile
 from dss_portal.incoming import Incoming
 from dss_portal.intake.requests import OF_MAIN_IMAGE
 from dss_portal.models import Service, Ticket, TicketFile, User

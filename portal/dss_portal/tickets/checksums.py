@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
-from dss_portal.datastore import Datastore, StoredFile
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.stored import StoredFile
 from dss_portal.refusals import Refused
 from dss_portal.tickets import store
 

@@ -17,7 +17,8 @@ from dss_portal.admin import overview
 from dss_portal.attachments import inline
 from dss_portal.attachments import store as attachments
 from dss_portal.attachments.store import ReceivedFile
-from dss_portal.datastore import Datastore, content_of
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.stored import content_of
 from dss_portal.models import Attachment, Service, Ticket
 from dss_portal.tickets import segmentation_facts, store
 from dss_portal.tickets.page_view import SHOWN_LINES, newest_picture, warnings

@@ -17,7 +17,7 @@ from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_datastore.layout import Area
-from dss_portal.datastore import Mark, Piece
+from dss_portal.datastore.pieces import Mark, Piece
 from dss_portal.incoming import Incoming
 from dss_portal.models import Status, Ticket, Upload
 from dss_portal.refusals import Refused

@@ -8,7 +8,8 @@ from contextlib import suppress
 from tortoise.transactions import in_transaction
 
 from dss_portal.accounts.person import Person
-from dss_portal.datastore import Datastore, workspace_in
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.stored import workspace_in
 from dss_portal.models import Status, Ticket, User
 from dss_portal.tickets import store, submission
 from dss_workspace.errors import WorkspaceInvalid

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dss_datastore.layout import Area
-from dss_portal.datastore import Datastore, workspace_in
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.stored import workspace_in
 from dss_portal.models import Status, Ticket, TicketFile
 from dss_portal.tickets import store
 from dss_workspace.errors import WorkspaceInvalid

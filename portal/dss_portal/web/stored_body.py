@@ -15,7 +15,7 @@ from quart.wrappers.response import ResponseBody
 
 from dss_datastore.s3.bucket import BucketFile
 from dss_datastore.s3.reading import Stored
-from dss_portal.datastore import StoredFile
+from dss_portal.datastore.stored import StoredFile
 from dss_portal.patches.quart import requested
 
 BLOCK_BYTES = 1 << 18

@@ -8,7 +8,10 @@ from quart import Response, request, send_file
 from werkzeug.sansio.multipart import Data, Field, File
 
 from dss_portal import formats
-from dss_portal.datastore import Mark, Piece, StoredFile, flat_name, too_large
+from dss_portal.datastore.names import flat_name
+from dss_portal.datastore.pieces import Mark, Piece
+from dss_portal.datastore.room import too_large
+from dss_portal.datastore.stored import StoredFile
 from dss_portal.incoming import Incoming
 from dss_portal.refusals import Refused
 from dss_portal.web import parameters

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from dss_portal.datastore import StoredFile
+from dss_portal.datastore.stored import StoredFile
 from dss_portal.web.stored_body import reading
 
 BLOCK_BYTES = 1 << 20

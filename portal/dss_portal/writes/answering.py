@@ -15,7 +15,7 @@ from dss_observability import metrics, tracing
 from dss_observability.logs import concerns
 from dss_portal import forms
 from dss_portal.changes.feed import Feed
-from dss_portal.datastore import SMALL_BYTES
+from dss_portal.datastore.pieces import SMALL_BYTES
 from dss_portal.polls.answering import App, request_id
 from dss_portal.polls.callers import Caller, Callers
 from dss_portal.refusals import Refused

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dss_portal.datastore import SMALL_BYTES
+from dss_portal.datastore.pieces import SMALL_BYTES
 from dss_portal.polls.requests import TICKETS, USUAL
 from dss_portal.writes import multipart
 

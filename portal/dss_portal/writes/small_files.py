@@ -8,7 +8,9 @@ from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_portal.accounts.person import Person
-from dss_portal.datastore import Datastore, Piece, flat_name
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.names import flat_name
+from dss_portal.datastore.pieces import Piece
 from dss_portal.models import Ticket
 from dss_portal.scrubbing import files as scrubbing
 from dss_portal.settings import Settings

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from dss_portal.datastore import flat_name
+from dss_portal.datastore.names import flat_name
 from dss_portal.formats import attachment, csv_text
 from dss_portal.models import Status, TicketProgress
 from dss_portal.refusals import Refused

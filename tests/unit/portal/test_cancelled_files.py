@@ -10,8 +10,7 @@ import pytest
 
 from dss_datastore.layout import area_dir
 from dss_datastore.writing import link
-from dss_portal import datastore as files
-from dss_portal.datastore import Datastore
+from dss_portal.datastore import Datastore, parts, pieces, receiving
 from dss_portal.scrubbing import files as scrubbing
 
 PATIENCE_S = 60
@@ -62,8 +61,8 @@ async def test_a_small_file_is_not_written_after_its_request(
     async def whole() -> AsyncIterator[bytes]:
         yield b"abc"
 
-    slow = Held(files._write_at_once)
-    monkeypatch.setattr(files, "_write_at_once", slow)
+    slow = Held(pieces.write_at_once)
+    monkeypatch.setattr(receiving, "write_at_once", slow)
 
     await slow.cancelled(datastore.receive(1, "input", whole()))
     await threads_have_ended()
@@ -76,7 +75,7 @@ async def test_a_resumable_upload_is_not_linked_after_its_request(
 ) -> None:
     await datastore.begin_part(1, "p", 3)
     slow = Held(link)
-    monkeypatch.setattr(files, "link", slow)
+    monkeypatch.setattr(parts, "link", slow)
 
     await slow.cancelled(datastore.copy_of_part(1, "p", 3))
     await threads_have_ended()
@@ -117,7 +116,7 @@ async def test_a_copy_that_fails_leaves_no_part(
         raise OSError(28, "No space left on device")
 
     await datastore.begin_part(1, "p", 3)
-    monkeypatch.setattr(files, "link", fails)
+    monkeypatch.setattr(parts, "link", fails)
 
     with pytest.raises(OSError, match="No space"):
         await datastore.copy_of_part(1, "p", 3)
@@ -129,7 +128,8 @@ async def test_the_folders_of_a_resumable_upload_are_on_disk(
     datastore: Datastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[Path] = []
-    monkeypatch.setattr("dss_portal.datastore.sync", flushed.append)
+    monkeypatch.setattr(parts, "sync", flushed.append)
+    monkeypatch.setattr(pieces, "sync", flushed.append)
 
     await datastore.begin_part(1, "p", 3)
 

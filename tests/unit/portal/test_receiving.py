@@ -9,7 +9,8 @@ import pytest
 
 from dss_datastore import layout
 from dss_portal import receiving
-from dss_portal.datastore import Datastore, Mark, Piece
+from dss_portal.datastore import Datastore
+from dss_portal.datastore.pieces import Mark, Piece
 from dss_portal.refusals import Refused
 
 MB = 2**20
