@@ -213,7 +213,7 @@ async def test_a_task_that_outlives_the_transaction_that_began_it_wakes_the_rela
 
     async def later() -> None:
         await is_over.wait()
-        store.is_due()
+        store.wake_relay_after_commit()
 
     async with in_transaction():
         task = asyncio.create_task(later())

@@ -42,7 +42,7 @@ def sysadmin_only(view: View[P]) -> View[P]:
     return signed_in(guarded)
 
 
-def own_provider_too(view: View[P]) -> View[P]:
+def provider_admin_only(view: View[P]) -> View[P]:
     """Wrap a view whose URL names a provider.  The result raises Refused as that of ``signed_in``, and unless the user
     is a sysadmin or an admin of that provider.
     """
@@ -79,13 +79,13 @@ async def remove_provider(provider: str) -> Response:
 
 
 @blueprint.get(f"/providers/{_PROVIDER}/users")
-@own_provider_too
+@provider_admin_only
 async def users(provider: str) -> Response:
     return table(("id", "email", "admin"), await store.provider_users(provider))
 
 
 @blueprint.post(f"/providers/{_PROVIDER}/users")
-@own_provider_too
+@provider_admin_only
 async def add_user(provider: str) -> Response:
     form = await parameters.form()
     email, admin = forms.of(form, "email"), form.get("admin", "0")
@@ -96,7 +96,7 @@ async def add_user(provider: str) -> Response:
 
 
 @blueprint.get(f"/providers/{_PROVIDER}/users/<int:user_id>/delete")
-@own_provider_too
+@provider_admin_only
 @for_programs
 async def remove_user(provider: str, user_id: int) -> Response:
     await store.remove_provider_user(provider, user_id)
@@ -104,7 +104,7 @@ async def remove_user(provider: str, user_id: int) -> Response:
 
 
 @blueprint.get(f"/providers/{_PROVIDER}/services")
-@own_provider_too
+@provider_admin_only
 async def services(provider: str) -> Response:
     found = await store.provider_services(provider)
     rows = [(s.name, s.version, s.githash, s.shortdesc) for s in found]
@@ -128,7 +128,7 @@ async def add_service(provider: str) -> Response:
 
 
 @blueprint.get(f"/providers/{_PROVIDER}/services/{_HASH}/delete")
-@own_provider_too
+@provider_admin_only
 @for_programs
 async def remove_service(provider: str, githash: str) -> Response:
     await store.remove_service(provider, githash)

@@ -27,8 +27,8 @@ async def only_signed_in() -> Response | None:
         session.pop(AFTER_SIGN_IN, None)
         return None
     if request.method == "GET":
-        code = store.typed(request.args.get("code", ""))
-        query = f"?code={store.spelled(code)}" if code else ""
+        code = store.normalised_code(request.args.get("code", ""))
+        query = f"?code={store.displayed_code(code)}" if code else ""
         session[AFTER_SIGN_IN] = addresses.MACHINES + query
     return await see_other(addresses.SIGN_IN)
 
@@ -40,7 +40,7 @@ async def show() -> Response:
     A link works only for a request whose token is delivered to the machine on which the browser runs (it has a
     callback).  The code of any other request must be typed, so that a link from an attacker is not enough.
     """
-    code = store.typed(request.args.get("code", ""))
+    code = store.normalised_code(request.args.get("code", ""))
     if not code:
         return await _ask_for_code()
     found = await store.waiting(code)
@@ -52,7 +52,7 @@ async def show() -> Response:
 @blueprint.post("")
 async def typed() -> Response:
     """Ask whether to allow the sign-in whose code the user has typed.  For a wrong code, show the form again."""
-    found = await store.waiting(store.typed((await forms.submitted()).text("code")))
+    found = await store.waiting(store.normalised_code((await forms.submitted()).text("code")))
     if found is None:
         return await _wrong(UNKNOWN)
     return await _ask(found)
@@ -63,7 +63,9 @@ async def answer() -> Response:
     form = await forms.submitted()
     allowed = form.text("answer") == "allow"
     try:
-        back = await store.answer(store.typed(form.text("code")), current_user(), allowed=allowed)
+        back = await store.answer(
+            store.normalised_code(form.text("code")), current_user(), allowed=allowed
+        )
     except Refused as error:
         return await _wrong(error.for_people)
     shown = await page("machine_answered.html", allowed=allowed)
@@ -100,7 +102,7 @@ async def _ask(found: MachineSignIn) -> Response:
     return await page(
         "machine_asks.html",
         asked=found,
-        code=store.spelled(found.code),
+        code=store.displayed_code(found.code),
         scopes={scope: api_tokens.SCOPES[scope] for scope in found.scopes.split()},
         elsewhere="" if here == found.address else here,
     )

@@ -32,7 +32,7 @@ async def begin() -> Response:
     issuer()
     components().limits.machine_sign_ins.count(client_addresses.key())
     form = await parameters.form()
-    begun = await store.begin(
+    codes = await store.begin(
         forms.of(form, "machine"),
         form.get("scope", "tickets").split(),
         form.get("callback", ""),
@@ -40,8 +40,8 @@ async def begin() -> Response:
     )
     page = components().settings.public_url.rstrip("/") + addresses.MACHINES
     told: dict[str, object] = {
-        "device_code": begun.secret,
-        "user_code": store.spelled(begun.code),
+        "device_code": codes.secret,
+        "user_code": store.displayed_code(codes.code),
         "verification_uri": page,
         "expires_in": store.LIFE_S,
         "interval": store.POLL_S,
@@ -49,7 +49,7 @@ async def begin() -> Response:
     if form.get(
         "callback"
     ):  # without it the code must be typed, so that an attacker's link is not enough
-        told["verification_uri_complete"] = f"{page}?code={store.spelled(begun.code)}"
+        told["verification_uri_complete"] = f"{page}?code={store.displayed_code(codes.code)}"
     return _unkept(json_body(told))
 
 
@@ -61,7 +61,7 @@ async def token() -> Response:
     form = await parameters.form()
     try:
         given = await store.redeem(forms.of(form, "device_code"), form.get("code", ""))
-    except store.NotGiven as error:
+    except store.TokenNotIssued as error:
         if error.error == "access_denied":
             metrics.SIGN_INS.labels("machine", "refused").inc()
         answer = json_body({"error": error.error})

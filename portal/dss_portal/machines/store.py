@@ -37,7 +37,7 @@ NAME = "dss login on "
 _CALLBACK = re.compile(r"http://127\.0\.0\.1:[1-9]\d{0,4}/[\w-]{1,64}")
 
 
-class NotGiven(Exception):
+class TokenNotIssued(Exception):
     """The token is not given: not yet, or not at all.  ``error`` is an error code of RFC 8628, section 3.5."""
 
     def __init__(self, error: str) -> None:
@@ -46,8 +46,8 @@ class NotGiven(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
-    """A new sign-in request: the ``secret``, which only the command line knows, and the ``code``,
+class DeviceCodes:
+    """The codes of a new sign-in request: the ``secret``, which only the command line knows, and the ``code``,
     which the user sees.
     """
 
@@ -55,7 +55,7 @@ class Begun:
     code: str
 
 
-async def begin(machine: str, scopes: Iterable[str], callback: str, address: str) -> Begun:
+async def begin(machine: str, scopes: Iterable[str], callback: str, address: str) -> DeviceCodes:
     """Store a sign-in request of the machine named ``machine``, sent from ``address``; ``callback`` is "" or an address
     on that machine.  Raises Refused for unknown or no scopes, or a callback that is not on 127.0.0.1.
     """
@@ -65,30 +65,30 @@ async def begin(machine: str, scopes: Iterable[str], callback: str, address: str
     if callback and not _CALLBACK.fullmatch(callback):
         raise Refused("The callback must be an address like http://127.0.0.1:PORT/NAME.")
     name = "".join(c for c in machine if c.isprintable()).strip()[:MACHINE_CHARACTERS]
-    begun = Begun(
+    codes = DeviceCodes(
         secret=secrets.token_urlsafe(32),
         code="".join(secrets.choice(LETTERS) for _ in range(CODE_LETTERS)),
     )
     await MachineSignIn.create(
-        sha256=digest(begun.secret),
-        code=begun.code,
+        sha256=digest(codes.secret),
+        code=codes.code,
         machine=name or "a machine without a name",
         scopes=" ".join(wanted),
         callback=callback,
         address=address,
         expires_at=clock.now() + timedelta(seconds=LIFE_S),
     )
-    return begun
+    return codes
 
 
-def typed(text: str) -> str:
+def normalised_code(text: str) -> str:
     """``text``, a code as users type it, in the form in which it is stored: capitals, without all characters that are
     not in LETTERS.  At most one letter more than a code is kept.
     """
     return "".join(c for c in text.upper() if c in LETTERS)[: CODE_LETTERS + 1]
 
 
-def spelled(code: str) -> str:
+def displayed_code(code: str) -> str:
     """A code in the form in which users see it, in two groups."""
     return f"{code[:4]}-{code[4:]}"
 
@@ -122,7 +122,7 @@ async def redeem(secret: str, passed_on: str) -> str:
     """Create the token and return it, once, to the command line that knows ``secret``.  ``passed_on`` is the secret
     that the browser has delivered to the callback; "" without a callback.
 
-    Raises NotGiven while the user has not answered or ``passed_on`` is wrong, after a refusal, if the request has
+    Raises TokenNotIssued while the user has not answered or ``passed_on`` is wrong, after a refusal, if the request has
     expired, and if the user is disabled.
     """
     async with in_transaction():
@@ -130,15 +130,15 @@ async def redeem(secret: str, passed_on: str) -> str:
             sha256=digest(secret), expires_at__gt=clock.now()
         )
         if found is None:
-            raise NotGiven("expired_token")
+            raise TokenNotIssued("expired_token")
         if found.allowed is None:
-            raise NotGiven("authorization_pending")
+            raise TokenNotIssued("authorization_pending")
         if found.callback and found.allowed and found.passed_on != digest(passed_on):
-            raise NotGiven("invalid_grant")
+            raise TokenNotIssued("invalid_grant")
         await found.delete()
         user = await User.get_or_none(id=found.user_id or 0)
     if not found.allowed or user is None or user.disabled:
-        raise NotGiven("access_denied")
+        raise TokenNotIssued("access_denied")
     life = timedelta(seconds=SESSION_LIFE_S)
     return await api_tokens.create(user, f"{NAME}{found.machine}", found.scopes.split(), life)
 

@@ -14,8 +14,8 @@ from dss_portal.models import OutboxMessage
 from dss_portal.subjects import ticket_of
 
 INSERT = "INSERT INTO outbox (message_id, type_name, body, traceparent, created_at, ticket_id)"
-"""The beginning of SQL statements that store a message together with the change that it reports.  Call ``is_due`` after
-such a statement.
+"""The beginning of SQL statements that store a message together with the change that it reports.  Call
+``wake_relay_after_commit`` after such a statement.
 """
 _listeners: set[Callable[[], None]] = set()
 """The functions that wake the relays of this process."""
@@ -31,12 +31,12 @@ async def put(message: Message) -> None:
         traceparent=current_traceparent.get(),
         ticket_id=ticket_of(message),
     )
-    is_due()
+    wake_relay_after_commit()
 
 
-def is_due() -> None:
+def wake_relay_after_commit() -> None:
     """Wake the relay after the caller's commit.  Call it after a statement that makes a message of the outbox due."""
-    after_commit(_tell)
+    after_commit(_wake_relays)
 
 
 @contextmanager
@@ -52,6 +52,6 @@ def woken_by_commits(listener: Callable[[], None]) -> Iterator[None]:
         _listeners.discard(listener)
 
 
-def _tell() -> None:
+def _wake_relays() -> None:
     for listener in tuple(_listeners):
         listener()

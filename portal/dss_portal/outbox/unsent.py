@@ -66,7 +66,7 @@ async def send_again(letter_id: str) -> None:
     """
     again = _letters().filter(message_id=letter_id)
     await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
-    store.is_due()
+    store.wake_relay_after_commit()
 
 
 async def discard(letter_id: str) -> None:

@@ -75,7 +75,7 @@ async def _store_announcements(waiting: Sequence[dict[str, Any]]) -> None:
         [row["id"] for row in waiting],
     ]
     await get_connection("default").execute_query(_NOTE, values)
-    outbox.is_due()
+    outbox.wake_relay_after_commit()
 
 
 def message_of(row: dict[str, Any]) -> TicketReady:

@@ -141,7 +141,7 @@ async def _queued(draft: Draft, user: Person, voxels: int | None) -> bool:
     ]
     if not await get_connection("default").execute_query_dict(_QUEUE, values):
         return False
-    outbox.is_due()
+    outbox.wake_relay_after_commit()
     counting.count_event(draft.service, event)
     facts = {"ticket": draft.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
