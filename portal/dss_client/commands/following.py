@@ -23,7 +23,7 @@ from dss_client.sending import POLL_S, fetch
 @options.ticket
 @options.connection
 def watch(ticket: int, server: str, token: str | None, jar: Path | None) -> None:
-    """Follow a ticket until it has ended: queue, progress, log.  Exit status 1 if the ticket has failed."""
+    """Follow a ticket until it has ended: queue, progress, log.  Exit status 1 if it has ended without success."""
     with session(server, token, jar) as client:
         _follow(client, ticket, to_the_end=True)
 
@@ -42,7 +42,7 @@ def log(
     token: str | None,
     jar: Path | None,
 ) -> None:
-    """Show a ticket's log and state.  Exit status 1 if the ticket has failed.
+    """Show a ticket's log and state.  Exit status 1 if the ticket has ended without success.
 
     With --json, print only the log lines, as one JSON list; with --follow too, print them when the ticket has ended.
     """
@@ -107,7 +107,7 @@ def download(
 ) -> None:
     """Download a finished ticket's results: files into a folder, whose labels are measured, or one archive.
 
-    The downloaded files are compared with the server's checksums.
+    Files are compared with the server's checksums, an archive with the checksums in it.
     """
     if attachments and target.suffix.lower() == ".zip":
         raise click.UsageError("--attachments needs a folder; the archive has the results alone.")

@@ -27,8 +27,8 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change to the ticket, user or service with the number ``number``.  ``owner`` is the number of the user to whom
-    the ticket belongs; None for other subjects.
+    """A change to the ticket, user or service with the number ``number``; 0 stands for all tiers.  ``owner`` is the
+    number of the user to whom the ticket belongs; None for other subjects.
 
     ``version`` grows with each transaction, in the order of their first writes; it is 0 for a change reported by
     ``Feed.note``.

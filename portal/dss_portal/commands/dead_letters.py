@@ -57,7 +57,9 @@ def discard_dead_letters(
 
 
 def _which_letter(letter_id: str | None, *, all_of_them: bool) -> str | None:
-    """The id of the message that the options name; None for all messages."""
+    """The id of the message that the options name; None for all messages.  Exits with status 2 unless there is either
+    an id or ``--all``.
+    """
     if (letter_id is None) is not all_of_them:
         raise exit_with("Name one message, or say --all.")
     return letter_id
