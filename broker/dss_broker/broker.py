@@ -22,11 +22,11 @@ class Delivery(Protocol):
 
     @property
     def redelivered(self) -> bool:
-        """True if another consumer may have had this message before."""
+        """True if a consumer, perhaps this one, may have had the message before; always for a retry."""
 
     @property
     def attempt(self) -> int:
-        """1 for the first attempt, one more for each delayed retry."""
+        """Number of the attempt: 1 for the first one, one more for each retry after TryAgainLater."""
 
     @property
     def deliveries(self) -> int:
@@ -37,7 +37,8 @@ class Delivery(Protocol):
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since the message was sent, at least 0; None for a retry.
+        """Seconds since the message was sent, at least 0; None if the message does not say when it was sent, as the
+        copy of a message for a retry or of a parked message.
 
         It is this machine's clock minus the sender's, so it is wrong if the clocks differ.
         """
@@ -61,8 +62,8 @@ I/O thread.
 If it returns, the message is acknowledged.  If it raises TryAgainLater, the message is retried after a delay, a bounded
 number of times, and is then parked in ``dss.dead``.  (With the sharing ORDERED or EVERYONE, the thread waits for the
 delay, so that later messages of the ticket are handled after this one.)  If it raises ReturnToQueue, which only a
-stopping program may do, the message is requeued when the broker is closed.  If it raises anything else, the message is
-parked at once, with the reason.
+stopping program may do, the message is requeued when the subscription has stopped.  If it raises another Exception, the
+message is parked at once, with the reason.  Messages of PORTAL_PARKED are never parked.
 
 Delivery is at least once: a handler may run twice for one message, and must be idempotent.  If five programs have died
 while they handled a message, it is parked; orderly stops and lost connections do not count as deaths.
@@ -124,7 +125,11 @@ class Broker(Protocol):
         """
 
     def stop_consuming(self, timeout_s: float) -> bool:
-        """Start no more handlers, and wait for the running ones.  False if a handler still runs after ``timeout_s``."""
+        """Start no more handlers, of any subscription, and wait for the running ones.  False if a handler still runs
+        after ``timeout_s``.  Publishing goes on.
+        """
 
     def close(self) -> None:
-        """Close the connection.  Unacknowledged messages are requeued."""
+        """Close the connection.  Unacknowledged messages are requeued; the futures of messages that the broker has not
+        stored raise BrokerClosed.
+        """

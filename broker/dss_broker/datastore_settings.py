@@ -47,9 +47,10 @@ def _readable(path: Path | None) -> Path | None:
 
 
 class DatastoreSettings(BaseSettings):
-    """The settings, read from environment variables ``DSS_*``.
+    """The settings of the datastore, read from environment variables ``DSS_*``.
 
-    Raises ValidationError unless exactly one of ``datastore`` and ``datastore_url`` is set.
+    Raises ValidationError unless exactly one of ``datastore`` and ``datastore_url`` is set, ``scratch`` is set with
+    ``datastore_url``, and all values are valid.
     """
 
     model_config = SettingsConfigDict(env_prefix="DSS_", frozen=True, env_ignore_empty=True)
@@ -100,7 +101,8 @@ class DatastoreSettings(BaseSettings):
     def bucket(self) -> Bucket:
         """The bucket that ``datastore_url`` names.  Makes no connection.
 
-        Raises ValueError if no address is set, ModuleNotFoundError with a sentence if boto3 is not installed.
+        Raises ValueError if no address is set or boto3's own settings are wrong, ModuleNotFoundError if boto3 is not
+        installed, each with a sentence.
         """
         found = _ADDRESS.fullmatch(self.datastore_url)
         if found is None:
@@ -110,7 +112,7 @@ class DatastoreSettings(BaseSettings):
         return Bucket(server, Place(bucket=found[1], prefix=f"{prefix}/" if prefix else ""))
 
     def own_scratch(self) -> Scratch:
-        """Make this process's scratch folder in DSS_SCRATCH.
+        """Make this process's scratch folder in DSS_SCRATCH, and remove those of processes that have ended.
 
         Raises OSError if DSS_SCRATCH cannot be written, ValueError if it is not set.
         """
@@ -121,14 +123,17 @@ class DatastoreSettings(BaseSettings):
     def shared_datastore(self) -> SharedDatastore:
         """The datastore as a dispatcher or worker uses it: the shared folder, or the bucket with a scratch folder.
 
-        Raises ValueError with a sentence if the scratch folder cannot be written, or boto3 is not installed.
+        Raises ValueError with a sentence if the scratch folder cannot be written, boto3 is not installed, or its own
+        settings are wrong.
         """
         if self.datastore is not None:
             return FolderDatastore(self.datastore)
         return S3Datastore(*self.s3_parts())
 
     def s3_parts(self) -> tuple[Bucket, Scratch]:
-        """The bucket and the scratch folder of a datastore in S3.  Raises ValueError as ``shared_datastore`` does."""
+        """The bucket and the scratch folder of a datastore in S3.  Raises ValueError as ``shared_datastore`` does, and
+        if no DSS_DATASTORE_URL is set.
+        """
         try:
             return self.bucket(), self.own_scratch()
         except ModuleNotFoundError as error:

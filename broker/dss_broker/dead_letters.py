@@ -29,7 +29,8 @@ class DeadLetter:
 
     ``queue`` is the queue that the message came from ("" if unknown); ``program`` and ``instance`` name the process
     that parked it ("" if RabbitMQ did); ``attempt`` is the number of attempts, ``deliveries`` the number of deliveries
-    in the last attempt.  ``ticket_id`` is read from the body even if other fields of the body are malformed.
+    in the last attempt; ``parked_at`` is in UTC, None if unknown.  ``ticket_id`` is read from the body even if other
+    fields of the body are malformed.
     """
 
     id: str
@@ -52,17 +53,17 @@ class DeadLetterSession(Protocol):
 
     @property
     def letters(self) -> list[DeadLetter]:
-        """The held letters, at most MAX_LETTERS, the oldest first."""
+        """The letters that the session held at its beginning, at most MAX_LETTERS, the oldest first."""
 
     def requeue(self, letter: DeadLetter) -> None:
-        """Send the letter to the queue that it came from, as if for the first time.
+        """Send the letter to the queue that it came from, as if for the first time, and delete it here.
 
-        Raises Unroutable if that queue does not exist, MessageRefused if the broker refuses the message; then the
-        letter stays parked.
+        Raises Unroutable if that queue does not exist, MessageRefused if the broker refuses the message, BrokerAway if
+        it does not answer; then the letter stays parked.
         """
 
     def discard(self, letter: DeadLetter) -> None:
-        """Delete the letter."""
+        """Delete the letter for ever."""
 
 
 def dead_letter(envelope: Envelope) -> DeadLetter:

@@ -84,7 +84,8 @@ class Deadlines:
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptor:
-    """A checked descriptor.  ``published`` is the JSON object for clients, including fields that are unknown here.
+    """A checked descriptor.  ``published`` is the JSON object for clients, without ``dispatch``, but including fields
+    that are unknown here.
 
     The page of services shows the texts ``result`` (what a result contains), ``accuracy`` (how exact its
     segmentations are, and on which data that was measured), ``licence`` and ``citation``.

@@ -47,8 +47,9 @@ def dispatch_from(
     """Check and return the ``dispatch`` section of the decoded service.json ``raw``.
 
     ``tags`` are the tags of its descriptor; None if they could not be read: then what refers to tags is not checked.
-    Raises DispatchInvalid with all faults found, for instance that ``runner`` does not run this kind of provider.  What
-    depends on the machine, such as whether a file exists, is not checked.
+    Raises DispatchInvalid with all faults found, for instance that ``runner`` does not run this kind of provider; if a
+    field has a wrong type, only with that fault and unknown fields.  What depends on the machine, such as whether a
+    file exists, is not checked.
     """
     given = raw.get("dispatch")
     if not isinstance(given, dict):

@@ -54,7 +54,7 @@ class Envelope:
 
     @property
     def is_suspect(self) -> bool:
-        """True for a retry of a redelivered message."""
+        """True for the copy, for a delayed retry, of a message that was redelivered before."""
         return bool(self.headers.get(SUSPECT))
 
     @property
@@ -66,7 +66,7 @@ class Envelope:
     def age_s(self) -> float | None:
         """Seconds since the message was sent, at least 0: this machine's clock minus the sender's.
 
-        None for a copy (a retry or a parked message).
+        None if it does not say when it was sent, as a copy (for a retry, or of a parked message).
         """
         sent_at_ms = self.headers.get(SENT_AT_MS)
         return max(0.0, time.time() - sent_at_ms / 1000) if isinstance(sent_at_ms, int) else None
@@ -81,7 +81,8 @@ def new_envelope(
 ) -> Envelope:
     """The envelope of a message that is sent now, with the time and the current trace in its headers.
 
-    By default the message id is random.  Raises ValueError if ``message`` is too large.
+    By default the message id is random.  Raises ValueError if ``message`` is too large, or has a value that JSON does
+    not have, such as NaN.
     """
     type_name, body = encode(message)
     headers: dict[str, object] = {SENT_AT_MS: time.time_ns() // 1_000_000}
@@ -116,7 +117,7 @@ def ids(envelope: Envelope) -> dict[str, int | str]:
 
 
 def for_retry(envelope: Envelope, *, suspect: bool = False) -> Envelope:
-    """A copy of the message for a retry, with its attempt increased by one.
+    """A copy of the message for a retry, with its attempt increased by one, and without the time when it was sent.
 
     ``suspect``: the message was redelivered before, and so may be a poison message.
     """

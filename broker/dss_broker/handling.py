@@ -38,7 +38,7 @@ class Postponed:
 
 @dataclass(frozen=True, kw_only=True)
 class Parked:
-    """Outcome: park the message, because it cannot be handled."""
+    """Outcome: park the message, because it cannot be handled.  ``attempt`` is the number of the last attempt."""
 
     reason: str
     attempt: int
@@ -116,7 +116,8 @@ class Handling:
     def handle(self, envelope: Envelope, *, redelivered: bool) -> DeliveryOutcome:
         """Run the handler, which may take hours, and return the outcome.
 
-        For ORDERED and EVERYONE, it also waits for the delays and retries, so the outcome is never Postponed.
+        For ORDERED and EVERYONE, it also waits for the delays and retries, so the outcome is never Postponed.  For a
+        copy of a parked message it is Handled instead of Parked.
         """
         began_s = time.monotonic()
         self._note_arrival(envelope, redelivered=redelivered)

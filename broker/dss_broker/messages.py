@@ -13,7 +13,7 @@ LogLevel: TypeAlias = Literal["info", "warning", "error"]
 
 @dataclass(frozen=True, kw_only=True)
 class TicketReady:
-    """A user's ticket waits for a dispatcher of its service."""
+    """A user's ticket waits for a dispatcher of its service; ``attempt`` is the number of the attempt, from 1."""
 
     ticket_id: int
     service: str
@@ -116,7 +116,7 @@ class ClaimLogged:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedLine:
-    """A sentence for the ticket's log, as in ClaimLogged."""
+    """A sentence for the ticket's log, which is shown to the user unchanged."""
 
     level: LogLevel
     text: str
@@ -124,7 +124,7 @@ class ReportedLine:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedPart:
-    """The progress of a part of the work, as in ClaimProgressed."""
+    """The part of the work from ``chunk_start`` to ``chunk_end`` (0..1) is done to ``progress`` (0..1)."""
 
     chunk_start: float
     chunk_end: float
@@ -221,8 +221,8 @@ class CheckResults:
     """A portal asks whether the result files of a provider over HTTP may be published.  Answered by ResultsAccepted or
     ResultsRefused.
 
-    ``names`` are the files, without folders, in ``results_dir``; ``input_dir`` has the user's files.  The portal waits
-    ``patience_s`` for the answer.
+    ``names`` are the files, without folders, in ``results_dir``; ``input_dir`` has the user's files; both are relative
+    to the datastore.  The portal waits ``patience_s`` for the answer.
     """
 
     ticket_id: int
@@ -270,7 +270,9 @@ class UploadedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class NeededTag:
-    """A tag of the service, as in its descriptor (``dss_broker.descriptor.Tag``)."""
+    """A tag of the service: the name of an object that it needs, and the ``type`` of the object in ITK-SNAP's words
+    (``dss_broker.descriptor.TagType``).
+    """
 
     name: str
     type: str
@@ -361,6 +363,7 @@ class ReaderAnnounced:
 @dataclass(frozen=True, kw_only=True)
 class RunInference:
     """A dispatcher asks a worker to segment ``image_path`` with ``bundle`` and to write the files into ``output_dir``.
+    Both paths are relative to the datastore.
 
     Answered by any number of InferenceProgressed, then InferenceFinished or InferenceFailed.  With ``silence_s`` > 0
     the dispatcher has made ``output_dir``, waits ``silence_s`` for each reply, and removes the folder when the ticket
@@ -405,7 +408,9 @@ class Landmark:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportFile:
-    """A result file other than the segmentation, such as a list of findings or a report."""
+    """A result file other than the segmentation, such as a list of findings or a report.  ``path`` is relative to the
+    datastore.
+    """
 
     path: str
     description: str
@@ -414,8 +419,8 @@ class ReportFile:
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceFinished:
-    """The inference has succeeded.  ``segmentation_path`` is a label map in the image's exact grid, ``reports`` are
-    files with findings.
+    """The inference has succeeded.  ``segmentation_path``, relative to the datastore, is a label map in the image's
+    exact grid; ``reports`` are files with findings.
 
     ``stage_seconds`` are wall-clock seconds by stage; ``device`` is the device that computed, for instance ``cpu``, and
     ``peak_memory_bytes`` the peak use of its memory (0: not measured).  ``verdict`` is the algorithm's own judgement

@@ -35,7 +35,7 @@ def _is_amqp(address: str) -> bool:
 
 
 def _require_understood(query: str) -> None:
-    """Raises ValueError with the name of a query parameter that pika does not accept."""
+    """Raises ValueError with the name of a query parameter that pika does not accept, or that occurs twice."""
     pairs = parse_qsl(query, keep_blank_values=True)
     if not pairs:
         return

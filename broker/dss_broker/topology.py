@@ -197,8 +197,8 @@ def reply_queue(program: str, instance: str, process: str) -> str:
 
 
 def own_queue(queue: str, program: str, instance: str) -> str:
-    """First part of the name of a process's queue for an EVERYONE subscription.  A random part, which is new after each
-    reconnection, follows.
+    """First part of the name of a process's queue for an EVERYONE subscription.  The caller adds a random part, which
+    is new for each channel that consumes the queue.
     """
     return f"{queue}.{word(program)}.{word(instance, LONGEST_INSTANCE)}"
 

@@ -104,7 +104,7 @@ class MemoryBroker:
             )
 
     def close(self) -> None:
-        """Requeue the unacknowledged messages, as when a process dies."""
+        """Stop consuming, requeue the unacknowledged messages, as when a process dies, and end all conversations."""
         with self.server.changed:
             self._closed = True
             self._stop_readers()
@@ -145,8 +145,8 @@ class MemoryBroker:
         return sent
 
     def _work(self, reader: MemorySubscription) -> None:
-        """Take and handle the messages of a subscription until the broker is closed.  Runs in each of the
-        subscription's threads.
+        """Take and handle the messages of a subscription until consuming stops or the broker is closed.  Runs in each
+        of the subscription's threads.
         """
         while (stored := self._take(reader)) is not None:
             poison = reader.handling.poison_outcome(stored.envelope, stored.deaths)

@@ -104,7 +104,7 @@ class MemoryServer:
         return queue is not None
 
     def queue(self, subscription: Subscription) -> Queue:
-        """The queue of the subscription, which is declared if it does not exist; for EVERYONE, a new one each time."""
+        """The queue of the subscription, which is made if it does not exist; for EVERYONE, a new one each time."""
         name = subscription.queue
         if subscription.sharing is Sharing.EVERYONE:
             name += uuid4().hex

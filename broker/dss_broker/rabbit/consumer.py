@@ -88,7 +88,9 @@ class Consumer:
         self._close_if_idle()
 
     def bind(self, channel: Channel) -> None:
-        """Link's thread: declare the bindings again, in case an operator has removed one."""
+        """Link's thread: declare the bindings again on ``channel``, in case an operator has removed one.  Does nothing
+        while the subscription has no channel of its own.
+        """
         if self._channel is not None:
             declare_bindings(channel, self._subscription, self._queue)
 
@@ -254,7 +256,8 @@ class Consumer:
         )
 
     def _move(self, unacked: UnackedMessage, exchange: str, envelope: Envelope) -> None:
-        """Publish ``envelope`` to ``exchange``, and acknowledge the message when RabbitMQ has confirmed that.
+        """Publish ``envelope`` to ``exchange``, and acknowledge the message when RabbitMQ has confirmed that; if
+        RabbitMQ refuses it, requeue the message.
 
         After a crash in between, both exist (at least once).
         """

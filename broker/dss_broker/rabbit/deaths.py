@@ -58,10 +58,11 @@ class DeathCounter:
         self._stopping.set()
 
     def begin(self, unacked: UnackedMessage) -> DeliveryOutcome | None:
-        """A thread of the subscription, before it handles ``unacked``: count the deaths, and leave a mark.
+        """A thread of the subscription, before it handles ``unacked``: if the message was redelivered, count the
+        deaths, and leave a mark.
 
-        Returns None if the message is to be handled (then call ``end`` afterwards), otherwise its outcome: parked, or
-        returned because the program stops.
+        Returns None if the message is to be handled, also if its deaths cannot be counted (then call ``end``
+        afterwards); otherwise its outcome: that of ``Handling.poison_outcome``, or Returned because the program stops.
         """
         if not unacked.is_suspect or not self._counts:
             unacked.started = True
@@ -85,7 +86,7 @@ class DeathCounter:
             self._suspect_lock.release()
 
     def redelivered(self, unacked: UnackedMessage) -> None:
-        """Link's thread: ``unacked`` was redelivered while this program handles it.  Publish its missing mark."""
+        """Link's thread: ``unacked`` was redelivered while this program handles it.  Publish its mark if missing."""
         if unacked.started and self._counts and not unacked.marked:
             counted: Future[int] = Future()
             counted.add_done_callback(partial(self._mark_again, unacked))
@@ -94,19 +95,21 @@ class DeathCounter:
     def survived(self, unacked: UnackedMessage) -> None:
         """Link's thread: the message was requeued, or its connection was lost, and this program is alive.
 
-        Publishes the second mark, so that this handling does not count as a death.
+        If it has a mark, publishes the second mark, so that this handling does not count as a death.
         """
         if unacked.marked:
             unacked.marked = False
             self._marks.end(self._queue, unacked.stable_id)
 
     def postponed(self, unacked: UnackedMessage) -> None:
-        """Link's thread: the message will be retried.  Like ``survived``; earlier deaths still count for the retry."""
+        """Link's thread: the message will be retried.  Publishes the second mark if it has a mark, and keeps all marks,
+        so that earlier deaths still count for the retry.
+        """
         self.survived(unacked)
         unacked.counted = False
 
     def forget(self, unacked: UnackedMessage) -> None:
-        """Link's thread: the message is acknowledged; delete its marks."""
+        """Link's thread: the message is acknowledged; delete its marks, if deaths were counted for it."""
         if unacked.counted:
             self._marks.forget(self._queue, unacked.stable_id)
 

@@ -93,14 +93,16 @@ def declare_subscription(channel: Channel, subscription: Subscription, queue: st
 
 
 def declare_bindings(channel: Channel, subscription: Subscription, queue: str) -> None:
-    """Bind the existing queue ``queue`` to the exchange of the subscription."""
+    """Declare the exchange of the subscription, and bind the existing queue ``queue`` to it."""
     _declare_exchange(channel, subscription.exchange)
     for key in subscription.keys:
         channel.queue_bind(queue, subscription.exchange, key)
 
 
 def declare_replies(channel: Channel, queue: str) -> None:
-    """Declare a reply queue.  It survives a lost connection, and expires if its program does not return."""
+    """Declare and bind a reply queue.  It survives a lost connection, and expires after REPLY_QUEUE_EXPIRY_S without a
+    consumer.
+    """
     _declare_durable(channel, queue, QUORUM | {"x-expires": REPLY_QUEUE_EXPIRY_S * 1000})
     channel.queue_bind(queue, REPLY_EXCHANGE, queue)
 

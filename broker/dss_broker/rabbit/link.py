@@ -88,7 +88,9 @@ class Link:
         self._thread.start()
 
     def call(self, action: Action) -> bool:
-        """Let the link's thread run ``action``, in the order of the calls, without waiting.  False if it is closed."""
+        """Let the link's thread run ``action``, in the order of the calls, without waiting.  False, and nothing is run,
+        if the link is closed.  An exception of ``action`` is logged.
+        """
         with self._closing:
             if not self._closed:
                 self._loop.add_callback_threadsafe(partial(_logging_errors, action))

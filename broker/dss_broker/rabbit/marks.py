@@ -54,7 +54,9 @@ class Marks:
         self._channel = None
 
     def count(self, queue: str, message_id: str, deaths: "Future[int]") -> None:
-        """Count the marks: ``deaths`` gets the number of programs that died handling the message, or CannotCount."""
+        """Count the marks: ``deaths`` gets the number of programs that died handling the message, or CannotCount.
+        Without a connection it waits for the next one.
+        """
         if self._refused:
             deaths.set_exception(CannotCount(self._refused))
             return

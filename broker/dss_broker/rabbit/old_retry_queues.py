@@ -33,7 +33,9 @@ RESOURCE_LOCKED = 405
 
 
 def start_emptying(url: str) -> threading.Thread:
-    """Start and return a daemon thread that empties and deletes the old queues.  It repeats this until it succeeds."""
+    """Start and return a daemon thread that empties and deletes the old queues.  It tries every TRY_AGAIN_S until none
+    is left, and gives up if the user lacks a right.
+    """
     thread = threading.Thread(target=_empty_all, args=(url,), name="old retry queues", daemon=True)
     thread.start()
     return thread
@@ -58,7 +60,9 @@ def _empty_all(url: str) -> None:
 
 
 def _empty(connection: BlockingConnection) -> bool:
-    """Empty and delete the old queues that exist.  Returns False, and does nothing, if another portal is doing so."""
+    """Empty and delete the old queues that exist.  True if none is left; False, without a change, if another portal is
+    doing this.
+    """
     found = [delay_s for delay_s in OLD_DELAYS_S if _is_there(connection, _old_name(delay_s))]
     if not found:
         return True

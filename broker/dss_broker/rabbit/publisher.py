@@ -42,7 +42,8 @@ class Publication:
     """An envelope to be published to ``exchange``, and the state of its publishing.
 
     The future ``confirmed`` is done when RabbitMQ has stored the message; it raises Unroutable if the message is
-    ``mandatory`` and was ``returned`` because it reaches no queue.  ``suspect``: see Publisher.
+    ``mandatory`` and was ``returned`` because it reaches no queue, MessageRefused if RabbitMQ refuses it, BrokerClosed
+    if the broker is closed before.  ``suspect``: RabbitMQ may have refused it (see Publisher).
     """
 
     exchange: str
@@ -129,7 +130,7 @@ class Publisher:
             self._channel.close()
 
     def abandon(self) -> None:
-        """The broker is being closed: the futures of unconfirmed messages raise BrokerClosed."""
+        """The broker is being closed: make the futures of unconfirmed messages raise BrokerClosed."""
         self.down()
         while self._waiting:
             self._waiting.popleft().confirmed.set_exception(_closed())

@@ -28,7 +28,9 @@ class Replies:
         self._wanted = False
 
     def want(self) -> None:
-        """Declare the reply queue unless it exists already.  The caller is about to publish a request."""
+        """Declare the reply queue at the first call, now or as soon as there is a channel.  The caller is about to
+        publish a request.
+        """
         first, self._wanted = not self._wanted, True
         if first and self._channel is not None and self._channel.is_open:
             self._subscribe(self._channel)

@@ -94,7 +94,9 @@ class UnackedMessages:
         return known
 
     def was_acknowledged(self, unacked: UnackedMessage) -> bool:
-        """True if the message was handled here and only its acknowledgement was lost."""
+        """True if the message was redelivered, but is among the last REMEMBERED messages that this program
+        acknowledged: only its acknowledgement was lost.
+        """
         return unacked.redelivered and unacked.key in self._acknowledged
 
     def add(self, unacked: UnackedMessage) -> None:
