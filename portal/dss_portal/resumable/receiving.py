@@ -39,8 +39,8 @@ class Receiver:
         upload whose file is stored already, nothing is appended.
 
         Raises Refused: 404 if there is no such upload, 409 if it does not have ``offset`` bytes, 413 if it gets more
-        than announced, 423 while another request writes to it, 460 if the complete file has another checksum than
-        announced; also if the rules do not allow its sender to continue it.  After these two it is deleted.
+        than announced, 423 while another request writes to it; also if ``store.finish`` cannot store the file, or if
+        the rules do not allow its sender to continue it (then it is deleted).
         """
         async with self._held(ticket_id, upload_id) as (upload, holder):
             if upload.received_bytes != offset:
@@ -60,8 +60,8 @@ class Receiver:
         between, the file is stored now.
 
         Raises Refused if there is no such upload (404), if its file must be stored but another request writes to it
-        (423) or its checksum is wrong (460), or if the rules do not allow its sender to continue it.  After the last two
-        it is deleted.
+        (423) or ``store.finish`` cannot store it, or if the rules do not allow its sender to continue it (then it is
+        deleted).
         """
         upload = await store.find(ticket_id, upload_id)
         await store.require_open(self._datastore, self._rules, upload)

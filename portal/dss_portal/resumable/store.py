@@ -141,8 +141,10 @@ async def require_open(datastore: Datastore, rules: Rules, upload: ResumableUplo
 
 async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, holder: str) -> None:
     """Make the upload's complete part a file of its ticket, and delete the part; it can be repeated after a crash.
-    Raises Refused if the checksum is wrong (460), if the rules do not allow its sender to continue it, or if another
-    request has the hold (409).  After the first two, the upload is deleted.
+
+    Raises Refused and deletes the upload if the checksum is wrong (460), or if the rules do not allow its sender to
+    continue it.  Raises Refused, and the upload stays, if the ticket takes no such file any more, if the quota has no
+    room, or if another request has the hold (409).
     """
     ticket_id, folder = upload.ticket_id, folder_of(upload)
 
