@@ -20,10 +20,15 @@ without the middle of the body, or two that could not be separated.
 
 _SPLIT_MM = 4.0
 _EROSIONS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0, 16.0)
+_LEAST_SEEDS = 0.02
+"""Smallest fraction of the lungs that seeds keep; what is left of a single small lung by then may be in any two places."""
 _SHARE = 0.12
 """Smallest fraction of the volume of both that each part of a pair of lungs has."""
-_APART = 0.3
-"""Smallest distance of the centres of two lungs from left to right, as a fraction of the width of both, at any age."""
+_APART, _APART_GROWN = 0.3, 0.2
+"""Smallest distance of the centres of two lungs from left to right, as a fraction of the width of both, at any age: of
+their seeds, and of whole lungs, whose width, if the patient is turned by 45 degrees, includes much of their height (0.27
+to 0.3; two lobes of one lung had 0.11).
+"""
 _LEVEL = 0.6
 """Smallest distance of the centres of two lungs from left to right, divided by their distance along another axis; two
 lungs turned by up to about 50 degrees reach it.
@@ -72,7 +77,7 @@ def sided(view: View, lungs: Flags, body: Body) -> Sides:
     if not markers.any():
         return np.where(lungs, _side_of_one(lungs, body), NONE).astype(np.uint8)
     spread = _grown(few, markers, (dz, dy, dx))
-    if _pair(spread, 2, (dz, dy, dx)) is None:
+    if _pair(np.where(few, spread, NONE), 2, (dz, dy, dx), _APART_GROWN) is None:
         return np.where(lungs, _side_of_one(lungs, body), NONE).astype(np.uint8)
     z, y, x = (np.arange(n) // k for n, k in zip(lungs.shape, factors, strict=True))
     return np.where(lungs, spread[np.ix_(z, y, x)], np.uint8(NONE))
@@ -94,7 +99,10 @@ def _markers(lungs: Flags, spacing_mm: Triple) -> Sides:
     if no erosion gives two lungs.
     """
     for depth_mm in _EROSIONS_MM:
-        label, count = ndi.label(eroded(lungs, spacing_mm, depth_mm))
+        seeds = eroded(lungs, spacing_mm, depth_mm)
+        if seeds.sum() < _LEAST_SEEDS * lungs.sum():
+            break
+        label, count = ndi.label(seeds)
         pair = _pair(label, count, spacing_mm)
         if pair is not None:
             right, left = pair
@@ -104,11 +112,14 @@ def _markers(lungs: Flags, spacing_mm: Triple) -> Sides:
     return np.zeros(lungs.shape, np.uint8)
 
 
-def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tuple[int, int] | None:
+def _pair(
+    label: npt.NDArray[np.integer], count: int, spacing_mm: Triple, least_apart: float = _APART
+) -> tuple[int, int] | None:
     """The labels of the two largest parts if they may be a pair of lungs, the patient's right one (smaller x) first;
     None if they are not.
 
-    ``label`` is (z, y, x) with ``count`` parts.
+    ``label`` is (z, y, x) with ``count`` parts.  ``least_apart`` is the smallest distance of their centres from left to
+    right, as a fraction of their width.
     """
     sizes = np.bincount(label.ravel(), minlength=count + 1)[1:]
     if count < 2 or np.partition(sizes, -2)[-2] < _SHARE * sizes.sum():
@@ -118,7 +129,7 @@ def _pair(label: npt.NDArray[np.integer], count: int, spacing_mm: Triple) -> tup
     dz, dy, dx = np.abs(centres[0] - centres[1]) * spacing_mm
     across = np.flatnonzero(np.isin(label, largest).any(axis=(0, 1)))
     wide_mm = float(across[-1] + 1 - across[0]) * spacing_mm[2]
-    if dx < _APART * wide_mm or dx < _LEVEL * max(dz, dy):
+    if dx < least_apart * wide_mm or dx < _LEVEL * max(dz, dy):
         return None
     first, second = largest[np.argsort(centres[:, 2])].tolist()
     return first, second

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, sided
 from dss_inference.lungs.view import Flags, View
@@ -36,5 +37,34 @@ def test_two_lobes_of_one_lung_have_no_side_where_the_view_is_cut() -> None:
     """Each lobe is thick at one end, and lies under the thin end of the other one."""
     lungs = drawn(24, np.s_[2:14, 0:8], np.s_[8:14, 8:24], np.s_[16:28, 14:24], np.s_[16:22, 0:14])
     lungs |= drawn(24, np.s_[14:16, 10:13])
+
+    assert set(np.unique(sides_of(lungs))) == {0, UNSIDED}
+
+
+@pytest.mark.parametrize(("half_length", "half_apart"), [(18, 12), (26, 10)])
+def test_two_lungs_of_a_patient_who_is_turned_by_45_degrees_have_sides(
+    half_length: int, half_apart: int
+) -> None:
+    """The border between them divides the view into a part above and one below, and the width of long lungs includes
+    much of their length.
+    """
+    z, y, x = np.indices((100, 40, 70)) - np.array([50, 20, 35])[:, None, None, None]
+    along, across = (z + x) / np.sqrt(2), (x - z) / np.sqrt(2)
+    right, left = (
+        (along / half_length) ** 2 + (y / 14) ** 2 + ((across - middle) / 9) ** 2 < 1
+        for middle in (-half_apart, half_apart)
+    )
+
+    found = sides_of(right | left)
+
+    assert (found[right] == RIGHT).all()
+    assert (found[left] == LEFT).all()
+
+
+def test_two_thick_places_of_one_lung_have_no_side_where_the_view_is_cut() -> None:
+    """Erosion ends in a few voxels of each, which are no seeds of two lungs."""
+    lungs = drawn(24, np.s_[10:15, 2:22])
+    lungs[20:27, 9:16, 3:10] = True
+    lungs[20:27, 9:16, 14:21] = True
 
     assert set(np.unique(sides_of(lungs))) == {0, UNSIDED}
