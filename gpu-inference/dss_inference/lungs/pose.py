@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
+from dss_inference.lungs.rim import IN_SLICE
 from dss_inference.lungs.view import Flags, T, Triple, View
 
 Axes: TypeAlias = npt.NDArray[np.float64]
@@ -21,8 +22,11 @@ _AWAY = 5
 """Smallest distance in voxels between skin and padding: a surface nearer to padding is where the image ends, not skin.
 """
 _BORDER = 3
-_LEAST_SKIN = 1000
-"""Smallest number of skin voxels from which the axes are estimated."""
+_LEAST_SKIN = 0.5
+"""Smallest number of voxels of skin, and of what lies within some 16 mm of it, for each voxel of the view's four sides,
+from which the axes are estimated: 0.6 to 5 in a view that shows the body's outline, 0 to 0.45 in one that ends in the
+body or is round.
+"""
 _MOST_ALONG = 0.7
 _MOST_LEVEL, _MOST_LEVEL_CUT = 0.8, 0.2
 """Largest frequency of normals along the second axis of ``_normals``, divided by that along the third, at which the
@@ -68,9 +72,12 @@ def _across(
 def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes | None]:
     """The frequency of the skin's normals along three perpendicular axes, (3,) in rising order, and these axes as rows
     (3, 3) in the image's (z, y, x), without sign.  None instead of the axes if there is too little skin.
+
+    Holes in a slice, such as the windpipe and blurred surfaces of lung, are filled, since their walls are no skin.
     """
     spacing_mm = np.array(view.spacing_mm)
-    body = ndi.binary_opening((view.hu > -300) | inside, iterations=2)
+    filled = ndi.binary_fill_holes((view.hu > -300) | inside, IN_SLICE)
+    body = ndi.binary_opening(filled, iterations=2)
     label, count = ndi.label(body)
     if not count:
         return np.zeros(3), None
@@ -82,7 +89,8 @@ def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes |
     edge = np.zeros_like(skin)
     edge[(slice(_BORDER, -_BORDER),) * 3] = True
     found = slopes[:, skin & edge]
-    if found.shape[1] < _LEAST_SKIN:
+    slices, rows, columns = body.shape
+    if found.shape[1] < _LEAST_SKIN * 2 * slices * (rows + columns):
         return np.zeros(3), None
     weights, axes = np.linalg.eigh(found @ found.T)
     return weights, axes.T

@@ -45,6 +45,16 @@ def test_a_view_without_skin_tells_nothing() -> None:
     assert pose(View(hu=np.full(SHAPE, 40, np.int16), spacing_mm=SPACING_MM)) is None
 
 
+def test_a_windpipe_in_a_round_view_is_no_skin() -> None:
+    """Its walls lie along a line that leans, and the view shows no skin."""
+    z, y, x = (i - n / 2 for i, n in zip(np.indices(SHAPE), SHAPE, strict=True))
+    view = View(hu=np.full(SHAPE, 40, np.int16), spacing_mm=SPACING_MM)
+    view.hu[np.hypot(y - 0.35 * z, x) < 6] = -1000
+    view.hu[np.hypot(y, x) > 48] = -1024
+
+    assert pose(view) is None
+
+
 def test_where_the_view_cuts_the_body_a_small_turn_is_not_believed() -> None:
     turned = body(axes_turned(0, 0, -15))
 
