@@ -33,6 +33,10 @@ MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT, MOST_SLANTED = 0.02, 0.5, 0.085, 
 """Largest accepted values of the signs ``haze``, ``open``, ``beside``, ``blunt`` and ``slanted`` in ``Signs``.
 ``tests/bench/bench_lung_sweep.py`` shows which verdicts these limits give on healthy and diseased lungs.
 """
+MOST_APART, MOST_INTERRUPTED = 0.385, 0.25
+"""Largest accepted values of ``apart`` and ``interrupted`` in ``Signs``: up to 0.35 and 0.18 in health, over whole, cut,
+narrow and turned views.
+"""
 MOST_UNEVEN_BASES, MOST_BEFORE_BASES = 0.1, 0.032
 """Largest accepted values of ``uneven`` and ``before`` in ``Signs`` where the image shows only the bases of the lungs:
 the left base is deeper, so that healthy bases differ more.
@@ -59,8 +63,10 @@ class _Most:
 _COMPARED = _Most(behind=0.045, before=0.0145, uneven=0.065, uneven_and_behind=0.086)
 _CUT = _Most(behind=0.03, before=0.02, uneven=0.06, uneven_and_behind=0.075)
 """The limits for images whose edge cuts a lung at its side, or that show only one lung."""
-_MOST_UNEVEN_AT_HEART = 0.125
-"""Largest accepted ``uneven`` where the lungs in view lie around the heart; it is up to 0.12 in health."""
+_MOST_UNEVEN_AT_HEART, _MOST_APART_AT_HEART = 0.125, 0.5
+"""Largest accepted ``uneven`` and ``apart`` where the lungs in view lie around the heart; they are up to 0.12 and 0.48
+in health.
+"""
 
 
 class Verdict(StrEnum):
@@ -152,6 +158,18 @@ def _sign_flags(signs: Signs) -> Iterator[Flag]:
             "was not found."
         )
         yield Flag(code="uneven", text=text)
+    most_apart = MOST_APART
+    if signs.heart_in_view or signs.bases_alone:
+        most_apart = _MOST_APART_AT_HEART
+    if signs.apart > most_apart:
+        text = (
+            f"What lies between the lungs takes {signs.apart:.0%} of their width, more than usual: lung beside the heart "
+            "or the spine may be missing, or the heart is enlarged."
+        )
+        yield Flag(code="lungs_apart", text=text)
+    if signs.interrupted > MOST_INTERRUPTED:
+        text = "Some slices show much less lung than those above and below them: a part may be missing."
+        yield Flag(code="interrupted", text=text)
     before = MOST_BEFORE_BASES if signs.bases_alone else most.before
     if signs.behind > most.behind or signs.before > before or signs.beside > MOST_BESIDE:
         outside = signs.behind + signs.before + signs.beside

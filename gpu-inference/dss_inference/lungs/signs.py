@@ -14,6 +14,7 @@ import scipy.ndimage as ndi
 
 from dss_inference.ct.reading import LOWEST_HU
 from dss_inference.lungs.air import ABOVE_AIR_HU, THICK_MM
+from dss_inference.lungs.between import apart, interruption
 from dss_inference.lungs.cuts import are_bases_alone, is_cut_at_side, is_heart_most_of_view
 from dss_inference.lungs.ends import bluntness, slanted_bluntness
 from dss_inference.lungs.evenness import unevenness
@@ -41,8 +42,7 @@ the pleura or in a bulla is dark up to its edge.
 """
 _MUCH_GAS_ML = 1000.0
 _GAS_SPREAD_HU = 25.0
-"""Largest difference between the lower quartile and the median of gas, in HU; the walls around it hardly change these.
-"""
+"""Largest difference between the lower quartile and the median of gas, in HU; walls around it hardly change these."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_BODY = 0.02
 _LEAST_ML = 50.0
@@ -128,11 +128,12 @@ class Signs:
 
     Shape, along the body's axes (``Seen.upright``): ``uneven`` is how differently the sections of left and right change
     from slice to slice, by ``unevenness``; None if a side is missing.  ``left`` is the left lung's part of both; None
-    if a side is missing, and where ``cut_at_side`` or ``heart_in_view`` is True.  ``behind``, ``before`` and ``beside``
-    are tissue between the lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and
-    ``slanted`` are how flat a lung ends, 0..1, by ``bluntness`` and ``slanted_bluntness``.  ``fill`` is the volume
-    divided by the cube of the width.  ``cut_at_side``, ``bases_alone`` and ``heart_in_view`` say where the edge of the
-    image cuts the lungs, by ``is_cut_at_side``, ``are_bases_alone`` and ``is_heart_most_of_view``.
+    if a side is missing, and where ``cut_at_side`` or ``heart_in_view`` is True.  ``apart`` is the share of the width
+    that lies between left and right, by ``between.apart``; 0 if a side is missing.  ``interrupted`` is how deep the
+    sections dip along the body, by ``interruption``.  ``behind``, ``before`` and ``beside`` are tissue between the
+    lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and ``slanted`` are how flat a
+    lung ends, 0..1, by ``ends``.  ``fill`` is the volume divided by the cube of the width.  ``cut_at_side``,
+    ``bases_alone`` and ``heart_in_view`` say where the edge of the image cuts the lungs, by functions of ``cuts``.
     """
 
     empty: float = 0.0
@@ -144,6 +145,8 @@ class Signs:
     gas: float = 0.0
     uneven: float | None = None
     left: float | None = None
+    apart: float = 0.0
+    interrupted: float = 0.0
     behind: float = 0.0
     before: float = 0.0
     beside: float = 0.0
@@ -183,6 +186,8 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
         gas=gas_ml / (count * seen.view.voxel_ml),
         uneven=unevenness(body.sides, body.view.spacing_mm, cut_at_side=cut) if both else None,
         left=float((seen.sides == LEFT).sum()) / count if both and not (cut or heart) else None,
+        apart=apart(body.sides, body.view.spacing_mm) if both else 0.0,
+        interrupted=interruption(body.sides > 0),
         behind=_outside(body, [(lung, Way.BACK) for _, lung in lungs]),
         before=_outside(body, [(lung, Way.FRONT) for _, lung in lungs]),
         beside=_outside(body, [(lung, _side_way(body, side)) for side, lung in lungs]),

@@ -1,0 +1,50 @@
+"""Measures how far apart segmented lungs lie, and how much less lung a slice shows than slices above and below it.
+
+Heart, spine and vessels take about a third of the width between the outer surfaces of healthy lungs.  Lung that is lost
+beside them widens this gap, also where both lungs lost the same.
+"""
+
+import numpy as np
+import scipy.ndimage as ndi
+
+from dss_inference.lungs.sides import LEFT, RIGHT, Sides
+from dss_inference.lungs.view import Flags, Triple
+
+_LEAST_TURN_DEG = 15.0
+"""From here on, rows are turned into the direction from the right lung to the left one."""
+
+
+def apart(sides: Sides, spacing_mm: Triple) -> float:
+    """The width between the left and the right lung as a share 0..1 of the width of both with it, over all rows that
+    show both.
+
+    Both sides must be set; 0 if no row shows both.
+    """
+    sides = _in_rows(sides, spacing_mm)
+    right, left = sides == RIGHT, sides == LEFT
+    beside = right.any(axis=2) & left.any(axis=2)
+    last = sides.shape[2] - 1
+    first_left, last_left = left.argmax(axis=2), last - left[:, :, ::-1].argmax(axis=2)
+    first_right, last_right = right.argmax(axis=2), last - right[:, :, ::-1].argmax(axis=2)
+    gap = np.maximum(first_left - last_right - 1, 0)[beside].sum()
+    wide = np.maximum(last_left - first_right + 1, 1)[beside].sum()
+    return float(gap) / max(1.0, float(wide))
+
+
+def _in_rows(sides: Sides, spacing_mm: Triple) -> Sides:
+    """``sides`` turned in its slices so that the left lung lies beside the right one."""
+    left, right = (np.array(ndi.center_of_mass(sides == side)) for side in (LEFT, RIGHT))
+    _, dy, dx = (left - right) * spacing_mm
+    turn_deg = float(np.degrees(np.arctan2(dy, dx)))
+    if abs(turn_deg) < _LEAST_TURN_DEG:
+        return sides
+    return np.asarray(ndi.rotate(sides, turn_deg, axes=(1, 2), order=0), np.uint8)
+
+
+def interruption(found: Flags) -> float:
+    """How much less lung the slice with the deepest dip shows than slices above and below it, as a share 0..1 of the
+    largest section.  Some 0.1 in health, where the heart lies; 1 if lung ends and begins again.
+    """
+    areas = found.sum(axis=(1, 2)).astype(np.float64)
+    below, above = np.maximum.accumulate(areas), np.maximum.accumulate(areas[::-1])[::-1]
+    return float((np.minimum(below, above) - areas).max() / max(1.0, areas.max()))
