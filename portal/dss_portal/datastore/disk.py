@@ -1,4 +1,6 @@
-"""Access to the shared volume, which may be slow or away."""
+"""The portal's access to the shared volume with the files of tickets, which may be slow or not mounted: finds, examines
+and removes files.
+"""
 
 import asyncio
 import os
@@ -60,7 +62,7 @@ class Disk:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
 
     async def file(self, ticket_id: int, area: Area, name: str) -> StoredFile:
-        """The file ``name`` of an area, which need not exist."""
+        """The file ``name`` of an area, which need not exist.  Raises OSError (ENODEV) if the volume is not mounted."""
         await asyncio.to_thread(self._require)
         return self._root / layout.file_path(ticket_id, area, name)
 
@@ -71,7 +73,9 @@ class Disk:
         names: Iterable[str],
         look: Callable[[Iterable[StoredFile]], T],
     ) -> T:
-        """Call ``look`` in a thread, with the files ``names`` of an area, and return its result."""
+        """Call ``look`` in a thread, with the files ``names`` of an area, which need not exist, and return its result or
+        raise its error.
+        """
         paths = [self._root / layout.file_path(ticket_id, area, name) for name in names]
         return await self._on_disk(look, paths)
 
@@ -105,8 +109,8 @@ class Disk:
         temporary.unlink(missing_ok=True)
 
     async def remove_files(self, ticket_id: int, area: Area, places: Iterable[str]) -> None:
-        """Delete files of the area.  Call it after the transaction that deletes their rows.  What cannot be deleted now
-        is left for the next cleaning.
+        """Delete files of the area, and the folders of attempts that become empty.  Call it after the transaction that
+        deletes their rows.  What cannot be deleted now is left for the next cleaning; no error is raised.
         """
         paths = [self._root / layout.file_path(ticket_id, area, place) for place in places]
         await asyncio.to_thread(remove_from, paths, self._areas(ticket_id))
@@ -121,7 +125,9 @@ class Disk:
 
 
 def remove_from(paths: Iterable[Path], areas: Container[Path]) -> None:
-    """Remove the files that can be removed, and their folders if these become empty and are not in ``areas``."""
+    """Remove the files that can be removed, and their folders if these become empty and are not in ``areas``.  Errors
+    are ignored.
+    """
     for path in paths:
         with suppress(OSError):
             path.unlink()

@@ -1,4 +1,4 @@
-"""Names of files, and folders of uploads."""
+"""Checks names of files that clients and other programs send, and finds the folders of uploads."""
 
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""Collects resumable uploads in files of their own."""
+"""Collects the bytes of each resumable upload in a file of its own, the upload's part, until the upload is complete."""
 
 import hashlib
 import uuid
@@ -15,7 +15,9 @@ from dss_portal.shielding import run_shielded
 
 
 class Parts(Disk):
-    """The parts of resumable uploads."""
+    """The parts of resumable uploads: the files in which their bytes are collected.  The argument ``part`` of a method is
+    the id of the upload, ``folder`` the folder of the ticket to which its file will belong.
+    """
 
     async def begin_part(
         self, ticket_id: int, part: str, size_bytes: int, folder: UploadFolder = "input"
@@ -43,7 +45,8 @@ class Parts(Disk):
         folder: UploadFolder = "input",
     ) -> None:
         """Write ``block`` at ``offset`` of the file in which a resumable upload is collected, with fsync.  Raises
-        Refused if the disk is full.
+        Refused (507) if the disk is full, FileNotFoundError if there is no such file or if it is shorter than
+        ``offset``.
         """
         with room_needed():
             await self._on_disk(write_at, self._part(ticket_id, part, folder), offset, block)
@@ -53,7 +56,7 @@ class Parts(Disk):
 
     async def part_sha256(self, ticket_id: int, part: str, folder: UploadFolder = "input") -> str:
         """The SHA-256 of the file in which a resumable upload is collected, in hexadecimal digits.  Raises
-        FileNotFoundError.
+        FileNotFoundError if there is no such file.
         """
         return await self._on_disk(_sha256, self._part(ticket_id, part, folder))
 
@@ -64,7 +67,7 @@ class Parts(Disk):
         upload is collected), and return its path.  The part stays until ``remove_part``, so a portal that is killed
         while it stores the file can repeat this.
 
-        Raises FileNotFoundError, also if the part does not have ``size_bytes``.
+        Raises FileNotFoundError if there is no such part, or if it does not have ``size_bytes``.
         """
         path = self._part(ticket_id, part, folder)
         twin = path.with_name(f".{uuid.uuid4().hex}.part")

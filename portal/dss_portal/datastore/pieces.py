@@ -29,8 +29,8 @@ SMALL_BYTES = 2 * BLOCK_BYTES
 
 
 async def write_pieces(path: Path, data: AsyncIterator[Piece], limit_bytes: int) -> int:
-    """Write the pieces to the new file ``path`` while they arrive, fsync it, and return its size in bytes.  Raises
-    Refused as soon as they are more than ``limit_bytes``.
+    """Write the pieces to the new file ``path`` while they arrive, fsync it, and return its size in bytes.  After a Mark
+    the file begins anew.  Raises Refused (413) as soon as it has more than ``limit_bytes``.
     """
     size_bytes = 0
     async with (
@@ -54,8 +54,8 @@ async def write_pieces(path: Path, data: AsyncIterator[Piece], limit_bytes: int)
 async def gathered(
     data: AsyncIterator[Piece], most_bytes: int
 ) -> tuple[list[bytes | memoryview], bool]:
-    """Read pieces of a file until they are more than ``most_bytes``, or the file ends.  Returns the pieces, and True if
-    they are the complete file.
+    """Read pieces of a file until they have more than ``most_bytes``, or the file ends; after a Mark, begin anew.
+    Returns the pieces, and True if they are the complete file.
     """
     pieces: list[bytes | memoryview] = []
     size_bytes = 0
@@ -85,7 +85,9 @@ def make_folder_flushed(folder: Path) -> None:
 
 
 def write_at_once(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
-    """Write the pieces, fsync the file and new folders, and return the size."""
+    """Write the pieces to the new file ``path``, whose folder is made if it is missing, fsync the file and new folders,
+    and return the file's size in bytes.
+    """
     changed = volume.make_folder(path.parent)
     size_bytes = write_new(path, pieces)
     _sync_all(changed)

@@ -15,7 +15,9 @@ from dss_portal.shielding import run_shielded
 
 
 class Publishing(Disk):
-    """Folders of files that count when rows of the database name them."""
+    """Makes folders of results or input files, with links to the files.  The files become those of the ticket when rows
+    of the database name their folder.
+    """
 
     async def publish_results(
         self,
@@ -29,8 +31,8 @@ class Publishing(Disk):
 
         Users see the folder when a committed row of TicketFile names it.  So a portal that has lost its transaction
         changes nothing that users see, however late its files arrive.  The staged files stay until the ticket is
-        cleaned, so the next attempt can publish them.  Raises FileNotFoundError if a file is missing or has another
-        size.
+        cleaned, so the next attempt can publish them.  Raises FileNotFoundError if a file is missing, is a link or has
+        another size, or if a name contains a folder.
         """
         staged = layout.staging_dir(ticket_id, claim_id)
         return await self._gathered(
@@ -39,7 +41,7 @@ class Publishing(Disk):
 
     async def freeze_results(self, ticket_id: int, places_and_sizes: Mapping[str, int]) -> str:
         """Link uploaded results into a new folder, in which they do not change any more, and return the folder's name.
-        Raises FileNotFoundError if a file is missing or has another size.
+        The sizes are in bytes.  Raises FileNotFoundError if a file is missing, is a link or has another size.
         """
         return await self._gathered(
             ticket_id,
@@ -47,7 +49,10 @@ class Publishing(Disk):
         )
 
     async def freeze_inputs(self, ticket_id: int, places_and_sizes: Mapping[str, int]) -> str:
-        """Like ``freeze_results``, for input files, of which there may be none."""
+        """Link input files, of which there may be none, into a new folder, in which they do not change any more, and
+        return the folder's name.  The sizes are in bytes.  Raises FileNotFoundError if a file is missing, is a link or
+        has another size.
+        """
         return await self._gathered(
             ticket_id,
             {layout.file_path(ticket_id, "input", p): n for p, n in places_and_sizes.items()},
@@ -55,7 +60,7 @@ class Publishing(Disk):
 
     async def _gathered(self, ticket_id: int, sizes: Mapping[PurePosixPath, int]) -> str:
         """Link the files, whose sizes in bytes are given, into a new folder of an attempt, and return the folder's
-        name.  Raises FileNotFoundError if a file is missing or has another size.
+        name.  Raises FileNotFoundError if a file is missing, is a link or has another size.
         """
         folder = uuid.uuid4().hex
         target = self._root / layout.attempt_dir(ticket_id, folder)
@@ -64,10 +69,10 @@ class Publishing(Disk):
 
     async def retire_inputs(self, ticket_id: int, place: str, old_places: Iterable[str]) -> None:
         """Remove the files at ``old_places``, which no row names any more since a committed transaction has stored an
-        input file at ``place``.
+        input file at ``place``; those directly in the folder of the area stay.
 
-        The new file is linked to the name under which programs of release 0.1.0 look for it, which work beside this one
-        during an upgrade.
+        The new file is linked to the name there, under which programs of release 0.1.0 look for it, which work beside
+        this one during an upgrade.  If that fails, the error is ignored.
         """
         shown = {layout.file_path(ticket_id, "input", place): layout.area_dir(ticket_id, "input")}
         with suppress(OSError):
@@ -76,7 +81,8 @@ class Publishing(Disk):
 
     async def show_earlier_portals(self, ticket_id: int, places: Iterable[str]) -> None:
         """Link results to the names under which portals of release 0.1.0 look for them.  Such portals run beside this
-        one during an upgrade, or after a rollback.  Call it when the ticket has ended, with the ticket locked.
+        one during an upgrade, or after a rollback.  Call it when the ticket has ended, with the ticket locked.  If it
+        fails, the error is ignored.
         """
         shown = {
             layout.file_path(ticket_id, "results", place): layout.area_dir(ticket_id, "results")

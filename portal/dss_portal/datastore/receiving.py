@@ -1,4 +1,4 @@
-"""Receives files, and brings received files to their places."""
+"""Receives files of tickets from clients and from other programs as temporary files, and brings these to their places."""
 
 import shutil
 import uuid
@@ -32,8 +32,8 @@ class Receiving(Disk):
     ) -> tuple[Path, int]:
         """Write ``data`` to a temporary file in the area, fsync it, and return its path and size.
 
-        Raises Refused if the file is too large or the disk is full.  ``keep`` makes the file visible, ``discard``
-        removes it; after an error it is already removed.
+        Raises Refused if the file is too large (413) or the disk is full (507).  ``keep`` makes the file visible,
+        ``discard`` removes it; after an error it is already removed.
         """
         return await self._receive(self._root / layout.area_dir(ticket_id, area), data)
 
@@ -59,7 +59,9 @@ class Receiving(Disk):
     async def receive_attachment(
         self, ticket_id: int, data: AsyncIterator[Piece]
     ) -> tuple[Path, int]:
-        """Like ``receive``, but write to the folder of the ticket's attachments."""
+        """Write ``data`` to a temporary file in the folder of the ticket's attachments, fsync it, and return its path
+        and size.  Raises Refused if the file is too large (413) or the disk is full (507).
+        """
         return await self._receive(self._root / layout.attachments_dir(ticket_id), data)
 
     async def scrub(self, temporary: Path, ticket_id: int) -> int:
@@ -100,7 +102,7 @@ class Receiving(Disk):
 
     async def take_input(self, ticket_id: int, place: str) -> Path:
         """A temporary file, like that of ``receive``, with the content of an input file.  The caller may replace it,
-        but not write into it.  Raises FileNotFoundError.
+        but not write into it.  Raises FileNotFoundError if there is no such file.
         """
         source = self._root / layout.file_path(ticket_id, "input", place)
         target = self._root / layout.area_dir(ticket_id, "input") / f".{uuid.uuid4().hex}.part"
@@ -120,8 +122,8 @@ class Receiving(Disk):
         *,
         is_flushed: bool = False,
     ) -> None:
-        """Rename a received file to ``name``, replacing a file of that name.  It stays where it was received, or moves
-        to ``folder``, a path below the datastore's root.
+        """Rename a received file to ``name``, replacing a file of that name.  It stays in the folder in which it was
+        received, or moves to ``folder``, a path below the datastore's root, which is made if it is missing.
 
         ``is_flushed``: it has not changed since ``receive`` flushed it to disk.
         """
@@ -137,8 +139,10 @@ class Receiving(Disk):
     async def keep_new(
         self, temporary: Path, target: PurePosixPath, *, is_flushed: bool = False
     ) -> None:
-        """Like ``keep``, to the path ``target`` below the datastore's root, whose folder must exist.  Raises
+        """Move a received file to the path ``target`` below the datastore's root, whose folder must exist.  Raises
         FileExistsError if there is a file: no file is replaced.
+
+        ``is_flushed``: the file has not changed since ``receive`` flushed it to disk.
         """
         await self._on_disk(put_new, temporary, self._root / target, is_flushed=is_flushed)
 

@@ -1,4 +1,4 @@
-"""Removes the files of tickets."""
+"""Removes the files of deleted tickets, and files of ended tickets that clients cannot see."""
 
 import asyncio
 import shutil
@@ -15,14 +15,16 @@ Shown: TypeAlias = Callable[[], Awaitable[Container[PurePosixPath]]]
 
 
 class Removing(Disk):
-    """Removal of tickets, and of files that clients cannot see."""
+    """Removes all files of a ticket, or those that clients cannot see."""
 
     async def remove_ticket(self, ticket_id: int) -> None:
         for folder in (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id)):
             await asyncio.to_thread(shutil.rmtree, self._root / folder, ignore_errors=True)
 
     async def remove_read(self, folder: str) -> None:
-        """Delete the files that an upload reader wrote to ``folder``."""
+        """Delete ``folder``, a path below the datastore's root, with the files that an upload reader wrote there.
+        Errors are ignored.
+        """
         await asyncio.to_thread(shutil.rmtree, self._root / folder, ignore_errors=True)
 
     async def remove_abandoned(self) -> None:

@@ -1,4 +1,4 @@
-"""Refusals of files for which there is no room."""
+"""Refuses files that are too large, or for which the disk or the S3 server has no room."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from dss_portal.refusals import Refused
 
 @contextmanager
 def room_needed() -> Iterator[None]:
-    """A context that turns the error of a full disk or server into a refusal."""
+    """A context that turns the OSError of a full disk or server into Refused (507); other errors are raised unchanged."""
     try:
         yield
     except OSError as error:

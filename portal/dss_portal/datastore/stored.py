@@ -17,13 +17,15 @@ file changes its stamp.
 
 
 def content_of(file: StoredFile) -> bytes:
-    """The content of a small file.  Raises FileNotFoundError."""
+    """The content of a small file.  Raises FileNotFoundError if the file is missing.  Blocks its thread."""
     with file.open("rb") as opened:
         return opened.read()
 
 
 def workspace_in(file: StoredFile) -> Folder:
-    """Parse the workspace in ``file``.  Raises WorkspaceInvalid or FileNotFoundError."""
+    """Parse the workspace in ``file``.  Raises WorkspaceInvalid if it is none or has more than MAX_BYTES,
+    FileNotFoundError if the file is missing.  Blocks its thread.
+    """
     with file.open("rb") as opened:
         return parse(opened.read(MAX_BYTES + 1))
 
