@@ -82,7 +82,7 @@ def provider(name: Annotated[str, typer.Argument(help="the provider's name")] = 
 
 @main.command()
 def status() -> None:
-    """Show each process: whether it runs, whether it is healthy, its address.  Exit status 1 if something is down."""
+    """Show each process: whether it runs, whether it is healthy, its address.  Exit status 1 unless all are healthy."""
     parts = _existing().parts()
     console.print(screen.parts_table(parts))
     if any(part.missing for part in parts):

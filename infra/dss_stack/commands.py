@@ -13,8 +13,10 @@ _TIMEOUT_S = 300
 def run_module(
     module: str, *arguments: str, environment: Mapping[str, str], folder: Path, purpose: str
 ) -> str:
-    """Run ``python -m module arguments`` in ``folder`` and return its standard output.  Raises StackError, which names
-    the ``purpose``, if it fails.
+    """Run ``python -m module arguments`` in ``folder`` and return its standard output.
+
+    ``environment`` is its complete environment.  Raises StackError, which names the ``purpose``, if it fails,
+    subprocess.TimeoutExpired after _TIMEOUT_S.
     """
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],

@@ -37,8 +37,8 @@ def reason_not_ready(metrics: str) -> str:
 
 
 def has_consumer(console_url: str, user: str, password: str, queue: str) -> bool:
-    """True if ``queue`` has a consumer.  Uses the list of consumers of RabbitMQ's HTTP API, which is current, unlike
-    RabbitMQ's statistics; False if the API does not respond.
+    """True if ``queue``, in the virtual host "/", has a consumer.  Uses the list of consumers of RabbitMQ's HTTP API,
+    which is current, unlike RabbitMQ's statistics; False if the API does not respond.
     """
     try:
         answer = httpx.get(

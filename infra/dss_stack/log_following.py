@@ -8,7 +8,9 @@ _POLL_S = 0.3
 
 
 def follow(files: Mapping[str, Path], show: Callable[[str], None]) -> None:
-    """Call ``show`` with every line that is added to ``files``, preceded by the file's name; returns at Ctrl-C."""
+    """Call ``show`` with every complete line that is added to ``files`` from now on, preceded by the name that is the
+    key of the file in ``files``; returns at Ctrl-C.
+    """
     seen = {name: _size(file) for name, file in files.items()}
     try:
         while True:
@@ -20,8 +22,8 @@ def follow(files: Mapping[str, Path], show: Callable[[str], None]) -> None:
 
 
 def _show_new(name: str, file: Path, seen: int, show: Callable[[str], None]) -> int:
-    """Show what was added to ``file`` since ``seen`` bytes, and return the number of bytes shown so far.  A file that
-    has become shorter is shown from its beginning.
+    """Show the complete lines that were added to ``file`` since ``seen`` bytes, and return the number of bytes shown so
+    far.  For a file that has become shorter it is 0: the next call shows it from its beginning.
     """
     size = _size(file)
     if size <= seen:

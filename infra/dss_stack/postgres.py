@@ -68,7 +68,8 @@ class PostgresCluster:
         """Start the cluster, and return when it accepts clients; at once if it does already.  The first start creates
         it.
 
-        What a killed start has left is repaired.  Raises ServerMissing, StartFailed.
+        What a killed start has left is repaired; if another program uses the port, another one is chosen.  Raises
+        ServerMissing, StartFailed.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         if not self._data.exists():
@@ -80,7 +81,9 @@ class PostgresCluster:
         self._make_database()
 
     def stop(self) -> None:
-        """Disconnect every client and return when the cluster has ended."""
+        """Disconnect every client and return when the cluster has ended.  It is killed if that takes longer than
+        _STOP_TIMEOUT_S.
+        """
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGINT, timeout_s=_STOP_TIMEOUT_S)
 

@@ -65,7 +65,7 @@ def wait_for_end(processes: Sequence[psutil.Process], timeout_s: float) -> list[
 
 
 def end(process: psutil.Process, *, signal: int, timeout_s: float) -> None:
-    """Send ``signal`` to ``process``; kill it if it has not ended after ``timeout_s``."""
+    """Send ``signal`` to ``process`` and wait for its end; kill it if it has not ended after ``timeout_s``."""
     try:
         process.send_signal(signal)
     except psutil.NoSuchProcess:
@@ -95,7 +95,7 @@ def wait_until_ready(
 
 
 def last_lines(log: Path, count: int = 15) -> str:
-    """The last ``count`` lines of ``log``, or a note that it does not exist."""
+    """The last ``count`` lines of ``log``, of its last 16 KiB at most, or a note that it does not exist."""
     if not log.exists():
         return "(it has written nothing)"
     with log.open("rb") as file:

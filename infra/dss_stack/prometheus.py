@@ -66,7 +66,8 @@ class PrometheusServer:
     def start(self, targets: Mapping[str, Sequence[str]]) -> None:
         """Start the server, and return when it answers queries; at once if it does already.
 
-        It scrapes ``targets``: addresses (host:port) by the name of their job.  Raises ServerMissing, StartFailed.
+        It scrapes ``targets``, addresses (host:port) by the name of their job, from now on, also if it runs already.
+        Raises ServerMissing, StartFailed.
         """
         if self.process is None:
             self._take_free_port()

@@ -105,7 +105,8 @@ class RabbitNode:
     def start(self) -> None:
         """Start the node, and return when it is ready; at once if it is already.
 
-        What a killed start has left is repaired.  Raises ServerMissing, StartFailed.
+        What a killed start has left is repaired; if another program uses its ports, others are chosen, except in a
+        cluster.  Raises ServerMissing, StartFailed.
         """
         process = self.process or self._launch()
         processes.wait_until_ready(
@@ -114,13 +115,15 @@ class RabbitNode:
         self._complete.touch()
 
     def stop(self) -> None:
-        """Stop the node, and return when all its processes have ended."""
+        """Stop the node and, unless it is in a cluster, its port mapper, and return when they have ended.  The node is
+        killed if that takes longer than _STOP_TIMEOUT_S.
+        """
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
         self._end_port_mapper()
 
     def kill(self) -> None:
-        """End the node at once, as a power failure would."""
+        """End the node at once, as a power failure would.  Its port mapper continues."""
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGKILL, timeout_s=_STOP_TIMEOUT_S)
 

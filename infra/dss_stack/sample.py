@@ -34,7 +34,10 @@ class Segmented:
 
 
 def login_token(stack: Stack) -> str:
-    """A new one-time token with which USER, an administrator, can sign in at the portal."""
+    """A new one-time token with which USER, an administrator, who is made if missing, can sign in at the portal.
+
+    Raises StackError.
+    """
     words = ("users", "add", USER, "--sysadmin")
     printed = stack.run("dss_portal", *words, purpose="Making a sign-in token")
     return printed.split()[-1]
@@ -42,7 +45,7 @@ def login_token(stack: Stack) -> str:
 
 def provider_token(stack: Stack, provider: str, say: Callable[[str], None], kept: str = "") -> str:
     """A token for programs that may send tickets, publish services as ``provider`` and list them.  Makes the user and
-    the provider if they are missing.
+    the provider if they are missing, and adds the user to the provider.  Raises StackError.
 
     It is ``kept`` or, if that is "", a new token.  ``say`` is called with the name of each step before the step.
     """

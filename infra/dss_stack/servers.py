@@ -70,8 +70,8 @@ def rabbitmq_within(root: Path) -> Programs:
 
 
 def find_postgres(sysroot: Path | None = None) -> Programs:
-    """The newest PostgreSQL of the machine or, if it has none, of ``sysroot``, a folder with unpacked packages.  Raises
-    ServerMissing.
+    """The newest PostgreSQL of Debian's packages on the machine; otherwise that of ``sysroot``, a folder with unpacked
+    packages; otherwise the one on the PATH.  Raises ServerMissing.
     """
     for root in _roots(sysroot):
         folders = [f.parent for f in root.glob("usr/lib/postgresql/*/bin/initdb")]
@@ -88,8 +88,8 @@ def find_postgres(sysroot: Path | None = None) -> Programs:
 
 
 def find_prometheus(sysroot: Path | None = None) -> Programs:
-    """The Prometheus of the machine or, if it has none, of ``sysroot``, a folder with unpacked packages.  Raises
-    ServerMissing.
+    """The Prometheus in the machine's /usr/bin; otherwise that of ``sysroot``, a folder with unpacked packages;
+    otherwise the one on the PATH.  Raises ServerMissing.
     """
     for root in _roots(sysroot):
         if (root / "usr/bin/prometheus").exists():

@@ -69,7 +69,7 @@ class Stack:
 
     @property
     def exists(self) -> bool:
-        """True once the stack was started for the first time."""
+        """True if the file with the stack's ports and key exists, which the first start writes."""
         return self._facts_file.exists()
 
     @property
@@ -112,7 +112,9 @@ class Stack:
         return lineup(self.state, self.wiring(), self._facts["ports"])
 
     def start(self, report: Report) -> None:
-        """Start every server and program that does not run, and return when all are ready.  Raises StackError."""
+        """Start every server and program that does not run, migrate the database, write the variables to the file
+        ``env``, and return when all are ready.  Raises StackError.
+        """
         self._start_servers(report)
         self._take_free_ports()
         wiring = self.wiring()
@@ -174,7 +176,9 @@ class Stack:
 
     @property
     def _owns_prometheus(self) -> bool:
-        """True if the stack runs Prometheus, or has one running that must be stopped because it is no longer wanted."""
+        """True if Prometheus is installed, and either the settings want it or one is still running, which must be
+        stopped with the stack.
+        """
         if not self.prometheus.installed:
             return False
         return self._settings.prometheus or self.prometheus.process is not None
@@ -230,7 +234,9 @@ class Stack:
         )
 
     def _start_prometheus(self, report: Report) -> None:
-        """Start Prometheus unless it is disabled or not installed.  The stack also works without it."""
+        """Start Prometheus, or give a running one the current addresses, unless it is disabled or not installed.  The
+        stack also works without it.
+        """
         if not self._owns_prometheus:
             return
         broker = [self.rabbit.metrics] if self.owns_rabbit else []
@@ -238,7 +244,11 @@ class Stack:
         report("prometheus")
 
     def _take_free_ports(self) -> None:
-        """Choose other ports for programs that are down and whose ports are now used by other processes."""
+        """Choose other ports for programs that are down and whose ports are now used by other processes, and store
+        them.
+
+        The portal gets _PORTAL_PORT if that is free.
+        """
         facts = self._facts
         down = [program.name for program in self.lineup().programs if program.process is None]
         taken = [

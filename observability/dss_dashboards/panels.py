@@ -25,9 +25,10 @@ Line: TypeAlias = tuple[str, str]
 def graph(
     title: str, sentence: str, unit: str, *lines: Line, span: int = 8, most: float | None = None
 ) -> timeseries.Panel:
-    """A graph over time with a line for each series of ``lines``; ``sentence`` is its description.
+    """A graph over time with a line for each series of ``lines``, of which only the first eight queries are drawn.
 
-    It is ``span`` of 24 columns wide; ``most`` is the top of its axis, None if Grafana chooses it.
+    ``sentence`` is its description.  It is ``span`` of 24 columns wide; ``most`` is the top of its axis, None if
+    Grafana chooses it.
     """
     panel = timeseries.Panel().title(title).description(sentence).unit(unit).min(0)
     panel = panel.span(span).height(GRAPH_HEIGHT).datasource(SOURCE)
@@ -53,7 +54,7 @@ def number(
     bad_from: float | None = None,
     legend: str = "",
 ) -> stat.Panel:
-    """A panel with the current value of the query ``expression``, which is red from ``bad_from`` on.
+    """A panel with the current value of the query ``expression``, which is red from ``bad_from`` on (None: never).
 
     ``sentence`` is its description; it is ``span`` of 24 columns wide.
     """

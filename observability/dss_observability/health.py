@@ -17,7 +17,8 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - which
 
 
 def problem(bind: str, path: str = "/readyz", processes: int = 1) -> str:
-    """Why the program at ``bind`` (host:port) is not ready, or does not answer; "" if it is ready.
+    """Why the program at ``bind`` (host:port) is not ready, or does not answer; "" if it is ready.  If ``bind`` has
+    another form, a sentence that says so.
 
     ``processes`` is the number of its processes, which listen at that port and the ports that follow it.  The result
     has a line for each process that is not ready.

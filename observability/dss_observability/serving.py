@@ -54,7 +54,7 @@ def serve_health(
 
     Serves nothing if ``bind`` is "".  ``missing`` returns why the program is not ready, as sentences; the sentences of
     ``worth_knowing`` are shown on ``/readyz``, but do not make the program unready.  Raises OSError if the address is
-    in use.
+    in use or does not belong to this machine.
     """
     if not bind:
         return lambda: None

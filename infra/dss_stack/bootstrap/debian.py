@@ -123,7 +123,9 @@ def _remove_leftovers() -> None:
 
 
 def _known_services() -> set[str]:
-    """Those of _SERVICES whose packages are installed already, so that they are left as they are."""
+    """Those of _SERVICES whose packages are installed already, so that they are left as they are; none without
+    systemd.
+    """
     if shutil.which("systemctl") is None:
         return set()
     return {name for name in _SERVICES if (_UNITS / name).exists()}

@@ -33,8 +33,8 @@ class Download:
 
 
 def planned(report: Path) -> list[Download]:
-    """The packages that pip would download according to ``report``, the output of ``pip install --dry-run --report``.
-    Local files are left out.
+    """The packages that pip would install according to ``report``, the output of ``pip install --dry-run --report``.
+    Local folders, such as this project, are left out.
     """
     found = [
         i
