@@ -126,12 +126,12 @@ def grid_difference(found: ImageHeader, needed: ImageHeader) -> str:
 
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:
     """Write the segmentation ``source`` to ``target`` in the same grid.  A value that is a key of ``places`` is
-    replaced by the value there; other values stay.  Voxels get 8 bits, or 16 if ``places`` has a value above 255.
+    replaced by the value there; other values stay.  Voxels get 8 bits, or 16 if a value of the result is above 255.
     """
-    wide = max([*places, *places.values()], default=0) > 255
-    image = sitk.ReadImage(str(source), sitk.sitkUInt16 if wide else sitk.sitkUInt8)
+    image = sitk.ReadImage(str(source), sitk.sitkUInt16)
     changed = sitk.ChangeLabel(image, {a: b for a, b in places.items() if a != b})
-    sitk.WriteImage(changed, str(target), True)
+    is_small = sitk.GetArrayViewFromImage(changed).max(initial=0) <= 255
+    sitk.WriteImage(sitk.Cast(changed, sitk.sitkUInt8) if is_small else changed, str(target), True)
 
 
 def _image(header: Header) -> ImageHeader:

@@ -95,6 +95,14 @@ def test_values_above_255_stay_apart_from_their_rest_if_all_places_are_below(
     assert label_values(tmp_path / "new.nii.gz") == {5, 44}
 
 
+def test_a_value_above_255_that_is_not_renumbered_stays(tmp_path: Path) -> None:
+    source = write_image(tmp_path / "seg.nii.gz", segmentation((1, 300)))
+
+    renumber(source, tmp_path / "new.nii.gz", {1: 2})
+
+    assert label_values(tmp_path / "new.nii.gz") == {2, 300}
+
+
 def test_renumbering_can_exchange_values_and_keeps_the_grid(tmp_path: Path) -> None:
     source = write_image(tmp_path / "seg.nii.gz", segmentation((1, 2)))
 
