@@ -3,6 +3,9 @@ ticket.
 """
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from tortoise.transactions import in_transaction
 
@@ -45,37 +48,13 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
     if intake.state != State.PLACING:  # another portal has done it
         return
     (image,) = intakes.images_of(intake)
-    names = {f.name: _own_name(ticket_id, f.name) for f in image.files}
-    linked = {}
+    taken: list[_Taken] = []
     try:
         for file in image.files:
-            linked[file.name] = await datastore.take_read(ticket_id, image.folder, file.name)
-            if files.is_workspace(file.name):  # it contains the folder of the program that wrote it
-                size_bytes = await datastore.scrub(linked[file.name][0], ticket_id)
-                await datastore.send(linked[file.name][0])
-                linked[file.name] = (linked[file.name][0], size_bytes)
-        async with in_transaction():
-            ticket = await store.locked(ticket_id)
-            intake = await Intake.get(ticket_id=ticket_id)
-            if ticket is None or ticket.status is not Status.INIT:
-                await _end(intake)
-                return
-            if intake.state != State.PLACING:  # as above
-                return
-            raw = [file.place for file in await store.files(ticket_id, "input")]
-            await TicketFile.filter(ticket_id=ticket_id, area="input").delete()
-            held = await reservation.held_without(ticket, "input", "", settings)
-            held.require(sum(file.size_bytes for file in image.files))
-            for name, (temporary, size_bytes) in linked.items():
-                await submission.store_file(
-                    datastore,
-                    ticket_id,
-                    "input",
-                    temporary,
-                    name=names[name],
-                    size_bytes=size_bytes,
-                )
-            await intakes.save(intake, State.WAITING, reason="", images="[]")
+            found = await _take(datastore, ticket_id, image.folder, file.name)
+            taken.append(found)  # at once: those taken before an error are discarded
+        size_bytes = sum(file.size_bytes for file in image.files)
+        uploaded = await _replace_input(datastore, settings, ticket_id, taken, size_bytes)
     except FileNotFoundError:
         await _refuse(
             ticket_id, "The files that were read have gone; send them again.", State.PLACING
@@ -85,12 +64,72 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
         await _refuse(ticket_id, error.for_people, State.PLACING)
         return
     finally:
-        for temporary, _ in linked.values():
-            datastore.discard(temporary)
-    await datastore.remove_files(
-        ticket_id, "input", [name for name in raw if name not in names.values()]
-    )
+        for file_taken in taken:
+            datastore.discard(file_taken.temporary)
+    if uploaded is None:
+        return
+    kept = {file_taken.name for file_taken in taken}
+    await datastore.remove_files(ticket_id, "input", [p for p in uploaded if p not in kept])
     await _clear(datastore, image.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Taken:
+    """A temporary file with the content of a file that was read, and its name in the ticket."""
+
+    name: str
+    temporary: Path
+    size_bytes: int
+
+
+async def _take(datastore: Datastore, ticket_id: int, folder: str, name: str) -> _Taken:
+    """Take the file ``name`` that was read to ``folder``.  Raises FileNotFoundError."""
+    temporary, size_bytes = await datastore.take_read(ticket_id, folder, name)
+    try:
+        if files.is_workspace(name):  # it contains the folder of the program that wrote it
+            size_bytes = await datastore.scrub(temporary, ticket_id)
+            await datastore.send(temporary)
+    except BaseException:
+        datastore.discard(temporary)
+        raise
+    return _Taken(name=_own_name(ticket_id, name), temporary=temporary, size_bytes=size_bytes)
+
+
+async def _replace_input(
+    datastore: Datastore,
+    settings: Settings,
+    ticket_id: int,
+    taken: Sequence[_Taken],
+    size_bytes: int,
+) -> list[str] | None:
+    """Make the files that were read, with ``size_bytes`` together, the only input files of the ticket.
+
+    Returns the places of the uploaded files, which the ticket no longer has; None, with nothing stored, if another
+    portal has done it or the ticket is no longer open for uploads.  Raises Refused if the files exceed the quota.
+    """
+    async with in_transaction():
+        ticket = await store.locked(ticket_id)
+        intake = await Intake.get(ticket_id=ticket_id)
+        if ticket is None or ticket.status is not Status.INIT:
+            await _end(intake)
+            return None
+        if intake.state != State.PLACING:
+            return None
+        uploaded = [file.place for file in await store.files(ticket_id, "input")]
+        await TicketFile.filter(ticket_id=ticket_id, area="input").delete()
+        held = await reservation.held_without(ticket, "input", "", settings)
+        held.require(size_bytes)
+        for file in taken:
+            await submission.store_file(
+                datastore,
+                ticket_id,
+                "input",
+                file.temporary,
+                name=file.name,
+                size_bytes=file.size_bytes,
+            )
+        await intakes.save(intake, State.WAITING, reason="", images="[]")
+    return uploaded
 
 
 def _own_name(ticket_id: int, name: str) -> str:
