@@ -34,51 +34,64 @@ def install(app: Quart) -> None:
     """
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
-    @app.errorhandler(Refused)
-    async def _refused(error: Refused) -> Response:
-        return plain(error.text, error.status)
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+    app.after_request(_take_the_rest)
 
-    @app.errorhandler(HTTPException)
-    async def _http(error: HTTPException) -> Response:
-        return reference_answer(error)
 
-    @app.errorhandler(Exception)
-    async def _unexpected(error: Exception) -> Response:
-        if _is_of_the_request(error):
-            # The error itself is not logged, because its text contains the complete value.
-            kind = type(error.__cause__ or error).__name__
-            log.warning(
-                "the database takes no such value", extra={"reason": kind, "route": _route()}
-            )
-            return plain("The request has a value that is too long or too large.", 400)
-        if database.is_missing_table(error) and await _misses_migrations(error):
-            return _later("This service is being set up; please try again in a minute.")
-        if await database.is_temporary(error):
-            return _away(error)
-        if is_disk_full(error):
-            log.warning("disk full", extra={"reason": repr(error)})
-            return plain("The service has no room on its disk; please tell its operator.", 507)
-        if is_away(error):
-            log.warning("datastore away", extra={"reason": repr(error)})
-            return _later("The service cannot reach its files; please try again in a minute.")
-        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            return plain(_WORDS[404], 404)  # a static file; the names of other files are ours
-        facts = {"route": _route(), "ticket": (request.view_args or {}).get("ticket_id")}
-        log.error("request failed", exc_info=error, extra=facts)
-        answer = plain("internal server error", 500)
-        answer.headers["Content-Type"] = "text/html"
-        return answer
+async def _refused(error: Refused) -> Response:
+    return plain(error.text, error.status)
 
-    @app.after_request
-    async def _take_the_rest(response: Response) -> Response:
-        """Read the rest of a small request body before ``response`` is sent; otherwise the server would close the
-        connection before the client sees the response.
-        """
-        if 0 < (request.content_length or 0) <= REST_BYTES:
-            with suppress(Exception):
-                async with asyncio.timeout(REST_S):  # cheaper than wait_for, which makes a task
-                    await _drained()
-        return response
+
+async def _http(error: HTTPException) -> Response:
+    return reference_answer(error)
+
+
+async def _unexpected(error: Exception) -> Response:
+    if _is_of_the_request(error):
+        # The error itself is not logged, because its text contains the complete value.
+        kind = type(error.__cause__ or error).__name__
+        log.warning("the database takes no such value", extra={"reason": kind, "route": _route()})
+        return plain("The request has a value that is too long or too large.", 400)
+    return await _outage(error) or _fault(error)
+
+
+async def _outage(error: Exception) -> Response | None:
+    """The response to an error that the database, its schema, or the files' disk has caused; None to another error."""
+    if database.is_missing_table(error) and await _misses_migrations(error):
+        return _later("This service is being set up; please try again in a minute.")
+    if await database.is_temporary(error):
+        return _away(error)
+    if is_disk_full(error):
+        log.warning("disk full", extra={"reason": repr(error)})
+        return plain("The service has no room on its disk; please tell its operator.", 507)
+    if is_away(error):
+        log.warning("datastore away", extra={"reason": repr(error)})
+        return _later("The service cannot reach its files; please try again in a minute.")
+    return None
+
+
+def _fault(error: Exception) -> Response:
+    """The response to an error of this program, which is logged with its traceback."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return plain(_WORDS[404], 404)  # a static file; the names of other files are ours
+    facts = {"route": _route(), "ticket": (request.view_args or {}).get("ticket_id")}
+    log.error("request failed", exc_info=error, extra=facts)
+    answer = plain("internal server error", 500)
+    answer.headers["Content-Type"] = "text/html"
+    return answer
+
+
+async def _take_the_rest(response: Response) -> Response:
+    """Read the rest of a small request body before ``response`` is sent; otherwise the server would close the
+    connection before the client sees the response.
+    """
+    if 0 < (request.content_length or 0) <= REST_BYTES:
+        with suppress(Exception):
+            async with asyncio.timeout(REST_S):  # cheaper than wait_for, which makes a task
+                await _drained()
+    return response
 
 
 def reference_answer(error: HTTPException) -> Response:
