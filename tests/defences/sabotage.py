@@ -56,7 +56,7 @@ SABOTAGES = (
     Sabotage(
         name="a provider that ends its ticket counts as gone until it polls",
         file="portal/dss_portal/providers/routes.py",
-        line="        await store.heard([await ticket.service])\n",
+        line="        await store.record_sign_of_life([await ticket.service])\n",
         instead="        pass\n",
         tests=(
             "tests/integration/test_portal_liveness.py",

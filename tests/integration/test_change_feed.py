@@ -147,7 +147,7 @@ async def test_a_feed_tells_its_followers_and_says_when_it_cannot(
         assert await told.get() is None  # whatever was known before
         assert feed.is_current()
         await connection.execute(_LINE, known["ticket"])
-        assert await feed.caught_up()
+        assert await feed.wait_until_current()
         changes = await told.get()
         assert changes is not None
         assert [change.number for change in changes] == [known["ticket"]]
@@ -156,10 +156,10 @@ async def test_a_feed_tells_its_followers_and_says_when_it_cannot(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        assert not await feed.caught_up()
+        assert not await feed.wait_until_current()
         assert await told.get() is None
         assert not feed.is_current()
-        assert await eventually(feed.caught_up, bool)
+        assert await eventually(feed.wait_until_current, bool)
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
@@ -175,7 +175,7 @@ async def test_a_feed_stays_current_while_the_event_loop_stands_still(
     monkeypatch.setattr(watcher, "PERIOD_S", 0.02)
     feed, told = Feed(database_url), list[Change]()
     running = asyncio.create_task(feed.run())
-    assert await feed.caught_up(10)
+    assert await feed.wait_until_current(10)
     feed.follow(lambda changes: told.extend(changes or ()))
     await connection.execute(_LINE, known["ticket"])
 
@@ -191,7 +191,7 @@ async def test_a_feed_stays_current_while_the_event_loop_stands_still(
 async def test_a_feed_that_stands_still_is_not_current(database_url: str) -> None:
     feed = Feed(database_url)
     running = asyncio.create_task(feed.run())
-    assert await feed.caught_up(10)
+    assert await feed.wait_until_current(10)
     running.cancel()
 
     await asyncio.sleep(CURRENT_S)

@@ -94,7 +94,7 @@ async def test_a_site_can_ask_everybody_for_the_terms_whoever_made_the_token(
             401,
             "Please accept the terms of use first: sign in at http://127.0.0.1:8080/token in a browser.",
         )
-        assert await portal.components.feed.caught_up(10)  # the next look is in 0.9 s
+        assert await portal.components.feed.wait_until_current(10)  # the next look is in 0.9 s
         assert await post(made_by_an_admin, "/api/tickets", name="x") == asked
         assert await _get(portal, "/api/services", program) == asked
         assert (await text(made_by_an_admin, "/api/login")).startswith("logged in as ")

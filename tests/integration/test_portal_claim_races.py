@@ -151,7 +151,7 @@ async def test_a_claim_that_is_granted_while_its_provider_is_disabled_ends_with_
 
     async def claim() -> None:
         user = await accounts.user_named("pro@example.com")
-        ask = claiming.asked_by(user.id, [both.githash], {"provider": "dss"}, 60)
+        ask = claiming.claim_request(user.id, [both.githash], {"provider": "dss"}, 60)
         async with in_transaction():
             await claiming.grant([ask])
             granted.set()

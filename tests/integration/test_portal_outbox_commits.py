@@ -105,7 +105,7 @@ async def retries_what_failed(site: Site) -> None:
 
 async def puts_back(site: Site) -> None:
     await Ticket.filter(id=site.waiting).update(status="failed")
-    await submission.put_back(site.portal.components.datastore, site.waiting)
+    await submission.requeue(site.portal.components.datastore, site.waiting)
 
 
 async def removes_the_provider(site: Site) -> None:

@@ -182,14 +182,14 @@ async def test_a_letter_that_cannot_be_requeued_holds_none_of_the_others(
     await eventually(
         lambda: statuses(sick, sound), lambda found: found == [Status.FAILED.value] * 2
     )
-    put_back = submission.put_back
+    requeue = submission.requeue
 
     async def fails_once(datastore: Datastore, ticket_id: int) -> None:
         if ticket_id == sick:
             raise PermissionError("root owns it")
-        await put_back(datastore, ticket_id)
+        await requeue(datastore, ticket_id)
 
-    monkeypatch.setattr(submission, "put_back", fails_once)
+    monkeypatch.setattr(submission, "requeue", fails_once)
 
     status, sentence = await post(root, f"{letters}/requeue", all="1")
 

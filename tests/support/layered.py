@@ -82,7 +82,7 @@ async def both_of(portal: Portal) -> AsyncIterator[Both]:
     assert visitor.cookie_jar is not None
     (cookie,) = [c for c in visitor.cookie_jar if c.name == "webpy_session_id"]
     headers = {"Cookie": f"webpy_session_id={cookie.value}"}
-    assert await components_of(portal.app).feed.caught_up(60)
+    assert await components_of(portal.app).feed.wait_until_current(60)
     async with AsyncExitStack() as clients:
         layers = await asked(portal, clients, headers, bare=False)
         bare = await asked(portal, clients, headers, bare=True)

@@ -84,8 +84,8 @@ async def two_replicas(portal: Portal) -> AsyncIterator[Site]:
         first = await replica(portal, clients, components_of(portal.app).feed)
         second = await replica(portal, clients, feed)
         bare = await replica(portal, clients, None)
-        assert await feed.caught_up(10)
-        assert await components_of(portal.app).feed.caught_up(10)
+        assert await feed.wait_until_current(10)
+        assert await components_of(portal.app).feed.wait_until_current(10)
         yield Site(first=first, second=second, bare=bare)
     running.cancel()
     with suppress(asyncio.CancelledError):

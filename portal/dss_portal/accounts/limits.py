@@ -60,7 +60,7 @@ class RateWindow:
             raise Refused(f"{self._sentence} Try again in {wait_s} seconds.", 429)
         count.events += 1
 
-    def give_back(self, key: str) -> None:
+    def uncount(self, key: str) -> None:
         """Undo one call of ``count`` for ``key``, for an event that is counted once more elsewhere."""
         count = self._counts.get(key)
         if count is not None:

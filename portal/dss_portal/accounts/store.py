@@ -181,7 +181,7 @@ async def disable_user(email: str) -> None:
             raise LookupError(f"There is no user '{email}'.")
         from dss_portal.tickets import revocation  # noqa: PLC0415 - all of tickets, for this one command
 
-        await revocation.give_back()
+        await revocation.end_revoked_claims()
 
 
 async def require_enabled(user_id: int) -> None:

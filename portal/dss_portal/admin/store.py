@@ -59,7 +59,7 @@ async def remove_provider(name: str) -> None:
         links = ProviderService.filter(provider__name=name)
         await ProviderService.filter(id__in=await _ids(links)).update(current=False)
         await _remove_orphans()
-        await revocation.give_back()
+        await revocation.end_revoked_claims()
 
 
 async def provider_named(name: str) -> Provider:
@@ -102,7 +102,7 @@ async def remove_provider_user(name: str, user_id: int) -> None:
     async with in_transaction():
         rights = await _rights(ProviderAccess.filter(provider__name=name, user_id=user_id))
         await ProviderAccess.filter(id__in=rights).delete()
-        await revocation.give_back()
+        await revocation.end_revoked_claims()
 
 
 async def provider_services(name: str) -> list[Service]:

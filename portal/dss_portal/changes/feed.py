@@ -63,11 +63,11 @@ class Feed:
         self._take_in()
         return time.monotonic() - self._polled_s < CURRENT_S
 
-    def note(self, subject: Subject, number: int, owner: int | None) -> None:
+    def publish(self, subject: Subject, number: int, owner: int | None) -> None:
         """Tell the followers at once of a change that this portal has committed.  The next poll tells them again."""
-        self._tell([Change(subject=subject, number=number, owner=owner, version=0)])
+        self._notify([Change(subject=subject, number=number, owner=owner, version=0)])
 
-    async def caught_up(self, within_s: float = CURRENT_S) -> bool:
+    async def wait_until_current(self, within_s: float = CURRENT_S) -> bool:
         """Wait for the end of a poll that begins after this call.  False if that poll fails, or none ends within
         ``within_s`` seconds.
         """
@@ -94,16 +94,16 @@ class Feed:
         return time.monotonic() - self._asked_s > IDLE_S
 
     def _take_in(self) -> None:
-        """Tell the followers what the watcher's polls have found, and wake the callers of ``caught_up``."""
+        """Tell the followers what the watcher's polls have found, and wake the callers of ``wait_until_current``."""
         while self._arrived:
             poll = self._arrived.popleft()
             self._polled_s = poll.began_s
-            self._tell(poll.changes)
+            self._notify(poll.changes)
             for future in poll.asked:
                 if not future.done():
                     future.set_result(poll.is_complete)
 
-    def _tell(self, found: Sequence[Change] | None) -> None:
+    def _notify(self, found: Sequence[Change] | None) -> None:
         if found is None or found:
             for follower in tuple(self._followers):
                 follower(found)

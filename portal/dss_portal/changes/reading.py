@@ -31,7 +31,7 @@ class Change:
     number of the user to whom the ticket belongs; None for other subjects.
 
     ``version`` grows with each transaction, in the order of their first writes; it is 0 for a change reported by
-    ``Feed.note``.
+    ``Feed.publish``.
     """
 
     subject: Subject

@@ -130,7 +130,7 @@ async def _requeue(
     Raises Refused if it cannot be requeued.
     """
     if ticket_id is not None:
-        await submission.put_back(datastore, ticket_id)
+        await submission.requeue(datastore, ticket_id)
         siblings = [other for other in session.letters if await _ticket_of(other) == ticket_id]
         for sibling in siblings:
             await _discard(session, sibling)
@@ -152,7 +152,7 @@ async def _send_again(datastore: Datastore, letter: DeadLetter) -> int:
     """
     is_announcement = letter.type_name == TicketReady.__name__ and letter.ticket_id is not None
     if is_announcement and not await Ticket.exists(id=letter.ticket_id, status=Status.READY):
-        await submission.put_back(datastore, int(str(letter.ticket_id)))
+        await submission.requeue(datastore, int(str(letter.ticket_id)))
         await unsent.discard(letter.id)
     else:
         await unsent.send_again(letter.id)

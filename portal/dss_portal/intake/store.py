@@ -61,7 +61,7 @@ async def declare(ticket_id: int, user: User, request: Request, title: str) -> I
         requests.require_fit(request, await ticket.service)
         intake = await _declared(ticket, request)
         if title:
-            await titles.put(ticket, title)
+            await titles.set_title(ticket, title)
         await ask_if_complete(ticket, intake)
     return intake
 
@@ -202,7 +202,7 @@ def images_text(images: Sequence[ReadImage]) -> str:
     return msgspec.json.encode(list(images)).decode()
 
 
-async def reader_heard(instance: str, *, ends: bool) -> None:
+async def record_reader(instance: str, *, ends: bool) -> None:
     """Store that the program ``instance`` reads uploads or, with ``ends``, that it has stopped."""
     program = UploadReaderProgram(instance=instance, heard_at=clock.now(), ended=ends)
     await UploadReaderProgram.bulk_create(

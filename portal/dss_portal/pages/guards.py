@@ -57,11 +57,11 @@ async def sign_in_first(to: str = addresses.SIGN_IN) -> Response:
     """Redirect to the page ``to``, on which the user signs in or finds a link to it.  After the sign-in the user
     returns to the page of this request.
     """
-    lead_back_here()
+    return_here_after_sign_in()
     return await see_other(to)
 
 
-def lead_back_here() -> None:
+def return_here_after_sign_in() -> None:
     """Make the sign-in return to the page of this request.  Does nothing if the request is not one for a page that a
     user has opened, or if its path is longer than _LONGEST_PATH.
     """

@@ -141,7 +141,7 @@ class Polls:
     def _may_poll(self, caller: Caller) -> bool:
         if self._requires_terms and caller.terms_accepted_at is None:
             return False
-        return caller.may("tickets")
+        return caller.has_scope("tickets")
 
     async def _shown(self, poll: Poll, caller: Caller, *, keep: bool) -> bytes | None:
         shown = self._snapshots
@@ -181,7 +181,7 @@ class Polls:
                 if changed is not None:
                     number, of_state = changed
                     self._snapshots.forget_ticket(number, of_state=of_state)
-                elif not await self._feed.caught_up():
+                elif not await self._feed.wait_until_current():
                     self._forget_all()
             await send(event)
 

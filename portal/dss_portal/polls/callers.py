@@ -43,7 +43,7 @@ class Caller:
     scopes: str | None
     expires_at: datetime | None
 
-    def may(self, scope: str) -> bool:
+    def has_scope(self, scope: str) -> bool:
         """True if the caller has a session, or a token that has not expired and includes ``scope``."""
         if self.expires_at is not None and self.expires_at <= clock.now():
             return False

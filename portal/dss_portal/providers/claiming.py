@@ -67,7 +67,7 @@ class Granted:
 COLUMNS = ("id", "service_githash", "status")
 
 
-def asked_by(
+def claim_request(
     user_id: int, githashes: Sequence[str], form: Mapping[str, str], lease_s: float
 ) -> ClaimRequest:
     """The claim request that a form contains.  ``lease_s`` applies to services that set no lease.  Raises Refused if
@@ -124,7 +124,7 @@ async def grant(asks: Sequence[ClaimRequest]) -> list[Granted | Exception]:
                 )
                 found.append(Granted(ticket=ticket, services=some))
                 polled |= {service.id: service for service in some if ask.polls}
-    await store.heard(list(polled.values()))
+    await store.record_sign_of_life(list(polled.values()))
     return found
 
 

@@ -44,10 +44,10 @@ async def fail(ticket_id: int, user: User) -> None:
     """End the user's claim, and with it the ticket, as failed.  Idempotent.  Raises Refused if the user does not hold
     the ticket's claim.
     """
-    if await _has_ended(await store.claimed_once(ticket_id, user), user, Status.FAILED):
+    if await _has_ended(await store.require_ever_claimed(ticket_id, user), user, Status.FAILED):
         return
     async with in_transaction():
-        ticket, held = await store.held_and_locked(ticket_id, user)
+        ticket, held = await store.lock_held_ticket(ticket_id, user)
         await tickets.advance(ticket, Failed(claim_id=held.id))
 
 
@@ -58,10 +58,10 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
     Raises Refused if the user does not hold the claim, if there are no results to check, if they are not accepted or
     have changed since the check began, or if no verdict came; the ticket then stays claimed, and its lease is renewed.
     """
-    ticket = await store.claimed_once(ticket_id, user)
+    ticket = await store.require_ever_claimed(ticket_id, user)
     if await _has_ended(ticket, user, Status.SUCCESS):
         return
-    held = await store.claim_held(ticket, user)
+    held = await store.held_claim(ticket, user)
     await claims.renew(held.id)
     try:
         await _end_with_results(parts, held, user)
@@ -78,7 +78,7 @@ async def _end_with_results(parts: Components, held: Claim, user: User) -> None:
             latest = await tickets.locked(ticket_id)
             if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
                 return
-            ticket, current = await store.held_and_locked(ticket_id, user)
+            ticket, current = await store.lock_held_ticket(ticket_id, user)
             if current.id != held.id:
                 raise Refused(LOST)
             await _take(parts.datastore, ticket_id, frozen)

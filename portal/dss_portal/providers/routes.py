@@ -63,8 +63,8 @@ async def available() -> Response:
     none.
     """
     form = await parameters.form()
-    services = await store.provided(current_user(), _listed(form))
-    await store.heard(services)
+    services = await store.require_provided(current_user(), _listed(form))
+    await store.record_sign_of_life(services)
     columns = ("service_githash", "service_name", "ready_tickets")
     rows = await store.waiting(services)
     return table(columns, rows, wants_json=form.get("format") == "json")
@@ -79,7 +79,7 @@ async def announce() -> Response:
     With ``others=1``, the response is the number of other live programs that serve any of them.
     """
     user, form = current_user(), await parameters.form()
-    services = await store.provided(user, _listed(form))
+    services = await store.require_provided(user, _listed(form))
     said = announcements.read(form)
     await announcements.note(user, services, said)
     if form.get("others") == "1":
@@ -91,7 +91,7 @@ async def announce() -> Response:
 @signed_in
 async def status(ticket_id: int) -> Response:
     """Respond with the ticket's status.  If the user holds the ticket's claim, its lease is renewed."""
-    ticket = await store.visible(ticket_id, current_user())
+    ticket = await store.require_visible(ticket_id, current_user())
     if ticket.claim_id is not None:
         await claims.renew_for(ticket.claim_id, current_user().id)
     await _heard(ticket, await parameters.form())
@@ -105,7 +105,7 @@ async def finish(ticket_id: int) -> Response:
     results.
     """
     user = current_user()
-    ticket = await store.claimed_once(ticket_id, user)
+    ticket = await store.require_ever_claimed(ticket_id, user)
     form = await parameters.form()
     asked = forms.of(form, "status")
     if asked not in {"success", "failed"}:
@@ -121,7 +121,7 @@ async def finish(ticket_id: int) -> Response:
 @blueprint.get(f"/tickets/<int:ticket_id>/files/{_AREA}")
 @signed_in
 async def file_listing(ticket_id: int, area: Area) -> Response:
-    ticket = await store.claimed_once(ticket_id, current_user())
+    ticket = await store.require_ever_claimed(ticket_id, current_user())
     await _sign_of_life(ticket.claim_id)
     rows = [(file.index, file.name) for file in await tickets.files(ticket_id, area)]
     return Response(csv_text(rows), content_type="text/csv")
@@ -130,7 +130,7 @@ async def file_listing(ticket_id: int, area: Area) -> Response:
 @blueprint.get(f"/tickets/<int:ticket_id>/files/{_AREA}/<int:index>")
 @signed_in
 async def download(ticket_id: int, area: Area, index: int) -> Response:
-    ticket = await store.claimed_once(ticket_id, current_user())
+    ticket = await store.require_ever_claimed(ticket_id, current_user())
     await _sign_of_life(ticket.claim_id)
     file = await tickets.file(ticket_id, area, index)
     path = await components().datastore.file(ticket_id, area, file.place)
@@ -151,7 +151,7 @@ async def upload(ticket_id: int, area: Area) -> Response:
         try:
             await datastore.send(temporary)
             async with in_transaction():
-                _, held = await store.held_and_locked(ticket_id, user)
+                _, held = await store.lock_held_ticket(ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
                 await submission.store_file(
                     datastore,
@@ -179,12 +179,12 @@ async def add_log(ticket_id: int, category: str) -> Response:
         form = await parameters.form()
         message, message_id = forms.of(form, "message"), keys.of_line(ticket_id, form)
     except Refused:
-        await store.claimed_once(ticket_id, user)  # its refusal takes precedence
+        await store.require_ever_claimed(ticket_id, user)  # its refusal takes precedence
         raise
     number = await writing.add_log(ticket_id, user.id, category, message, message_id)
     if number is None:
         async with in_transaction():
-            _, held = await store.held_and_locked(ticket_id, user)
+            _, held = await store.lock_held_ticket(ticket_id, user)
             number = await tickets.add_log(ticket_id, category, message, message_id)
             await claims.renew(held.id)
     return plain(str(number))
@@ -204,7 +204,7 @@ async def attach(ticket_id: int) -> Response:
         try:
             await datastore.send(received.path)
             async with in_transaction():
-                _, held = await store.held_and_locked(ticket_id, user)
+                _, held = await store.lock_held_ticket(ticket_id, user)
                 number = await attachments.keep(datastore, ticket_id, received)
                 await claims.renew(held.id)
         finally:
@@ -215,7 +215,7 @@ async def attach(ticket_id: int) -> Response:
 @blueprint.get("/tickets/<int:ticket_id>/progress")
 @signed_in
 async def progress_value(ticket_id: int) -> Response:
-    await store.claimed_once(ticket_id, current_user())
+    await store.require_ever_claimed(ticket_id, current_user())
     return plain(str(progress.total(await tickets.progress_chunks(ticket_id))))
 
 
@@ -233,13 +233,13 @@ async def set_progress(ticket_id: int) -> Response:
             forms.fraction(form, name) for name in ("chunk_start", "chunk_end", "progress")
         )
     except Refused:
-        await store.claimed_once(ticket_id, user)  # its refusal takes precedence
+        await store.require_ever_claimed(ticket_id, user)  # its refusal takes precedence
         raise
     polls = not announcements.announces_itself(form)
     if done and await writing.set_progress(ticket_id, user.id, start, end, done, polls=polls):
         return plain("success")
     async with in_transaction():
-        ticket, held = await store.held_and_locked(ticket_id, user)
+        ticket, held = await store.lock_held_ticket(ticket_id, user)
         if done == 0:
             await tickets.clear_progress(ticket_id, start, end)
         else:
@@ -257,13 +257,15 @@ async def _claim(githashes: list[str], form: dict[str, str]) -> tuple[int, str, 
     user = current_user()
     keys.key_of(form)  # its refusal takes precedence
     if "provider" not in form:
-        await store.heard(await store.provided(user, githashes))  # its refusal takes precedence
+        await store.record_sign_of_life(
+            await store.require_provided(user, githashes)
+        )  # its refusal takes precedence
     lease_s = components().settings.provider_lease_s
     granted = await components().claim_batcher.ask(
-        claiming.asked_by(user.id, githashes, form, lease_s)
+        claiming.claim_request(user.id, githashes, form, lease_s)
     )
     if granted.ticket is not None:
-        components().feed.note(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
+        components().feed.publish(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
     return granted.row()
 
 
@@ -272,7 +274,7 @@ async def _heard(ticket: Ticket, form: dict[str, str]) -> None:
     itself.
     """
     if not announcements.announces_itself(form):
-        await store.heard([await ticket.service])
+        await store.record_sign_of_life([await ticket.service])
 
 
 def _listed(form: dict[str, str]) -> list[str]:

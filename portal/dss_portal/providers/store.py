@@ -25,7 +25,7 @@ async def services_of(user: User) -> list[tuple[Service, str]]:
     return [(link.service, link.provider.name) for link in found]
 
 
-async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
+async def require_provided(user: User, githashes: Sequence[str]) -> list[Service]:
     """The services with these hashes, without duplicates.  Raises Refused (401), naming the first hash that is of no
     service that the user provides.
     """
@@ -36,7 +36,7 @@ async def provided(user: User, githashes: Sequence[str]) -> list[Service]:
     return [mine[githash] for githash in dict.fromkeys(githashes)]
 
 
-async def heard(services: Sequence[Service]) -> None:
+async def record_sign_of_life(services: Sequence[Service]) -> None:
     """Record that a provider's program has shown a sign of life for these services; for each service at most once in
     HEARD_S seconds.
 
@@ -64,7 +64,7 @@ async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
     return [(by_id[i].githash, by_id[i].name, int(count)) for i, count in rows]
 
 
-async def visible(ticket_id: int, user: User) -> Ticket:
+async def require_visible(ticket_id: int, user: User) -> Ticket:
     """The ticket, if one of the user's providers offers its service now.  Raises Refused if not."""
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
     mine = {service.id for service, _ in await services_of(user)}
@@ -73,7 +73,7 @@ async def visible(ticket_id: int, user: User) -> Ticket:
     return ticket
 
 
-async def claimed_once(ticket_id: int, user: User) -> Ticket:
+async def require_ever_claimed(ticket_id: int, user: User) -> Ticket:
     """The ticket, for reading, if the user has claimed it at any time.  Raises Refused if not, if the user's providers
     have never offered its service, or if it is deleted.
     """
@@ -88,7 +88,7 @@ async def claimed_once(ticket_id: int, user: User) -> Ticket:
     return ticket
 
 
-async def claim_held(ticket: Ticket, user: User) -> Claim:
+async def held_claim(ticket: Ticket, user: User) -> Claim:
     """The user's claim on the ticket, which allows writing.  Raises Refused if the user does not hold the ticket's
     current claim.
     """
@@ -100,18 +100,18 @@ async def claim_held(ticket: Ticket, user: User) -> Claim:
 
 async def require_claim(ticket_id: int, user: User) -> None:
     """Raises Refused unless the user holds the ticket's current claim."""
-    await claim_held(await claimed_once(ticket_id, user), user)
+    await held_claim(await require_ever_claimed(ticket_id, user), user)
 
 
-async def held_and_locked(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
+async def lock_held_ticket(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
     """The ticket, with its row locked until the caller's transaction ends, and the user's claim on it.  Raises Refused
     if the user does not hold the ticket's current claim.
     """
-    await claimed_once(ticket_id, user)
+    await require_ever_claimed(ticket_id, user)
     ticket = await tickets.locked(ticket_id)
     if ticket is None:
         raise not_claimed(ticket_id, user)
-    return ticket, await claim_held(ticket, user)
+    return ticket, await held_claim(ticket, user)
 
 
 def folder_of(held: Claim, area: Area) -> str:

@@ -33,7 +33,7 @@ class Provided:
         return await Claim.exists(id=upload.claim_id, user_id=self.user.id)
 
     async def lock(self, ticket_id: int) -> str:
-        _, held = await store.held_and_locked(ticket_id, self.user)
+        _, held = await store.lock_held_ticket(ticket_id, self.user)
         await claims.renew(held.id)
         return held.id
 

@@ -2,7 +2,7 @@
 and renews its lease.
 
 So a write needs one round trip to the database and one commit.  If the user does not hold the ticket's claim, the
-statement writes nothing; ``store.held_and_locked`` then finds the reason.
+statement writes nothing; ``store.lock_held_ticket`` then finds the reason.
 """
 
 from datetime import timedelta

@@ -90,7 +90,7 @@ async def _inputs(ticket_id: int) -> Rules:
 
 
 async def _provided(ticket_id: int) -> Rules:
-    await providers.claimed_once(ticket_id, current_user())
+    await providers.require_ever_claimed(ticket_id, current_user())
     return Provided(components().datastore, current_user())
 
 

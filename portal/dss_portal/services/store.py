@@ -132,7 +132,7 @@ async def _known_or_new(descriptor: dict[str, Any]) -> Service:
     )
 
 
-async def worker_heard(announced: WorkerAnnounced) -> None:
+async def record_worker(announced: WorkerAnnounced) -> None:
     """Record an announcement of a worker that it is alive or has just ended."""
     await Worker.update_or_create(
         bundle=announced.bundle,

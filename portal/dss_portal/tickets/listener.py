@@ -87,9 +87,9 @@ class Listener:
             case ServiceAnnounced() as announced:
                 await services.announce(announced)
             case WorkerAnnounced() as announced:
-                await services.worker_heard(announced)
+                await services.record_worker(announced)
             case ReaderAnnounced(instance=instance, ends=ends):
-                await intakes.reader_heard(instance, ends=ends)
+                await intakes.record_reader(instance, ends=ends)
             case UploadRead() as read:
                 await intake_events.on_read(self._datastore, self._settings, read)
             case UploadRefused() as refused:

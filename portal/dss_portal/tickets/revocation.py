@@ -19,7 +19,7 @@ ORDER BY ticket.id
 """
 
 
-async def give_back() -> None:
+async def end_revoked_claims() -> None:
     """End every claim whose user may no longer serve its service, and queue its ticket again.  Call it in the
     transaction that takes the right away.
     """

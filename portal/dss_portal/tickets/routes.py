@@ -60,7 +60,7 @@ async def create() -> Response:
     number = await submission.create(
         current_user(), form.get("githash"), form.get("name"), _quiet_s()
     )
-    components().feed.note(Subject.STATE, number, current_user().id)
+    components().feed.publish(Subject.STATE, number, current_user().id)
     return plain(str(number))
 
 

@@ -243,7 +243,7 @@ async def retry(datastore: Datastore, ticket_id: int, user: Person, quiet_s: flo
     await datastore.remove_files(ticket_id, "results", left)
 
 
-async def put_back(datastore: Datastore, ticket_id: int) -> None:
+async def requeue(datastore: Datastore, ticket_id: int) -> None:
     """Queue a failed or timed-out ticket again, from the first attempt, and remove its results, for an operator who has
     repaired the cause of its failure; no quota is checked.  Raises Refused if there is no such ticket, or if it is in
     another state.

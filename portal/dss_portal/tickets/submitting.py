@@ -104,7 +104,7 @@ async def submit(
     if any(files.is_workspace(place) for place in draft.places):
         if scrubs:
             await files.leave_out_meshes(datastore, ticket_id, user)
-        await titles.take(datastore, ticket_id, user)
+        await titles.take_from_workspace(datastore, ticket_id, user)
     voxels = await runs.largest(datastore, ticket_id, draft.places)
     if not (draft.is_plain(quiet_s) and await _queued(draft, user, voxels)):
         await runs.note(ticket_id, voxels)

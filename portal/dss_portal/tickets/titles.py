@@ -18,7 +18,7 @@ from dss_workspace.layers import layers
 MOST_CHARACTERS = 120
 
 
-async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
+async def take_from_workspace(datastore: Datastore, ticket_id: int, user: Person) -> None:
     """Set the title of a ticket that is about to be submitted to the nickname of the main layer in its workspace.
 
     Does nothing if the ticket is not the user's, is not in ``init``, has a title already, or does not have exactly one
@@ -33,7 +33,7 @@ async def take(datastore: Datastore, ticket_id: int, user: Person) -> None:
     file = await datastore.file(ticket_id, "input", workspaces[0])
     with suppress(WorkspaceInvalid, FileNotFoundError):
         main, *_ = await asyncio.to_thread(lambda: layers(workspace_in(file)))
-        await put(ticket, main.nickname)
+        await set_title(ticket, main.nickname)
 
 
 def printable(text: str) -> str:
@@ -41,7 +41,7 @@ def printable(text: str) -> str:
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
-async def put(ticket: Ticket, title: str) -> None:
+async def set_title(ticket: Ticket, title: str) -> None:
     """Set and save the ticket's title: one line of printable characters, at most MOST_CHARACTERS; the rest is cut off."""
     ticket.title = printable(title)[:MOST_CHARACTERS]
     await ticket.save(update_fields=["title"])
@@ -53,4 +53,4 @@ async def rename(ticket_id: int, user: User, title: str) -> None:
         ticket = await store.locked(ticket_id) if ticket_id < 2**31 else None
         if ticket is None or ticket.user_id != user.id or ticket.status is Status.DELETED:
             raise submission.not_found(ticket_id, user)
-        await put(ticket, title)
+        await set_title(ticket, title)

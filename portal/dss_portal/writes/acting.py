@@ -12,7 +12,7 @@ from dss_portal.changes.feed import Feed
 from dss_portal.changes.reading import Subject
 from dss_portal.datastore import Datastore
 from dss_portal.providers import announcements, keys, writing
-from dss_portal.providers.claiming import ClaimRequest, Granted, asked_by
+from dss_portal.providers.claiming import ClaimRequest, Granted, claim_request
 from dss_portal.request_batching import RequestBatcher
 from dss_portal.settings import Settings
 from dss_portal.tickets import submission, submitting
@@ -78,7 +78,7 @@ class Acting:
     async def _create(self, form: Mapping[str, str], person: Person) -> Answer:
         quiet_s = self.settings.quiet_upload_s
         number = await submission.create(person, form.get("githash"), form.get("name"), quiet_s)
-        self.feed.note(Subject.STATE, number, person.id)
+        self.feed.publish(Subject.STATE, number, person.id)
         return Answer(body=str(number))
 
     async def _ready(self, ticket: int, form: Mapping[str, str], person: Person) -> Answer | None:
@@ -111,9 +111,9 @@ class Acting:
         self, githashes: list[str], form: Mapping[str, str], person: Person
     ) -> Granted:
         lease_s = self.settings.provider_lease_s
-        granted = await self.claim_batcher.ask(asked_by(person.id, githashes, form, lease_s))
+        granted = await self.claim_batcher.ask(claim_request(person.id, githashes, form, lease_s))
         if granted.ticket is not None:
-            self.feed.note(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
+            self.feed.publish(Subject.STATE, granted.ticket.id, granted.ticket.user_id)
         return granted
 
 

@@ -37,7 +37,7 @@ class Limit(Protocol):
     def count(self, key: str) -> None:
         """Count a request with the key ``key``.  Raises Refused if there were too many."""
 
-    def give_back(self, key: str) -> None:
+    def uncount(self, key: str) -> None:
         """Undo one call of ``count`` for ``key``."""
 
 
@@ -123,10 +123,10 @@ class Writes:
         try:
             answer = await acted(write, body, caller)
         except Refused:
-            self._limit.give_back(user)
+            self._limit.uncount(user)
             raise
         if answer is None:
-            self._limit.give_back(user)
+            self._limit.uncount(user)
         return answer
 
     async def _written(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
@@ -150,7 +150,7 @@ class Writes:
         caller = self._callers.known(write.cookie, write.authorization) if keep else None
         if caller is None:
             caller = await self._callers.load(write.cookie, write.authorization, keep=keep)
-        if caller is None or not caller.may(write.kind.scope):
+        if caller is None or not caller.has_scope(write.kind.scope):
             return None
         if self._requires_terms and caller.terms_accepted_at is None:
             return None
