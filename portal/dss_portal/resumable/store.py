@@ -37,10 +37,11 @@ async def create(
     datastore: Datastore, settings: Settings, ticket_id: int, announced: AnnouncedFile, rules: Rules
 ) -> ResumableUpload:
     """Create an upload of a file to a ticket, with an empty file as its part.  From now on the announced size counts
-    towards the user's quota.  Raises Refused if the rules forbid it or the file is too large.
+    towards the user's quota.  Raises Refused if the rules forbid it, the file is too large (413), or the disk has no
+    room for it (507).
 
     Earlier uploads to the ticket with the same file name that have received no byte, and to which no request writes, are
-    deleted.
+    deleted, except those of empty files.
     """
     if announced.size_bytes > settings.max_upload_bytes:
         raise too_large(settings.max_upload_bytes)

@@ -42,7 +42,8 @@ ENDS = {
 
 def stages(history: Sequence[TicketHistory], status: Status, now: datetime) -> tuple[Stage, ...]:
     """The four stages sending, waiting, working and end of a ticket.  ``history`` is in order of time; ``status`` is
-    the present state, and ``now`` ends the time in it.  Until the ticket has ended, its last stage is called "Done".
+    the present state, and ``now`` ends the time in it.  The last stage is called as the ticket has ended (see ENDS);
+    until then it is called "Done".
     """
     begun = [_stage(each, history, status, now) for each in NAMES]
     return (*begun, _end(history, status))
