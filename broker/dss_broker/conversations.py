@@ -35,7 +35,7 @@ class OpenConversation:
         self._arrived.put(arrived)
 
     def watch(self, request: "Future[None]") -> None:
-        """End the conversation if ``request`` could not be published."""
+        """If ``request`` could not be published, let ``next`` raise its error."""
         request.add_done_callback(self._request_done)
 
     def _request_done(self, request: "Future[None]") -> None:

@@ -143,7 +143,10 @@ class Dispatch:
 
     @property
     def algorithm(self) -> str:
-        """Name of the rules or of the bundle.  The queue of its workers is named after it (``topology.inference``)."""
+        """Name of the rules, of the bundle or, for SERVER, of what the server runs; "" if the service has neither.
+
+        The queue of the workers for rules or a bundle is named after it (``topology.inference``).
+        """
         return self.rules if self.provider is ProviderKind.RULES else self.bundle
 
     @property

@@ -134,7 +134,7 @@ def for_parking(
 ) -> Envelope:
     """A copy of the message for the dead-letter queue, with the facts about its failure in its headers.
 
-    Its attempts count from 1 again if an operator requeues it.
+    ``reason`` is cut after MAX_REASON_CHARS.  Its attempts count from 1 again if an operator requeues it.
     """
     facts = {
         PARKED_REASON: reason[:MAX_REASON_CHARS],

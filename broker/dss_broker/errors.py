@@ -33,7 +33,9 @@ class ReplyTimeout(Exception):
 
 
 class BrokerClosed(Exception):
-    """The broker was closed before it could publish a message, subscribe or get a reply."""
+    """The broker, or the conversation that waits for a reply, was closed before a message was stored, a subscription
+    began or a reply came.
+    """
 
 
 class BrokerAway(Exception):

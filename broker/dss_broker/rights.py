@@ -112,8 +112,8 @@ USERS: Mapping[str, Rights] = {
 def definitions(passwords: Mapping[str, str], vhost: str = "/") -> dict[str, list[dict[str, Any]]]:
     """The content of a definitions file for RabbitMQ's ``load_definitions`` or ``rabbitmqctl import_definitions``.
 
-    It contains users, permissions and the topic exchanges: RabbitMQ 4.3 refuses permissions on an exchange that does
-    not exist.  Raises KeyError if ``passwords``, by user, lacks a user of USERS.
+    It contains ``vhost``, users, permissions and the topic exchanges: RabbitMQ 4.3 refuses permissions on an exchange
+    that does not exist.  Raises KeyError if ``passwords``, by user, lacks a user of USERS.
     """
     return {
         "vhosts": [{"name": vhost}],

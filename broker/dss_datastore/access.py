@@ -51,7 +51,7 @@ class Access(Protocol):
     def put(self, folder: PurePosixPath, *, last: str = "") -> None:
         """Make the files that the program has written below ``folder`` visible to other programs.
 
-        Each file becomes visible when it is complete; the file named ``last`` after all others.
+        Each file becomes visible when it is complete; the file named ``last`` after all others.  S3 leaves out links.
         """
         ...
 

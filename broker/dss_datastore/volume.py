@@ -21,7 +21,7 @@ def is_there(root: Path) -> bool:
 
 
 def is_away(error: BaseException) -> bool:
-    """True if ``error`` says that the volume is no longer mounted."""
+    """True if ``error`` says that the volume is no longer mounted, or its server is gone (ENODEV, ESTALE)."""
     return isinstance(error, OSError) and error.errno in _AWAY
 
 

@@ -170,7 +170,7 @@ class _ConvertImage:
 
 
 class _CopyUnchanged:
-    """Converts an image to a layer by copying its file unchanged."""
+    """Makes a layer of an image by copying its file unchanged.  Refuses a series, which would have to be converted."""
 
     def __init__(self, as_it_is: AsItIs, folder: Path) -> None:
         self._as_it_is = as_it_is

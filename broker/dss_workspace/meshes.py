@@ -1,4 +1,4 @@
-"""Mesh layers of a workspace.  Format: MeshWrapperBase.cxx of ITK-SNAP."""
+"""Adds, lists and removes the mesh layers of a workspace.  Format: MeshWrapperBase.cxx of ITK-SNAP."""
 
 from collections.abc import Callable
 from pathlib import PureWindowsPath

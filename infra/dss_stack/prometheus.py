@@ -78,7 +78,9 @@ class PrometheusServer:
         )
 
     def stop(self) -> None:
-        """Stop the server, and return when it has ended and its last samples are on disk."""
+        """Stop the server, and return when it has ended and its last samples are on disk.  It is killed if that takes
+        longer than _STOP_TIMEOUT_S.
+        """
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGTERM, timeout_s=_STOP_TIMEOUT_S)
 

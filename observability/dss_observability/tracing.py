@@ -172,7 +172,8 @@ def end_with(begun: Span, done: "Future[None]") -> None:
 class SpanChain:
     """A context for work in consecutive steps, with a span for each step, which is a child of ``parent``.
 
-    ``parent`` is a traceparent, by default that of the current span.  The end of the context ends the last span.
+    ``parent`` is a traceparent, by default that of the current span.  The end of the context ends the last span, as
+    failed if the block has raised.
     ``enter`` may be called from any thread, but not concurrently.
     """
 

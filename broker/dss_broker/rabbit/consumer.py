@@ -77,8 +77,8 @@ class Consumer:
         self._open_channel(connection)
 
     def down(self) -> None:
-        """Link's thread: the connection is lost.  RabbitMQ will redeliver unacknowledged messages, so those that no
-        handler has started are dropped here.
+        """Link's thread: the connection or the channel is lost.  RabbitMQ will redeliver unacknowledged messages, so
+        those that no handler has started are dropped here; running handlers go on.
         """
         self._channel, self.is_subscribed = None, False
         for unacked in self._inbox.take_back():
@@ -95,8 +95,8 @@ class Consumer:
             declare_bindings(channel, self._subscription, self._queue)
 
     def stop(self) -> None:
-        """Link's thread: start no more handlers.  The channel is closed, and ``wait_until_idle`` returns, when the last
-        running handler has ended.
+        """Link's thread: start no more handlers; RabbitMQ requeues the messages that none has started.  The channel is
+        closed, and ``wait_until_idle`` returns, when the last running handler has ended.
         """
         if self._stopped:
             return

@@ -1,4 +1,6 @@
-"""Publishes messages to RabbitMQ with confirms: many are in flight, and each is repeated until it is confirmed."""
+"""Publishes messages to RabbitMQ with confirms: many are in flight, and each is repeated until RabbitMQ confirms or
+refuses it.
+"""
 
 import logging
 import time

@@ -104,7 +104,8 @@ def _may_be_slice(file: File, sizes: Collection[int]) -> bool:
 def _patterns(name: str) -> set[str]:
     """Patterns by which slices of one series may be recognised, from the file name ``name`` of a slice.
 
-    They are the name with ``#`` in place of each number, if it has one, and the suffix, if it is usual for DICOM.
+    They are the name with ``#`` in place of each number, if it has one, and the suffix, if it is usual for DICOM, both
+    without a suffix of compression such as .gz.
     """
     path = PurePosixPath(name.lower())
     if path.suffix in _PACKED:

@@ -101,8 +101,8 @@ def _listed(packages: Sequence[str]) -> str:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """A context in which apt-get starts no service.  An existing policy-rc.d stays; one that we wrote is removed at the
-    end.
+    """A context in which apt-get starts no service and creates no database cluster.  An existing policy-rc.d stays; the
+    files that we wrote for this are removed at the end.
     """
     _remove_leftovers()
     if not _POLICY.exists():
