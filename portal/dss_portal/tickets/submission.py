@@ -150,23 +150,32 @@ async def receive_file(
             if scrubs and area == "input":
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             await datastore.send(temporary)
-            async with in_transaction():
-                folder = None
-                if area == "input":
-                    folder = await reservation.register(size_bytes, accepting_states(user))
-                if folder is not None:
-                    await input_files.keep(datastore, ticket_id, temporary, sent.name, folder)
-                else:
-                    require_open(await store.locked(ticket_id), ticket_id, user)
-                    await accounts.require_enabled(user.id)
-                    await files.check_twin(ticket_id, area, sent.name)
-                    await reservation.convert(size_bytes)
-                    await store_file(
-                        datastore, ticket_id, area, temporary, name=sent.name, size_bytes=size_bytes
-                    )
+            await _store_received(datastore, reservation, user, temporary, size_bytes)
         except BaseException:
             datastore.discard(temporary)
             raise
+
+
+async def _store_received(
+    datastore: Datastore,
+    reservation: Reservation,
+    user: Person,
+    temporary: Path,
+    size_bytes: int,
+) -> None:
+    """Make a received file one of the ticket's files, in one transaction.  Raises Refused."""
+    ticket_id, area, name = reservation.ticket.id, reservation.area, reservation.sent.name
+    async with in_transaction():
+        if area == "input":
+            folder = await reservation.register(size_bytes, accepting_states(user))
+            if folder is not None:
+                await input_files.keep(datastore, ticket_id, temporary, name, folder)
+                return
+        require_open(await store.locked(ticket_id), ticket_id, user)
+        await accounts.require_enabled(user.id)
+        await files.check_twin(ticket_id, area, name)
+        await reservation.convert(size_bytes)
+        await store_file(datastore, ticket_id, area, temporary, name=name, size_bytes=size_bytes)
 
 
 async def store_file(

@@ -57,22 +57,18 @@ async def receive(
             if not is_flushed:
                 size_bytes = await datastore.scrub(temporary, ticket_id)
             await datastore.send(temporary)
+            states = submission.accepting_states(person)
             async with in_transaction():
                 folder = await reservation.registered(
-                    ticket_id,
-                    name,
-                    size_bytes,
-                    states=submission.accepting_states(person),
-                    settings=settings,
+                    ticket_id, name, size_bytes, states=states, settings=settings
                 )
-                if folder is None:
-                    # If it raises, ``receiving_file`` removes the folder of a deleted ticket.
-                    await check()
-                    return False
-                await input_files.keep(
-                    datastore, ticket_id, temporary, name, folder, is_flushed=is_flushed
-                )
-                return True
+                if folder is not None:
+                    await input_files.keep(
+                        datastore, ticket_id, temporary, name, folder, is_flushed=is_flushed
+                    )
+                    return True
+                await check()  # if it raises, ``receiving_file`` removes a deleted ticket's folder
+                return False
         finally:
             datastore.discard(temporary)
 
