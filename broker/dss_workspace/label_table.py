@@ -105,8 +105,8 @@ def add_labels(
     """Add our labels to the label table, and a placeholder for each value in ``used`` that the table lacks.
 
     ``places`` are the values that ``place_labels`` has returned.  A value that already has a name keeps it and its
-    colour; a placeholder in the table is replaced by our label.  ``default_colour`` gives
-    the colour (red, green, blue, 0..255) of a placeholder by its value.
+    colour; a placeholder in the table is replaced by our label.  ``default_colour`` gives the colour (red, green, blue,
+    0..255) of a new placeholder by its value.
     """
     table = label_table(workspace)
     for value in used:

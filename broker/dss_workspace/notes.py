@@ -40,8 +40,9 @@ class SenderNote:
 
 
 def add_notes(workspace: Folder, notes: Sequence[Note]) -> None:
-    """Write ``notes`` into the workspace in place of earlier ones; ``read_notes`` reads them.  Does nothing if
-    ``notes`` is empty.
+    """Write ``notes`` into the workspace, where ``read_notes`` finds them.  Does nothing if ``notes`` is empty.
+
+    Earlier notes are overwritten one by one, so if there were more, the rest of them stays.
     """
     if not notes:
         return

@@ -15,7 +15,8 @@ from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 class StoredMessage:
     """A message in a queue.  It is not delivered before ``not_before``, in seconds of ``time.monotonic``.
 
-    ``deaths`` counts the handlers that were interrupted while they handled the message, as if their program had died.
+    ``deaths`` counts the handlers that were interrupted while they handled the redelivered message, as if their program
+    had died; the first delivery does not count.
     """
 
     envelope: Envelope

@@ -138,9 +138,10 @@ def _listed(source: Path, unpacked: Path) -> Iterator[File]:
 
 
 def _walk(top: Path) -> Iterator[File]:
-    """Files below ``top`` in the order of their names.  A folder or file to which several links lead is visited once.
+    """Files below ``top``: those of a folder in the order of their names, then those of its sub-folders.
 
-    Raises DicomRefused for a folder that cannot be opened.
+    A folder or file to which several links lead is visited once; sockets, pipes and devices are left out.
+    Raises DicomRefused for a folder that may not be opened.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [top]

@@ -134,7 +134,7 @@ def _known_services() -> set[str]:
 @contextmanager
 def _private_apt(folder: Path) -> Iterator[list[str]]:
     """A context with the words of an apt-get command that reads the machine's list of installed packages, and writes
-    only to ``folder``.
+    only to ``folder``, which is emptied before and removed afterwards.
     """
     shutil.rmtree(folder, ignore_errors=True)
     for name in ("lists/partial", "archives/partial"):

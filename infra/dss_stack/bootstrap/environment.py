@@ -90,8 +90,8 @@ class Environment:
             workshop.run(create, purpose="Making the virtual environment")
 
     def _forget_half_installed(self) -> None:
-        """Remove packages that a killed pip has installed incompletely.  They lack the list of their files, which pip
-        writes last.
+        """Remove the records (.dist-info) of packages that a killed pip has installed incompletely, so that pip
+        installs them again.  These records lack the list of files, which pip writes last.
         """
         for info in self._venv.glob("lib/python*/site-packages/*.dist-info"):
             if not (info / "RECORD").exists():
