@@ -74,7 +74,7 @@ async def _refresh_tickets() -> None:
     counts, since = await _counts(), await _waiting_since()
     offered = await Service.filter(current=True).values_list("name", flat=True)
     for service in {*map(str, offered), *(name for name, _ in counts)}:
-        counting.begin(service)
+        counting.create_series(service)
         for status in Status:
             if status is not Status.DELETED:
                 count = counts.get((service, status.value), 0)

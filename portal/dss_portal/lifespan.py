@@ -63,7 +63,7 @@ class Lifespan:
         schema = background.begin("schema", waiting.for_migrations, returns=True)
         await asyncio.wait(self._begin_preparations(schema), timeout=LISTEN_S)
         self._begin_rounds(schema)
-        background.begin("clock", clock.keep)
+        background.begin("clock", clock.measure_regularly)
         background.begin("certificates", lambda: _watch_certificates(settings))
         self._end_health = serve_health(
             settings.metrics_bind, _missing(self._components), _unserved()

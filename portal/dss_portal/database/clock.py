@@ -37,7 +37,7 @@ def _here() -> datetime:
     return _began + timedelta(seconds=time.monotonic() - _began_s)
 
 
-async def keep() -> None:
+async def measure_regularly() -> None:
     """Measure the difference of the clocks every PERIOD_S, until cancelled."""
     while True:
         try:

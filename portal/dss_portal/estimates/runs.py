@@ -44,7 +44,7 @@ DELETE FROM run WHERE id IN (
 _NUMBER = re.compile(r"^cuda:\d+")
 
 
-async def keep(ticket: Ticket, device: str, seconds: float) -> None:
+async def store_run(ticket: Ticket, device: str, seconds: float) -> None:
     """Store the duration of a ticket that has just succeeded.  If ``seconds`` is 0, it was not measured and nothing
     is stored.
     """
@@ -85,7 +85,7 @@ async def largest(datastore: Datastore, ticket_id: int, places: Sequence[str]) -
     return await datastore.examined(ticket_id, "input", places, _largest)
 
 
-async def note(ticket_id: int, voxels: int | None) -> None:
+async def store_voxels(ticket_id: int, voxels: int | None) -> None:
     """Store the number of voxels of a ticket; None if it is not known.  Does nothing if the ticket is submitted
     already.
     """

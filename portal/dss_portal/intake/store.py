@@ -163,7 +163,7 @@ async def ask_again(ticket_id: int) -> bool:
     return True
 
 
-async def choose(ticket_id: int, user: User, series: str) -> None:
+async def choose_series(ticket_id: int, user: User, series: str) -> None:
     """Read the uploaded files again, with the DICOM series that the user has chosen; ``each`` for all of them.  Raises
     Refused if the user has no such ticket, there is nothing to choose, or the series or the files do not exist.
     """

@@ -87,7 +87,7 @@ class Polls:
     ) -> None:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
-            poll = requests.poll(method, path, scope["query_string"], scope["headers"])
+            poll = requests.poll_of(method, path, scope["query_string"], scope["headers"])
             if poll is not None:
                 if not layer_attempt.earlier_attempt(scope) and await self._answered(poll, send):
                     return

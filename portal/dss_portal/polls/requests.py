@@ -72,7 +72,7 @@ class Poll:
     index: int = 0
 
 
-def poll(
+def poll_of(
     method: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> Poll | None:
     """The Poll that a request contains; None if it is not one, or is unusual, so that the framework must handle it."""

@@ -52,7 +52,7 @@ def read(form: Mapping[str, str]) -> Announcement:
     )
 
 
-async def note(user: User, services: Sequence[Service], said: Announcement) -> None:
+async def record(user: User, services: Sequence[Service], said: Announcement) -> None:
     """Record an announcement of ``user`` for each of ``services``, which the caller has checked that the user provides.
     Raises Refused if the user has announced MOST_PUBLISHERS others for a service.
     """

@@ -86,7 +86,7 @@ async def _end_with_results(parts: Components, held: Claim, user: User) -> None:
                 await _store_presentation(parts.datastore, ticket, held, accepted)
                 await _warn(ticket.id, accepted.remarks)
             await report.attach(parts.datastore, ticket)
-            await runs.keep(ticket, "", (clock.now() - held.granted_at).total_seconds())
+            await runs.store_run(ticket, "", (clock.now() - held.granted_at).total_seconds())
             await tickets.advance(ticket, Succeeded(claim_id=held.id))
     await cleanup.clean_up(parts.datastore, ticket_id)
 
@@ -155,7 +155,7 @@ async def _store_presentation(
     """Store the labels and pictures of the checker's verdict.  Call it in the transaction that ends the claim, so that
     they are stored exactly once.
     """
-    await segmentation_facts.keep(ticket, accepted.labels)
+    await segmentation_facts.store(ticket, accepted.labels)
     for file in accepted.attachments:
         await attachments.take_over(datastore, ticket.id, held.id, file)
     if accepted.attachments:

@@ -81,7 +81,7 @@ async def announce() -> Response:
     user, form = current_user(), await parameters.form()
     services = await store.require_provided(user, _listed(form))
     said = announcements.read(form)
-    await announcements.note(user, services, said)
+    await announcements.record(user, services, said)
     if form.get("others") == "1":
         return plain(str(await announcements.others(user, services, said)))
     return plain("success")

@@ -49,7 +49,7 @@ class Receiver:
                     409,
                 )
             if not upload.finished:
-                async with store.part_needed(upload):
+                async with store.delete_if_part_missing(upload):
                     await store.require_open(self._datastore, self._rules, upload)
                     await self._receive(upload, holder, data)
                 await self._finish(upload, holder)
@@ -103,7 +103,7 @@ class Receiver:
         await run_shielded(self._stored(upload, holder))
 
     async def _stored(self, upload: ResumableUpload, holder: str) -> None:
-        async with _hold_kept(upload.id, holder), store.part_needed(upload):
+        async with _hold_kept(upload.id, holder), store.delete_if_part_missing(upload):
             await store.finish(self._datastore, self._rules, upload, holder)
 
 

@@ -34,7 +34,7 @@ _METHODS = ["HEAD", "PATCH", "DELETE", "POST"]
 
 @provider_blueprint.after_request
 @blueprint.after_request
-async def _spoken(response: Response) -> Response:
+async def _add_headers(response: Response) -> Response:
     response.headers["Tus-Resumable"] = headers.VERSION
     response.headers["Cache-Control"] = "no-store"
     if response.status_code == 412:
@@ -95,30 +95,30 @@ async def _provided(ticket_id: int) -> Rules:
 
 
 async def _created(ticket_id: int, rules: Rules, above: str) -> Response:
-    headers.require_version(_sent("Tus-Resumable"))
-    size_bytes = headers.size("Upload-Length", _sent("Upload-Length"))
-    announced = headers.read_metadata(_sent("Upload-Metadata"), size_bytes)
+    headers.require_version(_header("Tus-Resumable"))
+    size_bytes = headers.size("Upload-Length", _header("Upload-Length"))
+    announced = headers.read_metadata(_header("Upload-Metadata"), size_bytes)
     datastore, settings = components().datastore, components().settings
     upload = await store.create(datastore, settings, ticket_id, announced, rules)
     if size_bytes == 0:
         upload = await Receiver(datastore, rules).find_and_finish(ticket_id, upload.id)
-    answer = _told(upload, 201)
+    answer = _state_response(upload, 201)
     address = f"{settings.public_prefix}{above}/{ticket_id}/uploads/{upload.id}"
     answer.headers["Location"] = address
     return answer
 
 
 async def _handled(ticket_id: int, upload_id: str, rules: Rules) -> Response:
-    headers.require_version(_sent("Tus-Resumable"))
+    headers.require_version(_header("Tus-Resumable"))
     datastore = components().datastore
     if not await rules.owns(await store.find(ticket_id, upload_id)):
-        raise store.gone()
+        raise store.no_such_upload()
     receiver = Receiver(datastore, rules)
-    match _sent("X-HTTP-Method-Override").upper() or request.method:
+    match _header("X-HTTP-Method-Override").upper() or request.method:
         case "HEAD":
-            return _told(await receiver.find_and_finish(ticket_id, upload_id), 200)
+            return _state_response(await receiver.find_and_finish(ticket_id, upload_id), 200)
         case "PATCH":
-            return _told(await _taken(ticket_id, upload_id, receiver), 204)
+            return _state_response(await _receive_part(ticket_id, upload_id, receiver), 204)
         case "DELETE":
             await store.remove(datastore, ticket_id, upload_id)
             return plain("", 204)
@@ -126,19 +126,19 @@ async def _handled(ticket_id: int, upload_id: str, rules: Rules) -> Response:
             raise MethodNotAllowed(valid_methods=["HEAD", "PATCH", "DELETE"])
 
 
-async def _taken(ticket_id: int, upload_id: str, receiver: Receiver) -> ResumableUpload:
-    if _sent("Content-Type") != headers.BODY_TYPE:
+async def _receive_part(ticket_id: int, upload_id: str, receiver: Receiver) -> ResumableUpload:
+    if _header("Content-Type") != headers.BODY_TYPE:
         raise Refused(f"The Content-Type must be {headers.BODY_TYPE}.", 415)
-    offset = headers.size("Upload-Offset", _sent("Upload-Offset"))
+    offset = headers.size("Upload-Offset", _header("Upload-Offset"))
     body = parameters.chunks(components().settings.request_s)
     return await receiver.take(ticket_id, upload_id, offset, body)
 
 
-def _sent(name: str) -> str:
+def _header(name: str) -> str:
     return request.headers.get(name, "")
 
 
-def _told(upload: ResumableUpload, status: int) -> Response:
+def _state_response(upload: ResumableUpload, status: int) -> Response:
     answer = plain("", status)
     answer.headers["Upload-Offset"] = str(upload.received_bytes)
     answer.headers["Upload-Length"] = str(upload.length_bytes)

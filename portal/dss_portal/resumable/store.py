@@ -82,7 +82,7 @@ async def find(ticket_id: int, upload_id: str) -> ResumableUpload:
     """The upload.  Raises Refused (404) if the ticket has no such upload."""
     found = await ResumableUpload.get_or_none(id=upload_id, ticket_id=ticket_id)
     if found is None:
-        raise gone()
+        raise no_such_upload()
     return found
 
 
@@ -112,7 +112,7 @@ async def locked(ticket_id: int, upload_id: str, holder: str = "") -> ResumableU
     found = ResumableUpload.select_for_update().filter(id=upload_id, ticket_id=ticket_id)
     upload = await found.first()
     if upload is None:
-        raise gone()
+        raise no_such_upload()
     if holder and upload.holder != holder:
         raise Refused("Another request goes on with this upload.", 409)
     return upload
@@ -151,7 +151,7 @@ async def finish(datastore: Datastore, rules: Rules, upload: ResumableUpload, ho
 
     async def lock() -> None:
         if await rules.lock(ticket_id) != upload.claim_id:
-            raise gone()
+            raise no_such_upload()
 
     async def check() -> None:
         async with in_transaction():
@@ -241,7 +241,7 @@ async def _remove_stale(datastore: Datastore, upload: ResumableUpload) -> int:
 
 
 @asynccontextmanager
-async def part_needed(upload: ResumableUpload) -> AsyncIterator[None]:
+async def delete_if_part_missing(upload: ResumableUpload) -> AsyncIterator[None]:
     """A context that turns FileNotFoundError into Refused (404) and deletes the upload, because its part is no longer
     on disk.
     """
@@ -249,8 +249,8 @@ async def part_needed(upload: ResumableUpload) -> AsyncIterator[None]:
         yield
     except FileNotFoundError as error:
         await ResumableUpload.filter(id=upload.id).delete()
-        raise gone() from error
+        raise no_such_upload() from error
 
 
-def gone() -> Refused:
+def no_such_upload() -> Refused:
     return Refused("There is no such upload any more; begin it anew.", 404)

@@ -14,7 +14,7 @@ the service nor as a timeout.
 _STAGES = ("queued", "claimed", "total")
 
 
-def begin(service: str) -> None:
+def create_series(service: str) -> None:
     """Create every metric series of the service with the value 0, because Prometheus does not count the first increase
     of a new series.
     """

@@ -185,8 +185,8 @@ class Listener:
         await store.forget_files(ticket.id, "results")
         for name, size_bytes in published:
             await store.register_file(ticket.id, "results", name, size_bytes, folder)
-        await segmentation_facts.keep(ticket, event.labels, event.verdict)
-        await runs.keep(ticket, event.device, event.work_s)
+        await segmentation_facts.store(ticket, event.labels, event.verdict)
+        await runs.store_run(ticket, event.device, event.work_s)
         await report.attach(self._datastore, ticket)
         await store.advance(ticket, Succeeded(claim_id=event.claim_id))
 

@@ -90,7 +90,7 @@ async def choose_series(ticket_id: int) -> Response:
     if the ticket is not the user's, if there is nothing to choose, or if the series or the files do not exist.
     """
     series = (await forms.submitted()).text("series")
-    await intakes.choose(ticket_id, current_user(), series)
+    await intakes.choose_series(ticket_id, current_user(), series)
     return await see_other(addresses.ticket(ticket_id), "The upload is read again.")
 
 

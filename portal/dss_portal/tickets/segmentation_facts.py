@@ -8,7 +8,7 @@ from dss_portal.models import Ticket, TicketLabel
 MOST_LABELS = 1000
 
 
-async def keep(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> None:
+async def store(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> None:
     """Store the labels and the verdict of a ticket's results in place of those of an earlier attempt.  Call it in a
     transaction that has locked ``ticket``.
 
@@ -23,9 +23,9 @@ async def keep(ticket: Ticket, labels: Sequence[Label], verdict: str = "") -> No
     await _judge(ticket, verdict[:32])
 
 
-async def forget(ticket: Ticket) -> None:
+async def delete(ticket: Ticket) -> None:
     """Delete the labels and the verdict of a ticket.  Call it in a transaction that has locked ``ticket``."""
-    await keep(ticket, ())
+    await store(ticket, ())
 
 
 async def _judge(ticket: Ticket, verdict: str) -> None:

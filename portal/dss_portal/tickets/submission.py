@@ -283,7 +283,7 @@ async def _begin_anew(ticket: Ticket, line: str) -> list[str]:
     left = [*(file.place for file in results), *(file.name for file in results)]
     await store.clear_progress(ticket.id)
     await store.forget_files(ticket.id, "results")
-    await segmentation_facts.forget(ticket)
+    await segmentation_facts.delete(ticket)
     await store.add_log(ticket.id, "info", line)
     await store.begin_waiting(ticket)
     await announce(ticket)
@@ -316,7 +316,7 @@ async def forget(ticket: Ticket) -> None:
     """
     await store.advance(ticket, Deleted())
     await store.forget_files(ticket.id)
-    await segmentation_facts.forget(ticket)
+    await segmentation_facts.delete(ticket)
     ticket.title = ""
     await ticket.save(update_fields=["title"])
     service = await ticket.service

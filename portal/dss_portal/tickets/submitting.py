@@ -107,7 +107,7 @@ async def submit(
         await titles.take_from_workspace(datastore, ticket_id, user)
     voxels = await runs.largest(datastore, ticket_id, draft.places)
     if not (draft.is_plain(quiet_s) and await _queued(draft, user, voxels)):
-        await runs.note(ticket_id, voxels)
+        await runs.store_voxels(ticket_id, voxels)
         await submission.lock_and_submit(ticket_id, user, quiet_s)
 
 

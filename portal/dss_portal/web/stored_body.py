@@ -25,7 +25,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def reading(file: StoredFile, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def read_in_thread(
+    file: StoredFile, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
     """Run ``act``, which reads from ``file``, in a thread, and return its result.
 
     Files in a bucket have separate threads, so that a bucket that does not answer does not delay other work of the
@@ -41,7 +43,7 @@ async def send_stored(file: BucketFile, mime_type: str) -> Response:
     client has the present version.  Raises FileNotFoundError if the bucket has no such file, and Werkzeug's
     RequestedRangeNotSatisfiable (416) for a range outside of the file, several ranges, or a unit other than bytes.
     """
-    facts = await reading(file, file.facts)
+    facts = await read_in_thread(file, file.facts)
     answer = Response(_StoredBody(file, facts), mimetype=mime_type)
     answer.content_length = facts.size_bytes
     answer.last_modified = facts.changed_at
@@ -66,7 +68,7 @@ class _StoredBody(ResponseBody):
     async def __aenter__(self) -> AsyncIterator[bytes]:
         opened = self._file.open_found(self._facts)
         self._opened.append(opened)
-        await reading(self._file, opened.seek, self.begin)
+        await read_in_thread(self._file, opened.seek, self.begin)
         return self._blocks(opened)
 
     async def __aexit__(
@@ -76,12 +78,12 @@ class _StoredBody(ResponseBody):
         trace: TracebackType | None,
     ) -> None:
         while self._opened:
-            await reading(self._file, self._opened.pop().close)
+            await read_in_thread(self._file, self._opened.pop().close)
 
     async def _blocks(self, opened: BinaryIO) -> AsyncIterator[bytes]:
         at = self.begin
         while at < self.end:
-            block = await reading(self._file, opened.read, min(BLOCK_BYTES, self.end - at))
+            block = await read_in_thread(self._file, opened.read, min(BLOCK_BYTES, self.end - at))
             if not block:
                 raise OSError(f"it ends at byte {at}")
             at += len(block)

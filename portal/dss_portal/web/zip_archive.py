@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from dss_portal.datastore.stored import StoredFile
-from dss_portal.web.stored_body import reading
+from dss_portal.web.stored_body import read_in_thread
 
 BLOCK_BYTES = 1 << 20
 _LIMIT = 0xFFFFFFFF
@@ -57,7 +57,7 @@ class Archive:
         end = self.size_bytes if stop is None else stop
         offset, sums = 0, []
         for member in self._members:
-            sums.append(await reading(member.file, _checksum, member))
+            sums.append(await read_in_thread(member.file, _checksum, member))
             header = _local(member, sums[-1])
             if piece := header[max(first - offset, 0) : max(end - offset, 0)]:
                 yield piece
@@ -96,11 +96,11 @@ async def _part(member: ArchiveMember, first: int, stop: int) -> AsyncIterator[b
     at, end = max(first, 0), min(stop, member.size_bytes)
     if at >= end:
         return
-    file = await reading(member.file, member.file.open, "rb")
+    file = await read_in_thread(member.file, member.file.open, "rb")
     try:
-        await reading(member.file, file.seek, at)
+        await read_in_thread(member.file, file.seek, at)
         while at < end:
-            block = await reading(member.file, file.read, min(BLOCK_BYTES, end - at))
+            block = await read_in_thread(member.file, file.read, min(BLOCK_BYTES, end - at))
             if not block:
                 raise FileChanged(f"it ends at byte {at}")
             at += len(block)

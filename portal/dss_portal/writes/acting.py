@@ -38,7 +38,9 @@ class Acting:
     feed: Feed
     claim_batcher: RequestBatcher[ClaimRequest, Granted]
 
-    async def act(self, write: Write, form: Mapping[str, str], person: Person) -> Answer | None:
+    async def carry_out(
+        self, write: Write, form: Mapping[str, str], person: Person
+    ) -> Answer | None:
         """Carry out the write, whose parameters are in ``form``, for the user ``person``, and return the response.
         None if nothing was written and the framework must handle the request.
 

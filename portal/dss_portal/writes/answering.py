@@ -79,7 +79,7 @@ class Writes:
         if attempt := layer_attempt.earlier_attempt(scope):
             scope = _with_error(scope, attempt.error) if attempt.error else scope
         elif scope["type"] == "http" and scope["method"] == "POST" and not tracing.is_on():
-            write = requests.write(scope["path"], scope["query_string"], scope["headers"])
+            write = requests.write_of(scope["path"], scope["query_string"], scope["headers"])
         if write is None:
             await self._app(scope, receive, send)
             return
@@ -134,7 +134,7 @@ class Writes:
         if sent is None:
             return None
         form = forms.decoded(write.query) | forms.decoded(b"".join(sent))
-        act = self._acting.act(write, form, caller)
+        act = self._acting.carry_out(write, form, caller)
         # A client that disconnects while its claim request waits gets no ticket.
         return await (body.while_connected(act) if write.kind.is_claim else act)
 

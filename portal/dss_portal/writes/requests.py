@@ -60,7 +60,7 @@ class Write:
     boundary: bytes = b""
 
 
-def write(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Write | None:
+def write_of(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Write | None:
     """The Write that a POST request contains; None if it is not one, or is unusual, so that the framework must handle
     it.
     """
