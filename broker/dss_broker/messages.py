@@ -170,7 +170,7 @@ class LeaseOverdue:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultFile:
-    """A validated file in the claim's staging folder.  ``name`` has no folders."""
+    """A validated file in the folder ``staged_dir`` of ClaimSucceeded.  ``name`` has no folders."""
 
     name: str
     size_bytes: int

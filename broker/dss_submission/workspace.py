@@ -22,8 +22,8 @@ def write_workspace(
     """Write the workspace ``ticket_%08d.itksnap`` of the ticket with the number ``ticket``, and return its path.
 
     It is in the folder of the main image ``layer``, which has ``tags``; ``others`` become overlays with one tag each;
-    ``mark`` is called with the workspace to add more.  The main image gets no nickname: that would be the user's file
-    name, which may name the patient.
+    ``mark`` is called with the workspace to add more; its errors are let through.  The main image gets no nickname:
+    that would be the user's file name, which may name the patient.
     """
     folder = layer.path.parent
     workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})

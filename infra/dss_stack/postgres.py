@@ -114,7 +114,9 @@ class PostgresCluster:
         return processes.working_in(self._data, "postgres")
 
     def _initialise(self) -> None:
-        """Create the cluster in a temporary folder and rename it, so that an incomplete one is never used."""
+        """Create the cluster in a temporary folder and rename it, so that an incomplete one is never used.  Raises
+        StartFailed.
+        """
         fresh = self._folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -177,7 +179,7 @@ class PostgresCluster:
             self._query("create database dss")
 
     def _query(self, statement: str) -> str:
-        """The result of ``statement`` in the database ``postgres``, which every cluster has."""
+        """The result of ``statement`` in the database ``postgres``, which every cluster has.  Raises StartFailed."""
         where = f"host={LOOPBACK} port={self._port} user={_USER} dbname=postgres"
         done = self._run("psql", "--no-psqlrc", "-tAc", statement, where)
         if done.returncode != 0:

@@ -51,7 +51,9 @@ class RabbitCluster:
         next(iter(self.nodes.values())).end_port_mapper()
 
     def queue(self, name: str) -> tuple[str, set[str]]:
-        """The names of the leader and of the online members of the queue ``name``, as a running node reports them."""
+        """The names of the leader and of the online members of the queue ``name``, as a running node reports them; ""
+        without a leader.  Raises httpx.HTTPError if there is no such queue or the node does not answer.
+        """
         node = next(node for node in self.nodes.values() if node.running)
         answer = httpx.get(
             f"{node.console_url}/api/queues/%2F/{quote(name, safe='')}",

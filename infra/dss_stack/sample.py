@@ -67,7 +67,7 @@ def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) 
     path.  Only its owner can read it.  ``say`` is called with the name of each step.
 
     A valid token in an earlier file is used again, so that programs that use it continue, and no unused token stays
-    valid.
+    valid.  Raises StackError.
     """
     file, server = stack.state / "provider.env", stack.wiring().public_url
     token = provider_token(stack, provider, say, _valid_token(file, server))
@@ -92,7 +92,7 @@ def _valid_token(file: Path, server: str) -> str:
 
 
 def make_phantom(stack: Stack) -> Path:
-    """The folder of a synthetic chest CT with its true segmentation; made at the first call."""
+    """The folder of a synthetic chest CT with its true segmentation; made at the first call.  Raises StackError."""
     folder = stack.state / "sample"
     if not (folder / "truth.json").exists():
         words = (str(folder), "--seed", _SEED)

@@ -222,7 +222,7 @@ class Stack:
 
     def _migrate(self) -> None:
         """Migrate the database to the portal's current schema.  May run while RabbitMQ starts, so it must not read
-        RabbitMQ's address.
+        RabbitMQ's address.  Raises StackError.
         """
         url = self._settings.database_url or self.postgres.database_url
         run_module(
@@ -247,7 +247,7 @@ class Stack:
         """Choose other ports for programs that are down and whose ports are now used by other processes, and store
         them.
 
-        The portal gets _PORTAL_PORT if that is free.
+        The portal gets _PORTAL_PORT if that is free.  Raises StackError if there are too few free ports.
         """
         facts = self._facts
         down = [program.name for program in self.lineup().programs if program.process is None]

@@ -104,7 +104,7 @@ def trace_id() -> str | None:
 
 def in_trace_of(traceparent: str | None) -> str | None:
     """``traceparent`` if it is well-formed and belongs to another trace than the current span; otherwise the current
-    span's traceparent.
+    span's traceparent, None without a current span.
     """
     wanted = _TRACEPARENT.fullmatch(traceparent or "")
     return traceparent if wanted and wanted[1] != trace_id() else current_traceparent.get()

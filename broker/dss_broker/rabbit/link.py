@@ -101,7 +101,9 @@ class Link:
         self._loop.call_later(delay_s, partial(_logging_errors, action))
 
     def close(self) -> None:
-        """Run the actions of earlier calls, close the connection and end the thread.  Waits a few seconds."""
+        """Run the actions of earlier calls, close the connection and end the thread.  Waits for that, at most
+        CLOSING_TIMEOUT_S and 2 s; not at all if the link's own thread calls it.
+        """
         with self._closing:
             already_closed, self._closed = self._closed, True
             if not already_closed:

@@ -180,7 +180,7 @@ class Publisher:
 
     def _find_refused(self, reason: BaseException) -> None:
         """Find the message for which RabbitMQ closed the channel: make all messages in flight suspects or, if the only
-        one in flight is a suspect already, refuse it.
+        one in flight is a suspect already, refuse it, unless RabbitMQ closed the channel for another reason.
         """
         in_flight = list(self._in_flight.values())
         if not isinstance(reason, ChannelClosedByBroker) or not in_flight:

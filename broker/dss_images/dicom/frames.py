@@ -145,7 +145,8 @@ def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], 
 
 
 def _offsets_mm(tags: Tags, frames: int) -> tuple[Sequence[float], str]:
-    """Positions of the frames along the normal, in millimetres, and the name of the tag from which they were read.
+    """Positions of the frames along the normal, relative to each other, in millimetres, and the name of the tag from
+    which they were read.
 
     Returns () and "" if there is no such tag, or if the frames follow each other in time.
     """

@@ -52,7 +52,7 @@ def places_of(stack: SliceStack) -> list[list[int]]:
 
 def without_copies(slices: Sequence[Slice], values: Values) -> tuple[list[Slice], list[Note]]:
     """The slices without copies, which have the position and the values of an earlier slice, and a note of how many
-    were dropped.  ``values`` reads the values of a slice.
+    were dropped.  ``values`` reads the values of a slice.  Raises DicomRefused, as ``values`` and ``stack_of`` do.
     """
     stack = stack_of(slices)
     kept: list[Slice] = []
@@ -118,6 +118,7 @@ def interleaved(slices: Sequence[Slice]) -> tuple[list[list[Slice]], str]:
     Returns the phases and the keyword of the tag that separates them; one phase and "" if there is none.  The stacks
     (StackID) of an enhanced file become phases unless all steps are even, as in one volume.  With even steps, only tags
     that change what an image shows are tried, because the slices of one volume may come from several acquisitions.
+    Raises DicomRefused, as ``stack_of`` does.
     """
     stack = stack_of(slices)
     steps = np.diff(stack.places_mm)

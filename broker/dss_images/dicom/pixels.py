@@ -153,7 +153,8 @@ def _bytes(path: Path, pixels: PixelEncoding, offset: int, size: int) -> bytes:
 def _inflated(path: Path, _changed_ns: int) -> bytes:
     """The decompressed data set of a deflated file.
 
-    It is cached for further frames of the file; ``_changed_ns`` is the time of the file's last change.
+    It is cached for further frames of the file; ``_changed_ns`` is the time of the file's last change.  Raises OSError,
+    and zlib.error if the data are damaged.
     """
     with path.open("rb") as file:
         file.seek(_DATA_SET_AT)

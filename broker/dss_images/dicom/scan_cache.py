@@ -24,7 +24,8 @@ class _Memory(Generic[T]):
     def of(self, source: Path, scan: Scan[T]) -> T:
         """The result of ``scan`` for ``source``.
 
-        ``scan`` is not called if ``source`` is the last source and none of its files has changed since.
+        ``scan`` is not called if ``source`` is the last source and none of its files has changed since.  Raises
+        DicomRefused, as ``files_of`` does.
         """
         state = (source.absolute(), state_of(source))
         if self._known is not None and self._known[0] == state:

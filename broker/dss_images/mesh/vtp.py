@@ -79,7 +79,10 @@ def read_vtp(data: bytes) -> Surface:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
-    """The XML without the appended data, which may be binary, and the appended data (b"" if none)."""
+    """The XML without the appended data, which may be binary, and the appended data (b"" if none).
+
+    Raises ImageRefused if the end of the appended data is missing.
+    """
     found = _APPENDED.search(data)
     if found is None:
         return data, b""

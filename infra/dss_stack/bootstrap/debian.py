@@ -53,7 +53,8 @@ def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
     """Unpack ``packages`` and their dependencies into the folder ``sysroot``, as if it were the root directory; needs
     no root.
 
-    Packages that the machine already has are not downloaded; earlier contents of ``sysroot`` stay.
+    Packages that the machine already has are not downloaded; earlier contents of ``sysroot`` stay.  Raises StackError
+    if apt-get is missing or fails.
     """
     _require_apt(packages)
     purpose = f"Fetching {_listed(packages)}"
@@ -75,7 +76,7 @@ def pip_wheel(workshop: Workshop, folder: Path) -> Path:
     """Get pip for a machine whose Python lacks it: install the Debian package python3-pip-whl and return the path of
     the wheel in it, which Python can run.
 
-    Without root, the package is unpacked into ``folder``.
+    Without root, the package is unpacked into ``folder``.  Raises StackError if apt-get is missing or fails.
     """
     package = "python3-pip-whl"
     if os.geteuid() == 0:

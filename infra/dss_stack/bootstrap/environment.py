@@ -38,7 +38,7 @@ class Environment:
 
     def create(self, workshop: Workshop, wheels: Path) -> None:
         """Create the environment with only pip in it, unless it exists with pip.  ``wheels`` is a folder into which pip
-        may be unpacked.
+        may be unpacked.  Raises StackError if that fails.
         """
         if not self._has_pip():
             workshop.say("Virtual environment: making it")
