@@ -57,7 +57,7 @@ class Writing:
         if self._bytes >= BLOCK_BYTES:
             await self._begin_block()
 
-    async def begin_anew(self) -> None:
+    async def restart(self) -> None:
         """Discard all data that was written, and data that waits to be written.  The file is empty afterwards."""
         self._pieces, self._bytes = [], 0
         await self._ended()

@@ -26,7 +26,7 @@ _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Started:
+class PendingSignIn:
     """A sign-in in progress.  The browser is sent to ``url``, and keeps ``state``, ``nonce`` and ``verifier``, which
     are secret, until the issuer sends it back.
     """
@@ -55,7 +55,7 @@ class OpenIdIssuer:
         self._redirect_uri = redirect_uri
         self._metadata: dict[str, Any] = {}
 
-    async def start(self) -> Started:
+    async def start(self) -> PendingSignIn:
         """Begin a sign-in; the result has the URL for the browser.  Raises Refused if the issuer cannot be reached or
         its configuration cannot be used.
         """
@@ -65,7 +65,7 @@ class OpenIdIssuer:
             url, state = client.create_authorization_url(
                 metadata["authorization_endpoint"], nonce=nonce, code_verifier=verifier
             )
-        return Started(url=url, state=state, nonce=nonce, verifier=verifier)
+        return PendingSignIn(url=url, state=state, nonce=nonce, verifier=verifier)
 
     async def finish(self, code: str, nonce: str, verifier: str) -> Person:
         """Exchange the authorization code for the e-mail address and name of the user.  Raises Refused if the issuer

@@ -166,7 +166,7 @@ async def sign_in_with_token(token: str) -> User | None:
     Raises Refused for a wrong token after too many failures from one client address.  A valid token always works: 192
     bits cannot be guessed, and one address may be shared by a whole hospital.
     """
-    user = await store.use_login_token(store.pasted(token))
+    user = await store.use_login_token(store.strip_pasted(token))
     metrics.SIGN_INS.labels("token", "refused" if user is None else "accepted").inc()
     if user is None:
         components().limits.failed_logins.count(client_addresses.key())

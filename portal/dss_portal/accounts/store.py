@@ -49,7 +49,7 @@ def valid_address(text: str) -> str:
     return found
 
 
-def pasted(token: str) -> str:
+def strip_pasted(token: str) -> str:
     """``token`` without the blanks, line breaks and quotes that may have been pasted with it."""
     return "".join(c for c in token if not c.isspace() and c not in _QUOTES and c.isprintable())
 

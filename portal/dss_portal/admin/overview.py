@@ -134,7 +134,7 @@ async def claims(ticket_id: int) -> list[Claim]:
     return await found.order_by("granted_at")
 
 
-async def old_enough(states: Iterable[Status], older_than: timedelta) -> int:
+async def count_older(states: Iterable[Status], older_than: timedelta) -> int:
     """Number of tickets in these states that were created more than ``older_than`` ago."""
     before = now() - older_than
     return await Ticket.filter(status__in=list(states), created_at__lt=before).count()

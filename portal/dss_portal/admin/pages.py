@@ -39,7 +39,7 @@ async def ask_purge() -> Response:
     """
     which, text = request.args.get("which", "completed"), request.args.get("days", "7").strip()
     states = FINISHED if which == "completed" else FINISHED | OPEN
-    count = await overview.old_enough(states, days(text))
+    count = await overview.count_older(states, days(text))
     kind = "completed tickets" if which == "completed" else "tickets, waiting and running too,"
     return await confirmation(
         question="Purge old tickets?",

@@ -22,7 +22,7 @@ MOST_ROWS, MOST_COLUMNS = 200, 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class InlineAttachment:
     """An attachment for display: a ``table`` whose first row is its header, or, if ``table`` is empty, a ``text``."""
 
     attachment: Attachment
@@ -34,16 +34,20 @@ def is_picture(attachment: Attachment) -> bool:
     return _type_of(attachment) in PICTURES
 
 
-async def shown(datastore: Datastore, found: Iterable[Attachment]) -> list[Shown]:
+async def inline_attachments(
+    datastore: Datastore, found: Iterable[Attachment]
+) -> list[InlineAttachment]:
     """The text attachments among ``found``, with their content.  At most MOST_SHOWN; files above MOST_BYTES and missing
     files are left out.
     """
     texts = [a for a in found if _type_of(a) in TEXTS and a.size_bytes <= MOST_BYTES]
-    read = [await _shown(datastore, attachment) for attachment in texts[:MOST_SHOWN]]
+    read = [await _inline_attachment(datastore, attachment) for attachment in texts[:MOST_SHOWN]]
     return [each for each in read if each is not None]
 
 
-async def _shown(datastore: Datastore, attachment: Attachment) -> Shown | None:
+async def _inline_attachment(
+    datastore: Datastore, attachment: Attachment
+) -> InlineAttachment | None:
     stored = await datastore.attachment(attachment.ticket_id, attachment.file_name)
     try:
         content = await asyncio.to_thread(content_of, stored)
@@ -51,7 +55,7 @@ async def _shown(datastore: Datastore, attachment: Attachment) -> Shown | None:
         return None
     text = content.decode("utf-8", "replace")
     table = _table(text) if _type_of(attachment) == "text/csv" else ()
-    return Shown(attachment=attachment, text="" if table else text, table=table)
+    return InlineAttachment(attachment=attachment, text="" if table else text, table=table)
 
 
 def _table(text: str) -> tuple[tuple[str, ...], ...]:

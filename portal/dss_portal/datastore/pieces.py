@@ -40,7 +40,7 @@ async def write_pieces(path: Path, data: AsyncIterator[Piece], limit_bytes: int)
         async for piece in data:
             if isinstance(piece, Mark):
                 size_bytes = 0
-                await writing.begin_anew()
+                await writing.restart()
                 continue
             size_bytes += len(piece)
             if size_bytes > limit_bytes:

@@ -124,7 +124,7 @@ class _Shown:
     """
 
     tickets: list[TicketRow]
-    around: own_tickets.Around
+    facts: own_tickets.TicketListFacts
     services: list[tuple[Service, list[catalogue.Light], MissingProgram]]
 
 
@@ -132,7 +132,7 @@ async def _shown(user: User) -> _Shown:
     tickets = await newest_tickets(LATEST, user_id=user.id)
     return _Shown(
         tickets=tickets,
-        around=await own_tickets.around(user.id, tickets),
+        facts=await own_tickets.list_facts(user.id, tickets),
         services=await catalogue.with_lights(),
     )
 

@@ -27,7 +27,7 @@ from dss_portal.serving import layer_attempt
 _JSON = ((b"content-type", b"application/json"),)
 _CSV = ((b"content-type", b"text/csv"),)
 
-Shown = tuple[Sequence[tuple[bytes, bytes]], bytes]
+PollResponse = tuple[Sequence[tuple[bytes, bytes]], bytes]
 """The headers of a response, and its body."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9-]{8,64}")
@@ -118,7 +118,7 @@ class Polls:
         await send({"type": "http.response.body", "body": body, "more_body": False})
         return True
 
-    async def _response(self, poll: Poll) -> Shown | None:
+    async def _response(self, poll: Poll) -> PollResponse | None:
         keep = self._feed.is_current()
         caller = self._callers.known(poll.cookie, poll.authorization) if keep else None
         if caller is None:
@@ -134,7 +134,7 @@ class Polls:
             self._limit.count(str(caller.id))
         return shown
 
-    async def _file(self, poll: Poll, caller: Caller) -> Shown | None:
+    async def _file(self, poll: Poll, caller: Caller) -> PollResponse | None:
         found = await small_file(self._datastore, poll.ticket, poll.area, poll.index, caller)
         return None if found is None else (found.headers, found.content)
 

@@ -70,7 +70,7 @@ async def _for_delivery(request: ClaimTicket) -> Ticket | None:
     if last is not None:
         is_late = request.deliveries < last.deliveries
         return None if is_late else await held_by(request.delivery_id)
-    return await queue.first([request.service], await _versions_of(request))
+    return await queue.lock_next([request.service], await _versions_of(request))
 
 
 async def _versions_of(request: ClaimTicket) -> list[int]:
@@ -106,7 +106,7 @@ async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticke
     Call it in a transaction that has called ``queue.serialise`` for the names of these services.
     """
     names = sorted({service.name for service in services})
-    ticket = await queue.first(names, [service.id for service in services])
+    ticket = await queue.lock_next(names, [service.id for service in services])
     if ticket is not None:
         (service,) = (s for s in services if s.id == ticket.service_id)
         await _grant(ticket, claimant, service)
@@ -136,7 +136,7 @@ async def last_granted_to(delivery_id: str) -> int | None:
 async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = None) -> Claim:
     service = service or await Service.get(id=ticket.service_id)
     lease_s = own_deadlines(service).claim_s or claimant.lease_s
-    if granting.is_plain(ticket):
+    if granting.can_write(ticket):
         return await granting.write(ticket, service, claimant, lease_s)
     granted = await Claim.create(
         id=uuid.uuid4().hex,
@@ -151,7 +151,7 @@ async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = N
     )
     await renew(granted.id)  # sets the lease by the database's clock
     if ticket.status is Status.READY:
-        await queue.note_turn(ticket)
+        await queue.record_turn(ticket)
     await store.advance(ticket, Claimed(claim_id=granted.id))
     await store.clear_progress(ticket.id)
     await store.add_log(ticket.id, "info", claimant.line)

@@ -108,7 +108,7 @@ async def _services_with(status: Status) -> list[int]:
 
 async def _abandoned(settings: Settings) -> list[Overdue]:
     quiet_s = settings.abandoned_upload_s
-    quiet = Ticket.filter(quota.quiet_ones(min(quiet_s, MAX_DEADLINE_S))).order_by("id")
+    quiet = Ticket.filter(quota.quiet_condition(min(quiet_s, MAX_DEADLINE_S))).order_by("id")
     found = quiet.exclude(id__in=intakes.continuing())
     numbers = await found.limit(PAGE_NUMBERS).values_list("id", flat=True)
     return [(int(str(ticket_id)), quiet_s) for ticket_id in numbers]

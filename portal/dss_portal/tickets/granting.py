@@ -56,13 +56,13 @@ class Claimant:
         return f"Ticket claimed by provider {self.provider} instance {self.instance}"
 
 
-def is_plain(ticket: Ticket) -> bool:
+def can_write(ticket: Ticket) -> bool:
     """True if the ticket waits and its log does not report a missing program; only then can ``write`` grant it."""
     return ticket.status is Status.READY and not ticket.missed
 
 
 async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: float) -> Claim:
-    """Claim a locked ticket for which ``is_plain`` is True, within the caller's transaction.  ``lease_s`` is the
+    """Claim a locked ticket for which ``can_write`` is True, within the caller's transaction.  ``lease_s`` is the
     claim's lease.  The returned Claim has only its id, ticket and lease.
     """
     before, now = store.state_of(ticket), store.now()

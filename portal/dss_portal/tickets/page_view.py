@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dss_broker.messages import FoundSeries
 from dss_portal.admin import overview
 from dss_portal.attachments import inline
-from dss_portal.attachments.inline import Shown
+from dss_portal.attachments.inline import InlineAttachment
 from dss_portal.datastore import Datastore
 from dss_portal.estimates.estimates import Estimates
 from dss_portal.intake import store as intakes
@@ -65,7 +65,7 @@ class TicketView:
     picture: Attachment | None
     labels: Sequence[TicketLabel]
     warnings: Sequence[str]
-    reports: Sequence[Shown]
+    reports: Sequence[InlineAttachment]
     intake: Upload | None
     inputs: Sequence[TicketFile]
     results: Sequence[TicketFile]
@@ -108,7 +108,7 @@ async def view_of(
         picture=newest_picture(attached),
         labels=await segmentation_facts.labels(ticket.id),
         warnings=warnings(log, history) if is_done else (),
-        reports=await inline.shown(datastore, attached),
+        reports=await inline.inline_attachments(datastore, attached),
         intake=await _upload(ticket),
         inputs=await store.files(ticket.id, "input"),
         results=await store.files(ticket.id, "results"),

@@ -48,7 +48,7 @@ async def listing() -> Response:
         limit=SHOWN,
         before=before,
         older=older,
-        around=await around(user_id, tickets),
+        facts=await list_facts(user_id, tickets),
     )
 
 
@@ -133,7 +133,7 @@ async def retry(ticket_id: int) -> Response:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Around:
+class TicketListFacts:
     """Further data for a list of tickets, by ticket number: the place in the queue (from 1) of those that wait, the
     number of result files, and the reason of a failure or of a refused upload.  ``missing`` has, by service name, a
     sentence about the program that the service lacks.  What does not apply is left out.
@@ -145,9 +145,9 @@ class Around:
     missing: dict[str, str]
 
 
-async def around(user_id: int, tickets: Sequence[TicketRow]) -> Around:
+async def list_facts(user_id: int, tickets: Sequence[TicketRow]) -> TicketListFacts:
     availability = await liveness.availability()
-    return Around(
+    return TicketListFacts(
         places=await queue.places(user_id, SHOWN),
         results=await _result_counts([ticket.id for ticket in tickets]),
         reasons=await _reasons(tickets),

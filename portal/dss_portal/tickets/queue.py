@@ -120,7 +120,7 @@ async def serialise(services: Sequence[str]) -> None:
     await get_connection("default").execute_query(_SERIALISE, [GRANT_LOCK, list(services)])
 
 
-async def first(services: Sequence[str], service_ids: Sequence[int]) -> Ticket | None:
+async def lock_next(services: Sequence[str], service_ids: Sequence[int]) -> Ticket | None:
     """The next waiting ticket that may be granted, with its row locked; None if none waits.  ``services`` are names of
     services, ``service_ids`` the database ids of those versions of them whose tickets may be granted.  Call it after
     ``serialise``, in the same transaction.
@@ -147,7 +147,7 @@ async def _as_locked(row: dict[str, Any]) -> Ticket | None:
     return Ticket(**{**row, "status": Status(row["status"])})
 
 
-async def note_turn(ticket: Ticket) -> None:
+async def record_turn(ticket: Ticket) -> None:
     """Record that a ticket of the user is claimed now, which ends the user's turn at the ticket's service."""
     service = await ticket.service
     await Turn.update_or_create(

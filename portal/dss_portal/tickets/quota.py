@@ -48,7 +48,7 @@ def quiet_since(quiet_s: float) -> datetime:
     return store.now() - timedelta(seconds=quiet_s)
 
 
-def quiet_ones(quiet_s: float) -> Q:
+def quiet_condition(quiet_s: float) -> Q:
     """A query condition that selects the tickets for which ``is_quiet`` is True."""
     before = quiet_since(quiet_s)
     silent = Q(uploaded_at__lt=before) | Q(uploaded_at__isnull=True, created_at__lt=before)

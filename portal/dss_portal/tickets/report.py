@@ -69,7 +69,7 @@ async def _written(datastore: Datastore, ticket: Ticket, service: Service) -> by
         picture=await _as_data(datastore, newest_picture(attached)),
         labels=labels,
         total_ml=sum(label.volume_ml for label in labels),
-        reports=await inline.shown(datastore, attached),
+        reports=await inline.inline_attachments(datastore, attached),
     )
     return text.encode()
 

@@ -80,7 +80,7 @@ class Draft:
     def state(self) -> TicketState:
         return TicketState(status=self.status, attempt=self.attempt, claim_id=self.claim_id)
 
-    def is_plain(self, quiet_s: float) -> bool:
+    def fits_one_statement(self, quiet_s: float) -> bool:
         """True if the ticket already counts towards its user's quota and its log reports no missing program, so that
         the one statement ``_QUEUE`` can submit it.
         """
@@ -106,7 +106,7 @@ async def submit(
             await files.leave_out_meshes(datastore, ticket_id, user)
         await titles.take_from_workspace(datastore, ticket_id, user)
     voxels = await runs.largest(datastore, ticket_id, draft.places)
-    if not (draft.is_plain(quiet_s) and await _queued(draft, user, voxels)):
+    if not (draft.fits_one_statement(quiet_s) and await _queued(draft, user, voxels)):
         await runs.store_voxels(ticket_id, voxels)
         await submission.lock_and_submit(ticket_id, user, quiet_s)
 
