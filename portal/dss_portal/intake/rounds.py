@@ -25,7 +25,7 @@ AGAIN_S = 600.0
 
 
 async def run(datastore: Datastore, settings: Settings) -> None:
-    """Call ``look`` every PERIOD_S, until cancelled.  Its errors are logged."""
+    """Call ``run_once`` every PERIOD_S, until cancelled.  Its errors are logged."""
     while True:
         try:
             await run_once(datastore, settings)
