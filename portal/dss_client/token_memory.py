@@ -32,7 +32,7 @@ class TokenMemory:
         self._file.write_text(_digest(token), encoding="utf-8")
 
     def forget(self) -> bool:
-        """Delete the stored digest.  True if there was one."""
+        """Delete the stored digest of the token.  True if there was one."""
         had = self._file.exists()
         self._file.unlink(missing_ok=True)
         return had

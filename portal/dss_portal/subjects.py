@@ -1,4 +1,4 @@
-"""Finds the ticket and the claim that a message is about."""
+"""Reads from a message the number of the ticket and the id of the claim that it is about, without a query."""
 
 from typing import Protocol, runtime_checkable
 

@@ -65,7 +65,7 @@ def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
 
 def formulas(names: Iterable[str], work: Path) -> list[str]:
     """Warnings about those of the files ``names`` that are tables with a cell that a spreadsheet would run as a
-    formula.
+    formula.  Only the beginning of each table is searched.
     """
     found = (formula_in(name, _beginning(work / FILES / name)) for name in names)
     return [warning for warning in found if warning]

@@ -35,7 +35,9 @@ def points_by_tag(words: Sequence[str]) -> dict[str, Point]:
 
 
 def require_tags(service: ServiceFolder, inputs: dict[str, Path], places: dict[str, Point]) -> None:
-    """Raises Explained if a given tag is not one of the service's, or if a required tag is missing."""
+    """Raises Explained if ``inputs`` has a tag that is not an image tag of the service, if ``places`` has one that is not
+    a landmark tag, or if a required tag of these kinds is missing.  Other kinds of tags are not checked.
+    """
     for given, kinds, option in (
         (set(inputs), IMAGE_TAGS, "--tag TAG=FILE"),
         (set(places), (TagType.LANDMARK,), "--landmark TAG=X,Y,Z"),

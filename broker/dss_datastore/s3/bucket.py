@@ -303,7 +303,10 @@ class BucketFile:
         return self._bucket.open(self._key)
 
     def open_found(self, found: Stored) -> BufferedReader:
-        """A seekable reader of the version of the file that ``facts`` has returned as ``found``."""
+        """A seekable reader of the file as ``facts`` has returned it.  Makes no request before the first read.
+
+        Reading raises FileReplaced if another file has replaced it since, and FileNotFoundError if it was removed.
+        """
         return self._bucket.open_found(found)
 
     def facts(self) -> Stored:

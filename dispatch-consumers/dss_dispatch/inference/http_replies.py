@@ -55,8 +55,8 @@ def report_in(answer: httpx.Response) -> ResultReport:
 
 
 def reason_in(answer: httpx.Response) -> str | None:
-    """The sentence in the field ``error`` of a response; None if there is no printable one, as in responses of the
-    original server or of a proxy.
+    """The sentence in the field ``error`` of a response; None if there is no printable one, as in responses of a
+    proxy or of the original inference server, which had the same REST interface.
     """
     reason = fields_in(answer).get("error")
     return reason if isinstance(reason, str) and reason.isprintable() else None

@@ -17,10 +17,10 @@ class Memory(Protocol):
         """Reset the peak that ``peak_bytes`` returns."""
 
     def peak_bytes(self) -> int:
-        """Most memory that this process has used since ``begin``, in bytes."""
+        """Most memory of the device that this process has used since ``begin``, in bytes."""
 
     def held_bytes(self) -> int:
-        """Memory that this process uses now, in bytes."""
+        """Memory of the device that this process uses now, in bytes."""
 
     def free_bytes(self) -> int:
         """Memory of the device that this process could allocate now, in bytes."""

@@ -64,8 +64,10 @@ class Submissions:
         self._supervisor = Supervisor(self._stopping)
 
     def start(self) -> None:
-        """Start the server, continue the requests that an earlier process left unfinished, or fail those that
-        MOST_STARTS processes have started, and begin to remove old results.
+        """Start the QueueServer that computes the requests in this process, and begin to remove old results.
+
+        Requests that an earlier process left unfinished are continued; those that MOST_STARTS processes have already
+        started fail instead.
         """
         self._server.start()
         for request in self.store.unanswered():

@@ -28,8 +28,11 @@ class ReceivedRequest:
 
 
 def receive(environ: "WSGIEnvironment", folder: Path, max_bytes: int) -> ReceivedRequest:
-    """Read the multipart body of a WSGI request into ``folder`` and keep only its image.  Raises InferenceError (no
-    file in the field FIELD, or no usable image), HTTPException (larger than ``max_bytes``), OSError.
+    """Read the multipart body of a WSGI request into ``folder`` and keep only the image there.  Returns its name
+    and the fields of the form.
+
+    Raises InferenceError (no file in the field FIELD, or no usable image), HTTPException (larger than ``max_bytes``),
+    OSError.
     """
     with ExitStack() as opened:
 

@@ -61,7 +61,7 @@ class RateWindow:
         count.events += 1
 
     def uncount(self, key: str) -> None:
-        """Undo one call of ``count`` for ``key``, for an event that is counted once more elsewhere."""
+        """Undo one call of ``count`` for ``key``, because the same event will be counted a second time."""
         count = self._counts.get(key)
         if count is not None:
             count.events = max(0, count.events - 1)

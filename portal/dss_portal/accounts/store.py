@@ -50,7 +50,7 @@ def valid_address(text: str) -> str:
 
 
 def strip_pasted(token: str) -> str:
-    """``token`` without the blanks, line breaks and quotes that may have been pasted with it."""
+    """``token`` without blanks, line breaks, quotes and unprintable characters, wherever they were pasted into it."""
     return "".join(c for c in token if not c.isspace() and c not in _QUOTES and c.isprintable())
 
 

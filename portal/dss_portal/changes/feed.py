@@ -57,8 +57,10 @@ class Feed:
         return self.knows()
 
     def knows(self) -> bool:
-        """True if the followers know every change that was committed more than CURRENT_S ago.  A resting feed stays at
-        rest, unlike in ``is_current``.
+        """True if the followers know every change that was committed more than CURRENT_S ago.
+
+        Unlike ``is_current``, this does not wake a feed that polls only seldom because nobody has asked for IDLE_S; for
+        such a feed it is mostly False.
         """
         self._take_in()
         return time.monotonic() - self._polled_s < CURRENT_S

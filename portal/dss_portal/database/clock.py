@@ -50,7 +50,8 @@ async def measure_regularly() -> None:
 async def measure() -> None:
     """Measure the difference between this machine's clock and the database's.
 
-    Differences up to TOLERATED are ignored, and so is a measurement that takes longer than that.
+    ``now`` then adds it.  A difference up to TOLERATED counts as 0; a measurement that takes longer than TOLERATED is
+    dropped, and the earlier value stays.
     """
     global _ahead  # noqa: PLW0603 - a process has one clock
     began = _here()

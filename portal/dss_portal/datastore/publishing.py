@@ -113,7 +113,8 @@ def _gather(root: Path, target: Path, sizes: Mapping[PurePosixPath, int]) -> Non
 
 
 def _link_again(root: Path, folders: Mapping[PurePosixPath, PurePosixPath]) -> None:
-    """Link each file (key) into a second folder (value), replacing a file of the same name.  All paths are below
+    """Make each file (key) appear in a second folder (value), too, by a hard link or a copy that replaces a file of the
+    same name.  All paths are below
     ``root``.  Does no fsync: it does no harm if a crash undoes the links.
     """
     for file, folder in folders.items():

@@ -129,7 +129,9 @@ async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
 
 
 async def _take(datastore: Datastore, ticket_id: int, frozen: _Frozen) -> None:
-    """Make the copies the results of the locked ticket.  Raises Refused if the uploads have changed."""
+    """Register the copies in ``frozen`` as the results of the ticket, which the caller has locked.  Raises Refused if the
+    uploads have changed since they were copied.
+    """
     uploaded = await tickets.files(ticket_id, "results")
     if await _stamps(datastore, uploaded) != frozen.stamps:
         raise Refused(CHANGED)

@@ -47,8 +47,8 @@ async def _add_headers(response: Response) -> Response:
 @provider_blueprint.route("", methods=["OPTIONS"])
 @blueprint.route("", methods=["OPTIONS"])
 async def offered(ticket_id: int) -> Response:  # noqa: ARG001 - a part of the address
-    """Respond with the features of the protocol that this portal supports.  They are the same for every ticket and
-    user.
+    """Respond with the version, extensions and largest size of tus uploads that this portal supports.  They are the
+    same for every ticket and user.
     """
     answer = plain("", 204)
     answer.headers["Tus-Version"] = headers.VERSION

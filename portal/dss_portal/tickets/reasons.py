@@ -1,4 +1,4 @@
-"""Finds the reason why a ticket failed: the last line of its log that gives one."""
+"""Finds the reason why a ticket failed: the last error in its log or, without errors, the last warning."""
 
 from collections.abc import Iterable
 

@@ -163,7 +163,11 @@ async def _store_received(
     temporary: Path,
     size_bytes: int,
 ) -> None:
-    """Make a received file one of the ticket's files, in one transaction.  Raises Refused."""
+    """Make the received file ``temporary`` an input file or a result of the ticket, in one transaction.
+
+    Raises Refused if the ticket no longer accepts files, if the user is disabled or the quota has no room, or if the name
+    of a result differs from that of another one only in case.  Then the caller discards ``temporary``.
+    """
     ticket_id, area, name = reservation.ticket.id, reservation.area, reservation.sent.name
     async with in_transaction():
         if area == "input":

@@ -83,7 +83,7 @@ async def multipart(within_s: float) -> AsyncIterator[Field | File | Data]:
     """Yield the parts of the request's multipart form as they arrive, as ``BoundedDecoder.pieces`` does.
 
     Raises Refused if the form is malformed or truncated, if it pauses too long or is not complete after ``within_s``
-    seconds (408), or if it has too much data around its parts.
+    seconds (408), or if it has too much data around its parts; RequestEntityTooLarge if it has too many parts.
     """
     _, options = parse_options_header(request.headers.get("Content-Type"))
     decoder = BoundedDecoder(options.get("boundary", ""), components().settings.max_form_bytes)
