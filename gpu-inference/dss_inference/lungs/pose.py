@@ -22,10 +22,11 @@ _AWAY = 5
 """Smallest distance in voxels between skin and padding: a surface nearer to padding is where the image ends, not skin.
 """
 _BORDER = 3
-_LEAST_SKIN = 0.5
+_LEAST_SKIN, _LEAST_SKIN_CUT = 0.5, 1.2
 """Smallest number of voxels of skin, and of what lies within some 16 mm of it, for each voxel of the view's four sides,
 from which the axes are estimated: 0.6 to 5 in a view that shows the body's outline, 0 to 0.45 in one that ends in the
-body or is round.
+body or is round.  The second value applies where the image cuts the body at its side: in a corner of a chest, 1.0, the
+slant of what skin there is looked like a turn of 31 degrees.
 """
 _MOST_ALONG = 0.7
 _MOST_LEVEL, _MOST_LEVEL_CUT = 0.8, 0.2
@@ -48,7 +49,7 @@ def pose_of(view: View, inside: Flags, *, whole: bool) -> Axes | None:
     ``inside`` are the voxels (z, y, x) of air in the body.  ``whole``: the image does not cut the body at its left or
     right.
     """
-    weights, axes = _normals(view, inside)
+    weights, axes = _normals(view, inside, _LEAST_SKIN if whole else _LEAST_SKIN_CUT)
     if axes is None:
         return None
     level = weights[1] < (_MOST_LEVEL if whole else _MOST_LEVEL_CUT) * weights[2]
@@ -69,9 +70,12 @@ def _across(
     return np.asarray(part / np.linalg.norm(part))
 
 
-def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes | None]:
+def _normals(
+    view: View, inside: Flags, least_skin: float
+) -> tuple[npt.NDArray[np.float64], Axes | None]:
     """The frequency of the skin's normals along three perpendicular axes, (3,) in rising order, and these axes as rows
-    (3, 3) in the image's (z, y, x), without sign.  None instead of the axes if there is too little skin.
+    (3, 3) in the image's (z, y, x), without sign.  None instead of the axes if there is less skin than ``least_skin``,
+    as in _LEAST_SKIN.
 
     Holes in a slice, such as the windpipe and blurred surfaces of lung, are filled, since their walls are no skin.
     """
@@ -90,7 +94,7 @@ def _normals(view: View, inside: Flags) -> tuple[npt.NDArray[np.float64], Axes |
     edge[(slice(_BORDER, -_BORDER),) * 3] = True
     found = slopes[:, skin & edge]
     slices, rows, columns = body.shape
-    if found.shape[1] < _LEAST_SKIN * 2 * slices * (rows + columns):
+    if found.shape[1] < least_skin * 2 * slices * (rows + columns):
         return np.zeros(3), None
     weights, axes = np.linalg.eigh(found @ found.T)
     return weights, axes.T
