@@ -38,7 +38,7 @@ _ENDED = [*FINISHED, Status.DELETED]
 LATE = timedelta(days=1)
 """Only tickets that ended within this time are checked for leftover files."""
 
-_PAGE_TICKETS = 1_000
+_PAGE_TICKETS = 300
 """Number of tickets whose files are checked at a time; other requests are served between two such pages."""
 
 LATELY = timedelta(hours=1)
