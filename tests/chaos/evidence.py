@@ -23,7 +23,8 @@ from dss_datastore import layout
 class Ticket:
     """A row with what belongs to it; ``history`` and ``claims`` in their order, times in seconds since 1970.
 
-    ``files`` are those that clients are shown, attachments too, as paths in the datastore.
+    ``files`` are those that clients are shown, attachments too, as paths in the datastore; ``links`` are the paths under
+    which programs of release 0.1.0 look for them.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Ticket:
     log: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
+    links: set[str] = field(default_factory=set)
 
     @property
     def of_last_claim(self) -> list[str]:
@@ -122,7 +124,9 @@ async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:
         for r in await connection.fetch("SELECT * FROM ticket_file"):
             place = f"{r['folder']}/{r['name']}".lstrip("/")
             path = str(layout.file_path(r["ticket_id"], r["area"], place))
+            link = layout.area_dir(r["ticket_id"], r["area"]) / r["name"]
             tickets[r["ticket_id"]].files.add(path)
+            tickets[r["ticket_id"]].links.add(str(link))
             if r["area"] == "results":
                 tickets[r["ticket_id"]].published.append(path)
         for r in await connection.fetch("SELECT * FROM attachment"):
@@ -168,5 +172,4 @@ def _left(place: str, tickets: dict[int, Ticket]) -> str:
         return place if any(part.endswith(".part") for part in parts) else ""
     if parts[2:3] == ("work",):
         return f"{own}/work"
-    linked = {f"{own}/results/{PurePosixPath(path).name}" for path in ticket.published}
-    return "" if place.endswith("/") or place in ticket.files | linked else place
+    return "" if place.endswith("/") or place in ticket.files | ticket.links else place

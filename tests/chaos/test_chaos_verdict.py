@@ -151,6 +151,8 @@ def test_a_fault_upon_another_is_no_single_kill() -> None:
         ),
         ("success", "tickets/00000001/results/seg.nii.gz", ""),
         ("success", "tickets/00000001/results/", ""),
+        ("success", "tickets/00000001/input/scan.nii.gz", ""),
+        ("success", "tickets/00000001/input/other", "tickets/00000001/input/other"),
         ("success", "tickets/00000001/results/other", "tickets/00000001/results/other"),
         ("success", "tickets/00000001/work/", "tickets/00000001/work"),
         ("success", "tickets/00000001/work/claim/.made", "tickets/00000001/work"),
@@ -162,7 +164,8 @@ def test_a_fault_upon_another_is_no_single_kill() -> None:
 )
 def test_what_belongs_to_nothing_is_a_stray(status: str, place: str, stray: str) -> None:
     shown = "tickets/00000001/attempts/a/seg.nii.gz"
-    ticket = replace(TICKET, status=status, files={shown}, published=[shown])
+    links = {f"tickets/00000001/{place}" for place in ("input/scan.nii.gz", "results/seg.nii.gz")}
+    ticket = replace(TICKET, status=status, files={shown}, links=links)
 
     assert strays({place}, {1: ticket}) == ([stray] if stray else [])
 
