@@ -247,5 +247,5 @@ def test_no_message_is_larger_than_a_few_kilobytes(
     finally:
         connection.close()
 
-    assert len(sizes) > 10
+    assert len(sizes) >= 6  # asked, granted, inference begun and ended, reported, ended
     assert max(sizes) < 4096

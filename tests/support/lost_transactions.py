@@ -25,13 +25,18 @@ class Held:
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def hold_first(portal: Portal, monkeypatch: pytest.MonkeyPatch, method: str) -> Held:
+def hold_first(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch, method: str, in_task: str = ""
+) -> Held:
+    """Hold the first call of ``method``; with ``in_task``, the first in the task of that name."""
     datastore: Any = portal.components.datastore
     act: Callable[..., Awaitable[Any]] = getattr(datastore, method)
     held = Held()
 
     async def once(*args: Any, **kwargs: Any) -> Any:
-        if held.arrived.is_set():
+        task = asyncio.current_task()
+        is_other = bool(in_task) and (task is None or task.get_name() != in_task)
+        if is_other or held.arrived.is_set():
             return await act(*args, **kwargs)
         held.arrived.set()
         await asyncio.wait_for(held.go_on.wait(), 60)
