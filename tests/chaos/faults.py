@@ -6,16 +6,23 @@ import random
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
 
 from chaos.bucket import OF_THE_LINK, BucketStore
 from chaos.disk import OF_THE_DISK, Disk
-from chaos.site import Program, Site
+from chaos.site import Program, Site, value
 
 ONE_LINK = 0.5
 """Share of the faults of links that strike one program only."""
+
+CLAIM_S = 10.0
+_HELD = """
+SELECT count(*) FROM ticket JOIN claim ON claim.id = ticket.claim_id
+WHERE ticket.status = 'claimed' AND claim.instance = '{}'
+"""
 
 Harm = Callable[[Site, random.Random], str]
 """Does the damage and mends it again; answers whom it hit."""
@@ -84,10 +91,12 @@ def restart(program: str) -> Harm:
 
 
 def freeze(program: str) -> Harm:
-    """Long enough that a lease lapses."""
+    """Long enough that a lease lapses.  A dispatcher is frozen while it holds a claim, if it gets one in time."""
 
     def harm(site: Site, rng: random.Random) -> str:
         victim = _one(site, program, rng)
+        if program == "dispatch":
+            _wait_for_claim(site, victim.name)
         victim.send(signal.SIGSTOP)
         time.sleep(site.lease_s + rng.uniform(3, 7))
         victim.send(signal.SIGCONT)
@@ -241,6 +250,18 @@ def inject(site: Site, kind: str, rng: random.Random) -> Fault:
 
 def _one(site: Site, program: str, rng: random.Random) -> Program:
     return rng.choice([p for p in site.programs.values() if p.name.startswith(program)])
+
+
+def _wait_for_claim(site: Site, dispatcher: str) -> None:
+    """Return when the dispatcher holds a claim, or after CLAIM_S."""
+    ends_s = time.monotonic() + CLAIM_S
+    while time.monotonic() < ends_s:
+        with suppress(
+            OSError, asyncpg.PostgresError, asyncpg.InterfaceError
+        ):  # the database is away
+            if asyncio.run(value(site.postgres.database_url, _HELD.format(dispatcher))):
+                return
+        time.sleep(0.05)
 
 
 async def _terminate_backends(url: str) -> int:
