@@ -25,6 +25,7 @@ from support.waiting import wait_until
 
 PROVIDER = reference_server.PROVIDER
 USERS = 20
+UWSGI = "uwsgi==2.0.31"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +117,20 @@ def reference(folder: Path, tickets: int, *, uwsgi: bool = False) -> Iterator[Si
         )
 
 
+def _uwsgi_of(python: Path) -> Path:
+    """The program of uWSGI beside that interpreter; pip builds it there if it is missing, with a C compiler."""
+    program = python.with_name("uwsgi")
+    if not program.exists():
+        pip = [str(python), "-m", "pip", "install", "--quiet", UWSGI]
+        subprocess.run(pip, check=True, timeout=240)
+    return program
+
+
 @contextmanager
 def _uwsgi(python: Path, folder: Path) -> Iterator[tuple[str, int]]:
     port = choose_ports(["port"])["port"]
     command = [
-        *(str(python.with_name("uwsgi")), "--http-socket", f"127.0.0.1:{port}", "--master"),
+        *(str(_uwsgi_of(python)), "--http-socket", f"127.0.0.1:{port}", "--master"),
         *("--module", "itksnap_dss_server.app:application", "--virtualenv", str(python.parents[1])),
         *("--processes", "4", "--threads", "4", "--die-on-term", "--disable-logging"),
         *("--listen", "100"),
