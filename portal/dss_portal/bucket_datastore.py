@@ -116,10 +116,10 @@ class BucketDatastore(Datastore):
 
     async def small_content(
         self,
-        ticket_id: int,  # noqa: ARG002 - as the folder's
-        area: Area,  # noqa: ARG002 - likewise
-        name: str,  # noqa: ARG002 - likewise
-        most_bytes: int,  # noqa: ARG002 - likewise
+        ticket_id: int,  # noqa: ARG002 - the signature is that of Datastore
+        area: Area,  # noqa: ARG002 - as ticket_id
+        name: str,  # noqa: ARG002 - as ticket_id
+        most_bytes: int,  # noqa: ARG002 - as ticket_id
     ) -> None:
         """Always None: callers then use the method ``file``, whose content is read in the threads for downloads from a
         bucket.
@@ -385,7 +385,7 @@ class BucketDatastore(Datastore):
             return
         visible = await shown()
         scraps = [key for key in listed if _is_scrap(ticket_id, key, visible)]
-        with suppress(OSError):  # likewise
+        with suppress(OSError):  # the next round tries again
             await self._on_bucket(self._bucket.remove_all, scraps)
 
     def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:

@@ -173,7 +173,7 @@ async def test_results_that_are_frozen_stay_when_an_upload_replaces_one(site: Si
         await site.portal.keep(path, "seg", layout.attempt_dir(7, "claim"))
         site.portal.discard(path)
         if content == b"first":
-            frozen = await site.portal.freeze_results(7, {"claim/seg": 5})
+            frozen = await site.portal.freeze(7, "results", {"claim/seg": 5})
 
     assert await site.content(f"{frozen}/seg", "results") == b"first"
     assert await site.content("claim/seg", "results") == b"later"

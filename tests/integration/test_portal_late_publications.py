@@ -191,7 +191,7 @@ async def test_two_requests_at_once_end_a_ticket_in_success(
     number = await submitted_ticket(ann)
     await claimed_over_http(provider, number)
     assert await send_result(provider, number, b"right") == (200, "success")
-    held = hold_first(portal, monkeypatch, "freeze_results")
+    held = hold_first(portal, monkeypatch, "freeze")
     path = f"/api/pro/tickets/{number}/status"
     late = asyncio.create_task(post(provider, path, status="success"))
     await asyncio.wait_for(held.arrived.wait(), 60)

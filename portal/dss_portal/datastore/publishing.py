@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from dss_datastore import layout
+from dss_datastore.layout import Area
 from dss_datastore.writing import link, sync
 from dss_portal.datastore.disk import Disk
 from dss_portal.datastore.names import flat
@@ -39,23 +40,14 @@ class Publishing(Disk):
             ticket_id, {staged / flat(name): size for name, size in names_and_sizes}
         )
 
-    async def freeze_results(self, ticket_id: int, places_and_sizes: Mapping[str, int]) -> str:
-        """Link uploaded results into a new folder, in which they do not change any more, and return the folder's name.
-        The sizes are in bytes.  Raises FileNotFoundError if a file is missing, is a link or has another size.
+    async def freeze(self, ticket_id: int, area: Area, places_and_sizes: Mapping[str, int]) -> str:
+        """Link files of an area into a new folder, in which they do not change any more, and return the folder's name.
+        There may be no files.  The sizes are in bytes.  Raises FileNotFoundError if a file is missing, is a link or has
+        another size.
         """
         return await self._gathered(
             ticket_id,
-            {layout.file_path(ticket_id, "results", p): n for p, n in places_and_sizes.items()},
-        )
-
-    async def freeze_inputs(self, ticket_id: int, places_and_sizes: Mapping[str, int]) -> str:
-        """Link input files, of which there may be none, into a new folder, in which they do not change any more, and
-        return the folder's name.  The sizes are in bytes.  Raises FileNotFoundError if a file is missing, is a link or
-        has another size.
-        """
-        return await self._gathered(
-            ticket_id,
-            {layout.file_path(ticket_id, "input", p): n for p, n in places_and_sizes.items()},
+            {layout.file_path(ticket_id, area, p): n for p, n in places_and_sizes.items()},
         )
 
     async def _gathered(self, ticket_id: int, sizes: Mapping[PurePosixPath, int]) -> str:
@@ -114,8 +106,7 @@ def _gather(root: Path, target: Path, sizes: Mapping[PurePosixPath, int]) -> Non
 
 def _link_again(root: Path, folders: Mapping[PurePosixPath, PurePosixPath]) -> None:
     """Make each file (key) appear in a second folder (value), too, by a hard link or a copy that replaces a file of the
-    same name.  All paths are below
-    ``root``.  Does no fsync: it does no harm if a crash undoes the links.
+    same name.  All paths are below ``root``.  There is no fsync: it does no harm if a crash undoes the links.
     """
     for file, folder in folders.items():
         target = root / folder / file.name

@@ -41,7 +41,7 @@ SELECT ticket.id, service.name AS service, claim.granted_at, claim.user_id IS NO
         WHERE ticket_id = ticket.id), 0)::float8 AS progress
 FROM ticket JOIN service ON service.id = ticket.service_id JOIN claim ON claim.id = ticket.claim_id
 WHERE ticket.status = 'claimed' LIMIT $1
-"""  # noqa: S608 - likewise
+"""  # noqa: S608 - constants of ours
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,7 @@ async def _frozen(parts: Components, ticket_id: int) -> AsyncIterator[_Frozen]:
     stamps = await _stamps(parts.datastore, uploaded)
     sizes = {place: size_bytes for place, (_, size_bytes, _) in stamps.items()}
     try:
-        folder = await parts.datastore.freeze_results(ticket_id, sizes)
+        folder = await parts.datastore.freeze(ticket_id, "results", sizes)
     except FileNotFoundError as error:  # an upload has replaced one
         raise Refused(CHANGED) from error
     try:

@@ -73,7 +73,8 @@ async def _keep_in_new_folder(
     datastore: Datastore, ticket_id: int, temporary: Path, name: str, folder: str
 ) -> None:
     others = [file for file in await store.files(ticket_id, "input") if file.name != name]
-    fresh = await datastore.freeze_inputs(ticket_id, {f.place: f.size_bytes for f in others})
+    sizes = {file.place: file.size_bytes for file in others}
+    fresh = await datastore.freeze(ticket_id, "input", sizes)
     await datastore.keep(temporary, name, layout.attempt_dir(ticket_id, fresh))
     await TicketFile.filter(ticket_id=ticket_id, area="input").update(folder=fresh)
     replaced = f"{folder}/{name}" if folder else name
