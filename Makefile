@@ -195,7 +195,7 @@ images: ## build the images, with a bill of materials for each in dist/sbom; BAS
 image-%:
 	@$(BUILD) --target $* --tag $(call TAG,$*) .
 	@$(ENGINE) run --rm --interactive --network none --entrypoint python $(call TAG,$*) - "dss-$*" "$(VERSION)" \
-	  < infra/dss_stack/images/bill.py > dist/sbom/dss-$*.cdx.json
+	  < infra/dss_stack/images/sbom.py > dist/sbom/dss-$*.cdx.json
 
 client: ## the wheel of the client alone, into dist
 	@rm -rf $(DIST)/client

@@ -53,7 +53,7 @@ def up(
         console.print(screen.volumes_table(segmented))
         console.print()
         console.print("[bold]The service is running[/]")
-        where = screen.addresses(stack.wiring(), segmented, token.result(), stack.prometheus_url)
+        where = screen.summary(stack.addresses(), segmented, token.result(), stack.prometheus_url)
         console.print(where)
 
 

@@ -12,9 +12,9 @@ import psutil
 from dss_stack import processes
 from dss_stack.errors import StartFailed
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
-from dss_stack.privileges import Disguise, disguise
-from dss_stack.remembered import Facts, remember, remembered, write_private
+from dss_stack.privileges import RunAs, postgres_run_as
 from dss_stack.servers import Programs, find_postgres
+from dss_stack.stored_facts import Facts, store_facts, stored_facts, write_private
 
 _USER = "dss"
 _DATABASE = "dss"
@@ -99,12 +99,12 @@ class PostgresCluster:
         return find_postgres(self.sysroot)
 
     @cached_property
-    def _disguise(self) -> Disguise:
-        return disguise()
+    def _run_as(self) -> RunAs:
+        return postgres_run_as()
 
     @property
     def _facts(self) -> Facts:
-        return remembered(self._folder / "cluster.json", _PORTS)
+        return stored_facts(self._folder / "cluster.json", _PORTS)
 
     @property
     def _port(self) -> int:
@@ -123,11 +123,11 @@ class PostgresCluster:
         password = self._folder / "password"
         write_private(password, self._facts["secret"])
         for path in (fresh, password):
-            os.chown(path, self._disguise.owner, -1)
+            os.chown(path, self._run_as.owner, -1)
         where = (f"--pgdata={fresh}", f"--username={_USER}", f"--pwfile={password}")
         how = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")
         sync = () if self._durable else ("--no-sync",)
-        done = self._run("initdb", *where, *how, *sync, prefix=self._disguise.prefix)
+        done = self._run("initdb", *where, *how, *sync, prefix=self._run_as.prefix)
         password.unlink()
         if done.returncode != 0:
             raise StartFailed(f"PostgreSQL could not make its cluster:\n{done.stderr}")
@@ -142,7 +142,7 @@ class PostgresCluster:
         self._take_free_port()
         self._hand_over_files()
         return processes.launch(
-            [*self._disguise.prefix, self._programs.path("postgres"), *self._options()],
+            [*self._run_as.prefix, self._programs.path("postgres"), *self._options()],
             folder=self._folder,
             log=self.log,
             environment=self._programs.environment,
@@ -163,14 +163,14 @@ class PostgresCluster:
         facts = self._facts
         if not is_free(self._port):
             facts["ports"] = choose_ports(_PORTS)
-            remember(self._folder / "cluster.json", facts)
+            store_facts(self._folder / "cluster.json", facts)
 
     def _hand_over_files(self) -> None:
         """Make the user that runs the server the owner of the files, because PostgreSQL refuses others."""
-        if self._data.stat().st_uid == self._disguise.owner:
+        if self._data.stat().st_uid == self._run_as.owner:
             return
         for path in (self._data, *self._data.rglob("*")):
-            os.chown(path, self._disguise.owner, -1, follow_symlinks=False)
+            os.chown(path, self._run_as.owner, -1, follow_symlinks=False)
 
     def _make_database(self) -> None:
         """Create the database unless an earlier start has done so."""

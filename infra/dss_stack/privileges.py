@@ -8,7 +8,7 @@ _NOBODY = 65534
 
 
 @dataclass(frozen=True, kw_only=True)
-class Disguise:
+class RunAs:
     """How to run a command as another user.  ``prefix`` are the words to put before the command; ``owner`` is the id of
     the user that must own the command's files, in this process's user namespace.
     """
@@ -17,20 +17,20 @@ class Disguise:
     owner: int
 
 
-def disguise() -> Disguise:
+def postgres_run_as() -> RunAs:
     """How to run PostgreSQL: without a prefix for an ordinary user; for root in a user namespace if the machine allows
     it, otherwise as the user ``nobody``.
 
     With this prefix ``nobody`` may pass through folders that only root may enter, such as /root.
     """
     if os.geteuid() != 0:
-        return Disguise(prefix=(), owner=os.geteuid())
+        return RunAs(prefix=(), owner=os.geteuid())
     namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
     if _works(namespace):
-        return Disguise(prefix=namespace, owner=0)
+        return RunAs(prefix=namespace, owner=0)
     passing = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
     user = (f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
-    return Disguise(prefix=("setpriv", *user, *passing), owner=_NOBODY)
+    return RunAs(prefix=("setpriv", *user, *passing), owner=_NOBODY)
 
 
 def _works(prefix: tuple[str, ...]) -> bool:

@@ -13,9 +13,9 @@ import psutil
 from dss_stack import health, processes
 from dss_stack.errors import ServerMissing
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
-from dss_stack.remembered import Facts, remember, remembered
 from dss_stack.servers import Programs, find_prometheus
 from dss_stack.settings import CHECKOUT
+from dss_stack.stored_facts import Facts, store_facts, stored_facts
 
 CONFIGURATION = CHECKOUT / "observability" / "prometheus"
 """Folder with ``prometheus.yml`` and ``rules/``, which all sites share; only the scraped addresses differ from site to
@@ -86,7 +86,7 @@ class PrometheusServer:
 
     @property
     def _facts(self) -> Facts:
-        return remembered(self._folder / "server.json", _PORTS)
+        return stored_facts(self._folder / "server.json", _PORTS)
 
     @property
     def _address(self) -> str:
@@ -138,4 +138,4 @@ class PrometheusServer:
         facts = self._facts
         if not is_free(facts["ports"]["prometheus"]):
             facts["ports"] = choose_ports(_PORTS)
-            remember(self._folder / "server.json", facts)
+            store_facts(self._folder / "server.json", facts)

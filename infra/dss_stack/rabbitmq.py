@@ -16,8 +16,8 @@ from dss_stack import processes, rabbitmq_files
 from dss_stack.health import NO_AUTHORITIES
 from dss_stack.ports import LOOPBACK, choose_ports, is_free, is_open
 from dss_stack.rabbitmq_files import ClusterMember
-from dss_stack.remembered import Facts, remember, remembered
 from dss_stack.servers import Programs, find_rabbitmq, rabbitmq_within
+from dss_stack.stored_facts import Facts, store_facts, stored_facts
 
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 60
@@ -129,7 +129,7 @@ class RabbitNode:
 
     @property
     def _facts(self) -> Facts:
-        return remembered(self._folder / "node.json", rabbitmq_files.PORTS)
+        return stored_facts(self._folder / "node.json", rabbitmq_files.PORTS)
 
     @property
     def _ports(self) -> dict[str, int]:
@@ -170,7 +170,7 @@ class RabbitNode:
             return facts
         if not all(is_free(port) for port in facts["ports"].values()):
             facts["ports"] = choose_ports(rabbitmq_files.PORTS)
-            remember(self._folder / "node.json", facts)
+            store_facts(self._folder / "node.json", facts)
         return facts
 
     def _end_port_mapper(self) -> None:

@@ -11,7 +11,7 @@ from dss_stack import rabbitmq_files
 from dss_stack.ports import choose_ports
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.rabbitmq_files import ClusterMember
-from dss_stack.remembered import remember
+from dss_stack.stored_facts import store_facts
 
 
 class RabbitCluster:
@@ -30,7 +30,7 @@ class RabbitCluster:
             home = folder / name.partition("@")[0]
             home.mkdir(parents=True)
             mine = {port: ports[f"{name} {port}"] for port in own} | {"epmd": ports["epmd"]}
-            remember(home / "node.json", {"ports": mine, "secret": password})
+            store_facts(home / "node.json", {"ports": mine, "secret": password})
             member = ClusterMember(name=name, names=self._names, cookie=cookie)
             self.nodes[name] = RabbitNode(home, sysroot=sysroot, member=member)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dss_broker.rights import USERS, definitions
 from dss_stack.ports import LOOPBACK
-from dss_stack.remembered import write_private
+from dss_stack.stored_facts import write_private
 
 USER = "dss"
 

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from dss_stack.errors import StackError
-from dss_stack.lineup import SERVICE
 from dss_stack.stack import Stack
+from dss_stack.stack_programs import SERVICE
 
 USER = "demo@localhost"
 
@@ -22,7 +22,7 @@ _SEED = "7"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmented:
+class SampleResult:
     """The result of the sample ticket.  ``volumes_ml`` and ``truth_ml`` are by label name; ``truth_ml``, the true
     volumes of the phantom, is empty for the user's own image.
     """
@@ -69,7 +69,7 @@ def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) 
     A valid token in an earlier file is used again, so that programs that use it continue, and no unused token stays
     valid.  Raises StackError.
     """
-    file, server = stack.state / "provider.env", stack.wiring().public_url
+    file, server = stack.state / "provider.env", stack.addresses().public_url
     token = provider_token(stack, provider, say, _valid_token(file, server))
     written = file.with_suffix(".new")
     written.unlink(missing_ok=True)
@@ -100,7 +100,7 @@ def make_phantom(stack: Stack) -> Path:
     return folder
 
 
-def send(stack: Stack, scan: Path | None, series: str = "") -> Segmented:
+def send(stack: Stack, scan: Path | None, series: str = "") -> SampleResult:
     """Send ``scan`` (for a DICOM folder, the series ``series``), or a phantom if it is None, through the stack and show
     the progress.  Returns the result.
 
@@ -115,7 +115,7 @@ def send(stack: Stack, scan: Path | None, series: str = "") -> Segmented:
     words = [str(image), *(("--series", series) if series and scan else ())]
     _send(stack, words, folder=results / name, report=report)
     answer = json.loads(report.read_text(encoding="utf-8"))
-    return Segmented(
+    return SampleResult(
         ticket=answer["ticket"],
         workspace=Path(answer["workspace"]),
         volumes_ml=_volumes_ml(answer),
@@ -126,7 +126,7 @@ def send(stack: Stack, scan: Path | None, series: str = "") -> Segmented:
 
 
 def _send(stack: Stack, image: list[str], *, folder: Path, report: Path) -> None:
-    server = ("--server", stack.wiring().public_url, "--service", SERVICE)
+    server = ("--server", stack.addresses().public_url, "--service", SERVICE)
     output = ("--output", str(folder), "--json", str(report))
     done = subprocess.run(
         [sys.executable, "-m", "dss_client", "send", *image, *server, *output],

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dss_stack.addresses import Addresses
 from dss_stack.program import uptime_s
-from dss_stack.sample import Segmented
+from dss_stack.sample import SampleResult
 from dss_stack.stack import ProcessState
-from dss_stack.wiring import Wiring
 
 
 class StepLines:
@@ -49,7 +49,7 @@ def metrics_pages(parts: Sequence[ProcessState]) -> Text:
     return Text("\n".join([" metrics", *lines]))
 
 
-def volumes_table(segmented: Segmented) -> Table:
+def volumes_table(segmented: SampleResult) -> Table:
     """A table of the volumes of the result's labels; for a phantom with the true volumes and the difference in per
     cent.
     """
@@ -63,31 +63,31 @@ def volumes_table(segmented: Segmented) -> Table:
     return table
 
 
-def addresses(wiring: Wiring, segmented: Segmented, token: str, prometheus_url: str) -> Text:
+def summary(addresses: Addresses, segmented: SampleResult, token: str, prometheus_url: str) -> Text:
     """What the user needs after ``up``: the result, the portal with the sign-in ``token``, RabbitMQ's console and
     Prometheus.  Plain lines, so that long paths are not broken and can be copied.
     """
     rows = (
         ("Result", str(segmented.workspace)),
         ("", "open it in ITK-SNAP: File > Open Workspace..."),
-        ("Portal", wiring.public_url),
+        ("Portal", addresses.public_url),
         ("Token", token),
-        ("", f"signs in once; in a browser, paste it at {wiring.public_url}/token"),
+        ("", f"signs in once; in a browser, paste it at {addresses.public_url}/token"),
         ("", "ITK-SNAP: Tools > Distributed Segmentation Service..., Manage...,"),
-        ("", f"add the server {wiring.public_url}, paste the token"),
-        *_console_rows(wiring),
+        ("", f"add the server {addresses.public_url}, paste the token"),
+        *_console_rows(addresses),
         *([("Prometheus", prometheus_url)] if prometheus_url else []),
         ("Stop", "make stop; the data stays, and make up goes on with it"),
     )
     return Text("\n".join(f"{name:<11}{what}" for name, what in rows))
 
 
-def _console_rows(wiring: Wiring) -> tuple[tuple[str, str], ...]:
+def _console_rows(addresses: Addresses) -> tuple[tuple[str, str], ...]:
     """Rows about RabbitMQ's console; () for a broker that is not the stack's own, whose console is not known."""
-    if wiring.console_url is None:
+    if addresses.console_url is None:
         return ()
-    login = f"user {wiring.console_user}, password {wiring.console_password}"
-    return ("RabbitMQ", f"{wiring.console_url} (management console)"), ("", login)
+    login = f"user {addresses.console_user}, password {addresses.console_password}"
+    return ("RabbitMQ", f"{addresses.console_url} (management console)"), ("", login)
 
 
 def _against(volume_ml: float, truth_ml: float | None) -> tuple[str, ...]:

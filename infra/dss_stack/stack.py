@@ -9,16 +9,16 @@ from typing import Protocol
 import psutil
 
 from dss_stack import health
+from dss_stack.addresses import Addresses
 from dss_stack.commands import run_module
-from dss_stack.lineup import PORTS, Lineup, lineup
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
 from dss_stack.postgres import PostgresCluster
 from dss_stack.program import Program
 from dss_stack.prometheus import PrometheusServer
 from dss_stack.rabbitmq import RabbitNode
-from dss_stack.remembered import Facts, remember, remembered
 from dss_stack.settings import Settings
-from dss_stack.wiring import Wiring
+from dss_stack.stack_programs import PORTS, StackPrograms, programs_of
+from dss_stack.stored_facts import Facts, store_facts, stored_facts
 
 _PORTAL_PORT = 8080
 
@@ -90,13 +90,13 @@ class Stack:
         """Address of Prometheus; "" if the stack runs none."""
         return self.prometheus.url if self._owns_prometheus else ""
 
-    def wiring(self) -> Wiring:
+    def addresses(self) -> Addresses:
         """The addresses of the servers and programs.  Servers that are not running may choose other ports when they
         start.
         """
         ours = self.owns_rabbit
         bind = self._settings.bind or f"{LOOPBACK}:{self._facts['ports']['portal']}"
-        return Wiring(
+        return Addresses(
             amqp_url=self._settings.amqp_url or self.rabbit.amqp_url,
             database_url=self._settings.database_url or self.postgres.database_url,
             datastore=(self._settings.datastore or self.state / "datastore").absolute(),
@@ -108,8 +108,8 @@ class Stack:
             console_password=self.rabbit.password if ours else None,
         )
 
-    def lineup(self) -> Lineup:
-        return lineup(self.state, self.wiring(), self._facts["ports"])
+    def programs(self) -> StackPrograms:
+        return programs_of(self.state, self.addresses(), self._facts["ports"])
 
     def start(self, report: Report) -> None:
         """Start every server and program that does not run, migrate the database, write the variables to the file
@@ -117,9 +117,9 @@ class Stack:
         """
         self._start_servers(report)
         self._take_free_ports()
-        wiring = self.wiring()
-        wiring.datastore.mkdir(parents=True, exist_ok=True)
-        wiring.write(self.state / "env")
+        addresses = self.addresses()
+        addresses.datastore.mkdir(parents=True, exist_ok=True)
+        addresses.write(self.state / "env")
         with ThreadPoolExecutor() as threads:
             watching = threads.submit(self._start_prometheus, report)
             self._start_programs(report)
@@ -127,7 +127,7 @@ class Stack:
 
     def stop(self, report: Report) -> None:
         """Stop every program, then every server, and return when all have ended."""
-        for program in self.lineup().programs:
+        for program in self.programs().in_stop_order:
             program.stop()
             report(program.name)
         self._stop_servers(report)
@@ -139,7 +139,7 @@ class Stack:
     def logs(self) -> dict[str, Path]:
         """The log file of each server and program that the stack starts, by its name."""
         servers = {name: server.log for name, server in self._servers().items()}
-        return servers | {program.name: program.log for program in self.lineup().programs}
+        return servers | {program.name: program.log for program in self.programs().in_stop_order}
 
     def run(self, module: str, *arguments: str, purpose: str) -> str:
         """Run the Python module ``module`` to its end with the stack's environment, and return its output.  Raises
@@ -157,7 +157,7 @@ class Stack:
         """The complete environment of a program of this stack.  The login at the stack's own broker is the
         administrator's.
         """
-        return {**self._environment, **self.wiring().variables()}
+        return {**self._environment, **self.addresses().variables()}
 
     def _variables_of(self, user: str) -> dict[str, str]:
         """The complete environment of a program that connects to the broker as ``user``, which has only the rights that
@@ -172,7 +172,7 @@ class Stack:
 
     @property
     def _facts(self) -> Facts:
-        return remembered(self._facts_file, PORTS, portal=_PORTAL_PORT)
+        return stored_facts(self._facts_file, PORTS, portal=_PORTAL_PORT)
 
     @property
     def _owns_prometheus(self) -> bool:
@@ -240,7 +240,7 @@ class Stack:
         if not self._owns_prometheus:
             return
         broker = [self.rabbit.metrics] if self.owns_rabbit else []
-        self.prometheus.start({**self.lineup().targets, "rabbitmq": broker})
+        self.prometheus.start({**self.programs().targets, "rabbitmq": broker})
         report("prometheus")
 
     def _take_free_ports(self) -> None:
@@ -250,7 +250,9 @@ class Stack:
         The portal gets _PORTAL_PORT if that is free.  Raises StackError if there are too few free ports.
         """
         facts = self._facts
-        down = [program.name for program in self.lineup().programs if program.process is None]
+        down = [
+            program.name for program in self.programs().in_stop_order if program.process is None
+        ]
         taken = [
             name
             for name, port in facts["ports"].items()
@@ -258,13 +260,13 @@ class Stack:
         ]
         if taken:
             facts["ports"] |= choose_ports(taken, portal=_PORTAL_PORT)
-            remember(self._facts_file, facts)
+            store_facts(self._facts_file, facts)
 
     def _start_programs(self, report: Report) -> None:
         """Start the programs.  The dispatchers are started last, because a portal must be listening to receive the
         announcements of their services.
         """
-        programs = self.lineup()
+        programs = self.programs()
         inference = programs.inference.launch(self._variables_of("dss-inference"))
         portal = programs.portal.launch(self._variables_of("dss-portal"))
         self._wait(programs.portal, portal, report)
@@ -297,7 +299,7 @@ class Stack:
         ]
 
     def _program_parts(self) -> list[ProcessState]:
-        return [_part(program) for program in reversed(self.lineup().programs)]
+        return [_part(program) for program in reversed(self.programs().in_stop_order)]
 
 
 def _part(program: Program) -> ProcessState:

@@ -93,7 +93,7 @@ def test_a_provider_of_ones_own_gets_a_token_that_publishes(stack: Stack) -> Non
     assert len(tokens) == 2
     for token in tokens:
         answer = loopback.post(
-            f"{stack.wiring().public_url}/api/admin/providers/LAB/services",
+            f"{stack.addresses().public_url}/api/admin/providers/LAB/services",
             headers={"Authorization": f"Bearer {token}"},
             data={"descriptor": json.dumps(DESCRIPTOR | {"name": "own"})},
         )
@@ -112,7 +112,7 @@ def test_what_a_provider_needs_is_in_a_file_that_only_its_owner_reads(stack: Sta
     shell = f'. {file} && echo "$DSS_SERVER $DSS_TOKEN"'
     loaded = subprocess.run(["sh", "-c", shell], capture_output=True, encoding="utf-8", check=True)
     server, token = loaded.stdout.split()
-    assert server == stack.wiring().public_url
+    assert server == stack.addresses().public_url
     answer = loopback.get(f"{server}/api/login", headers={"Authorization": f"Bearer {token}"})
     assert answer.text == f"logged in as {sample.USER} \n"
     assert len(said) == 4
@@ -124,7 +124,7 @@ def test_what_a_provider_needs_is_in_a_file_that_only_its_owner_reads(stack: Sta
 def test_a_start_brings_back_what_was_killed_and_nothing_else(stack: Stack) -> None:
     stack.start(ignore)
     before = pids(stack)
-    portal = stack.lineup().portal.process
+    portal = stack.programs().portal.process
     assert portal is not None
     portal.kill()
     processes.wait_for_end([portal], timeout_s=10)

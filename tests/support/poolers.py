@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from conftest import missing
 from dss_stack.ports import is_free
-from dss_stack.privileges import disguise
+from dss_stack.privileges import postgres_run_as
 from support.stacks import free_port
 from support.waiting import wait_until
 
@@ -44,7 +44,7 @@ default_pool_size = {connections}
 max_client_conn = 200
 """
     )
-    us = disguise()
+    us = postgres_run_as()
     for path in (folder, *folder.iterdir()):
         os.chown(path, us.owner, -1)
     with (folder / "pgbouncer.log").open("wb") as log:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from dss_stack.bootstrap import debian
+from dss_stack.bootstrap.command_runner import CommandRunner
 from dss_stack.bootstrap.environment import Environment
-from dss_stack.bootstrap.workshop import Workshop
 from dss_stack.errors import ServerMissing, StackError
 from dss_stack.servers import find_postgres, find_prometheus, find_rabbitmq
 
@@ -55,44 +55,44 @@ def _bootstrap(environment: Environment) -> None:
     log = STATE / "log" / "bootstrap.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with _alone(STATE / "bootstrap.lock") as lock:
-        workshop = Workshop(CHECKOUT, log, lock)
-        workshop.say(f"Installing what is missing; details in {log}")
-        environment.create(workshop, STATE / "wheels")
+        runner = CommandRunner(CHECKOUT, log, lock)
+        runner.say(f"Installing what is missing; details in {log}")
+        environment.create(runner, STATE / "wheels")
         with ThreadPoolExecutor() as threads:
-            servers = threads.submit(_install_servers, workshop)
+            servers = threads.submit(_install_servers, runner)
             if not environment.complete():
-                environment.fill(workshop)
+                environment.fill(runner)
             servers.result()
 
 
-def _install_servers(workshop: Workshop) -> None:
+def _install_servers(runner: CommandRunner) -> None:
     """Install the servers that are missing: as root with apt-get, otherwise by unpacking packages into the state
     folder.
     """
     if packages := _missing_servers():
-        _install(workshop, packages)
+        _install(runner, packages)
     if _prometheus_is_wanted():
-        _try_prometheus(workshop)
+        _try_prometheus(runner)
 
 
-def _try_prometheus(workshop: Workshop) -> None:
+def _try_prometheus(runner: CommandRunner) -> None:
     """Install Prometheus if possible; otherwise note the reason in WITHOUT_PROMETHEUS and go on, since nothing depends
     on it.
     """
     try:
-        _install(workshop, ["prometheus"])
+        _install(runner, ["prometheus"])
     except StackError as error:
         WITHOUT_PROMETHEUS.write_text(str(error), encoding="utf-8")
-        workshop.say(f"prometheus: not installed, going on without; why is in {WITHOUT_PROMETHEUS}")
+        runner.say(f"prometheus: not installed, going on without; why is in {WITHOUT_PROMETHEUS}")
 
 
-def _install(workshop: Workshop, packages: Sequence[str]) -> None:
-    workshop.say(f"{' and '.join(packages)}: installing")
+def _install(runner: CommandRunner, packages: Sequence[str]) -> None:
+    runner.say(f"{' and '.join(packages)}: installing")
     if os.geteuid() == 0:
-        debian.install(workshop, packages)
+        debian.install(runner, packages)
     else:
-        debian.unpack(workshop, packages, SYSROOT)
-    workshop.say(f"{' and '.join(packages)}: done")
+        debian.unpack(runner, packages, SYSROOT)
+    runner.say(f"{' and '.join(packages)}: done")
 
 
 def _missing_servers() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dss_stack.bootstrap.workshop import Workshop
+from dss_stack.bootstrap.command_runner import CommandRunner
 from dss_stack.errors import StackError
 
 _QUIET = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -31,7 +31,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/dss-bootstrap.conf")
 
 
-def install(workshop: Workshop, packages: Sequence[str]) -> None:
+def install(runner: CommandRunner, packages: Sequence[str]) -> None:
     """Install ``packages`` with apt-get; needs root.  Starts and enables no service, and creates no database cluster.
     Raises StackError if apt-get is missing or fails.
     """
@@ -44,12 +44,12 @@ def install(workshop: Workshop, packages: Sequence[str]) -> None:
             [*_APT, "update"],
             [*_APT, "install", *packages],
         ):
-            workshop.run(step, purpose=purpose, environment=_QUIET)
+            runner.run(step, purpose=purpose, environment=_QUIET)
     for service in _known_services() - services_before:
-        workshop.run(["systemctl", "disable", service], purpose=purpose)
+        runner.run(["systemctl", "disable", service], purpose=purpose)
 
 
-def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
+def unpack(runner: CommandRunner, packages: Sequence[str], sysroot: Path) -> None:
     """Unpack ``packages`` and their dependencies into the folder ``sysroot``, as if it were the root directory; needs
     no root.
 
@@ -63,16 +63,16 @@ def unpack(workshop: Workshop, packages: Sequence[str], sysroot: Path) -> None:
     if sysroot.exists():
         shutil.copytree(sysroot, fresh, symlinks=True, copy_function=os.link)
     with _private_apt(sysroot.with_name("apt")) as apt:
-        workshop.run([*apt, "update"], purpose=purpose)
-        workshop.run([*apt, "--download-only", "install", *packages], purpose=purpose)
+        runner.run([*apt, "update"], purpose=purpose)
+        runner.run([*apt, "--download-only", "install", *packages], purpose=purpose)
         for archive in sorted(sysroot.with_name("apt").glob("archives/*.deb")):
-            workshop.run(["dpkg", "-x", str(archive), str(fresh)], purpose=purpose)
+            runner.run(["dpkg", "-x", str(archive), str(fresh)], purpose=purpose)
     _move_erlang(fresh, sysroot)
     shutil.rmtree(sysroot, ignore_errors=True)
     fresh.rename(sysroot)
 
 
-def pip_wheel(workshop: Workshop, folder: Path) -> Path:
+def pip_wheel(runner: CommandRunner, folder: Path) -> Path:
     """Get pip for a machine whose Python lacks it: install the Debian package python3-pip-whl and return the path of
     the wheel in it, which Python can run.
 
@@ -80,10 +80,10 @@ def pip_wheel(workshop: Workshop, folder: Path) -> Path:
     """
     package = "python3-pip-whl"
     if os.geteuid() == 0:
-        install(workshop, [package])
+        install(runner, [package])
         root = Path("/")
     else:
-        unpack(workshop, [package], folder)
+        unpack(runner, [package], folder)
         root = folder
     return next(root.glob("usr/share/python-wheels/pip-*.whl"))
 

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from dss_stack.bootstrap import debian, downloads, torch_build
-from dss_stack.bootstrap.workshop import Workshop
+from dss_stack.bootstrap.command_runner import CommandRunner
 from dss_stack.errors import StackError
 
 _LOCK = "requirements.lock"
@@ -36,21 +36,21 @@ class Environment:
         """True if the environment was filled with the same requirements before, so that nothing needs to be done."""
         return self._stamp.exists() and self._stamp.read_text(encoding="utf-8") == self._wishes()
 
-    def create(self, workshop: Workshop, wheels: Path) -> None:
+    def create(self, runner: CommandRunner, wheels: Path) -> None:
         """Create the environment with only pip in it, unless it exists with pip.  ``wheels`` is a folder into which pip
         may be unpacked.  Raises StackError if that fails.
         """
         if not self._has_pip():
-            workshop.say("Virtual environment: making it")
-            self._create(workshop, wheels)
+            runner.say("Virtual environment: making it")
+            self._create(runner, wheels)
 
-    def fill(self, workshop: Workshop) -> None:
+    def fill(self, runner: CommandRunner) -> None:
         """Install the project in editable mode, with the packages that it needs.  Raises StackError if that fails."""
-        workshop.say("Python packages: looking for what is missing")
+        runner.say("Python packages: looking for what is missing")
         self._forget_half_installed()
-        self._install(workshop)
+        self._install(runner)
         self._stamp.write_text(self._wishes(), encoding="utf-8")
-        workshop.say("Python packages: done")
+        runner.say("Python packages: done")
 
     @property
     def _python(self) -> str:
@@ -76,18 +76,18 @@ class Environment:
             return False
         return done.returncode == 0
 
-    def _create(self, workshop: Workshop, wheels: Path) -> None:
+    def _create(self, runner: CommandRunner, wheels: Path) -> None:
         """Create the environment with pip in it.  On Debian, ``venv`` lacks pip unless a further package is installed;
         then the wheel of ``debian.pip_wheel`` is used.
         """
         create = [sys.executable, "-m", "venv", "--clear", str(self._venv)]
         if importlib.util.find_spec("ensurepip") is None:
-            pip = debian.pip_wheel(workshop, wheels)
-            workshop.run([*create, "--without-pip"], purpose="Making the virtual environment")
+            pip = debian.pip_wheel(runner, wheels)
+            runner.run([*create, "--without-pip"], purpose="Making the virtual environment")
             command = [self._python, f"{pip}/pip", "install", "--no-index", str(pip)]
-            workshop.run(command, purpose="Installing pip")
+            runner.run(command, purpose="Installing pip")
         else:
-            workshop.run(create, purpose="Making the virtual environment")
+            runner.run(create, purpose="Making the virtual environment")
 
     def _forget_half_installed(self) -> None:
         """Remove the records (.dist-info) of packages that a killed pip has installed incompletely, so that pip
@@ -97,27 +97,27 @@ class Environment:
             if not (info / "RECORD").exists():
                 shutil.rmtree(info)
 
-    def _install(self, workshop: Workshop) -> None:
+    def _install(self, runner: CommandRunner) -> None:
         gpu = torch_build.has_gpu()
         if source := torch_build.cpu_source(gpu=gpu):
-            workshop.say(f"torch: the build for CPUs, from {torch_build.SETTING}")
-            self._pip(workshop, *source, self._pinned_torch())
+            runner.say(f"torch: the build for CPUs, from {torch_build.SETTING}")
+            self._pip(runner, *source, self._pinned_torch())
         wishes = ["--editable", f".[{','.join(sorted(self._extras))}]", self._pinned_torch()]
-        self._tell(workshop, wishes, gpu=gpu)
-        self._pip(workshop, *wishes)
+        self._tell(runner, wishes, gpu=gpu)
+        self._pip(runner, *wishes)
 
-    def _tell(self, workshop: Workshop, wishes: Sequence[str], *, gpu: bool) -> None:
+    def _tell(self, runner: CommandRunner, wishes: Sequence[str], *, gpu: bool) -> None:
         """Say what will be downloaded, and how to avoid packages that this machine cannot use."""
         report = self._venv / "planned.json"
-        self._pip(workshop, "--dry-run", "--quiet", "--report", str(report), *wishes)
+        self._pip(runner, "--dry-run", "--quiet", "--report", str(report), *wishes)
         planned = downloads.planned(report)
-        workshop.say(f"Python packages to be installed: {downloads.summary(planned)}")
+        runner.say(f"Python packages to be installed: {downloads.summary(planned)}")
         cuda_bytes = downloads.cuda_bytes(planned)
         if cuda_bytes and not gpu:
-            workshop.say(torch_build.advice(cuda_bytes))
+            runner.say(torch_build.advice(cuda_bytes))
 
-    def _pip(self, workshop: Workshop, *wishes: str) -> None:
-        workshop.run(
+    def _pip(self, runner: CommandRunner, *wishes: str) -> None:
+        runner.run(
             [self._python, "-m", "pip", "install", "--no-input", "--progress-bar=off", *wishes],
             purpose="Installing the Python packages",
             environment={"PIP_CONSTRAINT": _LOCK},  # applies to the build backend as well

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import CHECKOUT
 
-SCRIPT = CHECKOUT / "infra/dss_stack/images/bill.py"
+SCRIPT = CHECKOUT / "infra/dss_stack/images/sbom.py"
 
 
 @pytest.fixture(scope="module")

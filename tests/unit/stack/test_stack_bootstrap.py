@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dss_stack.bootstrap import debian, downloads, torch_build
+from dss_stack.bootstrap.command_runner import CommandRunner
 from dss_stack.bootstrap.environment import Environment
-from dss_stack.bootstrap.workshop import Workshop
 from dss_stack.errors import ServerMissing, StackError
 from dss_stack.servers import find_postgres, find_rabbitmq
 from dss_stack.settings import CHECKOUT
@@ -65,7 +65,7 @@ def test_a_package_that_was_half_installed_is_forgotten(checkout: Path) -> None:
 
 def test_a_command_that_fails_is_told_with_its_purpose_and_last_line(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
-        workshop = Workshop(tmp_path, tmp_path / "log", lock)
+        workshop = CommandRunner(tmp_path, tmp_path / "log", lock)
 
         with pytest.raises(StackError, match="Baking bread failed: no flour"):
             workshop.run(["sh", "-c", "echo no flour; exit 1"], purpose="Baking bread")
@@ -73,7 +73,7 @@ def test_a_command_that_fails_is_told_with_its_purpose_and_last_line(tmp_path: P
 
 def test_what_a_command_prints_is_in_the_log(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
-        Workshop(tmp_path, tmp_path / "log", lock).run(["echo", "flour"], purpose="Baking")
+        CommandRunner(tmp_path, tmp_path / "log", lock).run(["echo", "flour"], purpose="Baking")
 
     assert "flour" in (tmp_path / "log").read_text(encoding="utf-8")
 
@@ -116,10 +116,12 @@ def test_unpacking_more_keeps_what_was_unpacked_before(
     (tmp_path / "sysroot/usr/bin").mkdir(parents=True)
     (tmp_path / "sysroot/usr/bin/old").touch()
     done: list[str] = []
-    monkeypatch.setattr(Workshop, "run", lambda *_, purpose, **__: done.append(purpose))
+    monkeypatch.setattr(CommandRunner, "run", lambda *_, purpose, **__: done.append(purpose))
 
     with (tmp_path / "lock").open("w") as lock:
-        debian.unpack(Workshop(tmp_path, tmp_path / "log", lock), ["new"], tmp_path / "sysroot")
+        debian.unpack(
+            CommandRunner(tmp_path, tmp_path / "log", lock), ["new"], tmp_path / "sysroot"
+        )
 
     assert (tmp_path / "sysroot/usr/bin/old").exists()
     assert done == ["Fetching new"] * 2

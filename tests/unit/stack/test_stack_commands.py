@@ -30,7 +30,9 @@ def test_a_provider_is_told_how_to_load_what_it_needs_and_the_token_is_not_shown
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DSS_STATE", "my state")
     monkeypatch.setattr(Stack, "exists", True)
-    monkeypatch.setattr(Stack, "wiring", lambda _: SimpleNamespace(public_url="http://localhost"))
+    monkeypatch.setattr(
+        Stack, "addresses", lambda _: SimpleNamespace(public_url="http://localhost")
+    )
     monkeypatch.setattr(Stack, "run", lambda *_, **__: "a-secret")
     (tmp_path / "my state").mkdir()
 

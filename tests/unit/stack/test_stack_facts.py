@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from dss_stack.addresses import Addresses
 from dss_stack.errors import StackError
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
-from dss_stack.remembered import remembered
 from dss_stack.settings import Settings
 from dss_stack.stack import Stack
-from dss_stack.wiring import Wiring
+from dss_stack.stored_facts import stored_facts
 
 
-def wiring(**changes: object) -> Wiring:
+def addresses(**changes: object) -> Addresses:
     known: dict[str, object] = {
         "amqp_url": "amqp://dss:secret@127.0.0.1:1/%2F",
         "database_url": "postgres://dss:secret@127.0.0.1:2/dss",
@@ -26,23 +26,23 @@ def wiring(**changes: object) -> Wiring:
         "console_user": None,
         "console_password": None,
     }
-    return Wiring(**(known | changes))  # type: ignore[arg-type] # a test may spoil any of them
+    return Addresses(**(known | changes))  # type: ignore[arg-type] # a test may spoil any of them
 
 
 def test_facts_are_the_same_when_asked_for_again(tmp_path: Path) -> None:
-    first = remembered(tmp_path / "facts.json", ("a", "b"))
+    first = stored_facts(tmp_path / "facts.json", ("a", "b"))
 
-    assert remembered(tmp_path / "facts.json", ("a", "b")) == first
+    assert stored_facts(tmp_path / "facts.json", ("a", "b")) == first
 
 
 def test_facts_that_were_half_written_are_made_anew(tmp_path: Path) -> None:
     (tmp_path / "facts.json").write_text('{"ports": {"a"', encoding="utf-8")
 
-    assert set(remembered(tmp_path / "facts.json", ("a",))["ports"]) == {"a"}
+    assert set(stored_facts(tmp_path / "facts.json", ("a",))["ports"]) == {"a"}
 
 
 def test_only_the_owner_may_read_facts(tmp_path: Path) -> None:
-    remembered(tmp_path / "facts.json", ("a",))
+    stored_facts(tmp_path / "facts.json", ("a",))
 
     assert (tmp_path / "facts.json").stat().st_mode & 0o077 == 0
 
@@ -88,7 +88,7 @@ def test_a_favourite_port_that_is_taken_is_left_alone() -> None:
 
 def test_a_shell_reads_the_variables_as_they_were_written(tmp_path: Path) -> None:
     tricky = Path('/tmp/it\'s a "store" $HOME `id`')
-    wiring(datastore=tricky).write(tmp_path / "env")
+    addresses(datastore=tricky).write(tmp_path / "env")
 
     words = ["sh", "-c", f'. "{tmp_path}/env"; printf %s "$DSS_DATASTORE"']
     printed = subprocess.run(words, capture_output=True, encoding="utf-8", check=True).stdout
@@ -97,19 +97,19 @@ def test_a_shell_reads_the_variables_as_they_were_written(tmp_path: Path) -> Non
 
 
 def test_only_the_owner_may_read_the_variables(tmp_path: Path) -> None:
-    wiring().write(tmp_path / "env")
+    addresses().write(tmp_path / "env")
 
     assert (tmp_path / "env").stat().st_mode & 0o077 == 0
 
 
 def test_a_console_that_is_not_ours_is_not_in_the_variables() -> None:
-    assert "DSS_CONSOLE_URL" not in wiring().variables()
+    assert "DSS_CONSOLE_URL" not in addresses().variables()
 
 
 def test_a_broker_named_in_the_settings_is_used_instead_of_our_own(tmp_path: Path) -> None:
     stack = Stack(Settings(state=tmp_path, amqp_url="amqp://elsewhere"), {})
 
-    assert stack.wiring().amqp_url == "amqp://elsewhere"
+    assert stack.addresses().amqp_url == "amqp://elsewhere"
     assert "rabbitmq" not in stack.logs()
 
 
@@ -122,9 +122,9 @@ def test_after_sourcing_its_own_variables_the_stack_is_still_ours(tmp_path: Path
 def test_every_program_has_a_port_for_its_metrics(tmp_path: Path) -> None:
     stack = Stack(Settings(state=tmp_path), {})
 
-    metrics = {program.metrics for program in stack.lineup().programs}
+    metrics = {program.metrics for program in stack.programs().in_stop_order}
 
-    assert len(metrics) == len(stack.lineup().programs)
+    assert len(metrics) == len(stack.programs().in_stop_order)
 
 
 def test_only_what_is_down_gets_another_port_when_its_own_is_taken(tmp_path: Path) -> None:

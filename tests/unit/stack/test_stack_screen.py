@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 
 from dss_observability.serving import serve_health
 from dss_stack import health, log_following, screen
-from dss_stack.sample import Segmented
+from dss_stack.sample import SampleResult
 from dss_stack.stack import ProcessState
 from support.stacks import free_port
 
@@ -19,8 +19,8 @@ def shown(what: RenderableType) -> str:
     return capture.get()
 
 
-def segmented(truth_ml: dict[str, float]) -> Segmented:
-    return Segmented(
+def segmented(truth_ml: dict[str, float]) -> SampleResult:
+    return SampleResult(
         ticket=1, workspace=Path("x"), volumes_ml={"left lung": 2040.0}, truth_ml=truth_ml
     )
 

@@ -4,11 +4,11 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_stack.remembered import write_private
+from dss_stack.stored_facts import write_private
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wiring:
+class Addresses:
     """The addresses of a stack's servers and portal.  ``console_url`` and its login are None if the broker is not the
     stack's own.
     """

@@ -15,7 +15,7 @@ _CLEAR = "\r\x1b[K"
 _WIDTH = 90
 
 
-class Workshop:
+class CommandRunner:
     """Runs commands, with the folder ``checkout`` as default working folder.  Methods may be called from several
     threads.
 

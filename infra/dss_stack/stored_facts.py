@@ -22,7 +22,7 @@ def write_private(file: Path, text: str) -> None:
     write(file, text.encode(), mode=0o600)
 
 
-def remembered(file: Path, ports: Sequence[str], /, **favourites: int) -> Facts:
+def stored_facts(file: Path, ports: Sequence[str], /, **favourites: int) -> Facts:
     """The facts stored in ``file``.  If it is missing or damaged, a secret is chosen; if its ports are not exactly
     those named in ``ports``, all are chosen anew.  What is chosen is stored.
 
@@ -36,10 +36,10 @@ def remembered(file: Path, ports: Sequence[str], /, **favourites: int) -> Facts:
     if set(known["ports"]) != set(ports):
         known["ports"] = choose_ports(ports, **favourites)
         file.parent.mkdir(parents=True, exist_ok=True)
-        remember(file, known)
+        store_facts(file, known)
     return known
 
 
-def remember(file: Path, facts: Facts) -> None:
+def store_facts(file: Path, facts: Facts) -> None:
     """Store the facts in ``file``."""
     write_private(file, json.dumps(facts, indent=1))

@@ -1,6 +1,6 @@
 """Writes the bill of materials of a container image (CycloneDX 1.6, JSON) to standard output.
 
-``python - NAME VERSION < bill.py`` runs it within the image, with the image's own Python and the standard library only.
+``python - NAME VERSION < sbom.py`` runs it within the image, with the image's own Python and the standard library only.
 """
 
 import json
@@ -19,7 +19,7 @@ OURS = "itksnap-dss-"
 _DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture}\n")
 
 
-def bill(name: str, version: str) -> dict[str, object]:
+def sbom(name: str, version: str) -> dict[str, object]:
     """The bill of materials of the image ``name``: every Python distribution and every Debian package that is installed
     here.
     """
@@ -87,7 +87,7 @@ def _said(found: Distribution, field: str) -> str:
 
 
 def main(name: str, version: str) -> None:
-    json.dump(bill(name, version), sys.stdout, indent=1)
+    json.dump(sbom(name, version), sys.stdout, indent=1)
 
 
 if __name__ == "__main__":
