@@ -33,13 +33,14 @@ class Label(Protocol):
 def label_table(workspace: Folder) -> dict[int, Folder]:
     """The registry folder of each label by the label's value, in ascending order; {} if there is no label table.
 
-    Entries without a value from 0 to MAX_VALUE are left out.
+    Entries that ITK-SNAP does not read are left out: those beyond the table's NumberOfElements, and those without a
+    value from 0 to MAX_VALUE.
     """
     table = main_folder(workspace).find(_TABLE) or Folder()
     found = {}
-    for key, element in table.folders.items():
+    for element in table.counted("NumberOfElements"):
         value = element.get("Index")
-        if _ELEMENT_KEY.fullmatch(key) and value.isdecimal() and int(value) <= MAX_VALUE:
+        if value.isdecimal() and int(value) <= MAX_VALUE:
             found[int(value)] = element
     return dict(sorted(found.items()))
 

@@ -12,6 +12,7 @@ from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.registry import Folder
 
 _FOLDER = "Annotations"
+_ELEMENTS = f"{_FOLDER}.Annotations"
 _ARROW_MM = "8 8"
 """Offset of the text from its point in a slice, in millimetres: to the right and up."""
 _AXIAL = "2"
@@ -48,17 +49,13 @@ def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
     They are in voxels of the main image, from the corner of the first voxel, whose centre is (0.5, 0.5, 0.5).  Raises
     WorkspaceInvalid if such a landmark has no valid position.
     """
-    elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
-    found = (
-        e for e in elements if e.get("Type") == "LandmarkAnnotation" and tag in names(e, "Text")
-    )
+    found = [element for element in _marks(workspace) if tag in names(element, "Text")]
     return [_position(element, tag) for element in found]
 
 
 def unplaced(workspace: Folder) -> list[str]:
     """The positions, as text, of the landmarks whose position is not three finite numbers."""
-    elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
-    texts = [e.get("Pos") for e in elements if e.get("Type") == "LandmarkAnnotation"]
+    texts = [element.get("Pos") for element in _marks(workspace)]
     return [text for text in texts if not _numbers(text)]
 
 
@@ -67,10 +64,20 @@ def placed(workspace: Folder) -> list[tuple[str, tuple[float, ...]]]:
 
     Positions are in voxels of the main image, from the corner of the first voxel, whose centre is (0.5, 0.5, 0.5).
     """
-    elements = (workspace.find(f"{_FOLDER}.Annotations") or Folder()).folders.values()
-    marks = [e for e in elements if e.get("Type") == "LandmarkAnnotation"]
-    found = [(e.get("Text"), _numbers(e.get("Pos"))) for e in marks]
+    found = [(e.get("Text"), _numbers(e.get("Pos"))) for e in _marks(workspace)]
     return [(text, position) for text, position in found if position]
+
+
+def uncounted(workspace: Folder) -> int:
+    """The number of annotations that ITK-SNAP does not read, because they are beyond the list's ArraySize."""
+    elements = workspace.find(_ELEMENTS) or Folder()
+    return len(elements.folders) - len(elements.counted("ArraySize"))
+
+
+def _marks(workspace: Folder) -> list[Folder]:
+    elements = workspace.find(_ELEMENTS) or Folder()
+    found = elements.counted("ArraySize")
+    return [element for element in found if element.get("Type") == "LandmarkAnnotation"]
 
 
 def names(folder: Folder, title: str) -> set[str]:

@@ -25,6 +25,9 @@ class Role(StrEnum):
     SEGMENTATION = "SegmentationRole"
 
 
+_ROLES = f"{Role.MAIN}, {Role.OVERLAY} and {Role.SEGMENTATION}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """An image layer of a workspace.  ``key`` is that of its registry folder, such as ``Layer[000]``.
@@ -48,7 +51,8 @@ def layers(workspace: Folder) -> tuple[Layer, ...]:
     """The image layers in ITK-SNAP's order, the main image first.
 
     Raises WorkspaceInvalid if ITK-SNAP could not open the workspace: it has no layer, the layers' numbers have a gap,
-    the first layer is not the main image, there is a second main image, or a file name is unusable.
+    the first layer is not the main image, there is a second main image, a layer has another role than those of Role, or
+    a file name is unusable.
     """
     folders = layer_folders(workspace)
     found = tuple(_layer(key, folder) for key, folder in folders.items())
@@ -60,6 +64,11 @@ def layers(workspace: Folder) -> tuple[Layer, ...]:
         raise WorkspaceInvalid(
             "The workspace's first layer, and only that, must be the main image."
         )
+    for layer in found:
+        if layer.role not in set(Role):
+            raise WorkspaceInvalid(
+                f"The workspace's {layer.key} has the role '{layer.role[:40]}'; ITK-SNAP opens {_ROLES}."
+            )
     return found
 
 
@@ -135,10 +144,20 @@ def _add(workspace: Folder, file_name: str, nickname: str, role: Role) -> None:
     folder.set("LayerMetaData.Tags", "")
 
 
+def has_main_size(workspace: Folder, size: tuple[int, ...]) -> bool:
+    """False if the workspace states another size of the main image than ``size``, which is (x, y, z), or (x, y, z, t)
+    without t.  ITK-SNAP then drops all labels (SNAPRegistryIO.cxx:331).
+    """
+    grey = main_folder(workspace).find("ProjectMetaData.Files.Grey")
+    if grey is None or "Dimensions" not in grey.entries:
+        return True
+    return grey.get("Dimensions").split() == [str(n) for n in size[:3]]
+
+
 def state_main_size(workspace: Folder, size: tuple[int, ...]) -> None:
     """If the workspace states the main image's size, replace it by ``size``: (x, y, z), or (x, y, z, t) without t.
 
-    ITK-SNAP drops all labels if the stated size differs from the image (SNAPRegistryIO.cxx:331).
+    ITK-SNAP drops all labels if the stated size differs, see ``has_main_size``.
     """
     grey = main_folder(workspace).find("ProjectMetaData.Files.Grey")
     if grey is not None and "Dimensions" in grey.entries:

@@ -3,6 +3,7 @@
 Format: Common/Registry.cxx of ITK-SNAP (``ReadFromXMLFile``, ``WriteToXMLFile``).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,9 @@ _ESCAPES = str.maketrans(
 )
 
 
+_ELEMENT_KEY = re.compile(r"Element\[(0|[1-9][0-9]{0,8})\]")
+
+
 @dataclass
 class Folder:
     """A folder of the registry: its entries and sub-folders by key, in file order.  It is mutable.
@@ -96,6 +100,18 @@ class Folder:
         parent, _, key = path.rpartition(".")
         folder = self.make(parent) if parent else self
         folder.entries[key] = value
+
+    def counted(self, size: str) -> list["Folder"]:
+        """The folders ``Element[0]``, ``Element[1]`` and so on, in this order, as ITK-SNAP reads a list: the entry
+        ``size`` says how many there are.  Folders beyond that number are left out.
+        """
+        count = int(text) if (text := self.get(size)).isdecimal() else 0
+        found = {
+            int(key[1]): folder
+            for name, folder in self.folders.items()
+            if (key := _ELEMENT_KEY.fullmatch(name))
+        }
+        return [found[number] for number in sorted(found) if number < count]
 
     def walk(self) -> Iterator["Folder"]:
         """The folder itself, then all folders below it."""

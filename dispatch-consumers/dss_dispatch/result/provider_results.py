@@ -28,8 +28,8 @@ from dss_dispatch.ticket_images import (
 from dss_images.mesh.reading import is_mesh_name
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
-from dss_workspace.label_table import MAX_VALUE
-from dss_workspace.landmarks import placed, unplaced
+from dss_workspace.label_table import MAX_VALUE, label_table
+from dss_workspace.landmarks import placed, uncounted, unplaced
 from dss_workspace.layers import Layer, Role
 from dss_workspace.meshes import mesh_file_names
 from dss_workspace.paths import lies_beside
@@ -56,6 +56,7 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tu
     remarks = list(_odd_voxels(folder, layers, sent))
     main = read_header(folder / layers[0].file_name)
     _check_images(folder, layers, main, sent)
+    _check_size(workspace, main)
     for layer in layers:
         if layer.role == Role.SEGMENTATION:
             values = _checked_segmentation(folder, layer.file_name, main, workspace, sent)
@@ -141,6 +142,14 @@ def _check_images(folder: Path, layers: tuple[Layer, ...], main: ImageHeader, se
     )
 
 
+def _check_size(workspace: Folder, main: ImageHeader) -> None:
+    require(
+        ws.has_main_size(workspace, main.size) or not label_table(workspace),
+        f"the workspace states another size of its image than {main.size[:3]} "
+        "(ProjectMetaData.Files.Grey.Dimensions), so that ITK-SNAP would drop its labels",
+    )
+
+
 def _without_time(image: ImageHeader) -> ImageHeader:
     """``image`` without its time axis, because a provider may return one time point of a series as the main image."""
     return replace(image, size=image.size[:3])
@@ -154,9 +163,15 @@ def _is_same_image(path: Path, other: Path, header: ImageHeader) -> bool:
 
 
 def _check_landmarks(workspace: Folder, sent: Path) -> None:
-    theirs = frozenset(unplaced(_sent_workspace(sent) or Folder()))
+    before = _sent_workspace(sent) or Folder()
+    theirs = frozenset(unplaced(before))
     lost = [place for place in unplaced(workspace) if place not in theirs]
     require(not lost, f"a landmark has no place in the image: '{min(lost, default='')[:60]}'")
+    unread = uncounted(workspace)
+    require(
+        unread <= uncounted(before),
+        f"the workspace has {unread} annotations beyond their ArraySize, which ITK-SNAP would not read",
+    )
 
 
 def _landmarks_outside(workspace: Folder, main: ImageHeader, sent: Path) -> Iterator[str]:

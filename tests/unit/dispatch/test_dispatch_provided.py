@@ -30,7 +30,7 @@ from support.builders import (
     submit,
     workspace_xml,
 )
-from support.provided_results import judge, mesh, with_mesh, without
+from support.provided_results import Files, judge, mesh, with_mesh, without
 
 OWN = LayerSpec(role="SegmentationRole", file_name="own.nii.gz")
 
@@ -49,6 +49,16 @@ def shifted() -> sitk.Image:
     built = segmentation()
     built.SetOrigin((0.0, 0.0, 0.0))
     return built
+
+
+def changed(before: str, after: str) -> Files:
+    """A sound result, but for these words of its workspace."""
+    files = result_files()
+    assert before.encode() in files["result.itksnap"]
+    return {
+        **files,
+        "result.itksnap": files["result.itksnap"].replace(before.encode(), after.encode()),
+    }
 
 
 GOOD = {
@@ -107,6 +117,30 @@ BAD = {
     "a landmark nowhere": (
         lambda: result_files(extra=landmarks_xml(("tip", "1 nan 3"))),
         "a landmark has no place in the image: '1 nan 3'",
+    ),
+    "a landmark beyond the count": (
+        lambda: result_files(
+            extra=landmarks_xml(("tip", "1 2 3")).replace(
+                '"ArraySize" value="1"', '"ArraySize" value="0"'
+            )
+        ),
+        "has 1 annotations beyond their ArraySize",
+    ),
+    "a label beyond the count": (
+        lambda: changed('"NumberOfElements" value="2"', '"NumberOfElements" value="1"'),
+        "values without a label: [2]",
+    ),
+    "a label under another key": (
+        lambda: changed("Element[1]", "Element[001]"),
+        "values without a label: [2]",
+    ),
+    "another size in words": (
+        lambda: result_files(dimensions="12 10 9"),
+        "states another size of its image than (12, 10, 8)",
+    ),
+    "a role that ITK-SNAP does not know": (
+        lambda: result_files(layers=(MAIN, LayerSpec(role="LabelRole", file_name="lungs.nii.gz"))),
+        "Layer[001] has the role 'LabelRole'",
     ),
     "another folder": (
         lambda: result_files(layers=(LayerSpec(folder="/elsewhere"), SEGMENTED)),
@@ -249,7 +283,7 @@ def test_labels_of_a_result_fit_into_the_answer(tmp_path: Path, names: list[str]
     for value in values:
         segmented[value % 40, value // 40, 0] = value
     labels = dict(zip(values, names, strict=True))
-    files = result_files(image((40, 40, 10)), segmented, labels=labels)
+    files = result_files(image((40, 40, 10)), segmented, labels=labels, dimensions="40 40 10")
     assert judge(tmp_path, files) == ""
 
     shown = present(tmp_path / "results", tmp_path, tmp_path / "attached").labels
