@@ -238,6 +238,23 @@ async def test_a_private_repository_is_read_with_the_credentials_of_a_file(
         assert await post(root, SERVICES, repo=address, ref="main") == (200, newest)
 
 
+@pytest.mark.usefixtures("trusting")
+async def test_credentials_that_an_editor_of_windows_wrote_are_read(
+    root: Client, portal: Portal, repository: Path, authority: tuple[Path, Path], tmp_path: Path
+) -> None:
+    newest = _git(repository, "rev-parse", "main")
+    file = tmp_path / "credentials"
+    portal.settings.__dict__["git_credentials_file"] = str(file)
+    with _served(repository.parent, Private, authority[1]) as address:
+        host = address.removeprefix("https://").partition("/")[0]
+        lines = f"\ufeffhttps://ann:to%25ken@{host}\r\nhttps://ann:another@elsewhere\r\n"
+        file.write_bytes(lines.encode())
+
+        assert await post(root, SERVICES, repo=address, ref="main") == (200, newest)
+
+    assert file.read_bytes() == lines.encode()
+
+
 @pytest.mark.parametrize("user", ["ann:token@", "token@", ":token@"])
 async def test_an_address_with_credentials_is_refused_and_not_repeated(
     root: Client, user: str

@@ -159,7 +159,7 @@ class Receivers:
             hostname=settings.smtp_host,
             port=settings.smtp_port,
             username=settings.smtp_user or None,
-            password=Path(password).read_text("utf-8").strip() if password else None,
+            password=Path(password).read_text("utf-8-sig").strip() if password else None,
             use_tls=settings.smtp_security == "tls",
             start_tls=settings.smtp_security == "starttls",
             tls_context=ssl.create_default_context(cafile=settings.smtp_ca_file or None)

@@ -135,9 +135,13 @@ class _Git:
 def _credentials(file: str) -> dict[str, str]:
     """Environment variables that make git read passwords from ``file`` and never change it.  With its usual settings,
     git would delete a password that a server has refused.
+
+    The file may have the line ends and the byte order mark of Windows, with which git alone would skip its lines.
     """
+    clean = r"sed -e '1s/^\xef\xbb\xbf//' -e 's/\r$//'"
     script = (
-        f'!f() {{ test "$1" = get && git credential-store --file {shlex.quote(file)} get; }}; f'
+        '!f() { test "$1" = get && '
+        f"{{ {clean} {shlex.quote(file)} | git credential-store --file /dev/fd/3 get 3<&0 0<&4; }} 4<&0; }}; f"
     )
     return {
         "GIT_CONFIG_COUNT": "1",

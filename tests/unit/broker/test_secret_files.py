@@ -8,8 +8,10 @@ from dss_process.secret_files import SECRETS, read_secret_files
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_secret_comes_from_its_file(name: str, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("amqp://u:p@h/\n", encoding="utf-8")
+@pytest.mark.parametrize("content", [b"amqp://u:p@h/\n", b"\xef\xbb\xbfamqp://u:p@h/\r\n"])
+def test_a_secret_comes_from_its_file(name: str, content: bytes, tmp_path: Path) -> None:
+    """Also from one that an editor of Windows wrote."""
+    (tmp_path / "secret").write_bytes(content)
     environment = {f"{name}_FILE": str(tmp_path / "secret"), "PATH": "/bin"}
 
     read_secret_files(environment)
