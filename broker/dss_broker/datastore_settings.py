@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from dss_broker.settings import NOT_SET
+from dss_broker.settings import NOT_SET, Bytes, is_web_address, no_certificates
 from dss_datastore.access import SharedDatastore
 from dss_datastore.folder import FolderDatastore
 from dss_datastore.s3.bucket import Bucket, Place
@@ -30,7 +30,7 @@ def _bucket_address(url: str) -> str:
 
 
 def _endpoint(url: str) -> str:
-    if url and not _ENDPOINT.fullmatch(url):
+    if url and not (_ENDPOINT.fullmatch(url) and is_web_address(url)):
         raise ValueError(f"{_shown(url)} is no address like https://s3.example.org")
     return url
 
@@ -40,9 +40,9 @@ def _shown(url: str) -> str:
     return "what was given, with keys or a query," if {"@", "?"} & set(url) else f"'{url}'"
 
 
-def _readable(path: Path | None) -> Path | None:
-    if path is not None and not path.is_file():
-        raise ValueError(f"there is no file '{path}'")
+def _trusted(path: Path | None) -> Path | None:
+    if path is not None and (why := no_certificates(path)):
+        raise ValueError(why)
     return path
 
 
@@ -65,7 +65,7 @@ class DatastoreSettings(BaseSettings):
         "", description="address of the S3 server; blank is AWS"
     )
     s3_region: str = Field("", pattern=r"^[\w-]{0,64}$", description="region of the bucket")
-    s3_ca_file: Annotated[Path | None, AfterValidator(_readable)] = Field(
+    s3_ca_file: Annotated[Path | None, AfterValidator(_trusted)] = Field(
         None, description="certificates (PEM) of the authority of an own S3 server"
     )
     scratch: Path | None = Field(
@@ -73,8 +73,8 @@ class DatastoreSettings(BaseSettings):
         validate_default=True,
         description="with DSS_DATASTORE_URL: folder for files on their way from and to the S3 server",
     )
-    scratch_bytes: int = Field(
-        _DEFAULT_SCRATCH_BYTES, gt=0, description="most bytes of fetched files in DSS_SCRATCH"
+    scratch_bytes: Bytes = Field(
+        _DEFAULT_SCRATCH_BYTES, description="most bytes of fetched files in DSS_SCRATCH"
     )
 
     @field_validator("datastore")

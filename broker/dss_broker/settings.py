@@ -1,11 +1,21 @@
 """Types for the settings of all programs, and sentences for their errors."""
 
+import re
+import ssl
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
+from dss_broker.descriptor import MAX_DEADLINE_S
 from dss_broker.instance import valid_instance_name
+
+MAX_AT_A_TIME = 1000
+"""Limit for the number of tickets, requests or threads of one program.  A prefetch count of AMQP has 16 bits only."""
+
+MAX_BYTES = 2**63 - 1
+"""Limit for a size, because the operating system, the database and other programs read it as a 64-bit integer."""
 
 
 def _amqp_address(url: SecretStr) -> SecretStr:
@@ -28,10 +38,59 @@ def _is_amqp(address: str) -> bool:
         parts = urlsplit(address.strip())
         named = parts.username is None or parts.password is not None
         return (
-            parts.scheme in {"amqp", "amqps"} and bool(parts.hostname) and parts.port != 0 and named
+            parts.scheme in {"amqp", "amqps"}
+            and is_host(parts.hostname or "")
+            and parts.port != 0
+            and named
         )
     except ValueError:
         return False
+
+
+def is_host(host: str) -> bool:
+    """True if ``host`` may be the name or the address of a host.  Python cannot look up other names: it raises an
+    error that is no OSError.
+    """
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return bool(host) and not re.search(r"[\s/@\[\]]", host)
+
+
+def is_web_address(url: str) -> bool:
+    """True if ``url`` begins with http:// or https:// and a host, and has no white space."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and is_host(parts.hostname or "")
+        return usable and parts.port != 0 and not re.search(r"\s", url)
+    except ValueError:
+        return False
+
+
+def unreadable(path: str | Path) -> str:
+    """Why the file ``path`` cannot be read, as words that end a sentence about a setting; "" if it can be."""
+    try:
+        with Path(path).open("rb") as file:
+            file.read(1)
+    except FileNotFoundError:
+        return f"there is no file {path}"
+    except OSError as error:
+        return f"{str(path)[:200]} cannot be read ({error.strerror or error})"
+    return ""
+
+
+def no_certificates(path: str | Path) -> str:
+    """Why the file ``path`` holds no certificates that a program could trust, as ``unreadable`` says it; "" if it does."""
+    try:
+        return unreadable(path) or _loaded(path)
+    except ssl.SSLError:
+        return f"{str(path)[:200]} holds no certificate (PEM)"
+
+
+def _loaded(path: str | Path) -> str:
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    return ""
 
 
 def _require_understood(query: str) -> None:
@@ -56,7 +115,8 @@ def _bind_address(bind: str) -> str:
     if not bind:
         return bind
     host, _, port = bind.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+    bare = host[1:-1] if host[:1] == "[" and host[-1:] == "]" else host
+    if not is_host(bare) or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"'{bind}' is not host:port, such as 127.0.0.1:9100")
     return bind
 
@@ -69,6 +129,18 @@ Instance = Annotated[str, AfterValidator(valid_instance_name)]
 
 Bind = Annotated[str, AfterValidator(_bind_address)]
 """Address host:port to listen on; "" to listen on none."""
+
+Seconds = Annotated[float, Field(gt=0, le=MAX_DEADLINE_S)]
+"""A time of at most ten years.  A longer one overflows when it is added to today's date."""
+
+StopSeconds = Annotated[float, Field(ge=0, le=MAX_DEADLINE_S)]
+"""The same, or 0."""
+
+AtATime = Annotated[int, Field(ge=1, le=MAX_AT_A_TIME)]
+"""Number of tickets, requests or threads of one program."""
+
+Bytes = Annotated[int, Field(gt=0, le=MAX_BYTES)]
+"""A size in bytes."""
 
 
 NOT_SET = "this setting is needed and is not set; infra/env.example explains it."

@@ -3,14 +3,21 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.datastore_settings import DatastoreSettings
 from dss_broker.instance import instance_name
-from dss_broker.settings import AmqpUrl, Bind, Instance
+from dss_broker.settings import (
+    AmqpUrl,
+    AtATime,
+    Bind,
+    Instance,
+    Seconds,
+    StopSeconds,
+    is_web_address,
+)
 
 
 class ServiceSettings(BaseSettings):
@@ -31,11 +38,14 @@ class ProgramSettings(DatastoreSettings):
     metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
-    stop_s: float = Field(30, ge=0, description="time to finish tickets when asked to stop")
+    stop_s: StopSeconds = Field(30, description="time to finish tickets when asked to stop")
     log_json: bool = False
-    upload_s: float = Field(900, gt=0, description="longest time to read an upload of a browser")
+    upload_s: Seconds = Field(900, description="longest time to read an upload of a browser")
     upload_memory_gb: float = Field(
-        3, gt=0, description="most memory of the process that reads an upload of a browser"
+        3,
+        gt=0,
+        le=2**20,
+        description="most memory of the process that reads an upload of a browser",
     )
 
 
@@ -45,9 +55,9 @@ class Settings(ServiceSettings, ProgramSettings):
     provider: str = Field(
         "dss", pattern=r"^[\w-]{1,78}$", description="who offers the service, as users read it"
     )
-    parallel_tickets: int = Field(2, ge=1, description="tickets worked on at a time")
-    inference_silence_s: float = Field(
-        600, gt=0, description="a worker that sends nothing for this time is given up"
+    parallel_tickets: AtATime = Field(2, description="tickets worked on at a time")
+    inference_silence_s: Seconds = Field(
+        600, description="a worker that sends nothing for this time is given up"
     )
 
 
@@ -57,15 +67,6 @@ def service_url(service: str, environment: Mapping[str, str]) -> str:
     """
     name = re.sub(r"\W", "_", service).upper() + "_SERVICE_URL"
     url = environment.get(name, "")
-    if url and not _is_http(url):
+    if url and not is_web_address(url):
         raise ValueError(f"{name}: an address like http://worker:8080 is needed.")
     return url
-
-
-def _is_http(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return usable and not re.search(r"\s", url)

@@ -11,7 +11,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.datastore_settings import DatastoreSettings
 from dss_broker.instance import instance_name
-from dss_broker.settings import AmqpUrl, Bind, Instance, problems
+from dss_broker.settings import (
+    MAX_BYTES,
+    AmqpUrl,
+    AtATime,
+    Bind,
+    Bytes,
+    Instance,
+    Seconds,
+    StopSeconds,
+    problems,
+)
 
 
 def _own_cores() -> int:
@@ -37,9 +47,12 @@ class DeviceSettings(BaseSettings):
     )
     bundles: Path | None = Field(None, description="folder of MONAI bundles, each a queue")
     bundle_bytes: int = Field(
-        DEFAULT_BUNDLE_BYTES, ge=0, description="MONAI bundles that stay in memory, all together"
+        DEFAULT_BUNDLE_BYTES,
+        ge=0,
+        le=MAX_BYTES,
+        description="MONAI bundles that stay in memory, all together",
     )
-    threads: int = Field(default_factory=_own_cores, ge=1, description="CPU threads of one worker")
+    threads: AtATime = Field(default_factory=_own_cores, description="CPU threads of one worker")
     log_json: bool = False
 
 
@@ -51,18 +64,17 @@ class FacadeSettings(DeviceSettings):
     facade_dir: Path = Field(
         Path("/wmlce/data/output"), description="persistent folder of its images and results"
     )
-    facade_keep_s: float = Field(86400, gt=0, description="results are removed after this time")
-    facade_max_bytes: int = Field(4 << 30, gt=0, description="largest body that is taken")
-    stop_s: float = Field(30, ge=0, description="time to finish requests when told to stop")
+    facade_keep_s: Seconds = Field(86400, description="results are removed after this time")
+    facade_max_bytes: Bytes = Field(4 << 30, description="largest body that is taken")
+    stop_s: StopSeconds = Field(30, description="time to finish requests when told to stop")
 
 
 class Settings(FacadeSettings, DatastoreSettings):
     """Settings of a worker that serves bundles to dispatchers through the broker, and over HTTP if that is set."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
-    requests_ahead: int = Field(
+    requests_ahead: AtATime = Field(
         2,
-        ge=1,
         description="requests of a bundle held at a time: on the device, being read or written",
     )
     metrics_bind: Bind = Field(

@@ -3,6 +3,7 @@
 More than 300 lines: the complete list of settings is in one place.
 """
 
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,16 +14,48 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.datastore_settings import DatastoreSettings
 from dss_broker.instance import instance_name
-from dss_broker.settings import AmqpUrl, Bind, Instance
+from dss_broker.settings import (
+    AmqpUrl,
+    Bind,
+    Bytes,
+    Instance,
+    Seconds,
+    StopSeconds,
+    is_host,
+    is_web_address,
+    no_certificates,
+    unreadable,
+)
 from dss_portal.database.address import parse
 
 Network = IPv4Network | IPv6Network
 
+GIT_SCHEMES = ("https", "ssh", "http", "git", "file")
+"""Beginnings of addresses that git can fetch from."""
+
 
 def _database_address(url: SecretStr) -> SecretStr:
-    """``url`` unchanged.  Raises ValueError if it is not valid, without showing it, because it contains a password."""
+    """``url`` unchanged.  Raises ValueError if it is blank or not valid, without showing it, because it contains a
+    password.
+    """
+    _not_blank(url)
     parse(url.get_secret_value())
     return url
+
+
+def _git_schemes(texts: str) -> str:
+    """``texts``, separated by commas, without blanks.  Raises ValueError for one that git cannot fetch by."""
+    schemes = [text.strip() for text in texts.split(",")]
+    for scheme in schemes:
+        if scheme not in GIT_SCHEMES:
+            raise ValueError(f"'{scheme[:40]}' is none of {', '.join(GIT_SCHEMES)}")
+    return ",".join(schemes)
+
+
+def _not_blank(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().strip():
+        raise ValueError("it is blank")
+    return secret
 
 
 class DatabaseSettings(BaseSettings):
@@ -44,7 +77,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
     """All settings of a portal."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
-    secret_key: SecretStr = Field(
+    secret_key: Annotated[SecretStr, AfterValidator(_not_blank)] = Field(
         description="signs session cookies; if it changes, all users are signed out"
     )
     bind: Bind = Field("127.0.0.1:8080", description="host:port to listen on")
@@ -59,9 +92,8 @@ class Settings(DatabaseSettings, DatastoreSettings):
         "http://127.0.0.1:8080", description="address that users type into ITK-SNAP"
     )
     instance: Instance = Field(default_factory=instance_name, description="name of this process")
-    stop_s: float = Field(
+    stop_s: StopSeconds = Field(
         30,
-        ge=0,
         description="longest time to finish current requests and messages when told to stop",
     )
     log_json: bool = False
@@ -100,69 +132,61 @@ class Settings(DatabaseSettings, DatastoreSettings):
         6000, ge=0, description="by user, in each process of each portal; 0 is no limit"
     )
 
-    lease_s: float = Field(
+    lease_s: Seconds = Field(
         60,
-        gt=0,
         description="a claim lapses after this time without a sign of life from its dispatcher",
     )
-    provider_lease_s: float = Field(
+    provider_lease_s: Seconds = Field(
         4 * 3600,
-        gt=0,
         description="a claim of a provider over HTTP lapses after this time without a request",
     )
     check_results: bool = Field(
         True, description="check the results of providers over HTTP before users can download them"
     )
-    check_results_s: float = Field(
-        120, gt=0, description="how long a provider over HTTP waits for this check"
+    check_results_s: Seconds = Field(
+        120, description="how long a provider over HTTP waits for this check"
     )
     max_attempts: int = Field(
-        3, ge=1, description="claims that may lapse before a ticket times out"
+        3, ge=1, le=1000, description="claims that may lapse before a ticket times out"
     )
-    reconcile_s: float = Field(
-        60, gt=0, description="interval at which waiting tickets are announced again"
+    reconcile_s: Seconds = Field(
+        60, description="interval at which waiting tickets are announced again"
     )
-    tidy_s: float = Field(
+    tidy_s: Seconds = Field(
         60,
-        gt=0,
         description="interval at which files are removed that a killed or late program left",
     )
-    upload_deadline_s: float = Field(
+    upload_deadline_s: Seconds = Field(
         24 * 3600,
-        gt=0,
         description="a ticket that is not submitted within this time is given up; "
         "the deadlines of a service replace this one, the next two and the two leases",
     )
-    open_link_s: float = Field(
-        24 * 3600, gt=0, description="life of a link with which ITK-SNAP opens results"
+    open_link_s: Seconds = Field(
+        24 * 3600, description="life of a link with which ITK-SNAP opens results"
     )
-    quiet_upload_s: float = Field(
+    quiet_upload_s: Seconds = Field(
         600,
-        gt=0,
         description="a ticket that is not submitted, and to which nothing was uploaded for this time, "
         "no longer counts in its user's quota",
     )
-    abandoned_upload_s: float = Field(
+    abandoned_upload_s: Seconds = Field(
         3600,
-        gt=0,
         description="after this time such a ticket is given up and its files are removed",
     )
-    queue_deadline_s: float = Field(
-        7 * 24 * 3600, gt=0, description="a ticket that nobody claims within this time is given up"
+    queue_deadline_s: Seconds = Field(
+        7 * 24 * 3600, description="a ticket that nobody claims within this time is given up"
     )
-    run_deadline_s: float = Field(
-        24 * 3600, gt=0, description="an attempt that takes longer is ended"
-    )
-    login_token_s: float = Field(24 * 3600, gt=0, description="life of an unused one-time token")
-    max_upload_bytes: int = Field(16 * 2**30, gt=0, description="largest file a user may send")
-    max_form_bytes: int = Field(64 * 1024, gt=0, description="largest form that is not a file")
+    run_deadline_s: Seconds = Field(24 * 3600, description="an attempt that takes longer is ended")
+    login_token_s: Seconds = Field(24 * 3600, description="life of an unused one-time token")
+    max_upload_bytes: Bytes = Field(16 * 2**30, description="largest file a user may send")
+    max_form_bytes: Bytes = Field(64 * 1024, description="largest form that is not a file")
     scrub_inputs: bool = Field(
         True,
         description="remove from uploads the paths and texts that the user's machine left in them",
     )
-    upload_silence_s: float = Field(60, gt=0, description="longest pause of an upload")
-    form_s: float = Field(60, gt=0, description="longest time to receive a form")
-    request_s: float = Field(24 * 3600, gt=0, description="longest time to receive a file")
+    upload_silence_s: Seconds = Field(60, description="longest pause of an upload")
+    form_s: Seconds = Field(60, description="longest time to receive a form")
+    request_s: Seconds = Field(24 * 3600, description="longest time to receive a file")
 
     smtp_host: str = Field("", description="mail server for notifications; blank: no mail is sent")
     smtp_port: int = Field(587, ge=1, le=65535)
@@ -181,7 +205,9 @@ class Settings(DatabaseSettings, DatastoreSettings):
         "10.1.0.0/16,fd00:1::/32; blank is none",
     )
 
-    git_schemes: str = Field("https,ssh", description="what a repository's address may begin with")
+    git_schemes: Annotated[str, AfterValidator(_git_schemes)] = Field(
+        "https,ssh", description="what a repository's address may begin with"
+    )
     git_ca_file: str = Field(
         "",
         description="certificates (PEM) to trust for https repositories; blank are the system's",
@@ -189,8 +215,8 @@ class Settings(DatabaseSettings, DatastoreSettings):
     git_credentials_file: str = Field(
         "", description="a line https://USER:TOKEN@HOST for each server of private repositories"
     )
-    git_timeout_s: float = Field(60, gt=0, description="longest time to fetch a repository")
-    git_max_bytes: int = Field(64 * 2**20, gt=0, description="largest commit to be fetched")
+    git_timeout_s: Seconds = Field(60, description="longest time to fetch a repository")
+    git_max_bytes: Bytes = Field(64 * 2**20, description="largest commit to be fetched")
 
     @model_validator(mode="after")
     def _test_mode_stays_here(self) -> Self:
@@ -233,8 +259,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
     @model_validator(mode="after")
     def _the_public_address_is_one(self) -> Self:
-        parts = urlsplit(self.public_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not is_web_address(self.public_url) or {"?", "#"} & set(self.public_url):
             raise ValueError(
                 f"DSS_PUBLIC_URL: '{self.public_url}' is no address; "
                 "one like https://dss.example.org or https://example.org/dss is needed"
@@ -255,6 +280,8 @@ class Settings(DatabaseSettings, DatastoreSettings):
         _ = self.notify_networks_listed
         if not self.smtp_host:
             return self
+        if not is_host(self.smtp_host):
+            raise ValueError(f"DSS_SMTP_HOST: '{self.smtp_host[:80]}' is no name of a host")
         if "@" not in self.smtp_from or not self.smtp_from.isprintable():
             raise ValueError("DSS_SMTP_FROM must be an e-mail address, since DSS_SMTP_HOST is set")
         if bool(self.smtp_user) != bool(self.smtp_password_file):
@@ -264,14 +291,11 @@ class Settings(DatabaseSettings, DatastoreSettings):
                 "DSS_SMTP_SECURITY=none would send the password of DSS_SMTP_USER in the clear; "
                 "starttls or tls is needed"
             )
-        files = {
-            "DSS_SMTP_PASSWORD_FILE": self.smtp_password_file,
-            "DSS_SMTP_CA_FILE": self.smtp_ca_file,
-        }
-        for name, path in files.items():
-            if path and not Path(path).is_file():
-                raise ValueError(f"{name}: there is no file {path}")
-        if self.smtp_user and not Path(self.smtp_password_file).read_bytes().strip():
+        _require("DSS_SMTP_PASSWORD_FILE", self.smtp_password_file, unreadable)
+        _require("DSS_SMTP_CA_FILE", self.smtp_ca_file, no_certificates)
+        if self.smtp_user and not Path(self.smtp_password_file).read_bytes().strip(
+            b"\xef\xbb\xbf \r\n\t"
+        ):
             raise ValueError(
                 f"DSS_SMTP_PASSWORD_FILE: {self.smtp_password_file} holds nothing; "
                 "the password of DSS_SMTP_USER is needed"
@@ -280,20 +304,12 @@ class Settings(DatabaseSettings, DatastoreSettings):
 
     @model_validator(mode="after")
     def _what_the_first_sign_in_or_registration_needs_is_there(self) -> Self:
-        parts = urlsplit(self.oidc_issuer)
-        if self.oidc_issuer not in {"", "google"} and not (
-            parts.scheme in {"http", "https"} and parts.hostname
-        ):
+        if self.oidc_issuer not in {"", "google"} and not is_web_address(self.oidc_issuer):
             raise ValueError(
                 f"DSS_OIDC_ISSUER: '{self.oidc_issuer}' is neither google nor an address that begins with https://"
             )
-        files = {
-            "DSS_GIT_CA_FILE": self.git_ca_file,
-            "DSS_GIT_CREDENTIALS_FILE": self.git_credentials_file,
-        }
-        for name, path in files.items():
-            if path and not Path(path).is_file():
-                raise ValueError(f"{name}: there is no file {path}")
+        _require("DSS_GIT_CA_FILE", self.git_ca_file, no_certificates)
+        _require("DSS_GIT_CREDENTIALS_FILE", self.git_credentials_file, unreadable)
         return self
 
     @property
@@ -312,6 +328,12 @@ class Settings(DatabaseSettings, DatastoreSettings):
     @property
     def public_is_https(self) -> bool:
         return urlsplit(self.public_url).scheme == "https"
+
+
+def _require(setting: str, path: str, fault: Callable[[str], str]) -> None:
+    """Raises ValueError with a sentence if ``path`` is given and ``fault`` finds something wrong with that file."""
+    if path and (why := fault(path)):
+        raise ValueError(f"{setting}: {why}")
 
 
 def _networks(setting: str, texts: str) -> tuple[Network, ...]:

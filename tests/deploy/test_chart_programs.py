@@ -25,6 +25,7 @@ from support.charts import (
     of_kind,
     programs,
 )
+from support.tls import certificate
 
 SETTINGS: Mapping[str, type[BaseSettings]] = {
     "portal": PortalSettings,
@@ -76,8 +77,7 @@ def test_each_program_takes_the_settings_that_it_is_given(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    file = tmp_path / "of a volume"
-    file.write_text("something", encoding="utf-8")
+    file, _ = certificate(tmp_path, "a server of the site")
     for program, container in programs(rendered[site]):
         kind = DatabaseSettings if container["name"] == "migrate" else SETTINGS[program]
         with monkeypatch.context() as within:

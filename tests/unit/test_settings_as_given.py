@@ -99,3 +99,132 @@ def test_bundles_in_a_folder_that_is_not_there_are_a_warning(
     assert installed_in(tmp_path / "none") == {}
 
     assert [record.getMessage() for record in caplog.records] == ["no folder of bundles"]
+
+
+SITE = {
+    "DSS_AMQP_URL": "amqp://user:password@rabbit:5672/dss",
+    "DSS_DATABASE_URL": "postgres://user:password@postgres/dss",
+    "DSS_DATASTORE": "/srv/dss",
+    "DSS_SECRET_KEY": "k" * 32,
+}
+MAIL = {"DSS_SMTP_HOST": "mail", "DSS_SMTP_FROM": "dss@site.example"}
+OTHERS = {
+    "DSS_OIDC_ISSUER": {"DSS_OIDC_CLIENT_ID": "dss", "DSS_OIDC_CLIENT_SECRET": "s"},
+    "DSS_SMTP_HOST": {"DSS_SMTP_FROM": "dss@site.example"},
+}
+"""What belongs to a setting."""
+
+MANY = str(10**21)
+NUMBERS = [
+    (kind, f"DSS_{name.upper()}")
+    for kind in PROGRAMS
+    for name, field in kind.model_fields.items()
+    if field.annotation in {int, float} and not name.endswith("_per_minute")
+]
+
+
+def _told(
+    monkeypatch: pytest.MonkeyPatch, kind: type[PortalSettings], settings: dict[str, str]
+) -> list[str]:
+    for name, value in {**SITE, **settings}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as refused:
+        kind()
+    return problems(refused.value)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", MANY, "-1", "5s", " "])
+@pytest.mark.parametrize(("kind", "setting"), NUMBERS)
+def test_a_number_that_no_program_can_use_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: type[PortalSettings], setting: str, value: str
+) -> None:
+    (line,) = _told(monkeypatch, kind, {setting: value})
+
+    assert line.startswith(f"{setting}: ")
+
+
+@pytest.mark.parametrize("host", ["..", "a" * 64, "[::1", "a b"])
+@pytest.mark.parametrize(
+    ("kind", "setting", "form"),
+    [
+        *((kind, "DSS_METRICS_BIND", "{}:9100") for kind in PROGRAMS),
+        *((kind, "DSS_AMQP_URL", "amqp://{}:5672/dss") for kind in PROGRAMS),
+        *((kind, "DSS_S3_ENDPOINT", "https://{}") for kind in PROGRAMS),
+        (PortalSettings, "DSS_BIND", "{}:8080"),
+        (PortalSettings, "DSS_PUBLIC_URL", "https://{}:443"),
+        (PortalSettings, "DSS_OIDC_ISSUER", "https://{}:443"),
+        (PortalSettings, "DSS_SMTP_HOST", "{}"),
+        (WorkerSettings, "DSS_FACADE_BIND", "{}:8080"),
+    ],
+)
+def test_a_host_that_cannot_be_looked_up_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: type[PortalSettings], setting: str, form: str, host: str
+) -> None:
+    (line,) = _told(monkeypatch, kind, {**OTHERS.get(setting, {}), setting: form.format(host)})
+
+    assert line.startswith(f"{setting}: ")
+
+
+@pytest.mark.parametrize("host", ["..", "a" * 64, "a b"])
+def test_a_host_of_the_database_that_cannot_be_looked_up_is_refused(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    (line,) = _told(
+        monkeypatch, PortalSettings, {"DSS_DATABASE_URL": f"postgres://u:p@{host}:5432/dss"}
+    )
+
+    assert line.startswith("DSS_DATABASE_URL: ")
+
+
+@pytest.mark.parametrize("setting", ["DSS_SECRET_KEY", "DSS_DATABASE_URL"])
+def test_a_secret_of_white_space_is_none(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    assert _told(monkeypatch, PortalSettings, {setting: " \t"}) == [f"{setting}: it is blank"]
+
+
+FILES = [
+    *((kind, "DSS_S3_CA_FILE") for kind in PROGRAMS),
+    *((PortalSettings, f"DSS_{name}_FILE") for name in ("SMTP_CA", "SMTP_PASSWORD")),
+    *((PortalSettings, f"DSS_{name}_FILE") for name in ("GIT_CA", "GIT_CREDENTIALS")),
+]
+
+
+@pytest.mark.parametrize(("kind", "setting"), FILES)
+@pytest.mark.parametrize("path", ["/", "/none", "/" + "a" * 300, "/etc/hostname/x"])
+def test_a_file_that_cannot_be_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: type[PortalSettings], setting: str, path: str
+) -> None:
+    (line,) = _told(
+        monkeypatch, kind, {**MAIL, "DSS_SMTP_USER": "dss", **_mail_password(setting, path)}
+    )
+
+    assert line.startswith(f"{setting}: ")
+
+
+def _mail_password(setting: str, path: str) -> dict[str, str]:
+    """``setting`` with ``path``; and the mail server's password in a file that can be read, if ``setting`` is another."""
+    return {"DSS_SMTP_PASSWORD_FILE": str(EXAMPLE), setting: path}
+
+
+@pytest.mark.parametrize(("kind", "setting"), [f for f in FILES if f[1].endswith("_CA_FILE")])
+def test_a_file_without_certificates_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: type[PortalSettings], setting: str
+) -> None:
+    (line,) = _told(monkeypatch, kind, {**MAIL, setting: str(EXAMPLE)})
+
+    assert line == f"{setting}: {EXAMPLE} holds no certificate (PEM)"
+
+
+def test_blanks_between_the_schemes_of_git_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    _example(monkeypatch)
+    monkeypatch.setenv("DSS_GIT_SCHEMES", "https, ssh")
+
+    assert PortalSettings().git_schemes == "https,ssh"
+
+
+@pytest.mark.parametrize("schemes", ["https://", "https ssh", "ext", ",", "HTTPS"])
+def test_a_scheme_that_git_has_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch, schemes: str
+) -> None:
+    (line,) = _told(monkeypatch, PortalSettings, {"DSS_GIT_SCHEMES": schemes})
+
+    assert line.startswith("DSS_GIT_SCHEMES: ")

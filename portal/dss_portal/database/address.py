@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlencode
 
+from dss_broker.settings import is_host
+
 PORT = 5432
 
 _TLS = (
@@ -244,6 +246,9 @@ def _hosts(given: dict[str, str]) -> tuple[tuple[str, int], ...]:
         ports *= len(names)
     if len(ports) != len(names):
         _refuse(f"it has {len(names)} hosts and {len(ports)} ports")
+    for name in names:
+        if name and name[0] not in "/@" and not is_host(name):
+            _refuse(f"it has a host '{name[:40]}', which is no name of one")
     if names == [""]:
         return () if ports == [PORT] else (("localhost", ports[0]),)
     return tuple((name or "localhost", port) for name, port in zip(names, ports, strict=True))
