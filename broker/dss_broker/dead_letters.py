@@ -16,7 +16,7 @@ T = TypeVar("T", int, str)
 
 NO_REASON = "No reason is known."
 
-LAST_MS = 253_402_300_800_000
+MAX_TIMESTAMP_MS = 253_402_300_800_000
 """End of the year 9999, the last that ``datetime`` supports, in milliseconds since 1970."""
 
 MAX_LETTERS = 1000
@@ -115,7 +115,7 @@ def _death(envelope: Envelope) -> dict[str, object]:
 
 def _parked_at(envelope: Envelope, death: dict[str, object]) -> datetime | None:
     at_ms = envelope.headers.get(e.PARKED_AT_MS)
-    if isinstance(at_ms, int) and 0 <= at_ms < LAST_MS:
+    if isinstance(at_ms, int) and 0 <= at_ms < MAX_TIMESTAMP_MS:
         return datetime.fromtimestamp(at_ms / 1000, UTC)
     at = death.get("time")  # RabbitMQ writes UTC and does not say so
     return at.replace(tzinfo=UTC) if isinstance(at, datetime) else None

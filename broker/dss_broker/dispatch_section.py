@@ -165,4 +165,4 @@ class Dispatch:
         {} if no label has a colour.
         """
         colours = {label.value: label.rgb for label in self.labels if label.rgb is not None}
-        return {label_colours.PARAMETER: label_colours.written(colours)} if colours else {}
+        return {label_colours.PARAMETER: label_colours.as_text(colours)} if colours else {}

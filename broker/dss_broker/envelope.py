@@ -162,7 +162,7 @@ def deliveries(envelope: Envelope) -> int:
     return 1 + max((int(count) for count in counts if isinstance(count, int)), default=0)
 
 
-def returned(envelope: Envelope) -> Envelope:
+def after_requeue(envelope: Envelope) -> Envelope:
     """The envelope as a quorum queue delivers it after a requeue: its count of deliveries is one higher."""
     counted = {DELIVERY_COUNTS[-1]: deliveries(envelope)}
     return replace(envelope, headers={**envelope.headers, **counted})

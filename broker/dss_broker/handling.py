@@ -16,10 +16,10 @@ from dss_broker.codec import decode
 from dss_broker.envelope import Envelope, deliveries, ids, new_envelope, parked_reason
 from dss_broker.errors import MalformedMessage, ReturnToQueue, TryAgainLater
 from dss_broker.messages import Message
-from dss_broker.spans import processed
+from dss_broker.spans import process_span
 from dss_broker.topology import DEAD_EXCHANGE, DEATH_LIMIT, DELIVERY_LIMIT, Sharing, Subscription
 from dss_observability import metrics
-from dss_observability.logs import about
+from dss_observability.logs import log_facts
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class Handling:
         return self._unless_parked(outcome)
 
     def _attempt(self, envelope: Envelope, attempt: int, *, redelivered: bool) -> DeliveryOutcome:
-        with about(**ids(envelope)), processed(envelope, self._queue) as span:
+        with log_facts(**ids(envelope)), process_span(envelope, self._queue) as span:
             outcome = self._run_handler(envelope, attempt, redelivered=redelivered)
             span.note({"dss.verdict": type(outcome).__name__, "dss.attempt": attempt})
             return outcome

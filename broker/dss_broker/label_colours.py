@@ -10,12 +10,12 @@ _COLOUR = re.compile(r"(\d{1,5})=(\d{1,3}),(\d{1,3}),(\d{1,3})", re.ASCII)
 Rgb = tuple[int, int, int]
 
 
-def written(colours: Mapping[int, Rgb]) -> str:
+def as_text(colours: Mapping[int, Rgb]) -> str:
     """``colours`` as text.  They are (red, green, blue), each 0..255, by label value."""
     return " ".join(f"{value}={r},{g},{b}" for value, (r, g, b) in colours.items())
 
 
-def read(text: str) -> dict[int, Rgb]:
+def from_text(text: str) -> dict[int, Rgb]:
     """Colours (red, green, blue) by label value from a text such as ``1=255,0,0 2=0,255,0``; {} for an empty text.
 
     Raises ValueError for a malformed text.

@@ -18,7 +18,7 @@ It announces itself every PUBLISHER_ANNOUNCE_S over HTTPS, from any network, so 
 than those of other programs.
 """
 
-POLLS_S = 55.0
+POLL_ALIVE_S = 55.0
 """Time without a poll after which another provider over HTTP counts as dead, in seconds.  It polls for tickets, but
 does not announce itself or its end.
 

@@ -16,10 +16,10 @@ FILE_MODE = 0o444
 users of the host.
 """
 
-GIVEN = ("git_credentials", "s3_credentials", "smtp_password")
+ISSUED_ELSEWHERE = ("git_credentials", "s3_credentials", "smtp_password")
 """Secrets that other servers issue.  Their files are created empty, for the operator to fill."""
 
-INDEPENDENT = ("grafana_password", *GIVEN)
+ADDABLE = ("grafana_password", *ISSUED_ELSEWHERE)
 """Secrets that can be added to an existing site, because nothing else contains them."""
 
 main = typer.Typer(add_completion=False)
@@ -43,7 +43,7 @@ def make(
     """
     fresh = _fresh(rabbitmq, postgres)
     if folder.is_dir() and any(folder.iterdir()):
-        fresh = {n: fresh[n] for n in INDEPENDENT if not (folder / n).exists()}
+        fresh = {n: fresh[n] for n in ADDABLE if not (folder / n).exists()}
         if not fresh:
             typer.echo(f"{folder} holds secrets already; nothing was changed.")
             return
@@ -77,7 +77,7 @@ def _fresh(rabbitmq: str, postgres: str) -> dict[str, str]:
         "database_url": f"postgres://dss:{database}@{postgres}/dss",
         "secret_key": secrets.token_urlsafe(48),
         "grafana_password": secrets.token_urlsafe(24),
-        **dict.fromkeys(GIVEN, ""),
+        **dict.fromkeys(ISSUED_ELSEWHERE, ""),
     }
 
 

@@ -10,7 +10,7 @@ from dss_observability import tracing
 from dss_observability.tracing import TRACEPARENT, Span, SpanKind
 
 
-def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Span]:
+def begin_publish_span(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Span]:
     """Begin a span for the publishing of ``envelope``.
 
     Returns the envelope with the span's traceparent as a header, and the span.  The caller must end the span when the
@@ -33,11 +33,11 @@ def published(envelope: Envelope, exchange: str, key: str) -> tuple[Envelope, Sp
 
 
 @contextmanager
-def processed(envelope: Envelope, queue: str) -> Iterator[Span]:
+def process_span(envelope: Envelope, queue: str) -> Iterator[Span]:
     """A context with a span, in the sender's trace, for the handling of ``envelope``, which came from ``queue``."""
     attributes = _attributes(envelope, "process", "process", queue)
     with (
-        tracing.within(envelope.traceparent),
+        tracing.in_span_of(envelope.traceparent),
         tracing.span(f"process {queue}", kind=SpanKind.CONSUMER, attributes=attributes) as span,
     ):
         yield span

@@ -14,9 +14,9 @@ DIRECTION_TOLERANCE = 1e-4
 """Largest difference between elements of the direction matrices of two equal grids, as in ITK-SNAP
 (ImageIODelegates.cxx:197-250).
 """
-RIGHT_ANGLES = 1e-3
+ORTHOGONALITY_TOLERANCE = 1e-3
 """Largest cosine of the angle between two axes that count as perpendicular."""
-SAME_PLACE = 1e-6
+POSITION_TOLERANCE = 1e-6
 """Largest displacement of a grid's corners by storing it in single precision, relative to their coordinates."""
 
 Matrix = npt.NDArray[np.float64]
@@ -149,13 +149,13 @@ def apart_mm(one: Grid, other: Grid) -> float:
 def nearly_same(one: FileGrid, other: FileGrid) -> bool:
     """True if the grids in space are equal but for rounding to single precision, and all axes have equal sizes.
 
-    Corners may differ by SAME_PLACE times the sum of their largest coordinate and the longest side (at least 1 mm).
+    Corners may differ by POSITION_TOLERANCE times the sum of their largest coordinate and the longest side (at least 1 mm).
     """
     if one.size != other.size:
         return False
     reach = float(np.abs(one.volume.corners_mm()).max())
     reach += float(np.multiply(one.volume.size, one.volume.spacing_mm).max())
-    return apart_mm(one.volume, other.volume) <= SAME_PLACE * max(reach, 1.0)
+    return apart_mm(one.volume, other.volume) <= POSITION_TOLERANCE * max(reach, 1.0)
 
 
 def difference(found: Grid, needed: Grid) -> str:

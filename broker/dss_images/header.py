@@ -95,7 +95,7 @@ def require_own_file(path: Path, storage: Storage, *, pairs: bool) -> None:
         return
     several = other.name.upper().startswith("LIST") or "%" in other.name
     if not pairs or several or other.parent != path.parent or other.is_symlink():
-        raise ImageRefused(refusals.ELSEWHERE)
+        raise ImageRefused(refusals.VOXELS_IN_OTHER_FILE)
     if not other.is_file():
         raise ImageRefused(
             f"The image keeps its voxels in the file '{other.name}', which is not beside it; put it there."

@@ -108,12 +108,12 @@ def _axes(fields: Fields) -> int:
 
 def _grid(fields: Fields, axes: int, size: list[int]) -> FileGrid:
     if min(size) < 1:
-        raise refusals.no_size(size)
+        raise refusals.empty_dimension(size)
     spacing = _numbers(fields, "ElementSpacing", axes, _numbers(fields, "ElementSize", axes, []))
     if not spacing:
-        raise ImageRefused(refusals.NO_LENGTH)
+        raise ImageRefused(refusals.INVALID_SPACING)
     if not all(math.isfinite(s) and s > 0 for s in spacing):
-        raise ImageRefused(refusals.NO_LENGTH)
+        raise ImageRefused(refusals.INVALID_SPACING)
     names = [next((n for n in same if n in fields), same[0]) for same in _SAME]
     _require_one(fields)
     origin = _numbers(fields, names[0], axes, [0.0] * axes)
@@ -159,7 +159,7 @@ def _as_written(grid: FileGrid, spacing: list[float], matrix: Any, scale: float)
 def _require_unit_axes(matrix: Any) -> None:
     lengths = np.linalg.norm(matrix, axis=1)
     if not np.isfinite(matrix).all():
-        raise ImageRefused(refusals.NO_PLACE)
+        raise ImageRefused(refusals.INVALID_ORIGIN)
     if not np.allclose(lengths, 1, rtol=0, atol=1e-3):
         raise _damaged("the rows of its TransformMatrix are not of length 1")
 

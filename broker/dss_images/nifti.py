@@ -15,7 +15,7 @@ from dss_images import refusals
 from dss_images.errors import ImageRefused
 from dss_images.grid import FileGrid, Grid, apart_mm, grid_from
 from dss_images.header import Format, Header, Storage, require_own_file
-from dss_images.judging import require_grid
+from dss_images.requirements import require_grid
 from dss_images.unpacking import GZIP, Packing, inflated
 
 _HEADER_BYTES = {Format.NIFTI_1: 348, Format.NIFTI_2: 540}
@@ -117,7 +117,7 @@ def _record(stream: BinaryIO) -> tuple[Format, Order, Record]:
         (n for n in (int.from_bytes(data, "little"), int.from_bytes(data, "big")) if n in _SIZES), 0
     )
     if not size:
-        raise ImageRefused(refusals.UNKNOWN)
+        raise ImageRefused(refusals.UNKNOWN_FORMAT)
     order: Order = "<" if int.from_bytes(data, "little") == size else ">"
     data += stream.read(size - 4)
     if len(data) < size:
@@ -160,7 +160,7 @@ def _size(format_: Format, record: Record) -> tuple[list[int], int]:
         raise refusals.bad_header(format_, f"it says {count} dimensions")
     dims = [int(n) for n in record["dim"][1 : count + 1]]
     if min(dims) < 1:
-        raise refusals.no_size(dims)
+        raise refusals.empty_dimension(dims)
     space, frames, others = dims[:3], [*dims, 1, 1][3] if count > 3 else 1, math.prod(dims[4:])
     if others > 1 and math.prod(dims[5:]) > 1:
         raise refusals.wrong_dimensions(count)
@@ -185,10 +185,10 @@ def _scale(record: Record) -> tuple[float, float]:
     slope, intercept = float(record["scl_slope"]), float(record["scl_inter"])
     if slope and math.isfinite(slope):
         if not math.isfinite(intercept):
-            raise ImageRefused(refusals.NO_SCALE)
+            raise ImageRefused(refusals.INVALID_SCALING)
         return slope, intercept
     if intercept and math.isfinite(intercept):
-        raise ImageRefused(refusals.NO_SCALE)
+        raise ImageRefused(refusals.INVALID_SCALING)
     return 1.0, 0.0
 
 
@@ -234,7 +234,7 @@ def _grid(record: Record, size: list[int]) -> FileGrid:
     forms = [_sform(record)] if int(record["sform_code"]) > 0 else []
     forms += [_qform(record)] if int(record["qform_code"]) > 0 else []
     if not forms:
-        raise refusals.unknown_side("its qform and its sform are not set")
+        raise refusals.unknown_orientation("its qform and its sform are not set")
     grids = [_grid_of(form * scale, size, frame_spacing) for form in forms]
     if len(size) > 2:
         for grid in grids:
@@ -295,14 +295,14 @@ def _require_one_spacing(record: Record, grid: FileGrid, scale: float) -> None:
     lengths = np.abs(np.asarray(record["pixdim"][1:4], np.float64)) * scale
     stated = [float(n) for n in lengths]
     if lengths.all() and not np.allclose(lengths, grid.spacing_mm[:3], rtol=_PRECISION, atol=0):
-        raise refusals.two_spacings(stated, grid.spacing_mm[:3])
+        raise refusals.spacings_disagree(stated, grid.spacing_mm[:3])
 
 
 def _require_agreement(sform: Grid, qform: Grid) -> None:
     reach = float(np.linalg.norm(np.multiply(sform.size, sform.spacing_mm)))
     apart = apart_mm(sform, qform)
     if not apart <= 0.01 + _PRECISION * reach:
-        raise refusals.two_places(apart)
+        raise refusals.forms_disagree(apart)
 
 
 def _notes(record: Record) -> tuple[str, ...]:

@@ -69,13 +69,13 @@ def read_nrrd(path: Path, *, pairs: bool = False) -> Header:
     """
     fields, end = _fields(path)
     if "data file" in fields and not pairs:
-        raise ImageRefused(refusals.ELSEWHERE)
+        raise ImageRefused(refusals.VOXELS_IN_OTHER_FILE)
     storage = _storage(path, fields, end)
     require_own_file(path, storage, pairs=pairs)
     count = _whole(fields, "dimension")
     sizes = [int(word) for word in _words(fields, "sizes", count)]
     if min(sizes, default=0) < 1:
-        raise refusals.no_size(sizes)
+        raise refusals.empty_dimension(sizes)
     steps = _steps(fields, count)
     first, last = _volume_axes(steps)
     components, frames = _other_axes(fields, sizes, first, last)
@@ -121,7 +121,7 @@ def _steps(fields: Fields, count: int) -> list[Step]:
     if count < 3:
         raise refusals.wrong_dimensions(count)
     if "space directions" not in fields:
-        raise refusals.unknown_side("it has no 'space directions'")
+        raise refusals.unknown_orientation("it has no 'space directions'")
     words = re.findall(r"none|\([^)]*\)", fields["space directions"].lower())
     if len(words) != count:
         raise _damaged(f"it has {len(words)} space directions instead of {count}")
@@ -188,7 +188,9 @@ def _signs(fields: Fields, frames: int) -> tuple[int, int, int]:
         space.removesuffix("-time").removesuffix("t") if space.endswith(("-time", "t")) else space
     )
     if name not in _TO_LPS:
-        raise refusals.unknown_side(f"its 'space' is '{space}'" if space else "it names no 'space'")
+        raise refusals.unknown_orientation(
+            f"its 'space' is '{space}'" if space else "it names no 'space'"
+        )
     return _TO_LPS[name]
 
 

@@ -23,10 +23,10 @@ from dss_images import refusals
 from dss_images.errors import ImageRefused
 from dss_images.grid import FileGrid, file_grid_of, nearly_same
 from dss_images.header import HEADER_SUFFIXES, SUFFIXES, Format, Header
-from dss_images.judging import require_grid
 from dss_images.metaimage import is_meta, read_meta
 from dss_images.nifti import is_nifti, read_nifti
 from dss_images.nrrd import is_nrrd, read_nrrd
+from dss_images.requirements import require_grid
 from dss_images.unpacking import GZIP, Packing, inflated, unpacked
 
 _START_BYTES = 4096
@@ -67,15 +67,15 @@ def _refusing_damage() -> Iterator[None]:
         raise refusals.damaged(refusals.ENDS_EARLY) from error
     except zlib.error as error:
         is_sum = "check" in str(error)
-        raise refusals.damaged(refusals.CORRUPT if is_sum else refusals.NOT_UNPACKED) from error
+        raise refusals.damaged(refusals.CORRUPT if is_sum else refusals.NOT_DECOMPRESSED) from error
     except ValueError as error:
-        raise refusals.damaged(refusals.NOT_UNPACKED) from error
+        raise refusals.damaged(refusals.NOT_DECOMPRESSED) from error
     except OSError as error:
         if (
             error.errno is not None
         ):  # an error of the disk; that of a damaged bzip2 file has no number
             raise
-        raise refusals.damaged(refusals.NOT_UNPACKED) from error
+        raise refusals.damaged(refusals.NOT_DECOMPRESSED) from error
 
 
 def _nifti_in(start: bytes) -> Format | None:
@@ -231,7 +231,7 @@ def _stacked(header: Header, wanted: range) -> Voxels:
             found = np.empty((len(wanted), *values.shape), kind)
         found[number - wanted.start] = values
     if found is None:
-        raise refusals.no_size(header.grid.size)
+        raise refusals.empty_dimension(header.grid.size)
     return found
 
 
@@ -265,7 +265,7 @@ def require_numbers(values: Voxels, number: int, header: Header) -> None:
     ``number`` is the slice's number, from 0, among those of ``slices_in``; it gives the position in the sentence.
     """
     if index := _not_finite(values, number, header):
-        raise refusals.not_numbers(index)
+        raise refusals.not_finite(index)
 
 
 def _slices(header: Header) -> Iterator[Voxels]:
@@ -280,7 +280,7 @@ def _slices(header: Header) -> Iterator[Voxels]:
                 raise EOFError
             yield _values(data, header).reshape(shape)
         if len(stream.read(_SURPLUS_BYTES)) == _SURPLUS_BYTES:
-            raise refusals.damaged(refusals.OVERLONG)
+            raise refusals.damaged(refusals.TRAILING_BYTES)
 
 
 def _at_voxels(file: BinaryIO, header: Header) -> BinaryIO:

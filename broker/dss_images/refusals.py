@@ -9,12 +9,14 @@ from dss_images.errors import ImageDamaged, ImageRefused
 
 ENDS_EARLY = "The image file is damaged: it ends too early. Send it again, whole."
 CORRUPT = "The image file is damaged: its checksum does not fit. Send it again."
-NOT_UNPACKED = "The image file is damaged: its voxels cannot be unpacked. Send it again."
-OVERLONG = (
+NOT_DECOMPRESSED = "The image file is damaged: its voxels cannot be unpacked. Send it again."
+TRAILING_BYTES = (
     "The image file is damaged: it holds more voxels than its header says. Save the image anew."
 )
-ELSEWHERE = "The image keeps its voxels in another file; save it as one file, for instance .nii.gz."
-UNKNOWN = (
+VOXELS_IN_OTHER_FILE = (
+    "The image keeps its voxels in another file; save it as one file, for instance .nii.gz."
+)
+UNKNOWN_FORMAT = (
     "The file is not an image of NIfTI, NRRD or MetaImage; save it as one, for instance .nii.gz."
 )
 _CLAIMED = {
@@ -32,9 +34,9 @@ ANALYZE = (
     "orientation is known."
 )
 SHEARED = "The image has axes that are not at right angles; save it resampled to axes that are."
-NO_LENGTH = "The image has a spacing that is no length; each must be above 0 mm."
-NO_PLACE = "The image has a position in space that is no number; save it anew."
-NO_SCALE = (
+INVALID_SPACING = "The image has a spacing that is no length; each must be above 0 mm."
+INVALID_ORIGIN = "The image has a position in space that is no number; save it anew."
+INVALID_SCALING = (
     "The image's header says that its values are to be scaled, but not by which numbers; "
     "save it with its values as they are."
 )
@@ -45,7 +47,7 @@ def unknown(name: str) -> ImageRefused:
     """The refusal of the file ``name``, whose content is of no known format."""
     claimed = next((c for ending, c in _CLAIMED.items() if name.lower().endswith(ending)), "")
     if not claimed:
-        return ImageRefused(UNKNOWN)
+        return ImageRefused(UNKNOWN_FORMAT)
     return ImageRefused(
         f"The file is not {claimed} file, whatever its name says; save the image as NIfTI, NRRD or MetaImage "
         "from a program that reads it."
@@ -72,7 +74,7 @@ def misnamed(format_name: str, suffix: str) -> ImageRefused:
     )
 
 
-def unknown_side(finding: str) -> ImageRefused:
+def unknown_orientation(finding: str) -> ImageRefused:
     """The refusal of an image of unknown orientation.  ``finding`` says why, as part of the sentence."""
     return ImageRefused(
         f"The image does not say how it lies in the patient ({finding}), so that left and right would be a "
@@ -80,7 +82,7 @@ def unknown_side(finding: str) -> ImageRefused:
     )
 
 
-def two_places(apart_mm: float) -> ImageRefused:
+def forms_disagree(apart_mm: float) -> ImageRefused:
     """The refusal of an image whose qform and sform differ, by up to ``apart_mm`` at its corners."""
     return ImageRefused(
         f"The image says two places for itself: its qform and its sform are up to {apart_mm:.3g} mm apart, "
@@ -88,7 +90,7 @@ def two_places(apart_mm: float) -> ImageRefused:
     )
 
 
-def two_spacings(one: Sequence[float], other: Sequence[float]) -> ImageRefused:
+def spacings_disagree(one: Sequence[float], other: Sequence[float]) -> ImageRefused:
     """The refusal of an image whose voxel sizes by pixdim (``one``) and by the sform (``other``) differ."""
     return ImageRefused(
         f"The image says two spacings: {_listed(one)} mm (pixdim) and {_listed(other)} mm (sform); "
@@ -116,7 +118,7 @@ def unknown_packing(encoding: str) -> ImageRefused:
     )
 
 
-def no_size(size: Sequence[int]) -> ImageDamaged:
+def empty_dimension(size: Sequence[int]) -> ImageDamaged:
     """The refusal of an image with a dimension smaller than 1."""
     return ImageDamaged(f"The image's header says {_voxels(size)}; each number must be 1 or more.")
 
@@ -160,7 +162,7 @@ def too_long(longest_mm: float) -> ImageRefused:
     )
 
 
-def not_numbers(index: Sequence[int]) -> ImageRefused:
+def not_finite(index: Sequence[int]) -> ImageRefused:
     """The refusal of an image with voxels that are not finite; ``index`` (x, y, z) is the first of them."""
     return ImageRefused(
         f"The image has voxels that are not numbers (NaN or infinite), the first at {_listed(index)}; give "

@@ -70,8 +70,8 @@ def _read_file(path: Path) -> tuple["sitk.Image", str]:
     import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
 
     from dss_images.errors import ImageRefused  # noqa: PLC0415  (needs the extra ``images``)
-    from dss_images.judging import require_volume  # noqa: PLC0415  (needs the extra ``images``)
     from dss_images.reading import array_of, read_header  # noqa: PLC0415  (needs the extra ``images``)
+    from dss_images.requirements import require_volume  # noqa: PLC0415  (needs the extra ``images``)
 
     if not path.exists():
         raise ImageUnreadable(f"There is no file {path.name}.")

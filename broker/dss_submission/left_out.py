@@ -7,7 +7,7 @@ from pathlib import Path
 from dss_submission.parts import ENDINGS, WORKSPACE, files_of, is_dicom, may_hold_dicom
 
 ARCHIVE = ".zip"
-NAMED = 10
+MAX_NAMED = 10
 """Most files of a kind that ``LeftOut.sentences`` names."""
 _HEADERS = (".hdr", ".mhd", ".nhdr")
 _OF_HEADERS = (".img", ".img.gz", ".raw", ".raw.gz", ".zraw", ".gz", ".bin")
@@ -96,5 +96,5 @@ def _counted(files: Sequence[Path], one: str, several: str) -> str:
 
 
 def _names(files: Sequence[Path]) -> str:
-    named = ", ".join(path.name for path in files[:NAMED])
-    return named if len(files) <= NAMED else f"{named} and {len(files) - NAMED} others"
+    named = ", ".join(path.name for path in files[:MAX_NAMED])
+    return named if len(files) <= MAX_NAMED else f"{named} and {len(files) - MAX_NAMED} others"

@@ -19,7 +19,7 @@ from dss_workspace.paths import move, remove_histories
 from dss_workspace.registry import Folder, read, serialize
 
 WORKSPACE = ".itksnap"
-MISSING = "/missing"
+MISSING_MESH_PATH = "/missing"
 """Placeholder for the path of a mesh whose file is missing, until its layer is removed.  No mesh has this name, because
 the name has no suffix.
 """
@@ -27,7 +27,7 @@ the name has no suffix.
 Write = Callable[[int], Path]
 """Called with the ticket's number: writes the workspace into the folder of its layers, and returns its path."""
 
-AsItIs = Callable[[Path, Path], Layer]
+CopyFile = Callable[[Path, Path], Layer]
 """Called with an image file and a folder: copies the file unchanged into the folder, and returns the layer."""
 
 
@@ -75,13 +75,13 @@ def prepare(
     source: Source,
     service: ServiceDetail,
     folder: Path,
-    told: PreparationDisplay,
-    as_it_is: AsItIs | None = None,
+    display: PreparationDisplay,
+    copy_file: CopyFile | None = None,
 ) -> Write:
     """Write the layers of ``source`` into ``folder``, and return a function that writes the workspace, when the ticket
     has a number.
 
-    ``as_it_is`` copies files unchanged; if it is None, they are read, checked and converted.  Raises ImageUnreadable if
+    ``copy_file`` copies files unchanged; if it is None, they are read, checked and converted.  Raises ImageUnreadable if
     an image, the workspace or the region is unusable; ServiceUnfit if a tag is missing or unknown, or the service has
     no tags for the region.
     """
@@ -89,10 +89,10 @@ def prepare(
     require_known(service, source.tagged)
     _require_files(source)
     to_layer: _ToLayer = (
-        _ConvertImage(told, folder) if as_it_is is None else _CopyUnchanged(as_it_is, folder)
+        _ConvertImage(display, folder) if copy_file is None else _CopyUnchanged(copy_file, folder)
     )
     if source.path.name.lower().endswith(WORKSPACE):
-        return _from_workspace(source, service, folder, _naming(to_layer), told)
+        return _from_workspace(source, service, folder, _naming(to_layer), display)
     to_layer = _naming(to_layer) if source.tagged else to_layer
     require_tags(service, set(source.tagged))
     main = to_layer(source.path, source.series)
@@ -104,16 +104,16 @@ def prepare(
 
     trial = Folder()
     complete(trial)  # a fault is refused before the ticket is created
-    _warn_of_time_points(trial, service, main, told)
+    _warn_of_time_points(trial, service, main, display)
     return lambda number: write_workspace(number, main, tags, others, complete)
 
 
 def _warn_of_time_points(
-    root: Folder, service: ServiceDetail, main: Layer, told: PreparationDisplay
+    root: Folder, service: ServiceDetail, main: Layer, display: PreparationDisplay
 ) -> None:
     """Call ``require_time_point``, which may raise ImageUnreadable, and show its warning to the user."""
     if warning := require_time_point(root, service, main.size):
-        told.note(warning)
+        display.note(warning)
 
 
 def _require_files(source: Source) -> None:
@@ -152,34 +152,34 @@ def _naming(to_layer: _ToLayer) -> _ToLayer:
 class _ConvertImage:
     """Converts an image to a layer: reads it, checks it, and writes it into the ticket's folder."""
 
-    def __init__(self, told: PreparationDisplay, folder: Path) -> None:
-        self._told = told
+    def __init__(self, display: PreparationDisplay, folder: Path) -> None:
+        self._display = display
         self._folder = folder
 
     def __call__(self, path: Path, series: str = "") -> Layer:
         from dss_submission.images import write_layer  # noqa: PLC0415  (needs the extra ``images``)
 
-        self._told.stage("Reading the image")
-        layer = write_layer(path, self._folder, series, self._read, self._told.stage)
+        self._display.stage("Reading the image")
+        layer = write_layer(path, self._folder, series, self._read, self._display.stage)
         for note in layer.notes:
-            self._told.note(note.text)
+            self._display.note(note.text)
         return layer
 
     def _read(self, share: float) -> None:
-        self._told.moved(round(share * 1000), 1000)
+        self._display.moved(round(share * 1000), 1000)
 
 
 class _CopyUnchanged:
     """Makes a layer of an image by copying its file unchanged.  Refuses a series, which would have to be converted."""
 
-    def __init__(self, as_it_is: AsItIs, folder: Path) -> None:
-        self._as_it_is = as_it_is
+    def __init__(self, copy_file: CopyFile, folder: Path) -> None:
+        self._copy_file = copy_file
         self._folder = folder
 
     def __call__(self, path: Path, series: str = "") -> Layer:
         if series:
             raise ImageUnreadable(f"{path.name} is sent as it is, so there is no series {series}.")
-        return self._as_it_is(path, self._folder)
+        return self._copy_file(path, self._folder)
 
 
 def _from_workspace(
@@ -187,7 +187,7 @@ def _from_workspace(
     service: ServiceDetail,
     folder: Path,
     to_layer: _ToLayer,
-    told: PreparationDisplay,
+    display: PreparationDisplay,
 ) -> Write:
     root = _opened(source.path)
     found = {key: _file(source.path, root, layer) for key, layer in ws.layer_folders(root).items()}
@@ -202,7 +202,7 @@ def _from_workspace(
     _keep_meshes(source.path, root, folder)
     main = written[next(iter(found))]
     mark(root, source.region, service, main.size)
-    _warn_of_time_points(root, service, main, told)
+    _warn_of_time_points(root, service, main, display)
     remove_histories(root)
     move(root, folder.as_posix())
     add_notes(root, [note for layer in written.values() for note in layer.notes])
@@ -253,7 +253,9 @@ def _keep_meshes(workspace: Path, root: Folder, folder: Path) -> None:
         try:
             found = _file(workspace, root, mesh)
         except ImageUnreadable:
-            mesh.set("AbsolutePath", MISSING)  # another mesh may have a file of the same name
+            mesh.set(
+                "AbsolutePath", MISSING_MESH_PATH
+            )  # another mesh may have a file of the same name
             continue
         name = found.name if found.name not in kept else f"{number}_{found.name}"
         kept.add(name)

@@ -53,13 +53,13 @@ def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
     return [_position(element, tag) for element in found]
 
 
-def unplaced(workspace: Folder) -> list[str]:
+def invalid_positions(workspace: Folder) -> list[str]:
     """The positions, as text, of the landmarks whose position is not three finite numbers."""
     texts = [element.get("Pos") for element in _marks(workspace)]
     return [text for text in texts if not _numbers(text)]
 
 
-def placed(workspace: Folder) -> list[tuple[str, tuple[float, ...]]]:
+def landmark_positions(workspace: Folder) -> list[tuple[str, tuple[float, ...]]]:
     """Text and position (x, y, z) of each landmark whose position is three finite numbers.
 
     Positions are in voxels of the main image, from the corner of the first voxel, whose centre is (0.5, 0.5, 0.5).

@@ -33,7 +33,7 @@ def move(workspace: Folder, location: str) -> None:
         folder.set("AbsolutePath", f"{location}/{flat_name(folder.get('AbsolutePath'))}")
 
 
-def has_moved(workspace: Folder) -> bool:
+def has_uniform_folder(workspace: Folder) -> bool:
     """True if the path of every layer's file is SaveLocation, "/" and a file name, as ``move`` writes it, so that
     ITK-SNAP looks for the file beside the workspace.  Raises WorkspaceInvalid for a layer without a file name.
     """
@@ -42,7 +42,7 @@ def has_moved(workspace: Folder) -> bool:
     return all(path == f"{location}/{flat_name(path)}" for path in paths)
 
 
-def lies_beside(workspace: Folder) -> bool:
+def is_self_contained(workspace: Folder) -> bool:
     """True if the path of every layer's file is directly in the folder SaveLocation, or has no folder.
 
     The paths may be of any system.

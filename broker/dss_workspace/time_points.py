@@ -10,7 +10,7 @@ from dss_workspace.landmarks import names
 from dss_workspace.registry import Folder
 
 _FOLDER = "TimePointProperties.TimePoints"
-LOOKED_AT = "Of {} time points, number {} is looked at."
+CHOSEN_TIME_POINT = "Of {} time points, number {} is looked at."
 """Template of a sentence for the user, with the count of time points and the number of the chosen one."""
 
 

@@ -22,7 +22,7 @@ from dss_dispatch.consumer import Consumer
 from dss_dispatch.errors import ServiceInvalid
 from dss_dispatch.service import Service, builtin_services, load_service
 from dss_dispatch.settings import ProgramSettings, ServiceSettings, Settings, service_url
-from dss_dispatch.uploads.handling import Limits
+from dss_dispatch.uploads.handling import ReadLimits
 from dss_observability.logs import configure_logging
 from dss_observability.serving import Missing, missing, serve_health
 from dss_observability.telemetry import start_tracing
@@ -224,8 +224,10 @@ def _start_checks(checks: Checks) -> None:
         checks.keep_announcing()
 
 
-def _limits(settings: ProgramSettings) -> Limits:
-    return Limits(time_s=settings.upload_s, memory_bytes=round(settings.upload_memory_gb * 2**30))
+def _limits(settings: ProgramSettings) -> ReadLimits:
+    return ReadLimits(
+        time_s=settings.upload_s, memory_bytes=round(settings.upload_memory_gb * 2**30)
+    )
 
 
 def _start(consumer: Consumer, parallel: int) -> None:

@@ -7,7 +7,7 @@ from dss_broker.broker import Broker
 from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
 from dss_broker.messages import ServiceAnnounced
 
-UNHEARD_S = 1.0
+CONFIRM_TIMEOUT_S = 1.0
 """Seconds between announcements while no portal receives them; also the longest wait for the broker to confirm one."""
 
 
@@ -25,7 +25,7 @@ class Announcements:
         self._publishing = threading.Lock()
 
     def publish(self) -> bool:
-        """Announce the service.  True if the broker confirms within UNHEARD_S that a portal's queue has received it;
+        """Announce the service.  True if the broker confirms within CONFIRM_TIMEOUT_S that a portal's queue has received it;
         False otherwise, also without a connection and once ``stopping`` is set.
         """
         with self._publishing:
@@ -42,7 +42,7 @@ class Announcements:
         if not self._broker.connected:
             return False
         try:
-            self._broker.publish(announced).result(timeout=UNHEARD_S)
+            self._broker.publish(announced).result(timeout=CONFIRM_TIMEOUT_S)
         except (Unroutable, MessageRefused, BrokerClosed, TimeoutError):
             return False
         return True

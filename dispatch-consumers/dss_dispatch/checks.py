@@ -8,7 +8,7 @@ from dss_broker.broker import Broker
 from dss_broker.liveness import ANNOUNCE_S
 from dss_datastore.access import SharedDatastore
 from dss_dispatch.result.check_requests import serve_checks
-from dss_dispatch.uploads.handling import Limits, UploadReader
+from dss_dispatch.uploads.handling import ReadLimits, UploadReader
 
 NOT_SUBSCRIBED = "The program does not check results and read uploads yet."
 
@@ -17,7 +17,7 @@ class Checks:
     """Checks results and reads uploads in one process, from ``start`` to ``stop``."""
 
     def __init__(
-        self, broker: Broker, datastore: SharedDatastore, *, instance: str, reads: Limits
+        self, broker: Broker, datastore: SharedDatastore, *, instance: str, reads: ReadLimits
     ) -> None:
         self._broker = broker
         self._datastore = datastore

@@ -23,7 +23,7 @@ from dss_dispatch.claim_events import ClaimEvents, ClaimOutcome
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.inference.interface import Inference
 from dss_dispatch.result.gate import check_results
-from dss_dispatch.result.presentation import PICTURE, fitting
+from dss_dispatch.result.presentation import PICTURE, labels_that_fit
 from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import Service
 from dss_dispatch.submission.reading import Submission, is_plain_file, read_submission
@@ -189,7 +189,7 @@ class ClaimedTicket:
         self.events.progressed(CHECKING, 1.0)
         return ClaimOutcome(
             files=files,
-            labels=fitting(staged.labels),
+            labels=labels_that_fit(staged.labels),
             verdict=finished.verdict,
             device=finished.device,
             staged_dir=str(staged_dir),

@@ -25,7 +25,7 @@ from dss_broker.messages import (
     ReportedLine,
     ResultFile,
 )
-from dss_dispatch.gathered import Gathered
+from dss_dispatch.report_batch import ReportBatch
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +68,12 @@ class ClaimEvents:
         self._claim = claim
         self._ticket_id, self._claim_id = claim.ticket_id, claim.claim_id
         self._published: dict[tuple[float, float], float] = {}
-        self._gathered = Gathered()
+        self._batch = ReportBatch()
         self._gathers = False
         self._order = threading.Lock()
         """Held while an event is gathered or published."""
         self._begun = threading.Event()
-        """Set when the first event is gathered, and when the heartbeats end."""
+        """Set when the first event is batch, and when the heartbeats end."""
 
     def log(
         self, text: str, level: LogLevel = "info", attachments: tuple[AttachedFile, ...] = ()
@@ -83,8 +83,8 @@ class ClaimEvents:
         """
         line = ReportedLine(level=level, text=text)
         with self._order:
-            if self._gathers and not attachments and self._gathered.takes(line):
-                self._gathered.lines.append(line)
+            if self._gathers and not attachments and self._batch.takes(line):
+                self._batch.lines.append(line)
                 self._begun.set()
                 return
             self._flush()
@@ -109,7 +109,7 @@ class ClaimEvents:
         progress = min(max(fraction, 0.0), 1.0)
         with self._order:
             if self._gathers:
-                self._gathered.parts[chunk] = progress
+                self._batch.parts[chunk] = progress
                 self._begun.set()
                 return
             self._broker.publish(
@@ -165,9 +165,9 @@ class ClaimEvents:
 
     def _flush(self) -> None:
         """Publish the gathered events, if there are any.  The caller holds ``_order``."""
-        gathered, self._gathered = self._gathered, Gathered()
-        if gathered:
-            self._broker.publish(gathered.report(self._ticket_id, self._claim_id))
+        batch, self._batch = self._batch, ReportBatch()
+        if batch:
+            self._broker.publish(batch.report(self._ticket_id, self._claim_id))
 
     def succeeded(self, outcome: ClaimOutcome) -> None:
         """Publish the success, which is the claim's last event.  Returns when the broker has stored it; raises

@@ -17,7 +17,7 @@ from dss_broker.messages import (
 from dss_broker.topology import dispatch, withdrawn, workers
 from dss_datastore.access import SharedDatastore, wait_until_there
 from dss_datastore.folder import shared
-from dss_dispatch.announcements import UNHEARD_S, Announcements
+from dss_dispatch.announcements import CONFIRM_TIMEOUT_S, Announcements
 from dss_dispatch.claim import ClaimedTicket
 from dss_dispatch.claim_events import ClaimEvents
 from dss_dispatch.claim_request import request_claim
@@ -28,10 +28,10 @@ from dss_dispatch.inference.queue_inference import QueueInference
 from dss_dispatch.inference.worker_liveness import WorkerLiveness
 from dss_dispatch.result.check_requests import serve_checks
 from dss_dispatch.service import Service
-from dss_dispatch.uploads.handling import READS, Limits, UploadReader
+from dss_dispatch.uploads.handling import READ_LIMITS, ReadLimits, UploadReader
 from dss_dispatch.withdrawals import ClaimWatch, Withdrawals
 from dss_observability import metrics, tracing
-from dss_observability.logs import concerns
+from dss_observability.logs import add_log_facts
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Consumer:
         instance: str,
         silence_s: float,
         service_url: str = "",
-        reads: Limits = READS,
+        reads: ReadLimits = READ_LIMITS,
     ) -> None:
         """``service_url`` is the address of an inference server; "" for the queue of the bundle's workers.
         ``datastore`` may be the path of its folder.  ``silence_s`` is the time in seconds after which a worker without
@@ -102,10 +102,10 @@ class Consumer:
         return self._broker.stop_consuming(timeout_s)
 
     def keep_announcing(self) -> None:
-        """Announce the service until stopped: every ANNOUNCE_S seconds, or every UNHEARD_S seconds while no portal
+        """Announce the service until stopped: every ANNOUNCE_S seconds, or every CONFIRM_TIMEOUT_S seconds while no portal
         receives the announcements.
         """
-        while not self._stopping.wait(ANNOUNCE_S if self._reached_portal else UNHEARD_S):
+        while not self._stopping.wait(ANNOUNCE_S if self._reached_portal else CONFIRM_TIMEOUT_S):
             self._workers.note(connected=self._broker.connected)
             self._reached_portal = self._announcements.publish()
             self._uploads.announce()
@@ -146,7 +146,7 @@ class Consumer:
         with self._withdrawals.watch() as watch:
             claim = self._claim(ready, delivery)
             if claim is not None:
-                with tracing.within(tracing.in_trace_of(claim.traceparent)):
+                with tracing.in_span_of(tracing.given_or_current(claim.traceparent)):
                     self._work(claim, delivery, watch)
 
     def _claim(self, ready: TicketReady, delivery: Delivery) -> ClaimGranted | None:
@@ -171,7 +171,7 @@ class Consumer:
 
     def _work(self, claim: ClaimGranted, delivery: Delivery, watch: ClaimWatch) -> None:
         facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
-        concerns(**facts)
+        add_log_facts(**facts)
         log.info("ticket claimed", extra={**facts, "attempt": claim.attempt})
         withdrawn, events = watch.start(claim), ClaimEvents(self._broker, claim)
         try:

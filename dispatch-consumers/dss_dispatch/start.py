@@ -12,7 +12,7 @@ from dss_process.startup import prepare_process
 if TYPE_CHECKING:
     import typer
 
-OLD = SUCCESSORS | {
+REFUSED_SETTINGS = SUCCESSORS | {
     "SERVER_URL": Successor("DSS_AMQP_URL", "Dispatchers ask RabbitMQ for tickets, not the portal.")
 }
 OVERVIEW = {
@@ -25,7 +25,7 @@ OVERVIEW = {
 
 def main() -> None:
     """Prepare the process and run the command."""
-    prepare_process(os.environ, OLD)
+    prepare_process(os.environ, REFUSED_SETTINGS)
     program(sys.argv[1:])()
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import ImageDamaged, TicketError
-from dss_images import errors, judging, labels, reading
+from dss_images import errors, labels, reading, requirements
 from dss_images.grid import Grid, difference
 from dss_images.header import SUFFIXES, Header
 from dss_images.mesh.reading import read_mesh
@@ -68,7 +68,7 @@ def read_volume(path: Path) -> ImageHeader:
     """
     with _ticket_errors(lambda sentence: sentence):
         header = reading.read_header(path)
-        judging.require_volume(header)
+        requirements.require_volume(header)
     return _image(header)
 
 

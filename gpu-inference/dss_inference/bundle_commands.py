@@ -111,11 +111,11 @@ def _outcome(
     with Progress(console=Console(stderr=True), transient=True) as bar:
         line = bar.add_task("starting", total=1.0)
 
-        def told(fraction: float, stage: str) -> None:
+        def show_progress(fraction: float, stage: str) -> None:
             bar.update(line, completed=fraction, description=stage)
 
         try:
-            outcome = bundle.run(image, folder, parameters, told, lambda: False)
+            outcome = bundle.run(image, folder, parameters, show_progress, lambda: False)
         except InferenceError as error:
             refuse(str(error), 1)
         except MemoryError:
@@ -123,7 +123,7 @@ def _outcome(
         except Exception as error:
             why = innermost(error)
             refuse(f"The bundle fails with {type(why).__name__}: {why}.", 1)
-        told(1.0, "done")
+        show_progress(1.0, "done")
     return outcome
 
 

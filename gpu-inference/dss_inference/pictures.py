@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dss_broker import label_colours
 from dss_broker.messages import Label
 from dss_datastore.writing import sync
-from dss_images.picture.making import of_arrays
+from dss_images.picture.rendering import picture_of_arrays
 from dss_inference.bundle import Report
 from dss_inference.ct.reading import Ct
 from dss_inference.errors import InferenceError
@@ -36,7 +36,7 @@ def picture_report(
     """
     colours = {label.value: label.rgb for label in labels} | _asked_for(parameters)
     try:
-        content = of_arrays(ct.hu, found, ct.spacing_mm, colours)
+        content = picture_of_arrays(ct.hu, found, ct.spacing_mm, colours)
     except Exception:
         log.exception("picture not drawn")
         return ()
@@ -46,7 +46,7 @@ def picture_report(
 def _asked_for(parameters: Mapping[str, str]) -> dict[int, tuple[int, int, int]]:
     text = parameters.get(label_colours.PARAMETER, "")
     try:
-        return label_colours.read(text)
+        return label_colours.from_text(text)
     except ValueError as error:
         raise InferenceError(
             f"The parameter {label_colours.PARAMETER} is '{text}'; it must be like '1=255,0,0 2=0,255,0'."

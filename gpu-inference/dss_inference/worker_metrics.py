@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 OUTCOMES = ("finished", "repeated", "refused", "cancelled", "put_off", "failed")
 
 
-class Served(Protocol):
+class MeasuredBundle(Protocol):
     """The part of a bundle that the metrics use."""
 
     @property
@@ -23,7 +23,7 @@ class Served(Protocol):
     def device(self) -> str: ...
 
 
-def measure(bundles: Iterable[Served]) -> None:
+def measure(bundles: Iterable[MeasuredBundle]) -> None:
     """Create each metric series of the worker with value 0, because Prometheus does not count the first increase of a
     new series; the series of a device has the value 1, and a GPU is measured at each scrape.
     """

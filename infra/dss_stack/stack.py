@@ -305,12 +305,12 @@ class Stack:
 def _part(program: Program) -> ProcessState:
     process = program.process
     healthy = process is not None and program.ready(process)
-    asked = process is not None and not healthy
+    unhealthy = process is not None and not healthy
     return ProcessState(
         name=program.name,
         process=process,
         healthy=healthy,
         address=program.address,
         metrics=program.metrics,
-        missing=health.reason_not_ready(program.metrics) if asked else "",
+        missing=health.reason_not_ready(program.metrics) if unhealthy else "",
     )

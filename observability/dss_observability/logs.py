@@ -20,31 +20,31 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 _OF_USERS = re.compile(r"(tickets/\d+/\w+/|attachments/\d+/)[^'\"\n]+")
 """Matches paths of the datastore that contain a file name given by a user, which may name a patient."""
 
-_about: ContextVar[dict[str, object] | None] = ContextVar("about", default=None)
+_log_facts: ContextVar[dict[str, object] | None] = ContextVar("about", default=None)
 
 ExcInfo: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
 
 
-def concerns(**facts: object) -> None:
+def add_log_facts(**facts: object) -> None:
     """Add ``facts`` to every later log line of this asyncio task or thread.
 
     Facts that are None are left out.  If a line has a fact of the same name, the line's fact is logged.
     """
     known = {name: value for name, value in facts.items() if value is not None}
-    _about.set((_about.get() or {}) | known)
+    _log_facts.set((_log_facts.get() or {}) | known)
 
 
 @contextmanager
-def about(**facts: object) -> Iterator[None]:
-    """A context in which ``facts`` are added to every log line of this asyncio task or thread, as by ``concerns``."""
-    token = _about.set(_about.get())
-    concerns(**facts)
+def log_facts(**facts: object) -> Iterator[None]:
+    """A context in which ``facts`` are added to every log line of this asyncio task or thread, as by ``add_log_facts``."""
+    token = _log_facts.set(_log_facts.get())
+    add_log_facts(**facts)
     try:
         yield
     finally:
-        _about.reset(token)
+        _log_facts.reset(token)
 
 
 def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") -> None:
@@ -76,14 +76,14 @@ def configure_logging(program: str, *, json_lines: bool, level: str = "INFO") ->
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
-def without_names(text: str) -> str:
+def without_file_names(text: str) -> str:
     """``text`` with "(a file)" in place of each file name that a user has given."""
     return _OF_USERS.sub(r"\1(a file)", text)
 
 
 class _NamelessTraces(logging.Formatter):
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 - the base class's name
-        return without_names(super().formatException(ei))
+        return without_file_names(super().formatException(ei))
 
 
 class _JsonFormatter(_NamelessTraces, JsonFormatter):
@@ -99,17 +99,17 @@ class _ReadableFormatter(_NamelessTraces):
 
 
 def _complete(record: logging.LogRecord) -> bool:
-    """A filter of logging: adds the facts of ``concerns`` and the trace id to a record, and removes users' file names.
+    """A filter of logging: adds the facts of ``add_log_facts`` and the trace id to a record, and removes users' file names.
 
     Always True, so that every record is logged.
     """
     said = vars(record)
-    for name, value in ((_about.get() or {}) | {"trace": tracing.trace_id()}).items():
+    for name, value in ((_log_facts.get() or {}) | {"trace": tracing.trace_id()}).items():
         if value is not None and said.get(name) is None:
             said[name] = value
     for name in set(said) - _STANDARD:
         if isinstance(value := said[name], str):
-            said[name] = without_names(value)
+            said[name] = without_file_names(value)
         elif value is None:
             del said[name]
     return True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BROKER_AWAY = "The broker is away or takes no messages."
 TOO_SLOW = "It was not known in time what is missing: the program is overloaded, or a server or name server hangs."
 
-LOOK_S = 0.1
+POLL_S = 0.1
 """Seconds between two checks whether the server is to end."""
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def serve_health(
     host, _, port = bind.rpartition(":")
     server = make_server(host, int(port), _app(missing, worth_knowing), _Server, _Quiet)
     threading.Thread(
-        target=server.serve_forever, args=(LOOK_S,), name="health", daemon=True
+        target=server.serve_forever, args=(POLL_S,), name="health", daemon=True
     ).start()
     log.info("health served", extra={"bind": bind})
 

@@ -22,7 +22,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 log = logging.getLogger(__name__)
 
 
-def wanted(environment: Mapping[str, str]) -> bool:
+def is_configured(environment: Mapping[str, str]) -> bool:
     """True if an environment variable of OpenTelemetry names a collector, and none disables tracing."""
     disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
     muted = environment.get("OTEL_TRACES_EXPORTER", "").lower() == "none"
@@ -32,12 +32,12 @@ def wanted(environment: Mapping[str, str]) -> bool:
 def start_tracing(
     program: str, instance: str, environment: Mapping[str, str]
 ) -> Callable[[], None]:
-    """Send the later spans of this process to the collector, if one is ``wanted``; otherwise do nothing.
+    """Send the later spans of this process to the collector, if one is ``is_configured``; otherwise do nothing.
 
     If the extra ``tracing`` is not installed, only a warning is logged.  Returns a function that sends the remaining
     spans and ends tracing.
     """
-    if not wanted(environment):
+    if not is_configured(environment):
         return lambda: None
     try:
         provider = _provider(program, instance)
@@ -46,11 +46,11 @@ def start_tracing(
         return lambda: None
     # During an outage of the collector, log one line for each lost batch, without a traceback.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
-    tracing.use(_OtelTracer(provider.get_tracer("dss")))
+    tracing.set_tracer(_OtelTracer(provider.get_tracer("dss")))
     log.info("traces sent")
 
     def end() -> None:
-        tracing.use(None)
+        tracing.set_tracer(None)
         provider.shutdown()
 
     return end

@@ -74,21 +74,21 @@ class _UnrecordedSpan:
 
 
 @dataclass
-class _Chosen:
+class _TracerHolder:
     tracer: Tracer | None = None
 
 
-_chosen = _Chosen()
+_holder = _TracerHolder()
 
 
-def use(tracer: Tracer | None) -> None:
+def set_tracer(tracer: Tracer | None) -> None:
     """Record all later spans of this process with ``tracer``; with None, they are not recorded."""
-    _chosen.tracer = tracer
+    _holder.tracer = tracer
 
 
 def is_on() -> bool:
     """True if a tracer records spans."""
-    return _chosen.tracer is not None
+    return _holder.tracer is not None
 
 
 def valid(traceparent: str | None) -> str | None:
@@ -102,7 +102,7 @@ def trace_id() -> str | None:
     return found[1] if found else None
 
 
-def in_trace_of(traceparent: str | None) -> str | None:
+def given_or_current(traceparent: str | None) -> str | None:
     """``traceparent`` if it is well-formed and belongs to another trace than the current span; otherwise the current
     span's traceparent, None without a current span.
     """
@@ -124,10 +124,10 @@ def begin(
     ``began_ns`` is the time of its beginning in nanoseconds since 1970, by default now.
     """
     above = valid(parent) or current_traceparent.get()
-    if _chosen.tracer is None:
+    if _holder.tracer is None:
         return _UnrecordedSpan(above)
     began_ns = time.time_ns() if began_ns is None else began_ns
-    return _chosen.tracer.begin(name, kind, above, attributes or {}, began_ns)
+    return _holder.tracer.begin(name, kind, above, attributes or {}, began_ns)
 
 
 @contextmanager
@@ -139,7 +139,7 @@ def span(
     If the block raises, the span ends as failed, with the error's class name.
     """
     begun = begin(name, kind=kind, attributes=attributes)
-    with within(begun.traceparent):
+    with in_span_of(begun.traceparent):
         try:
             yield begun
         except BaseException as error:
@@ -149,7 +149,7 @@ def span(
 
 
 @contextmanager
-def within(traceparent: str | None) -> Iterator[None]:
+def in_span_of(traceparent: str | None) -> Iterator[None]:
     """A context in which the span of ``traceparent`` is the current span; with None, there is no current span."""
     token = current_traceparent.set(traceparent)
     try:
@@ -158,7 +158,7 @@ def within(traceparent: str | None) -> Iterator[None]:
         current_traceparent.reset(token)
 
 
-def end_with(begun: Span, done: "Future[None]") -> None:
+def end_when_done(begun: Span, done: "Future[None]") -> None:
     """End the span ``begun`` when ``done`` has a result or an error; with an error, the span ends as failed."""
 
     def ended(settled: "Future[None]") -> None:

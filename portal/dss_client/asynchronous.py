@@ -12,8 +12,8 @@ from dss_client.async_rest import AsyncRest
 from dss_client.checksums import require_same, require_sound
 from dss_client.client import POLL_S
 from dss_client.flows import Chosen, Heard, Watch
-from dss_client.plain_shipment import SilentWatcher, prepared
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
+from dss_client.unchanged_files import SilentWatcher, prepared
 
 
 class AsyncClient:

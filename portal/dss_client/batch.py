@@ -43,11 +43,11 @@ class Display(Protocol):
     def changed(self, item: Item) -> None:
         """Show that the item was submitted or has ended."""
 
-    def told(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
         """Show a sentence that concerns the batch, not a single image."""
 
 
-def _told(error: ClientError | OSError) -> str:
+def _sentence(error: ClientError | OSError) -> str:
     return of_disk(error) if isinstance(error, OSError) else str(error)
 
 
@@ -153,7 +153,7 @@ class Batch:
         except Refused as error:
             self._refused(error, item, items)
         except (ClientError, OSError) as error:
-            self._change(item, items, REFUSED, _told(error))
+            self._change(item, items, REFUSED, _sentence(error))
 
     def _submitted(self, item: Item, items: Sequence[Item]) -> int:
         if item.ticket and self._is_submitted(item):
@@ -234,7 +234,7 @@ class Batch:
         except OutputLost:
             raise
         except (ClientError, OSError) as error:
-            self._change(item, items, NOT_DOWNLOADED, _told(error))
+            self._change(item, items, NOT_DOWNLOADED, _sentence(error))
 
     def _change(self, item: Item, items: Sequence[Item], status: str, reason: str = "") -> None:
         if status != SUBMITTED:
@@ -247,10 +247,10 @@ class Batch:
         """Show the sentence, unless it equals the last one that was shown by this method."""
         if sentence != self._said:
             self._said = sentence
-            self._display.told(sentence)
+            self._display.note(sentence)
 
-    def _with_retries(self, ask: Callable[[], T]) -> T:
-        return with_retries(ask, RETRY_S, self._pause, self._say_away)
+    def _with_retries(self, call: Callable[[], T]) -> T:
+        return with_retries(call, RETRY_S, self._pause, self._say_away)
 
     def _say_away(self) -> None:
-        self._display.told("The portal does not answer; trying again.")
+        self._display.note("The portal does not answer; trying again.")

@@ -50,9 +50,9 @@ class BatchScreen:
         number = f"{self._ended:{self._width}}/{self._total}"
         ticket = f"ticket {item.ticket}, " if item.ticket else ""
         self._terminal.rows = [*self._rows.values(), self._all]
-        self.told(f"{number}  {item.name}: {ticket}{item.status}{_told(item)}")
+        self.note(f"{number}  {item.name}: {ticket}{item.status}{_ending(item)}")
 
-    def told(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
         self._terminal.line(sentence)
 
     def moving(self, item: Item, state: str, share: float) -> None:
@@ -75,7 +75,7 @@ class ItemWatcher:
         self._stage = ""
 
     def note(self, text: str) -> None:
-        self._screen.told(f"{self._item.name}: {text}")
+        self._screen.note(f"{self._item.name}: {text}")
 
     def stage(self, name: str) -> None:
         self._stage = name
@@ -102,7 +102,7 @@ class ItemWatcher:
         pass
 
 
-def _told(item: Item) -> str:
+def _ending(item: Item) -> str:
     if item.status == SUCCESS:
         volumes = ", ".join(f"{label.called} {label.volume_ml:.1f} ml" for label in item.labels)
         return f": {volumes}" if volumes else ""

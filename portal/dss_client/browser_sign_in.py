@@ -64,21 +64,21 @@ def sign_in(
     NotOffered, NotAllowed, and any other ClientError.
     """
     with _listening() if here else nullcontext() as listener:
-        told = _begun(rest, scopes, listener.address if listener else "")
-        asked = _asked(told, is_typed=listener is None)
-        show(asked)
-        end_s = time.monotonic() + _number(told, "expires_in")
+        answer = _begun(rest, scopes, listener.address if listener else "")
+        prompt = _prompt(answer, is_typed=listener is None)
+        show(prompt)
+        end_s = time.monotonic() + _number(answer, "expires_in")
         passed_on = None if listener else ""
         while time.monotonic() < end_s:
             if not listener:
-                pause(_number(told, "interval"))
+                pause(_number(answer, "interval"))
             elif (brought := listener.wait(LISTEN_S)) is not None:
                 passed_on = brought
             if passed_on is None:
                 continue
-            if token := _redeemed(rest, str(told["device_code"]), passed_on):
+            if token := _redeemed(rest, str(answer["device_code"]), passed_on):
                 return token
-    raise NotAllowed(f"Nobody has allowed the sign-in within {asked.minutes} minutes.")
+    raise NotAllowed(f"Nobody has allowed the sign-in within {prompt.minutes} minutes.")
 
 
 def _begun(rest: RestClient, scopes: Sequence[str], callback: str) -> dict[str, object]:
@@ -91,13 +91,13 @@ def _begun(rest: RestClient, scopes: Sequence[str], callback: str) -> dict[str, 
     return _read(reply)
 
 
-def _asked(told: dict[str, object], *, is_typed: bool) -> SignInPrompt:
-    page = str(told.get("verification_uri" if is_typed else "verification_uri_complete", ""))
-    if urlsplit(page).scheme not in {"http", "https"} or not told.get("device_code"):
+def _prompt(answer: dict[str, object], *, is_typed: bool) -> SignInPrompt:
+    page = str(answer.get("verification_uri" if is_typed else "verification_uri_complete", ""))
+    if urlsplit(page).scheme not in {"http", "https"} or not answer.get("device_code"):
         raise NotUnderstood("The server does not say where to sign in.")
-    minutes = round(_number(told, "expires_in") / 60)
+    minutes = round(_number(answer, "expires_in") / 60)
     return SignInPrompt(
-        page=page, code=str(told.get("user_code")), is_typed=is_typed, minutes=minutes
+        page=page, code=str(answer.get("user_code")), is_typed=is_typed, minutes=minutes
     )
 
 
@@ -113,10 +113,10 @@ def _redeemed(rest: RestClient, secret: str, passed_on: str) -> str:
         return ""
     if reply.status in BUSY or reply.status == HTTPStatus.NOT_FOUND:
         return ""  # the portal restarts, or is an instance that is not upgraded yet
-    told = _read(reply)
-    if reply.status == HTTPStatus.OK and isinstance(token := told.get("access_token"), str):
+    answer = _read(reply)
+    if reply.status == HTTPStatus.OK and isinstance(token := answer.get("access_token"), str):
         return token
-    match told.get("error"):
+    match answer.get("error"):
         case "access_denied":
             raise NotAllowed("The sign-in was refused on the page.")
         case "expired_token":
@@ -134,14 +134,14 @@ def _posted(rest: RestClient, path: str, form: dict[str, str]) -> Reply:
 
 def _read(reply: Reply) -> dict[str, object]:
     with suppress(ValueError):
-        told = json.loads(reply.body)
-        if isinstance(told, dict):
-            return told
+        answer = json.loads(reply.body)
+        if isinstance(answer, dict):
+            return answer
     raise NotUnderstood("The server's answer to the sign-in cannot be read.")
 
 
-def _number(told: dict[str, object], name: str) -> float:
-    value = told.get(name)
+def _number(answer: dict[str, object], name: str) -> float:
+    value = answer.get(name)
     if not isinstance(value, int | float) or not 0 <= value <= 86400:
         raise NotUnderstood("The server's answer to the sign-in cannot be read.")
     return float(value)

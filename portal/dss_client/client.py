@@ -8,10 +8,10 @@ from dss_client import flows, protocol
 from dss_client.checksums import require_same, require_sound
 from dss_client.cookie_jar import CookieJar
 from dss_client.flows import Chosen, Heard, Watch
-from dss_client.plain_shipment import SilentWatcher, prepared
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 from dss_client.rest import RestClient
 from dss_client.session import Session
+from dss_client.unchanged_files import SilentWatcher, prepared
 
 POLL_S = 1.0
 FOR_PROGRAMS = "dss_"

@@ -84,7 +84,7 @@ class CommandGroup(click.Group):
         except click.exceptions.Exit as end:
             return int(end.exit_code)
         except (KeyboardInterrupt, click.Abort, EOFError):
-            return _told("Ended.", INTERRUPTED)
+            return _fail("Ended.", INTERRUPTED)
         except Exception as error:  # the outermost boundary: any error is shown as a sentence
             return _explained(error)
         return 0
@@ -93,25 +93,25 @@ class CommandGroup(click.Group):
 def _explained(error: Exception) -> int:
     match error:
         case click.UsageError():
-            return _told(_usage(error), IMPOSSIBLE)
+            return _fail(_usage(error), IMPOSSIBLE)
         case click.ClickException():
-            return _told(error.format_message(), IMPOSSIBLE)
+            return _fail(error.format_message(), IMPOSSIBLE)
         case output.OutputLost():
             output.abandon()
-            return _told(str(error), IMPOSSIBLE)
+            return _fail(str(error), IMPOSSIBLE)
         case ClientError():
-            return _told(str(error), IMPOSSIBLE)
+            return _fail(str(error), IMPOSSIBLE)
         case ImportError() if sentence := lacking(error):
-            return _told(sentence, IMPOSSIBLE)
+            return _fail(sentence, IMPOSSIBLE)
         case OSError() if error.filename is None:
             output.abandon()
-            return _told(str(output.lost(error)), IMPOSSIBLE)
+            return _fail(str(output.lost(error)), IMPOSSIBLE)
         case OSError():
-            return _told(of_disk(error), IMPOSSIBLE)
+            return _fail(of_disk(error), IMPOSSIBLE)
     if os.environ.get(SHOW_TRACE):
         raise error
     kind = type(error).__name__
-    return _told(
+    return _fail(
         f"dss has met a fault of its own ({kind}: {error}). Please report it, with what {SHOW_TRACE}=1 shows.",
         FAULTY,
     )
@@ -125,6 +125,6 @@ def _usage(error: click.UsageError) -> str:
     return f"{message} See {path} --help."
 
 
-def _told(text: str, status: int) -> int:
+def _fail(text: str, status: int) -> int:
     say(text, error=True)
     return status

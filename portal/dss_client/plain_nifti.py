@@ -23,7 +23,7 @@ _HEADER_BYTES = 540
 _PIECE_BYTES = 1024 * 1024
 
 
-def as_it_is(source: Path, folder: Path) -> Layer:
+def copy_unchanged(source: Path, folder: Path) -> Layer:
     """Put ``source`` unchanged into ``folder`` and return its Layer.  Its new name is made from a hash of its content,
     because its own name may name the patient.
 

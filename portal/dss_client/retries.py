@@ -8,7 +8,7 @@ from dss_client.errors import Refused, Unreachable
 
 T = TypeVar("T")
 Pause = Callable[[float], object]
-Told = Callable[[], object]
+OnWait = Callable[[], object]
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
@@ -21,9 +21,12 @@ def _say_nothing() -> None:
 
 
 def with_retries(
-    ask: Callable[[], T], within_s: float, pause: Pause = time.sleep, told: Told = _say_nothing
+    call: Callable[[], T],
+    within_s: float,
+    pause: Pause = time.sleep,
+    on_wait: OnWait = _say_nothing,
 ) -> T:
-    """Call ``ask`` until it succeeds, with growing pauses, and return its result.  ``told`` is called once, before the
+    """Call ``call`` until it succeeds, with growing pauses, and return its result.  ``on_wait`` is called once, before the
     first pause.
 
     A call that raises Unreachable, or Refused with a status in BUSY, is repeated; an error that occurs after
@@ -32,7 +35,7 @@ def with_retries(
     end_s, pause_s = time.monotonic() + within_s, 0.0
     while True:
         try:
-            return ask()
+            return call()
         except Unreachable:
             if time.monotonic() > end_s:
                 raise
@@ -40,7 +43,7 @@ def with_retries(
             if error.status not in BUSY or time.monotonic() > end_s:
                 raise
         if pause_s == 0:
-            told()
+            on_wait()
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S) or FIRST_PAUSE_S
         pause(pause_s)
 

@@ -19,7 +19,7 @@ from dss_client.extras import command_for, installed
 from dss_client.flows import Chosen, Heard
 from dss_client.itksnap import ItkSnap
 from dss_client.multipart import Progress
-from dss_client.plain_nifti import as_it_is
+from dss_client.plain_nifti import copy_unchanged
 from dss_client.records import Detail, LogLine
 from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import read_outcome
@@ -183,7 +183,7 @@ def submit(
         prefix="alfabis_"
     ) as folder:  # ITK-SNAP's name for this folder
         with watch.stage("prepare"):
-            way = None if installed("images") else as_it_is
+            way = None if installed("images") else copy_unchanged
             write = _noting(note, prepare(source, service.detail, Path(folder), watcher, way))
         with watch.stage("upload"):
             steps = flows.submitted(service.githash, Path(folder), write, watcher, title)

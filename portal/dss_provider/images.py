@@ -13,12 +13,12 @@ from dss_datastore.space import disk_full, has_free
 from dss_images.errors import ImageRefused
 from dss_images.grid import FileGrid, Grid, difference, nearly_same
 from dss_images.header import Format, Header
-from dss_images.judging import require_volume
 from dss_images.reading import array_of, frame_of, read_header
+from dss_images.requirements import require_volume
 from dss_provider.algorithm import Array, Image
 from dss_provider.errors import AlgorithmFailed
 
-ROOM_BYTES = 1 << 20
+ALMOST_FULL_BYTES = 1 << 20
 """A disk with fewer free bytes than this counts as full."""
 
 
@@ -136,7 +136,7 @@ def _not_written(path: Path, what: str) -> Exception:
     """The error to raise for a file that ITK could not write; ``what`` names the file.  ITK does not say why, so the
     free space is checked.
     """
-    if not has_free(path.parent, ROOM_BYTES):
+    if not has_free(path.parent, ALMOST_FULL_BYTES):
         return disk_full()
     return AlgorithmFailed(f"The {what} could not be written.")
 

@@ -26,7 +26,6 @@ from dss_broker.dispatch_section import LabelStyle
 from dss_images.mesh.reading import is_mesh_name
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import grid_of, read_in_grid
-from dss_provider.judging import as_image, as_labels, file_name, plain_name, point, require_few
 from dss_provider.outcome import (
     FILES,
     AlgorithmOutcome,
@@ -35,6 +34,14 @@ from dss_provider.outcome import (
     Named,
     Point,
     default_name,
+)
+from dss_provider.output_checks import (
+    as_image,
+    as_labels,
+    file_name,
+    plain_name,
+    point,
+    require_few,
 )
 from dss_provider.returned import formulas
 from dss_provider.spoken import LONGEST_TEXT, one_line

@@ -20,7 +20,7 @@ from dss_provider import launcher
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.spoken import Spoken
 
-LOOK_S = 0.1
+POLL_S = 0.1
 GRACE_S = 2.0
 """Time in seconds between SIGTERM and SIGKILL."""
 PIECE_BYTES = 65536
@@ -61,16 +61,16 @@ def run_process(
     words: Sequence[str],
     folder: Path,
     limits: ProcessLimits,
-    told: ProgressListener,
+    on_progress: ProgressListener,
     ended: threading.Event,
 ) -> Ending:
     """Run the command ``words`` in ``folder`` until the process has ended; children that still run then are killed.
-    ``told`` is called with the progress, and must return at once.
+    ``on_progress`` is called with the progress, and must return at once.
 
     Raises AlgorithmFailed after ``limits.time_s``, and Withdrawn when ``ended`` is set; in both cases the process and
     its children have been ended before.
     """
-    spoken, mark = Spoken(told), uuid4().hex
+    spoken, mark = Spoken(on_progress), uuid4().hex
     process = _started(words, folder, limits, mark)
     try:
         with _Pipes(process, spoken) as pipes:
@@ -161,7 +161,7 @@ def _wait(
 ) -> None:
     end_s = time.monotonic() + (time_s or float("inf"))
     while process.poll() is None:
-        pipes.read(LOOK_S)
+        pipes.read(POLL_S)
         if ended.is_set():
             raise Withdrawn
         if time.monotonic() > end_s:
@@ -174,7 +174,7 @@ def _end(process: "subprocess.Popen[bytes]", pipes: _Pipes, mark: str) -> None:
         _signal(process, signal.SIGTERM)
         end_s = time.monotonic() + GRACE_S
         while process.poll() is None and time.monotonic() < end_s:
-            pipes.read(LOOK_S)
+            pipes.read(POLL_S)
     _signal(process, signal.SIGKILL)
     _end_marked(mark)
 

@@ -45,7 +45,7 @@ class Given:
 
 
 def run_program(
-    service: ServiceFolder, given: Given, told: ProgressListener, ended: threading.Event
+    service: ServiceFolder, given: Given, on_progress: ProgressListener, ended: threading.Event
 ) -> AlgorithmOutcome:
     """Run a program or container that reads images and writes its results to a folder below ``given.work``.  Raises
     AlgorithmFailed, and Withdrawn if ``ended`` is set meanwhile.
@@ -54,7 +54,7 @@ def run_program(
     given.output.chmod(0o777)  # a container may run as another user; others cannot enter ``work``
     dispatch = service.dispatch
     if dispatch.provider is ProviderKind.CONTAINER:
-        ending = _contained(service, given, told, ended)
+        ending = _contained(service, given, on_progress, ended)
     else:
         limits = ProcessLimits(
             time_s=dispatch.time_s, memory_bytes=dispatch.memory_bytes, scratch=scratch(given.work)
@@ -62,7 +62,7 @@ def run_program(
         images = {tag: str(path) for tag, path in given.images.items()}
         parameters = _written_parameters(given.work / PARAMETERS_FILE, dispatch, given.landmarks)
         words = filled(dispatch, images, str(given.output), str(parameters))
-        ending = run_process(words, service.path, limits, told, ended)
+        ending = run_process(words, service.path, limits, on_progress, ended)
     _check(ending, dispatch)
     only = "" if takes_folder(dispatch) else SEGMENTATION
     image = given.images[dispatch.tag]
@@ -105,7 +105,7 @@ def filled(
 
 
 def _contained(
-    service: ServiceFolder, given: Given, told: ProgressListener, ended: threading.Event
+    service: ServiceFolder, given: Given, on_progress: ProgressListener, ended: threading.Event
 ) -> Ending:
     if not containers.engine():
         raise AlgorithmFailed("The provider's machine has no engine for containers any more.")
@@ -126,7 +126,7 @@ def _contained(
     limits = ProcessLimits(time_s=dispatch.time_s)
     try:
         with containers.removed(run.name):
-            return run_process(words, service.path, limits, told, ended)
+            return run_process(words, service.path, limits, on_progress, ended)
     finally:
         containers.make_accessible(given.output)
 

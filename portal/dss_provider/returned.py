@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dss_images.mesh.writing import written
+from dss_images.mesh.writing import mesh_bytes
 from dss_provider.algorithm import Array, Image, Label, Mesh, Result, Segmentation
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.judging import (
+from dss_provider.outcome import FILES, AlgorithmOutcome, Map, MeshFile, Named, default_name
+from dss_provider.output_checks import (
     MOST_TABLE_BYTES,
     as_image,
     as_labels,
@@ -24,7 +25,6 @@ from dss_provider.judging import (
     point,
     require_few,
 )
-from dss_provider.outcome import FILES, AlgorithmOutcome, Map, MeshFile, Named, default_name
 from dss_provider.spoken import LONGEST_TEXT, one_line
 
 MOST_REMARKS = 20
@@ -164,7 +164,7 @@ def _mesh(name: object, mesh: object, index: int, work: Path) -> MeshFile:
     if not isinstance(mesh, Mesh):
         raise AlgorithmFailed(f"{what} is {type(mesh).__name__}; a Mesh is needed.")
     points, triangles = mesh_arrays(mesh.points_mm, mesh.triangles, what)
-    (work / f"mesh_{index}.vtk").write_bytes(written(points, triangles))
+    (work / f"mesh_{index}.vtk").write_bytes(mesh_bytes(points, triangles))
     return MeshFile(file=f"mesh_{index}.vtk", called=called, rgb=colour(mesh.rgb, what))
 
 

@@ -16,7 +16,7 @@ from dss_datastore.space import has_free
 from dss_provider.child import DISK_FULL
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
-from dss_provider.images import ROOM_BYTES
+from dss_provider.images import ALMOST_FULL_BYTES
 from dss_provider.outcome import AlgorithmOutcome, Map, Named, Point, Task
 from dss_provider.processes import ProcessLimits, ProgressListener, run_process
 from dss_provider.programs import Given, ended_badly, run_program, scratch
@@ -34,17 +34,17 @@ class RunInput:
 
 
 def run(
-    service: ServiceFolder, work: RunInput, told: ProgressListener, ended: threading.Event
+    service: ServiceFolder, work: RunInput, on_progress: ProgressListener, ended: threading.Event
 ) -> AlgorithmOutcome:
-    """Run the algorithm and return its outcome.  ``told`` is called with the progress, and must return at once.
+    """Run the algorithm and return its outcome.  ``on_progress`` is called with the progress, and must return at once.
 
     Raises AlgorithmFailed, with a sentence for the user, and Withdrawn if ``ended`` is set meanwhile.
     """
     with _unchanged(work.inputs):
         if service.dispatch.provider is ProviderKind.PYTHON:
-            return _python(service, work, told, ended)
+            return _python(service, work, on_progress, ended)
         given = Given(images=work.inputs, landmarks=work.landmarks, work=work.folder)
-        return run_program(service, given, told, ended)
+        return run_program(service, given, on_progress, ended)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def _stamps(inputs: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
 
 
 def _python(
-    service: ServiceFolder, work: RunInput, told: ProgressListener, ended: threading.Event
+    service: ServiceFolder, work: RunInput, on_progress: ProgressListener, ended: threading.Event
 ) -> AlgorithmOutcome:
     dispatch = service.dispatch
     task = Task(
@@ -92,13 +92,13 @@ def _python(
     (work.folder / "task.json").write_bytes(msgspec.json.encode(task))
     words = [sys.executable, "-m", "dss_provider.child", str(work.folder)]
     limits = ProcessLimits(time_s=dispatch.time_s, scratch=scratch(work.folder))
-    ending = run_process(words, service.path, limits, told, ended)
+    ending = run_process(words, service.path, limits, on_progress, ended)
     try:
         outcome = msgspec.json.decode(
             (work.folder / "outcome.json").read_bytes(), type=AlgorithmOutcome
         )
     except (OSError, msgspec.MsgspecError) as error:
-        if not has_free(work.folder, ROOM_BYTES):
+        if not has_free(work.folder, ALMOST_FULL_BYTES):
             raise AlgorithmFailed(DISK_FULL, ending.detail) from error
         how = ended_badly(ending.status, dispatch) if ending.status else _NOTHING
         raise AlgorithmFailed(how, ending.detail) from error

@@ -14,15 +14,15 @@ ProgressListener: TypeAlias = Callable[[float, str], None]
 
 
 class Spoken:
-    """The parsed output of a process.  ``told`` is called for each progress message; ``detail`` is the end of the other
+    """The parsed output of a process.  ``on_progress`` is called for each progress message; ``detail`` is the end of the other
     output, limited in length because a process may write without end.
 
     A message is a line of JSON on standard output: ``{"fraction": 0.3, "text": "Smoothing"}``.
     """
 
-    def __init__(self, told: ProgressListener) -> None:
+    def __init__(self, on_progress: ProgressListener) -> None:
         self.detail = ""
-        self._told = told
+        self._on_progress = on_progress
         self._line = b""
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
 
@@ -42,14 +42,14 @@ class Spoken:
         self._line = rest
 
     def _hear(self, line: bytes) -> bool:
-        """Pass the line to ``told`` and return True if it is a message.  Only lines that begin like a JSON object are
+        """Pass the line to ``on_progress`` and return True if it is a message.  Only lines that begin like a JSON object are
         parsed, because a program may write millions of lines.
         """
         is_object = line.lstrip()[:1] == b"{" and len(line) <= LONGEST_MESSAGE
         message = _message(line) if is_object else None
         if message is None:
             return False
-        self._told(*message)
+        self._on_progress(*message)
         return True
 
     def _keep(self, text: str) -> None:

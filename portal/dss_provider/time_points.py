@@ -11,7 +11,7 @@ from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import frames_of, suffix_for, write_in_grid
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.registry import Folder
-from dss_workspace.time_points import LOOKED_AT, chosen_time_point
+from dss_workspace.time_points import CHOSEN_TIME_POINT, chosen_time_point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class TimePoint:
 
     @property
     def remark(self) -> str:
-        return LOOKED_AT.format(self.count, self.number)
+        return CHOSEN_TIME_POINT.format(self.count, self.number)
 
 
 def chosen_of(workspace: Folder, dispatch: Dispatch, image: Path) -> TimePoint | None:

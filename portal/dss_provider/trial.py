@@ -11,7 +11,7 @@ from pathlib import Path
 from dss_broker.dispatch_section import Dispatch
 from dss_images.default_colours import default_colour
 from dss_images.errors import ImageRefused
-from dss_images.picture.making import of_files
+from dss_images.picture.rendering import picture_of_files
 from dss_provider import results, running
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
@@ -51,7 +51,9 @@ class TrialInput:
     time_point: int | None = None
 
 
-def tried(service: ServiceFolder, given: TrialInput, work: Path, told: ProgressListener) -> Trial:
+def tried(
+    service: ServiceFolder, given: TrialInput, work: Path, on_progress: ProgressListener
+) -> Trial:
     """Run the algorithm on the input ``given``, and build its result in ``work``.  Raises AlgorithmFailed if the
     algorithm fails or its result cannot be used.
     """
@@ -64,7 +66,7 @@ def tried(service: ServiceFolder, given: TrialInput, work: Path, told: ProgressL
     chosen = ticket.time_point(service.dispatch)
     copies = at_time_point({tag: ticket.tagged(tag) for tag in given.images}, chosen, made)
     run = running.RunInput(folder=made, inputs=copies, landmarks=given.landmarks)
-    outcome = running.run(service, run, told, threading.Event())
+    outcome = running.run(service, run, on_progress, threading.Event())
     built = results.build(NUMBER, ticket, service, outcome, made)
     image = given.images[service.dispatch.tag]
     sizes = label_sizes(outcome, made, image)
@@ -108,9 +110,9 @@ def _unnamed(outcome: AlgorithmOutcome) -> list[str]:
     values = sorted({n.value for n in labels if n.name == default_name(n.value)})
     if not values:
         return []
-    told = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+    on_progress = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
     text = (
-        f"Warning: no name is given for the value {told}; users read '{default_name(values[0])}'. Names stand beside the "
+        f"Warning: no name is given for the value {on_progress}; users read '{default_name(values[0])}'. Names stand beside the "
         "array, or in dispatch.labels of service.json."
     )
     return [text]
@@ -146,7 +148,7 @@ def _picture(
         return ()
     colours = {n.value: n.rgb or default_colour(n.value) for n in outcome.segmentations[0].labels}
     try:
-        content = of_files(image, segmentations[0], colours)
+        content = picture_of_files(image, segmentations[0], colours)
     except ImageRefused as error:
         raise AlgorithmFailed(str(error)) from error
     if content is None:

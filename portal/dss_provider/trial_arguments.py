@@ -22,7 +22,7 @@ def images_by_tag(words: Sequence[str]) -> dict[str, Path]:
 
 
 def points_by_tag(words: Sequence[str]) -> dict[str, Point]:
-    from dss_provider.judging import point  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.output_checks import point  # noqa: PLC0415  (takes a while to import)
 
     found = {}
     for word in words:

@@ -15,7 +15,7 @@ PATIENCE_S = 45.0
 AFTERMATH_S = 2.0
 """So long a program that was thawed or cut off goes on with what it had begun: it may grant a claim that nobody waits for."""
 
-_LOOK_S = 0.2
+_POLL_S = 0.2
 
 _SOMETHING_NEW_IS_DONE = """
 SELECT EXISTS (
@@ -61,7 +61,7 @@ async def _seconds_until(is_so: Callable[[], Awaitable[bool]], fault: Fault) -> 
     while time.time() < fault.from_s + PATIENCE_S:
         if await is_so():
             return time.time() - fault.from_s
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     return math.inf
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 BUNDLE = "stand-in"
 REFUSAL = "The image asks to be refused."
-_LOOK_S = 0.05
+_POLL_S = 0.05
 _LABELS = tuple(
     Label(value=value, name=f"digit {value}", rgb=(value, 10 * value, 200), volume_ml=1.0)
     for value in range(1, 18)
@@ -61,7 +61,7 @@ class StandIn:
         ends_s = time.monotonic() + order.work_ms / 1000
         while time.monotonic() < ends_s:
             stages.enter(0.5, "working")
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         labels = sitk.GetImageFromArray(segmented(voxels, output_dir.parent.name))
         labels.CopyInformation(image)
         return BundleOutcome(

@@ -25,7 +25,7 @@ PATIENCE_S = 120.0
 """A user gives up when a step did not work for so long."""
 
 _RETRY_S = 0.5
-_LOOK_S = 1.0
+_POLL_S = 1.0
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ class User(threading.Thread):
             open_ones = {row.id for row in rows if row.status not in FINISHED}
             self._waiting = [sent for sent in self._waiting if sent.ticket in open_ones]
             if len(self._waiting) > count:
-                self._leaves.wait(_LOOK_S)
+                self._leaves.wait(_POLL_S)
 
     def _insist(self, step: Callable[[ItkSnap], T]) -> T:
         """Until it works, now at one portal, now at the other.  Raises ClientError when patience ends."""

@@ -17,8 +17,8 @@ from dss_client import (
     ImageUnreadable,
     Refused,
 )
-from dss_client.plain_shipment import SilentWatcher, prepared
 from dss_client.records import ServiceDetail
+from dss_client.unchanged_files import SilentWatcher, prepared
 from dss_workspace.layers import layers
 from dss_workspace.registry import read
 from support import both_clients

@@ -15,7 +15,7 @@ from dss_broker.broker import Delivery
 from dss_broker.memory import MemoryBroker
 from dss_broker.messages import ClaimFailed, RunInference
 from dss_datastore import layout
-from dss_dispatch.result.files import ROOM_BYTES
+from dss_dispatch.result.files import ALMOST_FULL_BYTES
 from dss_images.grid import file_grid_of
 from dss_images.patient_axes import lps_order
 from dss_inference.ct.reading import Ct
@@ -197,7 +197,7 @@ def test_a_worker_never_hands_out_a_segmentation_that_was_cut_off(disk: Path) ->
     order = lps_order(place.grid.volume)
     hu = noise.astype(np.int16)
     ct = Ct(hu=hu, grid=place.grid.volume, order=order, place=place, box=place.box)
-    fill(disk, but_bytes=ROOM_BYTES // 2)  # of the megabyte that it takes
+    fill(disk, but_bytes=ALMOST_FULL_BYTES // 2)  # of the megabyte that it takes
 
     with pytest.raises(OSError, match="No space left on device"):
         write_segmentation(noise, ct, disk)

@@ -13,7 +13,7 @@ from dss_broker.messages import CheckResults, ResultsAccepted, ResultsRefused
 from dss_broker.rabbit import RabbitBroker
 from dss_datastore.folder import shared
 from dss_dispatch.checks import NOT_SUBSCRIBED, Checks
-from dss_dispatch.uploads.handling import READS
+from dss_dispatch.uploads.handling import READ_LIMITS
 from dss_stack.rabbitmq import RabbitNode
 from support.brokers import fresh_vhost
 from support.builders import result_files
@@ -61,7 +61,7 @@ def test_it_judges_until_it_is_told_to_stop(rabbit: RabbitNode, tmp_path: Path) 
 
 def test_it_is_not_ready_before_it_takes_requests(tmp_path: Path) -> None:
     broker = MemoryBroker()
-    checks = Checks(broker, shared(tmp_path), instance="1", reads=READS)
+    checks = Checks(broker, shared(tmp_path), instance="1", reads=READ_LIMITS)
     assert checks.problems() == [NOT_SUBSCRIBED]
 
     checks.start()

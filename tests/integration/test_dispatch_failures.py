@@ -148,7 +148,7 @@ def test_the_work_belongs_to_the_trace_of_the_ticket_that_was_granted(
     submit(tmp_path)
     dispatcher(broker, tmp_path).start(parallel=1)
 
-    with tracing.within(of_message):
+    with tracing.in_span_of(of_message):
         broker.publish(ready())
 
     portal.succeeded()

@@ -93,7 +93,7 @@ def test_the_server_works_in_the_trace_of_the_ticket(
 
     with facade(bundle, tmp_path / "remote") as url:
         dispatcher(broker, datastore, service_url=url).start(parallel=1)
-        with tracing.within(given):
+        with tracing.in_span_of(given):
             broker.publish(ready())
         portal.succeeded()
 

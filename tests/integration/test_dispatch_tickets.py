@@ -208,7 +208,7 @@ def test_a_picture_has_a_line_of_its_own_and_is_drawn_in_the_colours_of_the_serv
         ["picture.png"],
         ["found.csv"],
     ]
-    assert label_colours.read(asked[0].parameters[label_colours.PARAMETER]) == {1: (1, 2, 3)}
+    assert label_colours.from_text(asked[0].parameters[label_colours.PARAMETER]) == {1: (1, 2, 3)}
 
 
 def test_a_segmentation_in_nrrd_keeps_its_format(broker: MemoryBroker, tmp_path: Path) -> None:

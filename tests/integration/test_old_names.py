@@ -8,7 +8,7 @@ import yaml
 from typer.main import get_command
 
 from dss_dispatch.settings import service_url
-from dss_dispatch.start import OLD
+from dss_dispatch.start import REFUSED_SETTINGS
 from dss_portal.__main__ import main as commands
 from dss_portal.legacy_settings import renamed
 from dss_process.old_settings import SUCCESSORS, refuse_old_settings
@@ -66,7 +66,7 @@ def test_an_old_variable_of_the_portal_sets_the_new_one(old: str, now: str) -> N
 )
 def test_a_refused_variable_names_its_successor(row: list[str]) -> None:
     old, successor = names(row[0])[0], names(row[3])[0].partition("=")[0]
-    known = OLD if row[1] == "dispatcher" else SUCCESSORS
+    known = REFUSED_SETTINGS if row[1] == "dispatcher" else SUCCESSORS
 
     with pytest.raises(
         SystemExit, match=f"^{old} is a setting of the old.*{successor} replaces it"
@@ -78,7 +78,7 @@ def test_a_refused_variable_names_its_successor(row: list[str]) -> None:
 
 
 def test_every_refused_variable_stands_in_the_table() -> None:
-    assert {names(r[0])[0] for r in VARIABLES if r[2] == "refused"} == set(OLD)
+    assert {names(r[0])[0] for r in VARIABLES if r[2] == "refused"} == set(REFUSED_SETTINGS)
 
 
 @pytest.mark.parametrize(

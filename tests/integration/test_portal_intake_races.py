@@ -80,9 +80,9 @@ class reading_of:  # noqa: N801  (a small function with a name)
     """Reads without a broker."""
 
     def __init__(self, portal: Portal) -> None:
-        from dss_dispatch.uploads.handling import READS, UploadReader  # noqa: PLC0415  (slow to load)
+        from dss_dispatch.uploads.handling import READ_LIMITS, UploadReader  # noqa: PLC0415  (slow to load)
 
-        self._reader = UploadReader(portal.broker, portal.datastore, READS, "held", Event())
+        self._reader = UploadReader(portal.broker, portal.datastore, READ_LIMITS, "held", Event())
 
     def answer_to(self, asked: ReadUpload) -> object:
         with self._reader._datastore.access() as files:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from dss_broker.liveness import POLLS_S
+from dss_broker.liveness import POLL_ALIVE_S
 from dss_portal.admin import store as admin
 from dss_portal.database import clock
 from dss_portal.models import Claim, Dispatcher, Run, Service, Status, Ticket
@@ -32,10 +32,10 @@ root = absences.root
 async def test_who_polls_over_http_is_at_work_for_a_minute(portal: Portal, root: Client) -> None:
     await portal.announce_service()
     await Dispatcher.all().delete()
-    await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLLS_S - 5))
+    await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLL_ALIVE_S - 5))
     assert "At work" in await text(root, "/services")
 
-    await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLLS_S + 1))
+    await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLL_ALIVE_S + 1))
 
     assert "Nobody is at work" in await text(root, "/services")
 
@@ -69,7 +69,7 @@ async def test_owners_are_told_at_once_of_a_provider_over_http_that_has_gone(
     monkeypatch.setattr(presence, "PATIENCE_S", 30.0)
     await portal.announce_service()
     await Dispatcher.all().delete()
-    at = clock.now() - timedelta(seconds=POLLS_S + 1)
+    at = clock.now() - timedelta(seconds=POLL_ALIVE_S + 1)
     await Service.all().update(polled_at=at, heard_at=at)
     ann = await portal.user()
     ticket_id = await submitted_ticket(ann)
@@ -84,7 +84,7 @@ async def test_a_provider_that_is_silent_with_a_ticket_is_told_to_all_who_wait(
 ) -> None:
     """Such a one may work or be dead until its lease ends, after hours."""
     ann = await portal.user()
-    held = await silent_provider(portal, POLLS_S + 1)
+    held = await silent_provider(portal, POLL_ALIVE_S + 1)
     waiting = await submitted_ticket(ann)
 
     await told(checks, 2)
@@ -140,7 +140,7 @@ async def test_a_provider_whose_lease_has_ended_serves_nothing(portal: Portal) -
 
 
 async def test_a_silent_provider_hides_no_other_that_works(portal: Portal) -> None:
-    await silent_provider(portal, POLLS_S + 1)
+    await silent_provider(portal, POLL_ALIVE_S + 1)
     await hear(portal, service(bundle=""))
 
     assert (await liveness.availability())[LUNGS].missing is MissingProgram.NONE

@@ -7,7 +7,7 @@ from threading import Event
 
 from quart.typing import TestClientProtocol as Client
 
-from dss_dispatch.uploads.handling import READS, UploadReader
+from dss_dispatch.uploads.handling import READ_LIMITS, UploadReader
 from support.portals import Portal, eventually, new_ticket, post, text
 from support.tus import add, begun
 
@@ -79,7 +79,7 @@ async def sentence(client: Client, ticket: int) -> str:
 def reading(portal: Portal) -> UploadReader:
     """A program that reads uploads comes up."""
     reader = UploadReader(
-        portal.broker, portal.settings.shared_datastore(), READS, "reader-1", Event()
+        portal.broker, portal.settings.shared_datastore(), READ_LIMITS, "reader-1", Event()
     )
     reader.start()
     return reader

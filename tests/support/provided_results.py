@@ -8,7 +8,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
 from dss_dispatch.result.provider_results import check_provider_results
-from dss_images.mesh.writing import written
+from dss_images.mesh.writing import mesh_bytes
 from support.builders import (
     grid_of,
     image,
@@ -55,7 +55,7 @@ def mesh(*, flipped: bool = False) -> bytes:
     points = np.array(
         [grid.point_mm(np.array(i, float)) for i in ((0, 0, 0), (5, 4, 3), (2, 5, 1))]
     )
-    return written(points * (-1, -1, 1) if flipped else points, np.array([[0, 1, 2]]))
+    return mesh_bytes(points * (-1, -1, 1) if flipped else points, np.array([[0, 1, 2]]))
 
 
 def without(name: str) -> Files:

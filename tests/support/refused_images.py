@@ -39,7 +39,7 @@ from support.image_variants import (
 
 
 def no_space(finding: str) -> str:
-    return str(refusals.unknown_side(finding))
+    return str(refusals.unknown_orientation(finding))
 
 
 def header(format_name: str, finding: str) -> str:
@@ -85,10 +85,10 @@ REFUSED: dict[str, Variant] = {
     ),
     "nifti packed and damaged": Variant(
         make=changed(nifti(name="ct.nii.gz"), lambda d: d[:80] + b"\xff" * 60 + d[140:]),
-        refusal=refusals.NOT_UNPACKED,
+        refusal=refusals.NOT_DECOMPRESSED,
     ),
     "nifti longer than it says": Variant(
-        make=changed(nifti(), lambda d: d + bytes(1 << 20)), refusal=refusals.OVERLONG
+        make=changed(nifti(), lambda d: d + bytes(1 << 20)), refusal=refusals.TRAILING_BYTES
     ),
     "nifti sheared": Variant(make=nifti(lps=SHEAR), refusal=refusals.SHEARED),
     "nifti sheared, qform upright": Variant(
@@ -102,19 +102,19 @@ REFUSED: dict[str, Variant] = {
         make=nifti((123, "B", 5)), refusal=str(refusals.unknown_unit("xyzt_units 5"))
     ),
     "nifti slope 0 with an intercept": Variant(
-        make=nifti((112, "2f", (0.0, -1024.0))), refusal=refusals.NO_SCALE
+        make=nifti((112, "2f", (0.0, -1024.0))), refusal=refusals.INVALID_SCALING
     ),
     "nifti slope without an intercept": Variant(
-        make=nifti((112, "2f", (2.0, np.nan))), refusal=refusals.NO_SCALE
+        make=nifti((112, "2f", (2.0, np.nan))), refusal=refusals.INVALID_SCALING
     ),
     "nifti scaled beyond all numbers": Variant(
-        make=nifti((112, "2f", (3e38, 0.0))), refusal=str(refusals.not_numbers((0, 0, 0)))
+        make=nifti((112, "2f", (3e38, 0.0))), refusal=str(refusals.not_finite((0, 0, 0)))
     ),
     "nifti dimension 0": Variant(
-        make=nifti((42, "h", 0)), refusal=str(refusals.no_size((0, 9, 8)))
+        make=nifti((42, "h", 0)), refusal=str(refusals.empty_dimension((0, 9, 8)))
     ),
     "nifti negative dimension": Variant(
-        make=nifti((46, "h", -8)), refusal=str(refusals.no_size((10, 9, -8)))
+        make=nifti((46, "h", -8)), refusal=str(refusals.empty_dimension((10, 9, -8)))
     ),
     "nifti nine dimensions": Variant(
         make=nifti((40, "h", 9)), refusal=header("NIfTI-1", "it says 9 dimensions")
@@ -141,13 +141,17 @@ REFUSED: dict[str, Variant] = {
         make=nifti((108, "f", 0.0)),
         refusal=header("NIfTI-1", "it does not say where its voxels begin (vox_offset)"),
     ),
-    "nifti place infinite": Variant(make=nifti((280, "f", np.inf)), refusal=refusals.NO_LENGTH),
+    "nifti place infinite": Variant(
+        make=nifti((280, "f", np.inf)), refusal=refusals.INVALID_SPACING
+    ),
     "nifti huge": Variant(make=nifti((280, "f", 3e38), (80, "f", 3e38)), refusal=refusals.SHEARED),
     "nifti no rotation": Variant(
         make=nifti((254, "h", 0), (256, "3f", (0.9, 0.9, 0.9)), edit=qform()),
         refusal=header("NIfTI-1", "its quaternion is no rotation"),
     ),
-    "nifti place not a number": Variant(make=nifti((292, "f", np.nan)), refusal=refusals.NO_PLACE),
+    "nifti place not a number": Variant(
+        make=nifti((292, "f", np.nan)), refusal=refusals.INVALID_ORIGIN
+    ),
     "nifti enormous": Variant(
         make=nifti(lps=affine(spacing=(3000.0, 4.0, 5.0))), refusal=str(refusals.too_long(30000))
     ),
@@ -177,13 +181,13 @@ REFUSED: dict[str, Variant] = {
     ),
     "nrrd bzip2 damaged": Variant(
         make=nrrd(data=flipped(0.5)(bz2.compress(RAW)), encoding="bzip2"),
-        refusal=refusals.NOT_UNPACKED,
+        refusal=refusals.NOT_DECOMPRESSED,
     ),
     "nrrd text cut": Variant(
         make=nrrd(data=b"1 2 3 4", encoding="text"), refusal=refusals.ENDS_EARLY
     ),
     "nrrd text of words": Variant(
-        make=nrrd(data=b"one two " * 200, encoding="text"), refusal=refusals.NOT_UNPACKED
+        make=nrrd(data=b"one two " * 200, encoding="text"), refusal=refusals.NOT_DECOMPRESSED
     ),
     "nrrd other packing": Variant(
         make=nrrd(encoding="zrl"), refusal=str(refusals.unknown_packing("zrl"))
@@ -202,12 +206,14 @@ REFUSED: dict[str, Variant] = {
         make=nrrd(space="3D-right-handed"), refusal=no_space("its 'space' is '3d-right-handed'")
     ),
     "nrrd zero spacing": Variant(
-        make=nrrd(space_directions="(0,0,0) (0,4,0) (0,0,5)"), refusal=refusals.NO_LENGTH
+        make=nrrd(space_directions="(0,0,0) (0,4,0) (0,0,5)"), refusal=refusals.INVALID_SPACING
     ),
     "nrrd direction not a number": Variant(
-        make=nrrd(space_directions="(nan,0,0) (0,4,0) (0,0,5)"), refusal=refusals.NO_LENGTH
+        make=nrrd(space_directions="(nan,0,0) (0,4,0) (0,0,5)"), refusal=refusals.INVALID_SPACING
     ),
-    "nrrd size 0": Variant(make=nrrd(sizes="10 0 8"), refusal=str(refusals.no_size((10, 0, 8)))),
+    "nrrd size 0": Variant(
+        make=nrrd(sizes="10 0 8"), refusal=str(refusals.empty_dimension((10, 0, 8)))
+    ),
     "nrrd without endian": Variant(
         make=nrrd(endian=""),
         refusal=header("NRRD", "it does not say the order of its bytes (endian)"),
@@ -226,19 +232,19 @@ REFUSED: dict[str, Variant] = {
         refusal=str(refusals.several_values(2)),
     ),
     "nrrd elsewhere": Variant(
-        make=nrrd(data=b"", data_file="/etc/passwd"), refusal=refusals.ELSEWHERE
+        make=nrrd(data=b"", data_file="/etc/passwd"), refusal=refusals.VOXELS_IN_OTHER_FILE
     ),
     "nrrd list": Variant(
-        make=nrrd(data=b"", data_file="LIST\na.raw\nb.raw"), refusal=refusals.ELSEWHERE
+        make=nrrd(data=b"", data_file="LIST\na.raw\nb.raw"), refusal=refusals.VOXELS_IN_OTHER_FILE
     ),
     "nrrd in the folder above": Variant(
-        make=nrrd(data=b"", data_file="../ct.raw"), refusal=refusals.ELSEWHERE
+        make=nrrd(data=b"", data_file="../ct.raw"), refusal=refusals.VOXELS_IN_OTHER_FILE
     ),
     "meta elsewhere": Variant(
-        make=meta(data=b"", ElementDataFile="/etc/passwd"), refusal=refusals.ELSEWHERE
+        make=meta(data=b"", ElementDataFile="/etc/passwd"), refusal=refusals.VOXELS_IN_OTHER_FILE
     ),
     "meta list": Variant(
-        make=meta(data=b"a.raw\n", ElementDataFile="LIST"), refusal=refusals.ELSEWHERE
+        make=meta(data=b"a.raw\n", ElementDataFile="LIST"), refusal=refusals.VOXELS_IN_OTHER_FILE
     ),
     "meta sheared": Variant(
         make=meta(TransformMatrix="1 0 0 0.6 0.8 0 0 0 1"), refusal=refusals.SHEARED
@@ -248,9 +254,9 @@ REFUSED: dict[str, Variant] = {
         refusal=header("MetaImage", "the rows of its TransformMatrix are not of length 1"),
     ),
     "meta negative spacing": Variant(
-        make=meta(ElementSpacing="-3 4 5"), refusal=refusals.NO_LENGTH
+        make=meta(ElementSpacing="-3 4 5"), refusal=refusals.INVALID_SPACING
     ),
-    "meta without spacing": Variant(make=meta(ElementSpacing=""), refusal=refusals.NO_LENGTH),
+    "meta without spacing": Variant(make=meta(ElementSpacing=""), refusal=refusals.INVALID_SPACING),
     "meta two places": Variant(
         make=meta(Position="1 2 3"), refusal=header("MetaImage", "its Offset and Position differ")
     ),

@@ -18,7 +18,7 @@ from dss_broker.messages import (
     UploadRefused,
 )
 from dss_broker.topology import PORTAL_EVENTS, UPLOADS
-from dss_dispatch.uploads.handling import READS, Limits, UploadReader
+from dss_dispatch.uploads.handling import READ_LIMITS, ReadLimits, UploadReader
 from support.waiting import wait_until
 
 TAGS = (NeededTag(name="CT", type="MainImage", required=True),)
@@ -27,7 +27,7 @@ TAGS = (NeededTag(name="CT", type="MainImage", required=True),)
 class UploadSite:
     """A portal and a program that reads uploads, with a datastore."""
 
-    def __init__(self, root: Path, limits: Limits = READS) -> None:
+    def __init__(self, root: Path, limits: ReadLimits = READ_LIMITS) -> None:
         self.root = root
         self.upload = root / "tickets" / "00000007" / "input"
         self.upload.mkdir(parents=True)

@@ -17,7 +17,7 @@ from dss_broker.errors import BrokerClosed, Unroutable
 from dss_broker.handling import DeliveryOutcome, Handled, Handling, Parked, Postponed, Returned
 from dss_broker.memory.server import MemoryServer, MemorySubscription, StoredMessage
 from dss_broker.messages import Message
-from dss_broker.spans import published
+from dss_broker.spans import begin_publish_span
 from dss_broker.topology import (
     EXCHANGE,
     RETRY_DELAYS_S,
@@ -27,7 +27,7 @@ from dss_broker.topology import (
     routing_key,
 )
 from dss_observability.serving import BROKER_AWAY
-from dss_observability.tracing import end_with
+from dss_observability.tracing import end_when_done
 
 SHORT_RETRY_S = 0.02
 
@@ -126,14 +126,14 @@ class MemoryBroker:
     def _send(self, message: Message, envelope: Envelope) -> "Future[None]":
         sent: Future[None] = Future()
         key = routing_key(message)
-        envelope, span = published(envelope, EXCHANGE, key)
+        envelope, span = begin_publish_span(envelope, EXCHANGE, key)
         if self._closed:
             sent.set_exception(BrokerClosed("The broker was closed before it had the message"))
         elif self.server.publish(EXCHANGE, key, envelope) or not is_mandatory(message):
             sent.set_result(None)
         else:
             sent.set_exception(Unroutable(f"No queue wants {key!r}"))
-        end_with(span, sent)
+        end_when_done(span, sent)
         return sent
 
     def _send_reply(self, reply_to: str, reply: Envelope) -> "Future[None]":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from dss_broker.conversations import Conversations
-from dss_broker.envelope import Envelope, ids, returned
+from dss_broker.envelope import Envelope, after_requeue, ids
 from dss_broker.handling import Handling
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription
 
@@ -70,7 +70,7 @@ class MemorySubscription:
 
     def put_back(self, stored: StoredMessage, *, failed: bool = False) -> None:
         deaths = stored.deaths + (failed and stored.is_suspect)
-        envelope = returned(stored.envelope)
+        envelope = after_requeue(stored.envelope)
         again = replace(stored, envelope=envelope, redelivered=True, deaths=deaths)
         self.queue.stored.insert(0, again)
 

@@ -27,7 +27,7 @@ from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.marks import Marks
 from dss_broker.rabbit.publisher import Publication, Publisher
 from dss_broker.rabbit.replies import Replies
-from dss_broker.spans import published
+from dss_broker.spans import begin_publish_span
 from dss_broker.topology import (
     EXCHANGE,
     REPLY_EXCHANGE,
@@ -38,7 +38,7 @@ from dss_broker.topology import (
     routing_key,
 )
 from dss_observability.serving import BROKER_AWAY
-from dss_observability.tracing import end_with
+from dss_observability.tracing import end_when_done
 
 CHECK_S = 1.0
 NOT_SUBSCRIBED = "RabbitMQ does not deliver messages to this program yet."
@@ -88,11 +88,13 @@ class RabbitBroker:
 
     @property
     def problem(self) -> str:
-        told = [self._link.refusal, self._publisher.refusal]
-        told += [consumer.refusal for consumer in self._consumers]
-        told += [self._instance_lock.problem, "" if self.connected else BROKER_AWAY]
-        told += ["" if consumer.is_subscribed else NOT_SUBSCRIBED for consumer in self._consumers]
-        return next((sentence for sentence in told if sentence), "")
+        problems = [self._link.refusal, self._publisher.refusal]
+        problems += [consumer.refusal for consumer in self._consumers]
+        problems += [self._instance_lock.problem, "" if self.connected else BROKER_AWAY]
+        problems += [
+            "" if consumer.is_subscribed else NOT_SUBSCRIBED for consumer in self._consumers
+        ]
+        return next((sentence for sentence in problems if sentence), "")
 
     def publish(self, message: Message, *, message_id: str | None = None) -> "Future[None]":
         envelope = new_envelope(message, message_id=message_id)
@@ -164,12 +166,12 @@ class RabbitBroker:
     def _publish(
         self, exchange: str, key: str, envelope: Envelope, *, mandatory: bool
     ) -> "Future[None]":
-        envelope, span = published(envelope, exchange, key)
+        envelope, span = begin_publish_span(envelope, exchange, key)
         publication = Publication(
             exchange=exchange, routing_key=key, envelope=envelope, mandatory=mandatory
         )
         sent = self._publisher.send(publication)
-        end_with(span, sent)
+        end_when_done(span, sent)
         return sent
 
     def _declare(self, channel: Channel) -> None:

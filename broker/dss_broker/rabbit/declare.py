@@ -29,7 +29,7 @@ type, and a quorum queue cannot be exclusive.
 NEVER_LOST = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 """Arguments for at-least-once dead-lettering, which RabbitMQ offers only together with reject-publish."""
 
-LOOKED_AT = 1_000_000
+DEAD_LETTER_DELIVERY_LIMIT = 1_000_000
 """Delivery limit of the dead-letter queue.  Each time that an operator lists the messages they are requeued, and with
 RabbitMQ 4's default limit they would be dropped after 20 times.
 """
@@ -57,7 +57,7 @@ def declare_shared(channel: Channel, retry_delays_s: Sequence[float]) -> None:
 def declare_dead(channel: Channel) -> None:
     """Declare the exchange and the queue of parked messages."""
     _declare_exchange(channel, DEAD_EXCHANGE)
-    _declare_durable(channel, DEAD_QUEUE, QUORUM | {"x-delivery-limit": LOOKED_AT})
+    _declare_durable(channel, DEAD_QUEUE, QUORUM | {"x-delivery-limit": DEAD_LETTER_DELIVERY_LIMIT})
     channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE)
 
 

@@ -77,7 +77,7 @@ class Publisher:
         self._last_confirm_s = 0.0
         self._confirm_timeout_s = CONFIRM_TIMEOUT_S
         self._backoff, self._refusals = Backoff(), Backoff(REFUSED_RETRY_S)
-        self._told = ""
+        self._logged_refusal = ""
 
     @property
     def ready(self) -> bool:
@@ -148,7 +148,7 @@ class Publisher:
         channel.confirm_delivery(self._confirmed, callback=lambda _: self._ready(channel))
 
     def _ready(self, channel: Channel) -> None:
-        self._channel, self._last_tag, self.refusal, self._told = channel, 0, "", ""
+        self._channel, self._last_tag, self.refusal, self._logged_refusal = channel, 0, "", ""
         self._refusals.reset()
         self._last_confirm_s = time.monotonic()
         metrics.BROKER_CONNECTED.set(1)
@@ -174,9 +174,9 @@ class Publisher:
         if not sentence:
             log.error("publishing channel closed by RabbitMQ", extra=facts)
         else:
-            level = logging.DEBUG if sentence == self._told else logging.WARNING
+            level = logging.DEBUG if sentence == self._logged_refusal else logging.WARNING
             log.log(level, "RabbitMQ refuses this program, trying again", extra=facts)
-        self._told = sentence
+        self._logged_refusal = sentence
 
     def _find_refused(self, reason: BaseException) -> None:
         """Find the message for which RabbitMQ closed the channel: make all messages in flight suspects or, if the only

@@ -49,10 +49,10 @@ def _may_be_of(series: Series, broken: Damaged) -> bool:
 
 
 def _why_damaged(broken: list[Damaged]) -> str:
-    told = "; ".join(f"{d.file.name} {d.why}" for d in broken[:MOST_LISTED])
+    listed = "; ".join(f"{d.file.name} {d.why}" for d in broken[:MOST_LISTED])
     more = f"; and {len(broken) - MOST_LISTED} more" if len(broken) > MOST_LISTED else ""
     return (
-        f"{counted(len(broken), 'DICOM file')} cannot be read whole: {told}{more}. Copy the series "
+        f"{counted(len(broken), 'DICOM file')} cannot be read whole: {listed}{more}. Copy the series "
         "anew; if the file belongs to another series, give the folder of the wanted one alone."
     )
 
@@ -73,12 +73,12 @@ def _require_names(series: Series, foreign: Collection[File]) -> None:
         or ((f.folder, _suffix(f.name)) in kinds and _may_be_slice(f, sizes))
     ]
     if rests:
-        told = ", ".join(
+        listed = ", ".join(
             f"{f.name} ({f.trouble})" if f.trouble else f.name for f in rests[:MOST_LISTED]
         )
         raise DicomRefused(
             f"{counted(len(rests), 'file')} beside the slices may be slices, and cannot be read as DICOM: "
-            f"{told}. Copy the series anew, or remove what is no slice."
+            f"{listed}. Copy the series anew, or remove what is no slice."
         )
 
 
@@ -124,8 +124,8 @@ def _require_listed(series: Series, folder: FolderContents) -> None:
         if uid == series.key.uid and instance not in there
     ]
     if lost:
-        told = ", ".join(lost[:MOST_LISTED]) + (" and more" if len(lost) > MOST_LISTED else "")
+        names = ", ".join(lost[:MOST_LISTED]) + (" and more" if len(lost) > MOST_LISTED else "")
         raise DicomRefused(
             f"The DICOMDIR lists {counted(len(lost), 'slice')} of the series that are not in the folder: "
-            f"InstanceNumber {told}. Copy the series anew."
+            f"InstanceNumber {names}. Copy the series anew."
         )

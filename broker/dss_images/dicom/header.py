@@ -149,12 +149,12 @@ def _image(file: File, tags: Tags, element: PixelElement) -> DicomHeader | Damag
     rows, columns = tags.count("Rows", 0), tags.count("Columns", 0)
     needed = rows * columns * pixels.bits[0] * pixels.frames // 8
     if not needed or not _has_room(pixels, needed, tags.fragments):
-        told = f"has {pixels.length} bytes of pixels where {needed} are needed"
+        fault = f"has {pixels.length} bytes of pixels where {needed} are needed"
         if not needed:
-            told = "does not say its Rows, Columns and BitsAllocated"
+            fault = "does not say its Rows, Columns and BitsAllocated"
         elif pixels.length is None:
-            told = f"has {counted(tags.fragments, 'piece')} of compressed pixels for {pixels.frames} frames"
-        return _damaged(file, tags, told)
+            fault = f"has {counted(tags.fragments, 'piece')} of compressed pixels for {pixels.frames} frames"
+        return _damaged(file, tags, fault)
     try:
         slices, notes = slices_of(file, tags, pixels)
     except (ValueError, KeyError, AttributeError, IndexError, TypeError, NotImplementedError):

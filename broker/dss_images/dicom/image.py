@@ -17,7 +17,7 @@ from dss_images.dicom.resampling import NewGrid, grid_for, planes
 from dss_images.dicom.series import Progress
 from dss_images.dicom.slice_stack import TOLERANCE_MM, Array, SliceStack
 from dss_images.errors import ImageRefused
-from dss_images.judging import require_extent
+from dss_images.requirements import require_extent
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)

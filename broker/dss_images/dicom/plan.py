@@ -27,8 +27,8 @@ from dss_images.dicom.slice_stack import (
     corner_error_mm,
     even_steps,
     is_evenly_tilted,
-    require_above,
     require_no_gap,
+    require_stacked,
     stack_of,
     tilt_degrees,
 )
@@ -260,7 +260,7 @@ def _plan(stack: SliceStack, notes: list[Note]) -> Plan:
         )
     steps = even_steps(stack, float(off.max()))
     if steps is None:
-        require_above(stack)
+        require_stacked(stack)
         require_no_gap(stack)
         notes.append(_why_resampled(stack))
     tilt = stack.slices[0].tilt_degrees

@@ -167,10 +167,10 @@ def require_no_gap(stack: SliceStack) -> None:
     gaps = [i for i in range(len(steps)) if _is_gap(stack, steps, i)]
     if gaps:
         usual = float(np.median(np.delete(steps, gaps))) if len(gaps) < len(steps) else steps.min()
-        told = "; ".join(_gap(stack, i, steps[i], usual) for i in gaps[:3])
+        listed = "; ".join(_gap(stack, i, steps[i], usual) for i in gaps[:3])
         more = f"; and at {len(gaps) - 3} more places" if len(gaps) > 3 else ""
         raise DicomRefused(
-            f"Slices are missing: {told}{more}. Send the complete series; nothing is made up in between."
+            f"Slices are missing: {listed}{more}. Send the complete series; nothing is made up in between."
         )
     if steps.max() > _MOST_UNEVEN * steps.min():
         short, long = int(steps.argmin()), int(steps.argmax())
@@ -222,7 +222,7 @@ def is_evenly_tilted(stack: SliceStack) -> bool:
     return bool(np.abs(stack.shifts_mm - expected).max() <= 10 * TOLERANCE_MM)
 
 
-def require_above(stack: SliceStack) -> None:
+def require_stacked(stack: SliceStack) -> None:
     """Raises DicomRefused if the slices lie side by side rather than in a stack: one is shifted against the next by
     more than half its size, or all are tilted by more than 45 degrees (_STEEPEST).
     """

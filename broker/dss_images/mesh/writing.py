@@ -5,7 +5,7 @@ import numpy as np
 from dss_images.mesh.surface import TO_LPS, Array
 
 
-def written(points_lps_mm: Array, triangles: Array) -> bytes:
+def mesh_bytes(points_lps_mm: Array, triangles: Array) -> bytes:
     """The bytes of a mesh file with the given points (n, 3) in LPS, in millimetres, which are converted to RAS.
 
     ``triangles`` (m, 3) are numbers of points, from 0.

@@ -24,7 +24,7 @@ _GAP_PIXELS = 8
 _LEAST_PIXELS = 16
 
 
-def drawn(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -> bytes:
+def draw_png(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]) -> bytes:
     """The picture of ``planes`` as the bytes of a PNG file.  ``colours`` are the colours of labels by value; a label
     without one gets its default colour.
     """

@@ -97,7 +97,7 @@ def cut(slices: Iterable[Voxels], indices: tuple[int, int, int]) -> Cut:
     return Cut(indices=indices, slices=(axial, np.array(rows), np.array(columns)))
 
 
-def as_seen(
+def in_display_orientation(
     grey: Cut, labels: Cut, spacing_mm: tuple[float, float, float], order: LpsOrder
 ) -> tuple[Plane, ...]:
     """Axial, coronal and sagittal plane: patient's right at the left, front at the top or left, head at the top.

@@ -18,11 +18,11 @@ from dss_dispatch.result.provider_results import check_provider_results
 log = logging.getLogger(__name__)
 
 AWAY = "The program that checks results does not reach their files now; set the status again in a while."
-BROKE = (
+UNEXPECTED = (
     "The check of the results broke off with an unexpected error. Please tell the operator the "
     "ticket's number."
 )
-GONE = "A file went away while the results were checked; set the status again."
+FILES_GONE = "A file went away while the results were checked; set the status again."
 
 
 def serve_checks(broker: Broker, datastore: Path | SharedDatastore) -> None:
@@ -42,21 +42,21 @@ class CheckRequestHandler:
         self._least_age_s = float("inf")
 
     def handle(self, delivery: Delivery) -> None:
-        asked = delivery.message
-        if not isinstance(asked, CheckResults):
-            raise TypeError(f"{type(asked).__name__} is no request to check results")
-        facts = {"ticket": asked.ticket_id, "claim": asked.claim_id}
-        if self._waited_s(delivery) > asked.patience_s:
+        request = delivery.message
+        if not isinstance(request, CheckResults):
+            raise TypeError(f"{type(request).__name__} is no request to check results")
+        facts = {"ticket": request.ticket_id, "claim": request.claim_id}
+        if self._waited_s(delivery) > request.patience_s:
             log.info("results not checked, since nobody waits any more", extra=facts)
             return
         try:
             with self._datastore.access() as access:
-                judged = self._verdict(asked, access)
-                answer = _answer(asked, judged, access)
+                judged = self._verdict(request, access)
+                answer = _answer(request, judged, access)
         except OSError:
             log.exception("no place for the files of a check", extra=facts)
             judged = AWAY
-            answer = _refused(asked, AWAY)
+            answer = _refused(request, AWAY)
         log.info("results checked", extra={**facts, "accepted": not isinstance(judged, str)})
         delivery.reply(answer)
 
@@ -68,17 +68,17 @@ class CheckRequestHandler:
         self._least_age_s = min(self._least_age_s, age_s)
         return age_s - self._least_age_s
 
-    def _verdict(self, asked: CheckResults, access: Access) -> str | tuple[str, ...]:
+    def _verdict(self, request: CheckResults, access: Access) -> str | tuple[str, ...]:
         """A sentence that says why the results are refused, or a tuple of remarks if they are accepted.  It does not
         raise, because the portal waits for an answer.
         """
         if self._datastore.problem():
             return AWAY
         try:
-            for folder in (asked.results_dir, asked.input_dir):
+            for folder in (request.results_dir, request.input_dir):
                 access.fetch(PurePosixPath(folder))
-            results, sent = access.root / asked.results_dir, access.root / asked.input_dir
-            return check_provider_results(results, asked.names, sent)
+            results, sent = access.root / request.results_dir, access.root / request.input_dir
+            return check_provider_results(results, request.names, sent)
         except ResultRefused as error:
             return f"{error.finding[:1].upper()}{error.finding[1:]}."
         except TicketError as error:
@@ -87,32 +87,32 @@ class CheckRequestHandler:
             if is_away(error) or is_disk_full(error):
                 log.warning("results not reached", extra={"reason": repr(error)})
                 return AWAY
-            return GONE
+            return FILES_GONE
         except Exception:
-            log.exception("check of results broke off", extra={"ticket": asked.ticket_id})
-            return BROKE
+            log.exception("check of results broke off", extra={"ticket": request.ticket_id})
+            return UNEXPECTED
 
 
 def _answer(
-    asked: CheckResults, judged: str | tuple[str, ...], access: Access
+    request: CheckResults, judged: str | tuple[str, ...], access: Access
 ) -> ResultsAccepted | ResultsRefused:
     if isinstance(judged, str):
-        return _refused(asked, judged)
-    results, sent = access.root / asked.results_dir, access.root / asked.input_dir
-    folder = layout.attached_dir(asked.ticket_id, asked.claim_id)
+        return _refused(request, judged)
+    results, sent = access.root / request.results_dir, access.root / request.input_dir
+    folder = layout.attached_dir(request.ticket_id, request.claim_id)
     shown = present(results, sent, access.root / folder)
     attachments = shown.attachments if _is_put(access, folder) else ()
     return ResultsAccepted(
-        ticket_id=asked.ticket_id,
-        claim_id=asked.claim_id,
+        ticket_id=request.ticket_id,
+        claim_id=request.claim_id,
         attachments=attachments,
         labels=shown.labels,
         remarks=judged,
     )
 
 
-def _refused(asked: CheckResults, reason: str) -> ResultsRefused:
-    return ResultsRefused(ticket_id=asked.ticket_id, claim_id=asked.claim_id, reason=reason)
+def _refused(request: CheckResults, reason: str) -> ResultsRefused:
+    return ResultsRefused(ticket_id=request.ticket_id, claim_id=request.claim_id, reason=reason)
 
 
 def _is_put(access: Access, folder: PurePosixPath) -> bool:

@@ -8,16 +8,16 @@ from dss_datastore.access import SharedDatastore
 from dss_datastore.space import is_disk_full
 from dss_dispatch.errors import ResultRefused
 
-ROOM_BYTES = 1 << 20
+ALMOST_FULL_BYTES = 1 << 20
 """A datastore with fewer free bytes than this counts as full."""
 
 
 def is_full(error: Exception, datastore: SharedDatastore) -> bool:
     """True if a full disk caused ``error``.  A RuntimeError, such as ITK's, and a ResultRefused do not name their
-    cause; for these, True if less than ROOM_BYTES are free.
+    cause; for these, True if less than ALMOST_FULL_BYTES are free.
     """
     unclear = isinstance(error, RuntimeError | ResultRefused)
-    return is_disk_full(error) or (unclear and datastore.lacks_room(ROOM_BYTES))
+    return is_disk_full(error) or (unclear and datastore.lacks_room(ALMOST_FULL_BYTES))
 
 
 def sha256(path: Path) -> str:

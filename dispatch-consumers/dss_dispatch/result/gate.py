@@ -22,7 +22,7 @@ from dss_workspace import layers as ws
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import Layer, Role
 from dss_workspace.meshes import mesh_file_names
-from dss_workspace.paths import has_moved
+from dss_workspace.paths import has_uniform_folder
 from dss_workspace.registry import Folder, read
 
 
@@ -76,7 +76,7 @@ def _check_files(folder: Path, workspace: Folder, layers: tuple[Layer, ...]) -> 
         require(is_plain_file(folder / name), f"the file '{name}' of a layer is missing")
     present = {path.name for path in folder.iterdir() if path.suffix != WORKSPACE_SUFFIX}
     require(present == named, f"no layer names the file '{min(present - named, default='')}'")
-    require(has_moved(workspace), "its layers lie outside of its SaveLocation")
+    require(has_uniform_folder(workspace), "its layers lie outside of its SaveLocation")
 
 
 def _check_new_layer(layers: tuple[Layer, ...], segmentation: str) -> None:

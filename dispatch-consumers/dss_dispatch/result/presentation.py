@@ -13,7 +13,7 @@ from dss_datastore.volume import make_folder
 from dss_datastore.writing import sync
 from dss_dispatch.submission.reading import WORKSPACE_SUFFIX
 from dss_dispatch.ticket_images import label_volumes
-from dss_images.picture.making import of_files
+from dss_images.picture.rendering import picture_of_files
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import Layer, Role, layers
 from dss_workspace.registry import Folder, read
@@ -61,14 +61,14 @@ def _presented(results: Path, sent: Path, folder: Path) -> Presentation:
         return Presentation()
     image, segmentation = results / found[0].file_name, results / shown.file_name
     labels = _labels(workspace, label_volumes(segmentation))
-    content = of_files(image, segmentation, {label.value: label.rgb for label in labels})
+    content = picture_of_files(image, segmentation, {label.value: label.rgb for label in labels})
     return Presentation(
         attachments=() if content is None else (_left(content, folder),),
-        labels=fitting(labels),
+        labels=labels_that_fit(labels),
     )
 
 
-def fitting(labels: Sequence[Label]) -> tuple[Label, ...]:
+def labels_that_fit(labels: Sequence[Label]) -> tuple[Label, ...]:
     """As many of the first ``labels`` as a message has room for.  A name longer than LONGEST_NAME is cut."""
     short = [replace(label, name=label.name[:LONGEST_NAME]) for label in labels[:MOST_LABELS]]
     ends = accumulate(len(msgspec.json.encode(label)) + 1 for label in short)

@@ -29,14 +29,14 @@ from dss_images.mesh.reading import is_mesh_name
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.label_table import MAX_VALUE, label_table
-from dss_workspace.landmarks import placed, uncounted, unplaced
+from dss_workspace.landmarks import invalid_positions, landmark_positions, uncounted
 from dss_workspace.layers import Layer, Role
 from dss_workspace.meshes import mesh_file_names
-from dss_workspace.paths import lies_beside
+from dss_workspace.paths import is_self_contained
 from dss_workspace.registry import MAX_BYTES, Folder, read
 
 EMPTY = "The segmentation {} is empty: no voxel has a label."
-ODD = "The image {} has voxels that are not numbers (NaN or infinite), the first at {}."
+NOT_FINITE = "The image {} has voxels that are not numbers (NaN or infinite), the first at {}."
 OUTSIDE = "The landmark '{}' lies outside of the image."
 MOST_REMARKS, LONGEST_REMARK = 20, 300
 """Largest number of remarks, and of characters of each.  They go in one message and become lines of the ticket's log."""
@@ -82,7 +82,7 @@ def _odd_voxels(folder: Path, layers: tuple[Layer, ...], sent: Path) -> Iterator
         if layer.role in {Role.MAIN, Role.SEGMENTATION} or has_image_suffix(layer.file_name):
             index = first_not_finite(path)
             if index and not (sent / layer.file_name).is_file():
-                yield ODD.format(layer.called, index)
+                yield NOT_FINITE.format(layer.called, index)
 
 
 def _only_workspace(folder: Path, names: Sequence[str]) -> Folder:
@@ -113,7 +113,7 @@ def _check_files(
         there = name in names and is_plain_file(folder / name)
         require(there, f"the workspace names the file '{name}', which was not uploaded")
     require(
-        lies_beside(workspace),
+        is_self_contained(workspace),
         "a layer's path does not lie right in the workspace's SaveLocation, so that ITK-SNAP would "
         "not find its file beside the workspace",
     )
@@ -164,8 +164,8 @@ def _is_same_image(path: Path, other: Path, header: ImageHeader) -> bool:
 
 def _check_landmarks(workspace: Folder, sent: Path) -> None:
     before = _sent_workspace(sent) or Folder()
-    theirs = frozenset(unplaced(before))
-    lost = [place for place in unplaced(workspace) if place not in theirs]
+    theirs = frozenset(invalid_positions(before))
+    lost = [place for place in invalid_positions(workspace) if place not in theirs]
     require(not lost, f"a landmark has no place in the image: '{min(lost, default='')[:60]}'")
     unread = uncounted(workspace)
     require(
@@ -175,8 +175,8 @@ def _check_landmarks(workspace: Folder, sent: Path) -> None:
 
 
 def _landmarks_outside(workspace: Folder, main: ImageHeader, sent: Path) -> Iterator[str]:
-    theirs = frozenset(placed(_sent_workspace(sent) or Folder()))
-    for mark in placed(workspace):
+    theirs = frozenset(landmark_positions(_sent_workspace(sent) or Folder()))
+    for mark in landmark_positions(workspace):
         text, position = mark
         is_in = all(0 <= at <= size for at, size in zip(position, main.size[:3], strict=True))
         if mark not in theirs and not is_in:

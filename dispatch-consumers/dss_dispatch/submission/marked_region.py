@@ -8,7 +8,7 @@ from dss_dispatch.errors import TicketError, workspace_errors
 from dss_dispatch.ticket_images import ImageHeader
 from dss_workspace.landmarks import landmarks_tagged
 from dss_workspace.registry import Folder
-from dss_workspace.time_points import LOOKED_AT, chosen_time_point
+from dss_workspace.time_points import CHOSEN_TIME_POINT, chosen_time_point
 
 _AXES = "xyz"
 
@@ -43,7 +43,7 @@ def _time_point(workspace: Folder, dispatch: Dispatch, image: ImageHeader) -> Ma
     count = image.size[3]
     number = chosen_time_point(workspace, dispatch.time_point, count)
     return MarkedRegion(
-        parameters={"time_point": str(number)}, remarks=(LOOKED_AT.format(count, number),)
+        parameters={"time_point": str(number)}, remarks=(CHOSEN_TIME_POINT.format(count, number),)
     )
 
 

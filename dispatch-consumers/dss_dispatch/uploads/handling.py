@@ -28,29 +28,29 @@ from dss_datastore.folder import shared
 from dss_datastore.space import is_disk_full
 from dss_datastore.volume import is_away
 from dss_datastore.writing import write
-from dss_dispatch.uploads.orders import NO_MEMORY, NO_ROOM, Answer, Order
+from dss_dispatch.uploads.child_protocol import NO_MEMORY, NO_ROOM, Answer, ReadOrder
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.1
+POLL_S = 0.1
 CONFIRM_S = 30.0
 OUTCOME = "outcome.json"
 """Name of the file with the answer.  It is written last, so that a repeated request gets the same answer."""
 TOO_LONG = "Reading the image took longer than {:g} seconds, so it was given up; send it with the program dss."
-BROKE = "The image could not be read, because of an unexpected error. Please tell the operator the ticket's number."
-GONE = "The files of the upload have gone; send them again."
+UNEXPECTED = "The image could not be read, because of an unexpected error. Please tell the operator the ticket's number."
+FILES_GONE = "The files of the upload have gone; send them again."
 _KILLED = -9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ReadLimits:
     """Limits for reading one upload, in seconds and in bytes of memory."""
 
     time_s: float
     memory_bytes: int
 
 
-READS = Limits(time_s=900, memory_bytes=3 * 2**30)
+READ_LIMITS = ReadLimits(time_s=900, memory_bytes=3 * 2**30)
 
 
 class UploadReader:
@@ -60,7 +60,7 @@ class UploadReader:
         self,
         broker: Broker,
         datastore: Path | SharedDatastore,
-        limits: Limits,
+        limits: ReadLimits,
         instance: str,
         stopping: threading.Event,
     ) -> None:
@@ -93,44 +93,48 @@ class UploadReader:
         Raises ReturnToQueue if the program stops first, and TryAgainLater if the datastore is away or full, or if no
         portal takes the answer.
         """
-        asked = delivery.message
-        if not isinstance(asked, ReadUpload):
-            raise TypeError(f"{type(asked).__name__} is no request to read an upload")
+        request = delivery.message
+        if not isinstance(request, ReadUpload):
+            raise TypeError(f"{type(request).__name__} is no request to read an upload")
         if not wait_until_there(self._datastore, self._stopping):
             raise ReturnToQueue
-        facts = {"ticket": asked.ticket_id, "intake": asked.intake_id}
+        facts = {"ticket": request.ticket_id, "intake": request.intake_id}
         try:
             with self._datastore.access() as files:
-                told = self._answer(asked, files)
+                answer = self._answer(request, files)
         except OSError as error:
             if is_disk_full(error):
                 raise TryAgainLater("the disk is full") from error
             if is_away(error):
                 raise TryAgainLater("the datastore is away") from error
             raise
-        log.info("upload read", extra={**facts, "accepted": isinstance(told, UploadRead)})
-        self._tell(told)
+        log.info("upload read", extra={**facts, "accepted": isinstance(answer, UploadRead)})
+        self._publish(answer)
 
-    def _answer(self, asked: ReadUpload, files: Access) -> UploadRead | UploadRefused:
+    def _answer(self, request: ReadUpload, files: Access) -> UploadRead | UploadRefused:
         """The answer to a request: the stored answer, or a new one.  If the upload no longer exists, the answer is a
         refusal, which the portal ignores unless it still waits.  Raises TryAgainLater if the datastore is away.
         """
-        folder = layout.read_dir(asked.ticket_id, asked.intake_id)
+        folder = layout.read_dir(request.ticket_id, request.intake_id)
         files.fetch(folder, only=OUTCOME)
-        kept = files.root / folder / OUTCOME
-        if kept.is_file() and (found := msgspec.json.decode(kept.read_bytes(), type=_Kept).message):
+        stored = files.root / folder / OUTCOME
+        if stored.is_file() and (
+            found := msgspec.json.decode(stored.read_bytes(), type=_StoredAnswer).message
+        ):
             return found
-        upload = PurePosixPath(asked.upload_dir)
-        for image in asked.images:
+        upload = PurePosixPath(request.upload_dir)
+        for image in request.images:
             files.fetch(upload / image.name)
-        if not all((files.root / upload / image.name).is_file() for image in asked.images):
+        if not all((files.root / upload / image.name).is_file() for image in request.images):
             if self._datastore.problem():
                 raise TryAgainLater("the datastore is away")
-            return UploadRefused(ticket_id=asked.ticket_id, intake_id=asked.intake_id, reason=GONE)
-        return self._read_upload(asked, files, folder)
+            return UploadRefused(
+                ticket_id=request.ticket_id, intake_id=request.intake_id, reason=FILES_GONE
+            )
+        return self._read_upload(request, files, folder)
 
     def _read_upload(
-        self, asked: ReadUpload, files: Access, folder: PurePosixPath
+        self, request: ReadUpload, files: Access, folder: PurePosixPath
     ) -> UploadRead | UploadRefused:
         """Read the upload and return the answer.  Another program may read the same upload at the same time, so each
         writes to a folder of its own.
@@ -139,21 +143,25 @@ class UploadReader:
         files.make(folder)
         own = files.root / part
         own.mkdir()
-        told = self._message(asked, self._run(asked, files.root, own), own, part)
-        if isinstance(told, UploadRefused):
+        answer = self._message(request, self._run(request, files.root, own), own, part)
+        if isinstance(answer, UploadRefused):
             shutil.rmtree(own, ignore_errors=True)
-        kept = _Kept(read=told) if isinstance(told, UploadRead) else _Kept(refused=told)
-        write(files.root / folder / OUTCOME, msgspec.json.encode(kept))
+        stored = (
+            _StoredAnswer(read=answer)
+            if isinstance(answer, UploadRead)
+            else _StoredAnswer(refused=answer)
+        )
+        write(files.root / folder / OUTCOME, msgspec.json.encode(stored))
         files.put(folder, last=OUTCOME)
-        return told
+        return answer
 
     def _message(
-        self, asked: ReadUpload, found: Answer, own: Path, part: PurePosixPath
+        self, request: ReadUpload, found: Answer, own: Path, part: PurePosixPath
     ) -> UploadRead | UploadRefused:
         if not found.made:
             return UploadRefused(
-                ticket_id=asked.ticket_id,
-                intake_id=asked.intake_id,
+                ticket_id=request.ticket_id,
+                intake_id=request.intake_id,
                 reason=found.reason,
                 series=found.series,
             )
@@ -167,19 +175,19 @@ class UploadReader:
             else ReadImage(series=one.series, reason=one.reason)
             for one in found.made
         )
-        return UploadRead(ticket_id=asked.ticket_id, intake_id=asked.intake_id, images=images)
+        return UploadRead(ticket_id=request.ticket_id, intake_id=request.intake_id, images=images)
 
-    def _run(self, asked: ReadUpload, root: Path, own: Path) -> Answer:
+    def _run(self, request: ReadUpload, root: Path, own: Path) -> Answer:
         """Read the upload in a separate process.  If that takes too long, needs too much memory or fails, the answer
         has the reason.  Raises ReturnToQueue if this program stops meanwhile.
         """
-        order = Order(
-            upload=str(root / asked.upload_dir),
+        order = ReadOrder(
+            upload=str(root / request.upload_dir),
             target=str(own),
-            images=asked.images,
-            tags=asked.tags,
-            ticket_id=asked.ticket_id,
-            series=asked.series,
+            images=request.images,
+            tags=request.tags,
+            ticket_id=request.ticket_id,
+            series=request.series,
             memory_bytes=self._limits.memory_bytes,
         )
         command = [sys.executable, "-m", "dss_dispatch.uploads.reading"]
@@ -193,37 +201,37 @@ class UploadReader:
                 child.kill()
         if child.returncode == 0:
             return msgspec.json.decode(out, type=Answer)
-        told = errors.decode(errors="replace")
-        if child.returncode == _KILLED or "MemoryError" in told or "bad_alloc" in told:
+        output = errors.decode(errors="replace")
+        if child.returncode == _KILLED or "MemoryError" in output or "bad_alloc" in output:
             return Answer(reason=NO_MEMORY)
-        if "No space left on device" in told or "Disk quota exceeded" in told:
+        if "No space left on device" in output or "Disk quota exceeded" in output:
             return Answer(reason=NO_ROOM)
-        facts = {"ticket": asked.ticket_id, "status": child.returncode, "last": told[-2000:]}
+        facts = {"ticket": request.ticket_id, "status": child.returncode, "last": output[-2000:]}
         log.error("reading an upload broke off", extra=facts)
-        return Answer(reason=BROKE)
+        return Answer(reason=UNEXPECTED)
 
     def _outputs(self, child: "subprocess.Popen[bytes]", order: bytes) -> tuple[bytes, bytes]:
         sent: bytes | None = order
         waited_s = 0.0
         while True:
             try:
-                return child.communicate(sent, timeout=LOOK_S)
+                return child.communicate(sent, timeout=POLL_S)
             except subprocess.TimeoutExpired:
-                sent, waited_s = None, waited_s + LOOK_S
+                sent, waited_s = None, waited_s + POLL_S
             if self._stopping.is_set():
                 raise ReturnToQueue
             if waited_s > self._limits.time_s:
                 raise subprocess.TimeoutExpired(child.args, self._limits.time_s)
 
-    def _tell(self, told: UploadRead | UploadRefused) -> None:
+    def _publish(self, answer: UploadRead | UploadRefused) -> None:
         try:
-            self._broker.publish(told).result(CONFIRM_S)
+            self._broker.publish(answer).result(CONFIRM_S)
         except (Unroutable, TimeoutError) as error:
             raise TryAgainLater("no portal takes the answer") from error
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kept:
+class _StoredAnswer:
     """An answer in the form in which it is stored on disk."""
 
     read: UploadRead | None = None

@@ -1,6 +1,6 @@
 """``python -m dss_dispatch.uploads.reading``: reads one upload in a process of its own, with limited memory.
 
-It reads an ``Order`` as JSON from standard input, and writes an ``Answer`` as JSON to standard output.
+It reads an ``ReadOrder`` as JSON from standard input, and writes an ``Answer`` as JSON to standard output.
 """
 
 import ctypes
@@ -20,9 +20,9 @@ import msgspec
 from dss_broker.messages import FoundSeries
 from dss_datastore.space import is_disk_full
 from dss_datastore.writing import sync
+from dss_dispatch.uploads.child_protocol import NO_MEMORY, NO_ROOM, Answer, ReadOrder, TicketFiles
 from dss_dispatch.uploads.errors import UploadInvalid
 from dss_dispatch.uploads.folders import unpack
-from dss_dispatch.uploads.orders import NO_MEMORY, NO_ROOM, Answer, Made, Order
 from dss_submission.errors import ClientError, ImageUnreadable, ServiceUnfit
 from dss_submission.needs import ServiceDetail, Tag
 from dss_submission.parts import ENDINGS, SourcePart, parts_of
@@ -42,7 +42,7 @@ HEADERS = (".mhd", ".nhdr", ".hdr")
 """Endings of files that name the file with their voxels."""
 
 
-def answer(order: Order) -> Answer:
+def answer(order: ReadOrder) -> Answer:
     """Carry out the order.  If the user's files have a fault, or memory or disk are exhausted, the answer has the
     reason.  Other errors are raised.
     """
@@ -68,7 +68,7 @@ def plain(text: str, most: int) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
-def _read(order: Order, scratch: Path) -> Answer:
+def _read(order: ReadOrder, scratch: Path) -> Answer:
     from dss_images.dicom.scan_cache import one_scan_per_source  # noqa: PLC0415  (within the limits)
 
     tempfile.tempdir = str(scratch)  # archives of DICOM files are unpacked there
@@ -84,7 +84,7 @@ def _read(order: Order, scratch: Path) -> Answer:
         parts = _parts(main, order.series)
         if isinstance(parts, Answer):
             return parts
-        made = [_made(order, number, part, tagged) for number, part in enumerate(parts)]
+        made = [_ticket_files(order, number, part, tagged) for number, part in enumerate(parts)]
     paths = [path for _, path in sources]
     made = [replace(one, reason=_without_our_names(one.reason, paths)) for one in made]
     if any(one.folder for one in made):
@@ -125,7 +125,7 @@ def _require_images(paths: Sequence[Path]) -> None:
             )
 
 
-def _source(order: Order, number: int) -> Callable[[Path], Path]:
+def _source(order: ReadOrder, number: int) -> Callable[[Path], Path]:
     """A function that makes the image ``number`` of the order available in a scratch folder, and returns the file or
     folder to read there.
 
@@ -206,7 +206,9 @@ def _choices(main: Path) -> tuple[FoundSeries, ...]:
     return tuple(found) if len(found) > 1 else ()
 
 
-def _made(order: Order, number: int, part: SourcePart, tagged: dict[str, Path]) -> Made:
+def _ticket_files(
+    order: ReadOrder, number: int, part: SourcePart, tagged: dict[str, Path]
+) -> TicketFiles:
     folder = Path(order.target) / str(number)
     folder.mkdir()
     source = Source(path=part.source, series=part.uid or part.series, tagged=tagged)
@@ -215,17 +217,17 @@ def _made(order: Order, number: int, part: SourcePart, tagged: dict[str, Path]) 
         write = prepare(source, ServiceDetail(tags=tags), folder, Silent())
         write(order.ticket_id)
     except (ImageUnreadable, ServiceUnfit) as error:
-        return Made(series=part.series, reason=str(error))
+        return TicketFiles(series=part.series, reason=str(error))
     for path in (*folder.iterdir(), folder):
         sync(path)
-    return Made(folder=folder.name, series=part.series)
+    return TicketFiles(folder=folder.name, series=part.series)
 
 
 def main() -> None:
     """Read the order, limit this process, and print the answer.  The process ends with the program that started it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=ReadOrder)
     limits = (resource.RLIMIT_AS, order.memory_bytes), (resource.RLIMIT_CORE, 0)
     for limit, most in limits:
         resource.setrlimit(limit, (most, most))

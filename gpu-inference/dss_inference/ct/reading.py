@@ -14,9 +14,9 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_images.errors import ImageRefused
 from dss_images.grid import Grid
 from dss_images.header import Header
-from dss_images.judging import require_volume
 from dss_images.patient_axes import LpsOrder, Voxels, lps_order
 from dss_images.reading import read_header, require_numbers, slices_in
+from dss_images.requirements import require_volume
 from dss_inference.ct.region import UNRESTRICTED, Box, FileRegion, Region, place_in
 from dss_inference.errors import InferenceError
 
@@ -83,8 +83,10 @@ def read_ct(path: Path, region: Region = UNRESTRICTED, *, with_surroundings: boo
         header = read_header(path)
         require_volume(header)
         _require_chest(header.grid.volume)
-        asked = place_in(header.grid, region)
-        place = place_in(asked.grid, replace(region, box=None)) if with_surroundings else asked
+        requested = place_in(header.grid, region)
+        place = (
+            place_in(requested.grid, replace(region, box=None)) if with_surroundings else requested
+        )
         with closing(slices_in(header)) as slices:
             voxels = _clamped(slices, place, header)
     except ImageRefused as error:
@@ -92,7 +94,7 @@ def read_ct(path: Path, region: Region = UNRESTRICTED, *, with_surroundings: boo
     grid = place.box.of(place.grid.volume)
     order = lps_order(grid)
     hu = np.ascontiguousarray(order.apply(voxels))
-    return Ct(hu=hu, grid=grid, order=order, place=place, box=asked.box)
+    return Ct(hu=hu, grid=grid, order=order, place=place, box=requested.box)
 
 
 def _require_chest(grid: Grid) -> None:

@@ -94,22 +94,24 @@ def place_in(grid: FileGrid, region: Region) -> FileRegion:
     box = region.box or Box(first=(0, 0, 0), end=size)
     sides = zip(box.first, box.end, size, strict=True)
     if not all(0 <= first < end <= n for first, end, n in sides):
-        asked, there = _shown(box.first) + " to " + _shown(box.end), _shown(size)
-        raise InferenceError(f"The crop box {asked} does not lie in the image of {there} voxels.")
+        requested, there = _shown(box.first) + " to " + _shown(box.end), _shown(size)
+        raise InferenceError(
+            f"The crop box {requested} does not lie in the image of {there} voxels."
+        )
     return FileRegion(grid=grid, time_point=_frame(grid, region.time_point), box=box)
 
 
-def _frame(grid: FileGrid, asked: int | None) -> int:
+def _frame(grid: FileGrid, requested: int | None) -> int:
     frames = grid.frames
-    if asked is None and frames > 1:
+    if requested is None and frames > 1:
         raise InferenceError(
             f"The image has {frames} time points; say which one is to be looked at (time_point, 1 to {frames})."
         )
-    if asked is not None and not 1 <= asked <= frames:
+    if requested is not None and not 1 <= requested <= frames:
         raise InferenceError(
-            f"Time point {asked} is to be looked at, but the image has {frames} of them."
+            f"Time point {requested} is to be looked at, but the image has {frames} of them."
         )
-    return asked or 1
+    return requested or 1
 
 
 def _numbers(parameters: Mapping[str, str], name: str, count: int) -> list[int]:

@@ -134,8 +134,8 @@ class Facade:
         if answer is None:  # removed a moment ago
             return _refused(HTTPStatus.NOT_FOUND, _UNKNOWN)
         report = msgspec.to_builtins(answer.finished)
-        told = {name: value for name, value in report.items() if name not in _INTERNAL}
-        return _json({**told, "reports": self._report_entries(result_id)})
+        fields = {name: value for name, value in report.items() if name not in _INTERNAL}
+        return _json({**fields, "reports": self._report_entries(result_id)})
 
     def _reports(self, _: Request, values: Mapping[str, str]) -> Response:
         result_id = values["result_id"]
@@ -205,10 +205,10 @@ def _traced(request: Request, bundle: str) -> Iterator[None]:
     """A context that continues the requester's trace, if the request names one, for the block and the work that it
     starts.
     """
-    asked = {"http.request.method": "POST", "http.route": _SUBMIT, "dss.bundle": bundle}
+    attributes = {"http.request.method": "POST", "http.route": _SUBMIT, "dss.bundle": bundle}
     with (
-        tracing.within(tracing.valid(request.headers.get(TRACEPARENT))),
-        tracing.span(f"POST {_SUBMIT}", kind=SpanKind.SERVER, attributes=asked),
+        tracing.in_span_of(tracing.valid(request.headers.get(TRACEPARENT))),
+        tracing.span(f"POST {_SUBMIT}", kind=SpanKind.SERVER, attributes=attributes),
     ):
         yield
 

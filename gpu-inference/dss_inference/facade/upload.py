@@ -9,8 +9,8 @@ from werkzeug.formparser import parse_form_data
 
 from dss_images.errors import ImageRefused
 from dss_images.header import SUFFIXES
-from dss_images.judging import require_volume
 from dss_images.reading import format_of, read_header
+from dss_images.requirements import require_volume
 from dss_inference.errors import InferenceError
 
 if TYPE_CHECKING:

@@ -116,8 +116,8 @@ def read_channels(metadata: dict[str, Any], config: Config) -> Channels:
     contradict each other or can be understood in several ways.
     """
     output = part_of(metadata, "outputs", "pred")
-    told = output.get("num_channels")
-    count = out_channels(config) or (told if isinstance(told, int) else None)
+    stated = output.get("num_channels")
+    count = out_channels(config) or (stated if isinstance(stated, int) else None)
     return channels_of(names_of(output.get("channel_def")), count, config)
 
 

@@ -165,9 +165,9 @@ def _require_labels_kept(steps: _Steps, labels: dict[int, str]) -> None:
 def _require_counted(names: dict[int, str]) -> None:
     numbers = sorted(names)
     if numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-        told = ", ".join(map(str, numbers))
+        listed = ", ".join(map(str, numbers))
         raise InferenceError(
-            f"Its metadata number the channels {told}; channels are counted without gaps, so name each of them."
+            f"Its metadata number the channels {listed}; channels are counted without gaps, so name each of them."
         )
 
 

@@ -25,7 +25,7 @@ from dss_inference.lungs.quality import Quality
 from dss_inference.lungs.segment import lungs_in
 from dss_inference.nodules.candidates import MOST, Candidate, candidates_in
 from dss_inference.nodules.lungspace import LungSpace, lung_space
-from dss_inference.nodules.outline import Outline, drawn, outline_of
+from dss_inference.nodules.outline import Outline, label_map_of, outline_of
 from dss_inference.nodules.search import NO_SEARCH, Search, search_of
 from dss_inference.nodules.search_report import none_found, search_notes, search_reports
 from dss_inference.pictures import picture_report
@@ -36,7 +36,7 @@ _LIMITS = (
     "missing, above all faint ones, those under 4 mm, those no larger than a slice is thick, and those that lie "
     f"in the chest wall or the mediastinum for a good part. At most {MOST} are shown."
 )
-NOWHERE = f"{NO_LUNG} Nothing was searched."
+NOT_SEARCHED = f"{NO_LUNG} Nothing was searched."
 NOT_IN_BOX = "No lung was found in the marked box. Nothing was searched."
 _THICK_MM = 3.0
 
@@ -102,21 +102,21 @@ class NoduleDetection:
         )
         quality = judged_lungs(whole, ct)
         if quality is None:
-            return _nothing(ct, NO_SEARCH, NOWHERE)
+            return _nothing(ct, NO_SEARCH, NOT_SEARCHED)
         search = search_of(whole, quality, ct)
-        told = (*quality_notes(quality), *search_notes(search))
+        notes = (*quality_notes(quality), *search_notes(search))
         lungs = ct.inside(whole.sides)
         if not lungs.any():
-            return _nothing(ct, search, NOT_IN_BOX, *told)
+            return _nothing(ct, search, NOT_IN_BOX, *notes)
         stages.enter(0.5, "enlarging the lungs")
         space = lung_space(ct.hu, lungs, ct.spacing_mm, self._runner)
         candidates = candidates_in(space, lambda f, s: stages.enter(0.55 + 0.35 * f, s))
         outlines = [outline_of(c.shape, space, ct.hu, ct.spacing_mm) for c in candidates]
         findings = findings_of(candidates, outlines, space, ct)
         return _Found(
-            voxels=drawn(outlines, ct.hu.shape),
+            voxels=label_map_of(outlines, ct.hu.shape),
             findings=findings,
-            notes=(*told, *notes_on(findings, ct, search)),
+            notes=(*notes, *notes_on(findings, ct, search)),
             search=search,
         )
 

@@ -53,7 +53,7 @@ def candidates_in(
     blobs = blobs_in(space, finest)
     step(0.7, "measuring their shape")
     scored = (_scored(blob, finest, space) for blob in blobs)
-    return best_apart(c for c in scored if c.score >= least)[:most]
+    return without_overlaps(c for c in scored if c.score >= least)[:most]
 
 
 def _scored(blob: Blob, finest: Floats, space: LungSpace) -> Candidate:
@@ -87,7 +87,7 @@ def score_of(blob: Blob, shape: Shape, voxel_mm: float) -> float:
     return float(np.prod(factors))
 
 
-def best_apart(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+def without_overlaps(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """The candidates in descending order of their score, without those whose centre is no farther from that of a better
     one than the larger radius of the two plus 1 mm.
     """

@@ -121,7 +121,7 @@ def _longest_mm(row: Flags, in_plane_mm: Sequence[float]) -> float:
     return float(np.ptp(points_mm @ _WAYS.T, axis=0).max())
 
 
-def drawn(outlines: Sequence[Outline], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def label_map_of(outlines: Sequence[Outline], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """The label map (z, y, x) of an image of ``shape``: 1 for the first outline, 2 for the second, and so on, for at
     most 255. Where two overlap, the earlier one is drawn.
     """

@@ -9,7 +9,7 @@ from dss_broker.liveness import ANNOUNCE_S
 from dss_broker.messages import WorkerAnnounced
 from dss_inference.bundle import Bundle
 
-UNHEARD_S = 1.0
+CONFIRM_TIMEOUT_S = 1.0
 """Interval in seconds between announcements while no portal receives them; also the longest wait for the broker to
 confirm one announcement.
 """
@@ -39,11 +39,11 @@ class Announcements:
 
     def keep_sending(self) -> None:
         """Announce every ANNOUNCE_S, and at once when a bundle is added, until the worker stops.  While no portal
-        receives the announcements, the interval is UNHEARD_S.
+        receives the announcements, the interval is CONFIRM_TIMEOUT_S.
         """
         while not self._stopping.is_set():
             self._changed.clear()
-            self._changed.wait(ANNOUNCE_S if self._announce() else UNHEARD_S)
+            self._changed.wait(ANNOUNCE_S if self._announce() else CONFIRM_TIMEOUT_S)
 
     def end(self) -> None:
         """Announce that the worker stops, if the broker is connected.  The event ``stopping`` must be set before, so
@@ -72,7 +72,7 @@ class Announcements:
         ]
         try:
             for confirmed in sent:
-                confirmed.result(timeout=UNHEARD_S)
+                confirmed.result(timeout=CONFIRM_TIMEOUT_S)
         except (Unroutable, MessageRefused, BrokerClosed, TimeoutError):
             return False
         return True

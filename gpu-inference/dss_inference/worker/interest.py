@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dss_broker.messages import TicketWithdrawn
 
-SUCCESSION_S = 10.0
+HANDOVER_S = 10.0
 """Longest time in seconds until a claim that takes over a ticket requests the same work.  After a claim has lost its
 ticket, the computation continues for at least this time, and longer while another claim wants it.
 """
@@ -76,10 +76,10 @@ class Interest:
         """True if no request needs the result that is being computed, so that the computation should end: the ticket
         was deleted, or the worker stops.
 
-        If the claim has lost the ticket, this is True only when that was more than SUCCESSION_S ago and no other
+        If the claim has lost the ticket, this is True only when that was more than HANDOVER_S ago and no other
         request has asked for the same work for as long.  ``alone_s`` returns the latter time in seconds.
         """
         if self.log.has_abandoned_all or self.log.is_deleted(self.ticket_id):
             return True
         lost_s = self.log.lost_s(self.ticket_id, self.claim_id)
-        return lost_s is not None and min(lost_s, alone_s()) > SUCCESSION_S
+        return lost_s is not None and min(lost_s, alone_s()) > HANDOVER_S

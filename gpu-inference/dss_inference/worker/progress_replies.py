@@ -11,7 +11,7 @@ from types import TracebackType
 
 from dss_broker.messages import InferenceFinished
 from dss_inference.bundle import Progress
-from dss_inference.worker.request import Answers, Request
+from dss_inference.worker.request import AnswerStep, Request
 from dss_observability import tracing
 
 SHORTEST_GAP_S = 0.25
@@ -23,7 +23,7 @@ class ReportedProgress:
     answer.
     """
 
-    def __init__(self, next_step: Answers) -> None:
+    def __init__(self, next_step: AnswerStep) -> None:
         self._next_step = next_step
 
     def answer(self, request: Request) -> InferenceFinished:

@@ -15,7 +15,7 @@ from dss_datastore.access import Access
 from dss_datastore.volume import make_folder
 from dss_datastore.writing import link, sync, write
 from dss_inference.errors import InferenceError
-from dss_inference.worker.request import Answers, Request
+from dss_inference.worker.request import AnswerStep, Request
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class RecordedAnswers:
     datastore lacks the image.
     """
 
-    def __init__(self, next_step: Answers) -> None:
+    def __init__(self, next_step: AnswerStep) -> None:
         self._next_step = next_step
 
     def answer(self, request: Request) -> InferenceFinished:

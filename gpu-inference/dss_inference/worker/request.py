@@ -33,7 +33,7 @@ class Request:
     alone_s: Callable[[], float] = lambda: math.inf
 
 
-class Answers(Protocol):
+class AnswerStep(Protocol):
     """One step in answering a request.  It may pass the request on to the next step."""
 
     def answer(self, request: Request) -> InferenceFinished:

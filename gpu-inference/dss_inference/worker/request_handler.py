@@ -19,7 +19,7 @@ from dss_datastore.volume import is_away
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.worker.interest import Interest, WithdrawalLog
 from dss_inference.worker.replies import failed, progressed
-from dss_inference.worker.request import Answers, Request, inside, requester_has_gone
+from dss_inference.worker.request import AnswerStep, Request, inside, requester_has_gone
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class RequestHandler:
 
     def __init__(
         self,
-        answers: Answers,
+        answers: AnswerStep,
         withdrawals: WithdrawalLog,
         datastore: SharedDatastore,
         stopping: threading.Event,

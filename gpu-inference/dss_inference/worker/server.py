@@ -19,7 +19,7 @@ from dss_inference.worker.computation import Computation
 from dss_inference.worker.interest import WithdrawalLog
 from dss_inference.worker.progress_replies import ReportedProgress
 from dss_inference.worker.recorded_answers import RecordedAnswers
-from dss_inference.worker.request import Answers
+from dss_inference.worker.request import AnswerStep
 from dss_inference.worker.request_handler import RequestHandler
 from dss_inference.worker.shared_work import SharedWork
 from dss_inference.worker.wanted_requests import WantedRequests
@@ -62,7 +62,7 @@ class QueueServer:
         self._announcements = Announcements(broker, by_name.values(), instance, self._stopping)
         self._supervisor = Supervisor(self._stopping)
         self._handler = RequestHandler(
-            _answers(by_name),
+            _answer_steps(by_name),
             self._withdrawals,
             shared_datastore(datastore),
             self._stopping,
@@ -119,7 +119,7 @@ class QueueServer:
             self._withdrawals.record(delivery.message)
 
 
-def _answers(bundles: dict[str, Bundle]) -> Answers:
+def _answer_steps(bundles: dict[str, Bundle]) -> AnswerStep:
     """Build the chain of steps that answers requests, in the order of ``dss_inference.worker``."""
     computed = ReportedProgress(Computation(bundles))
     return WantedRequests(SharedWork(RecordedAnswers(computed)))

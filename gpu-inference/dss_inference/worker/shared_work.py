@@ -14,7 +14,7 @@ from dss_broker.messages import InferenceFinished, RunInference
 from dss_inference.bundle import Progress
 from dss_inference.errors import Cancelled
 from dss_inference.worker.interest import Interest
-from dss_inference.worker.request import Answers, Request
+from dss_inference.worker.request import AnswerStep, Request
 
 POLL_S = 0.5
 """Interval at which a waiting request checks whether it is still wanted."""
@@ -45,7 +45,7 @@ class SharedWork:
     called from any thread.
     """
 
-    def __init__(self, next_step: Answers) -> None:
+    def __init__(self, next_step: AnswerStep) -> None:
         self._next_step = next_step
         self._queues: dict[Hashable, list[WorkTurn]] = {}
         self._changed = threading.Condition()

@@ -2,7 +2,7 @@
 
 from dss_broker.messages import InferenceFinished
 from dss_inference.errors import Cancelled
-from dss_inference.worker.request import Answers, Request, requester_has_gone
+from dss_inference.worker.request import AnswerStep, Request, requester_has_gone
 
 
 class WantedRequests:
@@ -10,7 +10,7 @@ class WantedRequests:
     Cancelled.
     """
 
-    def __init__(self, next_step: Answers) -> None:
+    def __init__(self, next_step: AnswerStep) -> None:
         self._next_step = next_step
 
     def answer(self, request: Request) -> InferenceFinished:

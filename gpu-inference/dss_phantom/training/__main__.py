@@ -41,7 +41,7 @@ def train(
             known,
             steps=steps,
             seed=seed,
-            told=lambda step, loss: bar.update(
+            on_step=lambda step, loss: bar.update(
                 line, completed=step + 1, description=f"learning, loss {loss:.3f}"
             ),
         )

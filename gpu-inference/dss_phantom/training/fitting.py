@@ -22,12 +22,12 @@ def fit(
     *,
     steps: int,
     seed: int,
-    told: Callable[[int, float], None],
+    on_step: Callable[[int, float], None],
 ) -> torch.nn.Module:
     """Train the network that the configuration file ``config`` describes, and return it in evaluation mode.  The same
     arguments on the same machine give the same weights.
 
-    ``told`` is called after each step with the step's number, from 0, and its loss.
+    ``on_step`` is called after each step with the step's number, from 0, and its loss.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -43,7 +43,7 @@ def fit(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         rates.step()
-        told(step, float(loss))
+        on_step(step, float(loss))
     return network.eval()
 
 

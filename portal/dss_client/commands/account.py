@@ -110,15 +110,17 @@ def _by_browser(server: str, browser: bool | None, *, provider: bool) -> str:  #
         raise click.exceptions.Exit(FAILED) from refusal
 
 
-def _show(asked: SignInPrompt) -> None:
-    if asked.is_typed:
-        say(f"Open {asked.page} in any browser, and type the code {asked.code} there.", error=True)
+def _show(prompt: SignInPrompt) -> None:
+    if prompt.is_typed:
+        say(
+            f"Open {prompt.page} in any browser, and type the code {prompt.code} there.", error=True
+        )
     else:
-        say(f"Your browser shows {asked.page}", error=True)
-        say(f"Allow this machine there, if the page shows the code {asked.code}.", error=True)
-        if not webbrowser.open(asked.page):
+        say(f"Your browser shows {prompt.page}", error=True)
+        say(f"Allow this machine there, if the page shows the code {prompt.code}.", error=True)
+        if not webbrowser.open(prompt.page):
             say("No browser could be started; open the address yourself.", error=True)
-    say(f"Waiting for at most {asked.minutes} minutes; Ctrl-C ends it.", error=True)
+    say(f"Waiting for at most {prompt.minutes} minutes; Ctrl-C ends it.", error=True)
 
 
 def _has_browser() -> bool:

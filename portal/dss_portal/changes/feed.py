@@ -59,7 +59,7 @@ class Feed:
     def knows(self) -> bool:
         """True if the followers know every change that was committed more than CURRENT_S ago.
 
-        Unlike ``is_current``, this does not wake a feed that polls only seldom because nobody has asked for IDLE_S; for
+        Unlike ``is_current``, this does not wake a feed that polls only seldom because nobody has waiters for IDLE_S; for
         such a feed it is mostly False.
         """
         self._take_in()
@@ -101,7 +101,7 @@ class Feed:
             poll = self._arrived.popleft()
             self._polled_s = poll.began_s
             self._notify(poll.changes)
-            for future in poll.asked:
+            for future in poll.waiters:
                 if not future.done():
                     future.set_result(poll.is_complete)
 

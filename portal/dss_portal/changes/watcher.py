@@ -29,7 +29,7 @@ FORGET_S = 60.0
 ANSWER_S = 5.0
 RETRY_S = 1.0
 
-Asked = Sequence["asyncio.Future[bool]"]
+Waiters = Sequence["asyncio.Future[bool]"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class ChangePoll:
     """The result of one poll of the table ``change``.  ``began_s`` is its begin by ``time.monotonic``.  ``changes`` is
     None if anything may have changed.
 
-    ``asked`` are the futures of callers that wait for its end, which get ``is_complete``: False if the poll failed.  A
+    ``waiters`` are the futures of callers that wait for its end, which get ``is_complete``: False if the poll failed.  A
     failed poll has a ``began_s`` of long ago, so that the feed does not count as current.
     """
 
     began_s: float
     changes: Sequence[Change] | None
-    asked: Asked = ()
+    waiters: Waiters = ()
     is_complete: bool = True
 
 
@@ -128,17 +128,17 @@ class Watcher:
         report: Callable[[ChangePoll], None],
     ) -> None:
         self._wake.clear()
-        asked = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        waiters = [self._waiting.popleft() for _ in range(len(self._waiting))]
         began_s = time.monotonic()
         try:
             async with asyncio.timeout(ANSWER_S):  # wait_for may lose a cancellation
                 found = await reader.read(connection)
         except BaseException:
-            report(ChangePoll(began_s=-CURRENT_S, changes=(), asked=asked, is_complete=False))
+            report(ChangePoll(began_s=-CURRENT_S, changes=(), waiters=waiters, is_complete=False))
             raise
         missed = began_s - self._polled_s >= CURRENT_S
         self._polled_s = began_s
-        report(ChangePoll(began_s=began_s, changes=None if missed else found, asked=asked))
+        report(ChangePoll(began_s=began_s, changes=None if missed else found, waiters=waiters))
         if began_s - self._forgot_s > FORGET_S:
             self._forgot_s = began_s
             async with asyncio.timeout(ANSWER_S):

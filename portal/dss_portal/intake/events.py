@@ -18,7 +18,7 @@ from dss_portal.tickets import creation, store
 
 log = logging.getLogger(__name__)
 
-BROKE = "The upload could not be read. Please tell the operator the ticket's number, or send it with the program dss."
+UNEXPECTED = "The upload could not be read. Please tell the operator the ticket's number, or send it with the program dss."
 NOT_SENT = "Series {} was not sent: {}"
 
 
@@ -54,7 +54,7 @@ async def on_parked(message: ReadUpload | UploadRead | UploadRefused) -> None:
     async with in_transaction():
         found = await _current(message.ticket_id, message.intake_id)
         if found is not None:
-            await _refuse(found[1], BROKE, [])
+            await _refuse(found[1], UNEXPECTED, [])
 
 
 async def _refuse(intake: Intake, reason: str, series: Sequence[dict[str, str]]) -> None:

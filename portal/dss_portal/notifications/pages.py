@@ -19,7 +19,7 @@ blueprint = Blueprint("account", __name__, url_prefix=addresses.ACCOUNT)
 blueprint.before_request(only_signed_in)
 
 _KIND = f"any({', '.join(ChannelKind)}):kind"
-_LOOK_S = 0.1
+_POLL_S = 0.1
 _SECRET_HINT = (
     "Your receiver checks signatures with it (Standard Webhooks, HMAC-SHA256). It is shown once."  # noqa: S105 - a sentence
 )
@@ -111,12 +111,12 @@ async def _try(kind: ChannelKind) -> None:
     if channel is None:
         raise Refused("Save it first.")
     number = await outbox.put_trial(channel)
-    for _ in range(round((SEND_S + 5) / _LOOK_S)):
+    for _ in range(round((SEND_S + 5) / _POLL_S)):
         trial = await Notification.get_or_none(id=number)
         if trial is None:
             return
         if trial.set_aside_at is not None:
             await trial.delete()
             raise Refused(f"The trial did not arrive: {trial.reason}")
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     raise Refused("The trial is still under way; if it fails, the reason is shown here.")

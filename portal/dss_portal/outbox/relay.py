@@ -300,7 +300,7 @@ def _sending_span(stored: _Stored) -> Iterator[None]:
         attributes={"dss.message": stored.type_name},
         began_ns=int(stored.created_at.timestamp() * 1e9),
     )
-    with tracing.within(waiting.traceparent):
+    with tracing.in_span_of(waiting.traceparent):
         try:
             yield
         finally:

@@ -107,15 +107,15 @@ async def finish(ticket_id: int) -> Response:
     user = current_user()
     ticket = await store.require_ever_claimed(ticket_id, user)
     form = await parameters.form()
-    asked = forms.of(form, "status")
-    if asked not in {"success", "failed"}:
-        raise Refused(f"Cannot set status of ticket to {asked}")
-    if asked == "success":
+    outcome = forms.of(form, "status")
+    if outcome not in {"success", "failed"}:
+        raise Refused(f"Cannot set status of ticket to {outcome}")
+    if outcome == "success":
         await completion.succeed(components(), ticket_id, user)
     else:
         await completion.fail(ticket_id, user)
     await _heard(ticket, form)  # the program claims its next ticket later
-    return plain(asked)
+    return plain(outcome)
 
 
 @blueprint.get(f"/tickets/<int:ticket_id>/files/{_AREA}")

@@ -143,5 +143,5 @@ async def _receive(number: int, sent: Incoming, user: User, title: str) -> None:
     await submission.receive_file(datastore, reservation, user, scrubs=False)
     stored = await TicketFile.get(ticket_id=number, area="input", name=sent.name)
     file = ExpectedFile(name=sent.name, size_bytes=stored.size_bytes)
-    asked = Request(files=(file,), series=sent.fields.get("series", ""))
-    await intakes.declare(number, user, asked, title)
+    intake_request = Request(files=(file,), series=sent.fields.get("series", ""))
+    await intakes.declare(number, user, intake_request, title)

@@ -60,8 +60,8 @@ async def show(ticket_id: int) -> Response:
     if intake is None:
         return json_body({"result": {"state": "", "sentence": "", "series": []}})
     series = [asdict(found) for found in intakes.series_of(intake)]
-    told = {"state": intake.state, "sentence": await intakes.sentence(intake), "series": series}
-    return json_body({"result": told})
+    shown = {"state": intake.state, "sentence": await intakes.sentence(intake), "series": series}
+    return json_body({"result": shown})
 
 
 @blueprint.get("/batch")

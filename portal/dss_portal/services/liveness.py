@@ -11,7 +11,7 @@ from enum import StrEnum
 from tortoise.connection import get_connection
 from tortoise.queryset import QuerySet
 
-from dss_broker.liveness import ALIVE_S, POLLS_S, PUBLISHER_ALIVE_S
+from dss_broker.liveness import ALIVE_S, POLL_ALIVE_S, PUBLISHER_ALIVE_S
 from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Publisher, Service, Worker
 
@@ -99,7 +99,7 @@ async def availability() -> dict[str, ServiceAvailability]:
     held, publishers = await _held_over_http(), await _publishers()
     found = {}
     for name in {*heard, *processes}:
-        asks = polled.get(name, clock.LONG_AGO) > _ago(POLLS_S)
+        asks = polled.get(name, clock.LONG_AGO) > _ago(POLL_ALIVE_S)
         here = publishers.get(name, Publishers())
         works = asks or held.get(name, False) or here.alive > 0
         at_http = max(polled.get(name, clock.LONG_AGO), here.heard_at)
@@ -136,10 +136,10 @@ def _missing_program(bundles: Iterable[str], served: set[str], *, polls: bool) -
     ``bundles`` are the bundles that the service's live dispatchers need ("" for a dispatcher that needs none);
     ``served`` are those that live workers serve.
     """
-    asked = set(bundles)
-    if polls or "" in asked or asked & served:
+    needed = set(bundles)
+    if polls or "" in needed or needed & served:
         return MissingProgram.NONE
-    return MissingProgram.WORKER if asked else MissingProgram.DISPATCHER
+    return MissingProgram.WORKER if needed else MissingProgram.DISPATCHER
 
 
 async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]]:
@@ -195,7 +195,7 @@ async def _publishers() -> dict[str, Publishers]:
 USUAL = 1.5
 """A provider over HTTP that works on a ticket is taken for alive while its silence is at most this many times the
 longest of the last 20 runs of the service or, if that is longer, its own longest silence since it claimed the ticket;
-in any case for POLLS_S seconds.
+in any case for POLL_ALIVE_S seconds.
 """
 
 # $1: now.  $2: a publisher that was heard since then is alive.  A provider that reports nothing before the end
@@ -225,7 +225,7 @@ async def _held_over_http() -> dict[str, bool]:
     rows = await get_connection("default").execute_query_dict(_HELD, values)
     return {
         str(row["name"]): (row["heard_at"] or clock.LONG_AGO)
-        > _ago(max(POLLS_S, USUAL * (row["longest_s"] or 0)))
+        > _ago(max(POLL_ALIVE_S, USUAL * (row["longest_s"] or 0)))
         for row in rows
     }
 

@@ -36,10 +36,10 @@ class Exchange:
     ``receive`` is called.
     """
 
-    def __init__(self, connection: "Connection", asked: Head, received: bytes) -> None:
+    def __init__(self, connection: "Connection", request_head: Head, received: bytes) -> None:
         self._reader, self._config = connection.reader, connection.config
-        self._first = received[asked.size_bytes :]
-        self._missing_bytes = asked.body_bytes
+        self._first = received[request_head.size_bytes :]
+        self._missing_bytes = request_head.body_bytes
         self._is_complete = False
         self.received = [received]
         """All bytes that were read so far, from the first of the request on; the last may belong to the next request."""
@@ -109,12 +109,12 @@ class Connection(TCPServer):
                 break
             if await bodies.pass_on(self.protocol.protocol, data):
                 continue
-            asked = head(data) if self._is_plain() else None
-            if asked is None:
+            request_head = head(data) if self._is_plain() else None
+            if request_head is None:
                 await self.protocol.handle(RawData(data))
                 continue
-            exchange = Exchange(self, asked, data)
-            if not await self._answered(asked, exchange):
+            exchange = Exchange(self, request_head, data)
+            if not await self._answered(request_head, exchange):
                 break
             if exchange.ahead:
                 ahead.append(exchange.ahead)
@@ -140,20 +140,20 @@ class Connection(TCPServer):
             and not self.context.terminated.is_set()
         )
 
-    async def _answered(self, asked: Head, exchange: Exchange) -> bool:
+    async def _answered(self, request_head: Head, exchange: Exchange) -> bool:
         """Let the layers in front of the framework respond to the request or, if they pass it on, give it to Hypercorn.
         False if the connection must be closed: the client has gone, or a layer has raised an error, which is logged.
         """
         self._is_busy = True
         try:
             await cast("ASGIWrapper", self.app).app(
-                self._scope(asked), exchange.receive, exchange.send
+                self._scope(request_head), exchange.receive, exchange.send
             )
         except NotHandled as not_handled:
             await self._hand_over(exchange, not_handled)
             return True
         except Exception:  # something may have been written: it is not tried again
-            log.exception("request failed", extra={"path": asked.path})
+            log.exception("request failed", extra={"path": request_head.path})
             return False
         finally:
             self._is_busy, self._used_s = False, time.monotonic()
@@ -178,18 +178,18 @@ class Connection(TCPServer):
         for piece in received[1:]:
             await self.protocol.handle(RawData(piece))
 
-    def _scope(self, asked: Head) -> HTTPScope:
+    def _scope(self, request_head: Head) -> HTTPScope:
         return {
             "type": "http",
             "http_version": "1.1",
             "asgi": {"spec_version": "2.1", "version": "3.0"},
-            "method": asked.method,
+            "method": request_head.method,
             "scheme": "https" if self.protocol.ssl else "http",
-            "path": asked.path,
-            "raw_path": asked.raw_path,
-            "query_string": asked.query,
+            "path": request_head.path,
+            "raw_path": request_head.raw_path,
+            "query_string": request_head.query,
             "root_path": self.config.root_path,
-            "headers": asked.headers,
+            "headers": request_head.headers,
             "client": self.protocol.client,
             "server": self.protocol.server,
             "state": layer_attempt.attempt_state(),

@@ -89,12 +89,12 @@ def _range(size: int, tag: str) -> tuple[int, int]:
     It is the whole archive if the request has no Range header, one with several ranges or another unit than bytes, or
     an If-Range header with a date or another version than ``tag``.  Raises Refused (416) if the range lies outside.
     """
-    asked, condition = request.range, request.if_range
-    if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
+    requested, condition = request.range, request.if_range
+    if requested is None or requested.units != "bytes" or len(requested.ranges) != 1:
         return 0, size
     if condition.etag not in {None, tag} or condition.date is not None:
         return 0, size
-    found = asked.range_for_length(size)
+    found = requested.range_for_length(size)
     if found is None:
         raise Refused(f"The archive has {size} bytes; the range lies outside.", 416)
     return found[0] or 0, found[1] if found[1] is not None else size

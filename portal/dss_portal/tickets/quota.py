@@ -16,7 +16,7 @@ from dss_portal.tickets import store
 
 _THAT_COUNT = "SELECT id, status FROM tickets_that_count($1, $2, $3)"
 
-NAMED = 20
+MAX_NAMED = 20
 """Largest number of tickets that a refusal lists, because ITK-SNAP shows only 1023 characters of a message."""
 
 
@@ -76,8 +76,8 @@ async def _counted_tickets(
 
 def _too_many(limit: int, counted: Sequence[tuple[int, Status]]) -> str:
     """The text of the refusal.  Its first sentence must stay as it is, because clients compare it."""
-    named = ", ".join(f"{number} ({status.value})" for number, status in counted[:NAMED])
-    more = f" and {len(counted) - NAMED} more" if len(counted) > NAMED else ""
+    named = ", ".join(f"{number} ({status.value})" for number, status in counted[:MAX_NAMED])
+    more = f" and {len(counted) - MAX_NAMED} more" if len(counted) > MAX_NAMED else ""
     return (
         f"Maximum allowed number of open tickets ({limit}) exceeded. These count: {named}{more}. "
         "Delete those that you do not need, or wait until they are done."

@@ -34,54 +34,56 @@ NO_ANSWER = (
 TOO_MANY = "The results are too many files to be checked; send fewer, or shorter names."
 
 
-async def require_accepted(broker: Broker, asked: CheckResults) -> ResultsAccepted:
-    """Send the request ``asked``, and wait for the verdict; the claim is renewed meanwhile.  Call it outside of a
+async def require_accepted(broker: Broker, request: CheckResults) -> ResultsAccepted:
+    """Send the request ``request``, and wait for the verdict; the claim is renewed meanwhile.  Call it outside of a
     transaction, because it may take long.
 
     Raises Refused if the results are not accepted, if no verdict comes within ``patience_s`` seconds, if no program
     checks results now, or if the request is too large for a message.
     """
-    match await _answered(broker, asked):
+    match await _answered(broker, request):
         case ResultsAccepted() as accepted:
             return accepted
         case ResultsRefused(reason=reason):
-            log.info("results refused", extra={"ticket": asked.ticket_id, "claim": asked.claim_id})
+            log.info(
+                "results refused", extra={"ticket": request.ticket_id, "claim": request.claim_id}
+            )
             raise Refused(REFUSED.format(reason))
         case None:
-            facts = {"ticket": asked.ticket_id, "claim": asked.claim_id}
+            facts = {"ticket": request.ticket_id, "claim": request.claim_id}
             log.warning("nobody checks results", extra=facts)
-            raise Refused(NO_ANSWER.format(asked.patience_s))
+            raise Refused(NO_ANSWER.format(request.patience_s))
         case other:
             raise TypeError(f"{type(other).__name__} is no verdict")
 
 
-async def _answered(broker: Broker, asked: CheckResults) -> Message | None:
+async def _answered(broker: Broker, request: CheckResults) -> Message | None:
     try:
-        conversation = broker.request(asked)
+        conversation = broker.request(request)
     except ValueError as error:
         raise Refused(TOO_MANY) from error
     try:
-        return await _next(conversation, asked)
+        return await _next(conversation, request)
     except (Unroutable, BrokerClosed):
         return None
     finally:
         conversation.close()
 
 
-async def _next(conversation: Conversation, asked: CheckResults) -> Message | None:
+async def _next(conversation: Conversation, request: CheckResults) -> Message | None:
     """The next message of the conversation; None if none comes within ``patience_s`` seconds.  The claim is renewed
     every RENEW_S seconds in the meantime.  Raises Unroutable if no program receives the request.
 
     It polls every POLL_S seconds.  If each wait blocked a thread instead, no threads would be left for work on files.
     """
     clock = asyncio.get_running_loop().time
-    ends_s, renewed_s = clock() + asked.patience_s, clock()
+    ends_s, renewed_s = clock() + request.patience_s, clock()
     while clock() < ends_s:
         with suppress(ReplyTimeout):
             return conversation.next(0.0)
         if clock() > renewed_s + RENEW_S:
             renewed_s = clock()
-            await _keep(asked.claim_id)
+            await _keep(request.claim_id)
         await asyncio.sleep(POLL_S)
     return None
 

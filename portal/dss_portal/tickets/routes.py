@@ -135,9 +135,9 @@ async def status(ticket_id: int) -> Response:
 @blueprint.post("/<int:ticket_id>/status")
 @signed_in
 async def set_status(ticket_id: int) -> Response:
-    asked = await parameters.required("status")
-    if asked != "ready":
-        raise Refused(f"Changing ticket status to {asked} is not supported")
+    wanted = await parameters.required("status")
+    if wanted != "ready":
+        raise Refused(f"Changing ticket status to {wanted} is not supported")
     scrubs = components().settings.scrub_inputs
     await submitting.submit(
         components().datastore, ticket_id, current_user(), scrubs=scrubs, quiet_s=_quiet_s()

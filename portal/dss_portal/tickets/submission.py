@@ -338,7 +338,7 @@ async def announce(ticket: Ticket) -> None:
         service_hash=service.githash,
         attempt=ticket.attempt,
     )
-    with tracing.within(ticket.traceparent or tracing.current_traceparent.get()):
+    with tracing.in_span_of(ticket.traceparent or tracing.current_traceparent.get()):
         await outbox.put(ready)
     ticket.announced_at = store.now()
     ticket.announcements += 1

@@ -6,7 +6,7 @@ import uuid
 from quart import Quart, Response, g, request
 
 from dss_observability import tracing
-from dss_observability.logs import concerns
+from dss_observability.logs import add_log_facts
 from dss_observability.tracing import TRACEPARENT, Attributes, SpanKind
 
 REQUEST_ID = "X-Request-Id"
@@ -14,7 +14,7 @@ REQUEST_ID = "X-Request-Id"
 repeats it.
 """
 
-UNTOLD = {"/healthz", "/readyz"}
+UNTRACED_PATHS = {"/healthz", "/readyz"}
 """Paths without a span, because probes request them all the time."""
 
 
@@ -22,11 +22,11 @@ def install(app: Quart) -> None:
     @app.before_request
     async def _name() -> None:
         g.dss_request = _given_id() or uuid.uuid4().hex
-        concerns(request=g.dss_request, ticket=(request.view_args or {}).get("ticket_id"))
+        add_log_facts(request=g.dss_request, ticket=(request.view_args or {}).get("ticket_id"))
 
     @app.before_request
     async def _begin() -> None:
-        if request.path in UNTOLD:
+        if request.path in UNTRACED_PATHS:
             return
         route = request.url_rule.rule if request.url_rule else "none"
         g.dss_span = tracing.begin(
@@ -57,9 +57,9 @@ def _given_id() -> str | None:
 def _attributes(route: str) -> Attributes:
     """The attributes of the request's span.  The URL is not among them, because it may contain a token or a file name."""
     ticket = (request.view_args or {}).get("ticket_id")
-    asked = {
+    attributes = {
         "http.request.method": request.method,
         "http.route": route,
         "url.scheme": request.scheme,
     }
-    return asked if ticket is None else {**asked, "dss.ticket": int(ticket)}
+    return attributes if ticket is None else {**attributes, "dss.ticket": int(ticket)}

@@ -12,7 +12,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, S
 from quart import Quart, request
 
 from dss_observability import metrics, tracing
-from dss_observability.logs import concerns
+from dss_observability.logs import add_log_facts
 from dss_portal import forms
 from dss_portal.changes.feed import Feed
 from dss_portal.datastore.pieces import SMALL_BYTES
@@ -102,7 +102,7 @@ class Writes:
         caller = await self._caller(write)
         if caller is None:
             return None
-        concerns(request=named.decode(), ticket=write.ticket or None)
+        add_log_facts(request=named.decode(), ticket=write.ticket or None)
         answer = await self._limited(write, body, caller)
         if answer is not None:
             requests_total, seconds = self._counted[write.kind]

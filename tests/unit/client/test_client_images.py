@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_client.errors import ImageUnreadable
-from dss_client.plain_nifti import as_it_is
+from dss_client.plain_nifti import copy_unchanged
 from dss_submission.images import write_layer
 from support.builders import OBLIQUE, ORIGIN_MM, SIZE, SPACING_MM, image, write_image
 
@@ -177,4 +177,4 @@ def test_a_picture_with_the_name_of_a_nifti_file_is_not_sent_as_it_is(tmp_path: 
     (tmp_path / "fake.nii.gz").write_bytes(b"\x89PNG\r\n\x1a\n")
 
     with pytest.raises(ImageUnreadable, match="is not a NIfTI file, whatever its name says"):
-        as_it_is(tmp_path / "fake.nii.gz", tmp_path)
+        copy_unchanged(tmp_path / "fake.nii.gz", tmp_path)

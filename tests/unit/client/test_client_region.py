@@ -6,12 +6,12 @@ import pytest
 
 from dss_broker.dispatch_section import Dispatch
 from dss_client.errors import ImageUnreadable, ServiceUnfit
-from dss_client.plain_nifti import as_it_is
+from dss_client.plain_nifti import copy_unchanged
 from dss_client.records import ServiceDetail, Tag
 from dss_dispatch.submission.marked_region import read_marked_region
 from dss_dispatch.ticket_images import ImageHeader
 from dss_submission.layer import Layer
-from dss_submission.preparing import AsItIs, Silent, Source, prepare
+from dss_submission.preparing import CopyFile, Silent, Source, prepare
 from dss_submission.region import Region, box_in, mark, require_fit
 from dss_submission.workspace import write_workspace
 from dss_workspace.registry import Folder, read
@@ -99,9 +99,9 @@ CT = Tag(name="CT", type="MainImage", required=True)
 ONE_OF = ServiceDetail(tags=(CT, Tag(name="Phase", type="TimePoint")))
 
 
-@pytest.mark.parametrize("way", [None, as_it_is])
+@pytest.mark.parametrize("way", [None, copy_unchanged])
 def test_a_series_in_time_without_a_chosen_time_point_is_refused_before_the_upload(
-    tmp_path: Path, way: AsItIs | None
+    tmp_path: Path, way: CopyFile | None
 ) -> None:
     path, out = write_image(tmp_path / "series.nii", image((6, 5, 4, 3))), tmp_path / "out"
     out.mkdir()

@@ -15,7 +15,7 @@ from dss_dispatch.errors import TicketError
 from dss_dispatch.result import provider_results
 from dss_dispatch.result.presentation import present
 from dss_dispatch.result.provider_results import check_provider_results
-from dss_workspace.landmarks import unplaced
+from dss_workspace.landmarks import invalid_positions
 from dss_workspace.registry import Folder
 from support.builders import (
     MAIN,
@@ -265,9 +265,9 @@ def test_landmarks_of_both_sides_are_read_once(
 
     def counted(workspace: Folder) -> list[str]:
         read.append(workspace)
-        return unplaced(workspace)
+        return invalid_positions(workspace)
 
-    monkeypatch.setattr(provider_results, "unplaced", counted)
+    monkeypatch.setattr(provider_results, "invalid_positions", counted)
 
     assert judge(tmp_path, result_files(extra=nowhere)) == ""
     assert len(read) == 2

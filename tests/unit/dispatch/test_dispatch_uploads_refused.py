@@ -14,7 +14,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_broker.messages import NeededTag, UploadedImage, UploadRefused
 from dss_dispatch.uploads.errors import UploadInvalid
 from dss_dispatch.uploads.folders import unpack
-from dss_dispatch.uploads.handling import Limits
+from dss_dispatch.uploads.handling import ReadLimits
 from dss_dispatch.uploads.reading import LONGEST_SENTENCE, plain
 from support import dicom_series
 from support.builders import LayerSpec, WorkspaceSpec, image, workspace_xml, write_image
@@ -139,7 +139,7 @@ def test_a_sentence_about_a_zip_does_not_use_our_name_of_it(
 
 
 def test_reading_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    site = UploadSite(tmp_path, Limits(time_s=0.0, memory_bytes=8 * GB))
+    site = UploadSite(tmp_path, ReadLimits(time_s=0.0, memory_bytes=8 * GB))
     write_image(site.upload / "main.nii", image())
     try:
         told = site.answer("main.nii")
@@ -151,7 +151,7 @@ def test_reading_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
 
 def test_an_image_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
-    site = UploadSite(tmp_path, Limits(time_s=120, memory_bytes=2 * GB))
+    site = UploadSite(tmp_path, ReadLimits(time_s=120, memory_bytes=2 * GB))
     header = sitk.Image([1, 1, 1], sitk.sitkFloat64)
     sitk.WriteImage(header, str(site.upload / "main.mha"))
     with (site.upload / "main.mha").open("r+b") as file:

@@ -73,13 +73,13 @@ def test_a_segmentation_becomes_the_next_layer() -> None:
 
 def test_moved_files_lie_where_itksnap_looks_for_them() -> None:
     workspace = parse(workspace_xml(WorkspaceSpec(layers=(MAIN, OVERLAY))))
-    assert paths.has_moved(workspace)
+    assert paths.has_uniform_folder(workspace)
     workspace.set("SaveLocation", "/elsewhere")
-    assert not paths.has_moved(workspace)
+    assert not paths.has_uniform_folder(workspace)
 
     paths.move(workspace, "/dss/tickets/00000042")
 
-    assert paths.has_moved(workspace)
+    assert paths.has_uniform_folder(workspace)
     assert workspace.get("Layers.Layer[001].AbsolutePath") == "/dss/tickets/00000042/pet.nii.gz"
 
 

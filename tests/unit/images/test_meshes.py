@@ -13,7 +13,7 @@ from dss_images.errors import ImageRefused
 from dss_images.grid import Grid
 from dss_images.mesh.reading import read_mesh
 from dss_images.mesh.surface import require_in_image
-from dss_images.mesh.writing import written
+from dss_images.mesh.writing import mesh_bytes
 from support.vtk_files import POINTS, TRIANGLES, array, xml, xml_packed, xml_text
 
 HEAD = b"# vtk DataFile Version 5.1\nvtk output\n"
@@ -45,7 +45,7 @@ def legacy_binary() -> bytes:
 
 
 def legacy_of_ours() -> bytes:
-    return written(POINTS * (-1, -1, 1), TRIANGLES)
+    return mesh_bytes(POINTS * (-1, -1, 1), TRIANGLES)
 
 
 def xml_base64() -> bytes:

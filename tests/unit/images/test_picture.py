@@ -14,8 +14,8 @@ from scipy import ndimage
 from dss_images.picture import window
 from dss_images.picture.colours import MOST_COLOURS, Palette
 from dss_images.picture.drawing import PANEL_PIXELS
-from dss_images.picture.making import of_arrays, of_files
 from dss_images.picture.planes import Plane
+from dss_images.picture.rendering import picture_of_arrays, picture_of_files
 
 ORIENTATIONS = ["LPS", "RAS", "ASL", "PIR", "SLA", "IRP"]
 COLOURS = {1: (84, 155, 224), 700: (240, 146, 88)}
@@ -123,7 +123,7 @@ def test_outlines_lie_within_a_pixel_of_the_label_map(
     sitk.WriteImage(image, tmp_path / "ct.nii.gz")
     sitk.WriteImage(labels, tmp_path / "seg.nrrd")
 
-    png = of_files(tmp_path / "ct.nii.gz", tmp_path / "seg.nrrd", COLOURS)
+    png = picture_of_files(tmp_path / "ct.nii.gz", tmp_path / "seg.nrrd", COLOURS)
 
     assert png is not None
     upright = sitk.DICOMOrient(labels, "LPS")
@@ -153,9 +153,9 @@ def test_arrays_in_memory_give_the_same_picture_as_their_files(tmp_path: Path) -
     sitk.WriteImage(labels, tmp_path / "seg.mha")
     arrays = [sitk.GetArrayFromImage(i) for i in (image, labels)]
 
-    png = of_arrays(arrays[0], arrays[1], (6.0, 1.3, 0.8), COLOURS)
+    png = picture_of_arrays(arrays[0], arrays[1], (6.0, 1.3, 0.8), COLOURS)
 
-    assert png == of_files(tmp_path / "ct.mha", tmp_path / "seg.mha", COLOURS)
+    assert png == picture_of_files(tmp_path / "ct.mha", tmp_path / "seg.mha", COLOURS)
 
 
 def test_of_a_series_the_time_point_with_labels_is_shown(tmp_path: Path) -> None:
@@ -166,9 +166,9 @@ def test_of_a_series_the_time_point_with_labels_is_shown(tmp_path: Path) -> None
     sitk.WriteImage(image, tmp_path / "one.nii.gz")
     sitk.WriteImage(labels, tmp_path / "its.nii.gz")
 
-    png = of_files(tmp_path / "ct.nii.gz", tmp_path / "seg.nii.gz", COLOURS)
+    png = picture_of_files(tmp_path / "ct.nii.gz", tmp_path / "seg.nii.gz", COLOURS)
 
-    assert png == of_files(tmp_path / "one.nii.gz", tmp_path / "its.nii.gz", COLOURS)
+    assert png == picture_of_files(tmp_path / "one.nii.gz", tmp_path / "its.nii.gz", COLOURS)
 
 
 def test_a_label_of_a_single_voxel_is_shown(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_label_of_a_single_voxel_is_shown(tmp_path: Path) -> None:
     labels = np.zeros(voxels.shape, np.uint8)
     labels[17, 1001, 1003] = 1
 
-    sheet = _pixels(of_arrays(voxels, labels, (1.0, 0.1, 0.1), COLOURS), tmp_path)
+    sheet = _pixels(picture_of_arrays(voxels, labels, (1.0, 0.1, 0.1), COLOURS), tmp_path)
 
     assert all((p == COLOURS[1]).all(axis=2).any() for p in _panels(sheet, (200, 200, 40)))
 
@@ -185,7 +185,7 @@ def test_an_image_without_labels_is_shown_in_its_middle(tmp_path: Path) -> None:
     voxels = np.zeros((9, 9, 9), np.int16)
     voxels[4, 4, 4] = 100
 
-    sheet = _pixels(of_arrays(voxels, voxels * 0, (1.0, 1.0, 1.0), COLOURS), tmp_path)
+    sheet = _pixels(picture_of_arrays(voxels, voxels * 0, (1.0, 1.0, 1.0), COLOURS), tmp_path)
 
     middle = PANEL_PIXELS // 2
     assert all(p[middle, middle, 0] > 240 for p in _panels(sheet, (9, 9, 9)))
@@ -198,7 +198,7 @@ def test_each_label_counts_as_much_as_any_other_when_the_slice_is_chosen(tmp_pat
     labels[20, 10:12, 10:12] = 2
 
     colours = {1: (255, 0, 0), 2: (0, 255, 0)}
-    sheet = _pixels(of_arrays(labels * 0, labels, (1.0, 1.0, 1.0), colours), tmp_path)
+    sheet = _pixels(picture_of_arrays(labels * 0, labels, (1.0, 1.0, 1.0), colours), tmp_path)
 
     assert all((p == colours[2]).all(axis=2).any() for p in _panels(sheet, (30, 30, 30)))
 

@@ -88,7 +88,7 @@ def test_a_refused_image_is_refused_everywhere_in_the_same_words(tmp_path: Path,
             read_ct(upload(path, tmp_path / "facade"), FIRST)
         said.add(str(by_facade.value))
 
-    assert said == {refusals.ELSEWHERE if variant.only_here else str(by_client.value)}
+    assert said == {refusals.VOXELS_IN_OTHER_FILE if variant.only_here else str(by_client.value)}
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_voxels_in_another_file_are_for_the_users_own_machine_alone(
     with pytest.raises(TicketError) as by_dispatcher:
         read_volume(path)
 
-    assert {str(by_worker.value), str(by_dispatcher.value)} == {refusals.ELSEWHERE}
+    assert {str(by_worker.value), str(by_dispatcher.value)} == {refusals.VOXELS_IN_OTHER_FILE}

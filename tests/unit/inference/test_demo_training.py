@@ -50,7 +50,9 @@ def test_left_stays_on_the_side_where_x_is_greater(person: Person) -> None:
 def test_the_same_seed_gives_the_same_weights(person: Person, tmp_path: Path) -> None:
     losses: list[float] = []
     for name in ("one", "two"):
-        network = fit(CONFIG, [person], steps=2, seed=5, told=lambda _, loss: losses.append(loss))
+        network = fit(
+            CONFIG, [person], steps=2, seed=5, on_step=lambda _, loss: losses.append(loss)
+        )
         save_half(network, tmp_path / name / "model.pt")
 
     one, two = (torch.load(tmp_path / n / "model.pt", weights_only=True) for n in ("one", "two"))

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from dss_inference.lungs.sides import LEFT, RIGHT
-from dss_inference.nodules.candidates import MOST, Candidate, best_apart, candidates_in
+from dss_inference.nodules.candidates import MOST, Candidate, candidates_in, without_overlaps
 from dss_inference.nodules.lungspace import LUNG_HU, LungSpace, at_the_wall
-from dss_inference.nodules.outline import Outline, drawn, outline_of
+from dss_inference.nodules.outline import Outline, label_map_of, outline_of
 from dss_inference.nodules.shape import Shape
 
 pytestmark = pytest.mark.slow
@@ -150,14 +150,14 @@ def candidate_at(z: float, score: float) -> Candidate:
 def test_of_candidates_that_lie_in_each_other_the_best_stays() -> None:
     near, best, far = candidate_at(0, 0.5), candidate_at(3, 0.9), candidate_at(20, 0.4)
 
-    assert best_apart([near, best, far]) == (best, far)
+    assert without_overlaps([near, best, far]) == (best, far)
 
 
 def test_a_candidate_is_drawn_without_the_vessel_that_leads_to_it() -> None:
     space = lungs_with(ball(30, 30, 30, 6), tube(1.5))
     best = found_in(space)[0]
 
-    labels = drawn([outlined(best, space)], space.hu.shape)
+    labels = label_map_of([outlined(best, space)], space.hu.shape)
 
     assert labels.sum() == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.2)
     assert not labels[45:].any()
@@ -182,7 +182,7 @@ def test_the_chest_wall_is_no_part_of_a_nodule_that_touches_it() -> None:
 
     outline = outlined(best, walled)
 
-    labels = drawn([outline], hu.shape)
+    labels = label_map_of([outline], hu.shape)
     assert not labels[wall].any()
     assert labels[30, 30, 25:33].all()
 
@@ -201,5 +201,5 @@ def test_thick_slices_of_a_ball_are_outlined_in_their_own_grid() -> None:
     outline = outline_of(best.shape, thick, slabs.astype(np.int16), (3.0, 1.0, 1.0))
 
     assert outline.diameter_mm == pytest.approx(14, abs=1.0)
-    volume_mm3 = int(drawn([outline], slabs.shape).sum()) * 3
+    volume_mm3 = int(label_map_of([outline], slabs.shape).sum()) * 3
     assert volume_mm3 == pytest.approx(4 / 3 * np.pi * 7**3, rel=0.25)

@@ -144,7 +144,7 @@ def test_what_still_runs_goes_on_for_who_takes_the_ticket_over(
 def test_what_nobody_takes_over_ends(
     broker: MemoryBroker, bundle: CopyBundle, server: QueueServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interest, "SUCCESSION_S", 0.1)
+    monkeypatch.setattr(interest, "HANDOVER_S", 0.1)
     bundle.go_on.clear()
     conversation = broker.request(REQUEST)
     assert bundle.started.wait(PATIENCE_S)

@@ -13,7 +13,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.bundle import BundleOutcome
 from dss_inference.device.runner import Runner
-from dss_inference.nodules.bundle import NOWHERE, NoduleDetection
+from dss_inference.nodules.bundle import NOT_SEARCHED, NoduleDetection
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.builders import grid_of
 
@@ -90,7 +90,7 @@ def test_an_image_without_lungs_has_no_candidates(
 ) -> None:
     outcome = outcome_on(chest.ct[:, :, :8], tmp_path, runner)
 
-    assert (outcome.labels, [note.text for note in outcome.notes]) == ((), [NOWHERE])
+    assert (outcome.labels, [note.text for note in outcome.notes]) == ((), [NOT_SEARCHED])
 
 
 def test_thick_slices_are_warned_of(chest: Phantom, runner: Runner, tmp_path: Path) -> None:

@@ -69,6 +69,6 @@ def test_a_picture_that_cannot_be_drawn_costs_no_segmentation(
     def fails(*_: object) -> bytes:
         raise ValueError
 
-    monkeypatch.setattr(pictures, "of_arrays", fails)
+    monkeypatch.setattr(pictures, "picture_of_arrays", fails)
 
     assert picture_report(ct, ct.hu.astype(np.uint8), [LEFT], tmp_path, {}) == ()

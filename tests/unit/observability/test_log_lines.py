@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from dss_observability import logs, tracing
-from dss_observability.logs import about, concerns, configure_logging, without_names
+from dss_observability.logs import add_log_facts, configure_logging, log_facts, without_file_names
 
 log = logging.getLogger("test.lines")
 PATH = "/srv/tickets/00000007/input/Müller Hans 1951.nii.gz"
@@ -18,7 +18,7 @@ PATH = "/srv/tickets/00000007/input/Müller Hans 1951.nii.gz"
 def _logging() -> Iterator[None]:
     root = logging.getLogger()
     kept, level = root.handlers[:], root.level
-    logs._about.set(None)  # whatever an earlier test was about
+    logs._log_facts.set(None)  # whatever an earlier test was about
     yield
     root.handlers[:], root.level = kept, level
 
@@ -32,8 +32,8 @@ def written(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 def test_a_line_is_about_what_the_block_is_about(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("test", json_lines=True)
 
-    with about(ticket=7, claim=None):
-        concerns(claim="c")
+    with log_facts(ticket=7, claim=None):
+        add_log_facts(claim="c")
         log.info("found", extra={"claim": None, "count": 2})
 
     line = written(capsys)
@@ -46,7 +46,7 @@ def test_a_line_is_about_what_the_block_is_about(capsys: pytest.CaptureFixture[s
 def test_another_thread_is_about_something_else(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("test", json_lines=True)
 
-    with about(ticket=7), tracing.within("00-" + "a" * 32 + "-" + "b" * 16 + "-01"):
+    with log_facts(ticket=7), tracing.in_span_of("00-" + "a" * 32 + "-" + "b" * 16 + "-01"):
         thread = threading.Thread(target=log.info, args=("elsewhere",))
         thread.start()
         thread.join()
@@ -72,7 +72,7 @@ def test_a_trace_does_not_name_a_user_s_file(
 
 
 def test_only_the_name_that_a_user_gave_is_left_out() -> None:
-    assert without_names(f"No such file: '{PATH}'") == (
+    assert without_file_names(f"No such file: '{PATH}'") == (
         "No such file: '/srv/tickets/00000007/input/(a file)'"
     )
-    assert without_names("/srv/services/abc/service.json") == "/srv/services/abc/service.json"
+    assert without_file_names("/srv/services/abc/service.json") == "/srv/services/abc/service.json"

@@ -58,11 +58,11 @@ def test_opentelemetry_s_own_variables_decide(
     environment: dict[str, str],
     is_wanted: bool,
 ) -> None:
-    assert telemetry.wanted(environment) is is_wanted
+    assert telemetry.is_configured(environment) is is_wanted
 
 
 def test_a_span_that_nobody_wants_leaves_the_trace_as_it_is() -> None:
-    with tracing.within(GIVEN), tracing.span("read") as span:
+    with tracing.in_span_of(GIVEN), tracing.span("read") as span:
         assert tracing.current_traceparent.get() == span.traceparent == GIVEN
         assert tracing.trace_id() == "0af7651916cd43dd8448eb211c80319c"
 
@@ -84,7 +84,7 @@ def test_what_is_no_traceparent_is_not_carried_on(sent: str | None) -> None:
 def test_work_stays_below_the_span_in_hand_unless_it_belongs_to_another_trace(
     wanted: str | None, expected: str
 ) -> None:
-    with tracing.within(GIVEN):
-        assert tracing.in_trace_of(wanted) == expected
-    with tracing.within(None):
-        assert tracing.in_trace_of(None) is None
+    with tracing.in_span_of(GIVEN):
+        assert tracing.given_or_current(wanted) == expected
+    with tracing.in_span_of(None):
+        assert tracing.given_or_current(None) is None

@@ -15,7 +15,7 @@ from dss_portal.scrubbing.image_headers import scrub_volume
 from dss_portal.scrubbing.workspaces import without_paths
 from dss_workspace.label_table import label_table
 from dss_workspace.layers import layers
-from dss_workspace.paths import has_moved
+from dss_workspace.paths import has_uniform_folder
 from dss_workspace.registry import Folder, parse
 from support.builders import image, segmentation, workspace_xml, write_image
 
@@ -56,7 +56,7 @@ def test_a_real_workspace_tells_no_path_any_more_and_keeps_the_rest(
     assert not [v for v in values(after) if "/" in v and not v.startswith(HERE)]
     assert not [word for word in (b"Users", b"users", b"pauly", b"/client") if word in scrubbed]
     assert not [folder for folder in after.walk() if "IOHistory" in folder.folders]
-    assert has_moved(after)
+    assert has_uniform_folder(after)
     assert layers(after) == layers(before)
     assert label_table(after) == label_table(before)
     assert _without_places(after) == _without_places(before)

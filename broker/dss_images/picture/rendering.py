@@ -11,17 +11,17 @@ import numpy.typing as npt
 from dss_images.default_colours import Rgb
 from dss_images.header import Header
 from dss_images.patient_axes import LpsOrder, lps_order
-from dss_images.picture.drawing import drawn
-from dss_images.picture.planes import Cut, as_seen, best_indices, cut, slices_of
+from dss_images.picture.drawing import draw_png
+from dss_images.picture.planes import Cut, best_indices, cut, in_display_orientation, slices_of
 from dss_images.picture.window import window_of
 from dss_images.reading import read_header, slices_in
 
 Voxels = npt.NDArray[Any]
 
-IN_ORDER = LpsOrder(axes=(0, 1, 2), flipped=())
+IDENTITY = LpsOrder(axes=(0, 1, 2), flipped=())
 
 
-def of_arrays(
+def picture_of_arrays(
     voxels: Voxels,
     labels: Voxels,
     spacing_mm: tuple[float, float, float],
@@ -35,10 +35,10 @@ def of_arrays(
     z, y, x = labels.shape
     indices = best_indices(slices_of(labels), (z, y, x), list(colours))
     grey, marked = cut(slices_of(voxels), indices), cut(slices_of(labels), indices)
-    return _picture(grey, marked, spacing_mm, IN_ORDER, colours)
+    return _picture(grey, marked, spacing_mm, IDENTITY, colours)
 
 
-def of_files(image: Path, segmentation: Path, colours: Mapping[int, Rgb]) -> bytes | None:
+def picture_of_files(image: Path, segmentation: Path, colours: Mapping[int, Rgb]) -> bytes | None:
     """The picture, as the bytes of a PNG file, of an image file and a segmentation file with the same grid in space.
 
     Of a time series, the first time point with a label is shown; the first time point if there is no label.  None if
@@ -91,5 +91,5 @@ def _picture(
     order: LpsOrder,
     colours: Mapping[int, Rgb],
 ) -> bytes:
-    planes = as_seen(grey, labels, spacing_mm, order)
-    return drawn(planes, window_of(planes), colours)
+    planes = in_display_orientation(grey, labels, spacing_mm, order)
+    return draw_png(planes, window_of(planes), colours)

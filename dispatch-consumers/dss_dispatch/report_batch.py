@@ -13,7 +13,7 @@ MOST_LINES = 100
 
 
 @dataclass(kw_only=True)
-class Gathered:
+class ReportBatch:
     """Log lines, in order, and progress for one ClaimReported.  ``parts`` has the latest progress (0 to 1) of each part
     of the work, which is given by its start and end on the progress bar.
     """

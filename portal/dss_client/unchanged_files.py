@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from dss_client.plain_nifti import as_it_is
+from dss_client.plain_nifti import copy_unchanged
 from dss_client.records import ServiceDetail
 from dss_submission.preparing import Silent, Source, Write, prepare
 
@@ -29,4 +29,4 @@ def prepared(path: Path, tagged: Mapping[str, Path], service: ServiceDetail, fol
     service's tags.
     """
     source = Source(path=Path(path), tagged={tag: Path(file) for tag, file in tagged.items()})
-    return prepare(source, service, folder, Silent(), as_it_is)
+    return prepare(source, service, folder, Silent(), copy_unchanged)

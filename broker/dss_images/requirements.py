@@ -7,7 +7,7 @@ import numpy as np
 
 from dss_images import refusals
 from dss_images.errors import ImageRefused
-from dss_images.grid import RIGHT_ANGLES, FileGrid
+from dss_images.grid import ORTHOGONALITY_TOLERANCE, FileGrid
 from dss_images.header import Header
 
 MOST_VOXELS = 1_000_000_000
@@ -51,9 +51,9 @@ def require_grid(grid: FileGrid) -> None:
     """
     volume = grid.volume
     if not all(math.isfinite(s) and s > 0 for s in volume.spacing_mm):
-        raise ImageRefused(refusals.NO_LENGTH)
+        raise ImageRefused(refusals.INVALID_SPACING)
     axes = np.array(volume.direction).reshape(3, 3)
     if not np.isfinite([*volume.direction, *volume.origin_mm]).all():
-        raise ImageRefused(refusals.NO_PLACE)
-    if not np.allclose(axes.T @ axes, np.eye(3), rtol=0, atol=RIGHT_ANGLES):
+        raise ImageRefused(refusals.INVALID_ORIGIN)
+    if not np.allclose(axes.T @ axes, np.eye(3), rtol=0, atol=ORTHOGONALITY_TOLERANCE):
         raise ImageRefused(refusals.SHEARED)

@@ -11,7 +11,7 @@ NO_ROOM = "There is no room for the files of the image; please tell the operator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class ReadOrder:
     """The order to read ``images`` in the folder ``upload``, and to write the files of each ticket into a folder below
     ``target``.
 
@@ -29,8 +29,8 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """The files of one ticket, in a folder of the name ``folder`` below ``Order.target``.  If there are no files,
+class TicketFiles:
+    """The files of one ticket, in a folder of the name ``folder`` below ``ReadOrder.target``.  If there are no files,
     ``folder`` is "" and ``reason`` says why.
     """
 
@@ -45,6 +45,6 @@ class Answer:
     the user may choose from.
     """
 
-    made: tuple[Made, ...] = ()
+    made: tuple[TicketFiles, ...] = ()
     reason: str = ""
     series: tuple[FoundSeries, ...] = ()
