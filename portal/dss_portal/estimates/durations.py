@@ -14,8 +14,12 @@ FEW = 3
 """With at least this many runs, a line is fitted; with fewer, the durations are scaled."""
 FAR = 3.0
 """With few runs, no prediction is made for sizes that differ from all known ones by more than this factor."""
-ODD = 1.6
-"""Runs that differ from the first fitted line by more than this factor are left out when the line is fitted again."""
+ROUNDS = 3
+"""Number of fits of a line, each with weights from the last one."""
+ODD, ODD_SPREADS = 1.6, 4.5
+"""A line is fitted without runs that differ from the usual by more than this factor, and by more than this many times
+the median of such differences (as logarithms): where all runs differ much, because others use the device, none is odd.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,18 +114,32 @@ def _line(points: Sequence[tuple[float, float]]) -> Line:
     """The line fitted to ``points``: sizes and seconds, in order of time.  Outliers are left out if enough points
     remain.
     """
-    first = fit(points)
-    kept = [p for p in points if abs(math.log(p[1] / first.at(p[0]))) < math.log(ODD)]
-    return fit(kept) if len(kept) >= FEW else first
+    first = _weighted(points, [seconds for _, seconds in points])
+    off = [math.log(seconds / first.at(size)) for size, seconds in points]
+    usual = statistics.median(off)
+    spread = statistics.median(abs(each - usual) for each in off)
+    most = max(math.log(ODD), ODD_SPREADS * spread)
+    kept = [p for p, each in zip(points, off, strict=True) if abs(each - usual) < most]
+    return fit(kept if len(kept) >= FEW else points)
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:
     """The line through ``points`` (sizes and seconds, in order of time) with the smallest relative errors.  Neither
     ``each_s`` nor ``rate_s`` is negative.
+
+    Errors are relative to the line, which needs ROUNDS fits: relative to the points, runs that took long would count
+    less than short ones of the same size, and a line through runs that differ much would be too low.
     """
-    weights = [
-        FADING**age / s**2 for age, (_, s) in zip(range(len(points))[::-1], points, strict=True)
-    ]
+    line = _weighted(points, [seconds for _, seconds in points])
+    for _ in range(ROUNDS - 1):
+        line = _weighted(points, [line.at(size) for size, _ in points])
+    return line
+
+
+def _weighted(points: Sequence[tuple[float, float]], scales: Sequence[float]) -> Line:
+    """As ``fit``, with errors relative to ``scales``, one for each point."""
+    ages = range(len(points))[::-1]
+    weights = [FADING**age / scale**2 for age, scale in zip(ages, scales, strict=True)]
     total = sum(weights)
     mean_x = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
     mean_s = sum(w * s for w, (_, s) in zip(weights, points, strict=True)) / total

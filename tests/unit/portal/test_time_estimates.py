@@ -121,6 +121,13 @@ def test_runs_of_one_size_make_a_line_without_a_slope() -> None:
     assert (line.each_s, line.rate_s) == pytest.approx((20.0, 0.0))
 
 
+def test_a_line_through_runs_that_differ_much_is_not_too_low() -> None:
+    """On a device that others use, too."""
+    line = fit([(1e7, 20.0), (1e7, 40.0)] * 20)
+
+    assert line.at(1e7) == pytest.approx(30.0, rel=0.02)
+
+
 def test_tickets_wait_for_those_before_them() -> None:
     found = forecasts(_site(waiting=3))
 
