@@ -454,7 +454,8 @@ class ServiceAnnounced:
     """A dispatcher of ``service`` announces that it runs; with ``ends``, that it stops and takes no more tickets.
 
     ``descriptor`` is the published part of the service.json, as ITK-SNAP reads it.  The dispatcher requests inference
-    from workers of ``bundle``; "" means an HTTP server.
+    from workers of ``bundle``; "" means an HTTP server.  ``parallel`` is the largest number of tickets that it holds
+    claims of at a time; 0: not stated.
     """
 
     service: str
@@ -463,6 +464,7 @@ class ServiceAnnounced:
     descriptor: dict[str, Any]
     bundle: str = ""
     ends: bool = False
+    parallel: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,11 @@ class Announcements:
         self._stopping = stopping
         self._publishing = threading.Lock()
 
+    def state_parallel(self, parallel: int) -> None:
+        """State in all further announcements that the dispatcher claims up to ``parallel`` tickets at a time."""
+        with self._publishing:
+            self._announced = replace(self._announced, parallel=parallel)
+
     def publish(self) -> bool:
         """Announce the service.  True if the broker confirms within CONFIRM_TIMEOUT_S that a portal's queue has received it;
         False otherwise, also without a connection and once ``stopping`` is set.

@@ -84,6 +84,7 @@ class Consumer:
 
     def _subscribe(self, parallel: int) -> None:
         self._create_metrics()
+        self._announcements.state_parallel(parallel)
         self._broker.consume(withdrawn("dispatch"), self._withdrawals.handle)
         if self._bundle:
             self._broker.consume(workers("dispatch", self._bundle), self._workers.handle)

@@ -197,7 +197,8 @@ class ProviderAccess(Model):
 class Dispatcher(Model):
     """A dispatcher process that has announced itself, with the service that it serves and the bundle that it needs.
 
-    The bundle is "" if the dispatcher needs no inference worker.
+    The bundle is "" if the dispatcher needs no inference worker.  ``parallel`` is the largest number of tickets that it
+    holds claims of at a time; 0 if it has not stated that.
     """
 
     id = fields.IntField(primary_key=True)
@@ -206,6 +207,7 @@ class Dispatcher(Model):
     bundle = fields.CharField(max_length=255)
     heard_at = fields.DatetimeField()
     ended = fields.BooleanField(db_default=False)
+    parallel = fields.IntField(db_default=0)
 
     class Meta(Model.Meta):
         table = "dispatcher"

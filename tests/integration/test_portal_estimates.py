@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from dss_broker.messages import ClaimProgressed, ServiceAnnounced, WorkerAnnounc
 from dss_portal.database import clock
 from dss_portal.estimates import estimates, reading, ticket_logs
 from dss_portal.estimates.words import UNKNOWN
-from dss_portal.models import Run, Service, Ticket, Worker
+from dss_portal.models import Dispatcher, Run, Service, Ticket, Worker
 from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import store
 from support.portals import DESCRIPTOR, Portal, eventually, post, submitted_ticket, text
@@ -99,6 +100,35 @@ async def test_the_page_to_send_images_tells_the_time_of_an_image_of_the_size_th
     assert "Takes about 2 min, none before you." in await text(ann, "/send?voxels=6000000")
     for odd in ("many", "-1", "0", "9" * 30, "%00", "%D9%A3"):
         assert "Takes about 40 s, none before you." in await text(ann, f"/send?voxels={odd}")
+
+
+async def test_an_estimate_knows_how_many_tickets_the_dispatchers_claim_at_a_time(
+    served: Portal,
+) -> None:
+    """d1 is from before dispatchers stated it."""
+
+    async def most_claims() -> Mapping[str, int]:
+        return (await reading.read_snapshot()).site.most_claims
+
+    async def announce(instance: str, parallel: int) -> None:
+        await served.tell(
+            ServiceAnnounced(
+                service=LUNGS,
+                provider="dss",
+                instance=instance,
+                descriptor=DESCRIPTOR,
+                bundle=LUNGS,
+                parallel=parallel,
+            )
+        )
+
+    await announce("d2", 3)
+    await eventually(lambda: Dispatcher.filter(parallel=3).exists(), bool)
+    assert await most_claims() == {}
+
+    await announce("d1", 2)
+
+    await eventually(most_claims, lambda found: found == {LUNGS: 5})
 
 
 async def test_voxels_tell_nothing_if_past_runs_state_only_bytes(served: Portal) -> None:

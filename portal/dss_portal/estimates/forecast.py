@@ -1,7 +1,7 @@
 """Forecasts when waiting tickets will be done, by a simulation of the queues and the live workers.  Pure."""
 
 import math
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -60,6 +60,9 @@ class Forecast:
 class Site:
     """The site's state at ``now_s`` (Unix time).  ``waiting`` has the tickets of each service in the order of its
     queue; ``runs`` are past runs in order of time.
+
+    ``most_claims`` is, by service, the number of tickets that its dispatchers hold claims of at a time; a service is
+    missing if that is not known.
     """
 
     now_s: float
@@ -67,6 +70,7 @@ class Site:
     running: Sequence[Running]
     waiting: Mapping[str, Sequence[Waiting]]
     runs: Sequence[Run]
+    most_claims: Mapping[str, int] = field(default_factory=dict)
 
 
 class DurationPredictors:
@@ -107,11 +111,29 @@ def forecasts(site: Site, predictors: DurationPredictors | None = None) -> dict[
 @dataclass
 class _SimulatedWorker:
     """A worker in the simulation.  ``free_s`` is the time when it becomes free, or became free; None if that is not
-    known.
+    known.  ``ends`` is the service of the ticket that it ends then; "" if it has none.
     """
 
     worker: Worker
     free_s: float | None
+    ends: str = ""
+
+
+@dataclass
+class _Queue:
+    """The tickets of one service that no worker has begun.  Workers take ``claimed`` ones, of all services that they
+    serve, by ``came_s``, which is the time of the claim; those in ``waiting`` are claimed when another one has ended.
+    """
+
+    claimed: deque[Waiting]
+    waiting: deque[Waiting]
+
+    def claim(self, now_s: float) -> bool:
+        """Claim the next waiting ticket at ``now_s``.  Returns False if none waits."""
+        if not self.waiting:
+            return False
+        self.claimed.append(replace(self.waiting.popleft(), came_s=now_s))
+        return True
 
 
 @dataclass
@@ -128,7 +150,6 @@ class _Simulation:
     def forecasts(self) -> dict[int, Forecast]:
         idle = list(self.site.workers)
         busy: list[_SimulatedWorker] = []
-        queues = {service: deque(queue) for service, queue in self.site.waiting.items()}
         held: dict[str, list[Waiting]] = defaultdict(list)
         for running in self._running():
             worker = self._likely_worker(running, idle)
@@ -136,28 +157,51 @@ class _Simulation:
                 held[running.service].append(_as_waiting(running))
                 continue
             idle.remove(worker)
-            busy.append(_SimulatedWorker(worker, self._end(running, worker)))
-        for service, tickets in held.items():
-            queues.setdefault(service, deque()).extendleft(reversed(tickets))
-        self._simulate([*busy, *self._idle(idle)], queues)
+            busy.append(_SimulatedWorker(worker, self._end(running, worker), running.service))
+        self._simulate([*busy, *self._idle(idle)], self._queues(held))
         return self.found
+
+    def _queues(self, held: Mapping[str, Sequence[Waiting]]) -> "dict[str, _Queue]":
+        """By service, the tickets that no worker has begun.  ``held`` are those of them that are claimed.  If a service
+        is not in ``most_claims``, all its tickets count as claimed when they were submitted.
+        """
+        claims = Counter(running.service for running in self.site.running)
+        queues = {}
+        for service in {*held, *self.site.waiting}:
+            waiting, most = (
+                deque(self.site.waiting.get(service, ())),
+                self.site.most_claims.get(service),
+            )
+            queue = queues[service] = _Queue(deque(held.get(service, ())), waiting)
+            if most is None:
+                queue.claimed.extend(waiting)
+                waiting.clear()
+                continue
+            for _ in range(max(most - claims[service], 0)):
+                queue.claim(self.site.now_s)
+        return queues
 
     def _expected(self, service: str, size: TicketSize, device: str) -> float | None:
         return self.predictors.seconds(service, size, device)
 
     def _running(self) -> list[Running]:
-        """The running tickets in the order in which workers began them, with the time of that as ``began_s``.  A worker
-        begins a ticket later than it is claimed if all workers are busy at the claim.
+        """The claimed tickets: first those that workers have begun, in that order and with the time of that as
+        ``began_s``; then those that wait for a worker, in the order of their claims.  A ticket that is claimed while all
+        workers are busy begins later.
         """
-        found: list[Running] = []
+        begun: list[Running] = []
+        held: list[Running] = []
         for running in sorted(self.site.running, key=lambda r: r.began_s):
-            began_s = self._began_s(running, [each.began_s for each in found])
-            found.append(replace(running, began_s=began_s))
-        return sorted(found, key=lambda r: r.began_s)
+            began_s = self._began_s(running, [each.began_s for each in begun])
+            if began_s is None:
+                held.append(running)
+            else:
+                begun.append(replace(running, began_s=began_s))
+        return [*sorted(begun, key=lambda r: r.began_s), *held]
 
-    def _began_s(self, running: Running, others_s: Sequence[float]) -> float:
-        """The time when a worker began the ticket.  ``others_s`` are these times of the tickets that began earlier and
-        still run.
+    def _began_s(self, running: Running, others_s: Sequence[float]) -> float | None:
+        """The time when a worker began the ticket; None if all were busy since its claim.  ``others_s`` are these times
+        of the tickets that were claimed earlier and still run.
         """
         able = [worker for worker in self.site.workers if running.service in worker.services]
         devices, claimed_s = {worker.device for worker in able}, running.began_s
@@ -166,7 +210,7 @@ class _Simulation:
             busy = sum(run.ended_s - run.seconds <= time_s < run.ended_s for run in later)
             if busy + sum(other_s <= time_s for other_s in others_s) < len(able):
                 return time_s
-        return claimed_s
+        return None
 
     def _likely_worker(self, running: Running, idle: Sequence[Worker]) -> Worker | None:
         """The worker that most probably runs the ticket; None if no worker is left."""
@@ -208,26 +252,34 @@ class _Simulation:
             places.append(_SimulatedWorker(worker, known.pop() if known else 0.0))
         return places
 
-    def _simulate(self, places: list[_SimulatedWorker], queues: dict[str, deque[Waiting]]) -> None:
+    def _simulate(self, places: list[_SimulatedWorker], queues: "Mapping[str, _Queue]") -> None:
         """Simulate the future and store the forecasts of waiting tickets.  The worker that is free first takes the
-        oldest ticket at the head of the queues that it serves, until no ticket is left.
+        ticket that was claimed first of those that it serves, until no ticket is left.
         """
         places = [place for place in places if place.free_s is not None]
+        resting: list[_SimulatedWorker] = []
         while places:
             place = min(places, key=lambda p: (max(p.free_s or 0.0, self.site.now_s), p.free_s))
-            heads = [q[0] for s in place.worker.services if (q := queues.get(s))]
+            now_s = max(place.free_s or 0.0, self.site.now_s)
+            if place.ends and (ended := queues.get(place.ends)) and ended.claim(now_s):
+                places, resting = [*places, *resting], []
+            place.ends = ""
+            heads = [
+                q.claimed[0] for s in place.worker.services if (q := queues.get(s)) and q.claimed
+            ]
             if not heads:
                 places.remove(place)
+                resting.append(place)
                 continue
             ticket = min(heads, key=lambda head: (head.came_s, head.ticket_id))
-            queues[ticket.service].popleft()
-            begins_s = max(place.free_s or 0.0, self.site.now_s)
+            queues[ticket.service].claimed.popleft()
+            begins_s = max(now_s, ticket.came_s)
             where = (ticket.service, ticket.size, place.worker.device)
             needs_s = self.predictors.guess(*where)
             if needs_s is None:
                 places.remove(place)
                 continue
-            place.free_s = begins_s + needs_s
+            place.free_s, place.ends = begins_s + needs_s, ticket.service
             if self._expected(*where) is not None:
                 self.found[ticket.ticket_id] = Forecast(
                     begins_s=begins_s - self.site.now_s, ends_s=place.free_s - self.site.now_s

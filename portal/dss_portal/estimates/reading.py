@@ -90,6 +90,7 @@ async def read_snapshot() -> SiteSnapshot:
         running=[_running(row) for row in running],
         waiting=queues,
         runs=await runs.newest(names),
+        most_claims=await _most_claims(availability),
     )
     promised = {row["id"]: row["expected_at"] for row in (*waiting, *running)}
     return SiteSnapshot(site=site, availability=availability, places=places, promised=promised)
@@ -112,6 +113,20 @@ async def _workers() -> list[Worker]:
         Worker(device=device, services=frozenset(served)) for (_, device), served in bundles.items()
     ]
     return found
+
+
+async def _most_claims(availability: Mapping[str, ServiceAvailability]) -> dict[str, int]:
+    """By service, the number of tickets that its live dispatchers claim at a time.  Services are missing if one of
+    their dispatchers does not state it, or if a provider over HTTP claims tickets, too.
+    """
+    stated: dict[str, list[int]] = defaultdict(list)
+    for dispatcher in await liveness.alive_dispatchers():
+        stated[dispatcher.service].append(dispatcher.parallel)
+    return {
+        name: sum(numbers)
+        for name, numbers in stated.items()
+        if all(numbers) and not availability[name].polls
+    }
 
 
 def _over_http(

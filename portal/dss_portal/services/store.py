@@ -111,7 +111,12 @@ async def _note_dispatcher(announced: ServiceAnnounced) -> None:
     await Dispatcher.update_or_create(
         service=announced.service,
         instance=announced.instance,
-        defaults={"bundle": bundle, "heard_at": clock.now(), "ended": ended},
+        defaults={
+            "bundle": bundle,
+            "heard_at": clock.now(),
+            "ended": ended,
+            "parallel": announced.parallel,
+        },
     )
 
 

@@ -1,5 +1,8 @@
 """Estimates of time: three simulated days, replayed in time order, and the cases that one can count on one's fingers."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from dss_portal.estimates.durations import DurationPredictor, Run, TicketSize, fit
@@ -170,6 +173,56 @@ def test_a_claimed_ticket_without_a_free_worker_waits_at_the_head() -> None:
     found = forecasts(_site(running=held, waiting=1))
 
     assert found[7].ends_s < found[8].ends_s < found[1].ends_s
+
+
+def test_the_ticket_that_a_worker_began_is_at_work_before_one_that_was_only_claimed() -> None:
+    """9 was claimed 70 s ago and began when another ended 10 s ago; 10 was claimed 20 s ago and waits."""
+    claimed = [
+        Running(ticket_id=9, service=LUNGS, size=_size(20_000_000), began_s=930.0, progress=0.0),
+        Running(ticket_id=10, service=LUNGS, size=_size(20_000_000), began_s=980.0, progress=0.0),
+    ]
+    runs = [*RUNS, _run(60_000_000, 70.0, ended_s=990.0)]
+
+    found = forecasts(replace(_site(running=claimed), runs=runs))
+
+    assert [found[n].ends_s for n in (9, 10)] == pytest.approx([20.0, 50.0])
+
+
+def _two_services(**changes: Any) -> Site:
+    """One worker for both, which has worked for 10 s on ticket 1; 2 and 3 wait for the same service."""
+    other = [replace(run, service="nodules") for run in RUNS]
+    return replace(
+        _site(),
+        workers=[Worker(device="gpu", services=frozenset({LUNGS, "nodules"}))],
+        running=[
+            Running(ticket_id=1, service=LUNGS, size=_size(20_000_000), began_s=990.0, progress=0.0)
+        ],
+        waiting={
+            LUNGS: [replace(_waiting(n), came_s=995.0) for n in (2, 3)],
+            "nodules": [replace(_waiting(4), service="nodules", came_s=999.0)],
+        },
+        runs=[*RUNS, *other],
+        **changes,
+    )
+
+
+def test_a_shared_worker_takes_tickets_in_the_order_of_their_claims() -> None:
+    """Nobody may claim 3 before 1 has ended; 4 is claimed at once."""
+    found = forecasts(_two_services(most_claims={LUNGS: 2, "nodules": 2}))
+
+    assert [found[n].ends_s for n in (2, 4, 3)] == pytest.approx([50.0, 80.0, 110.0])
+
+
+def test_a_shared_worker_takes_tickets_as_they_came_if_nobody_states_how_many_are_claimed() -> None:
+    found = forecasts(_two_services())
+
+    assert [found[n].ends_s for n in (2, 3, 4)] == pytest.approx([50.0, 80.0, 110.0])
+
+
+def test_workers_that_nobody_claims_tickets_for_stay_idle() -> None:
+    found = forecasts(replace(_site(workers=3, waiting=3), most_claims={LUNGS: 1}))
+
+    assert [found[n].ends_s for n in (1, 2, 3)] == pytest.approx([30.0, 60.0, 90.0])
 
 
 def test_a_ticket_that_was_claimed_while_all_were_busy_began_when_one_was_free() -> None:
