@@ -17,12 +17,14 @@ class SourcePart:
     """One image to send: an image file, or a series of a DICOM source.
 
     ``series`` is the number of the series in the list of ``dss images``, ``uid`` its SeriesInstanceUID; both are "" for
-    an image file, and ``uid`` also if several series of the source have it.
+    an image file, and ``uid`` also if several series of the source have it.  ``files`` are the series' files, of which
+    those of an archive do not exist any more; () for an image file.
     """
 
     source: Path
     series: str = ""
     uid: str = ""
+    files: tuple[Path, ...] = ()
 
 
 def parts_of(source: Path) -> list[SourcePart]:
@@ -98,7 +100,12 @@ def _series(source: Path, entered: frozenset[Path] = frozenset()) -> list[Source
         return _parts_separately(source, entered)
     uses = Counter(v.series.key.uid for v in found.verdicts)
     return [
-        SourcePart(source, str(series.number), series.key.uid if uses[series.key.uid] == 1 else "")
+        SourcePart(
+            source,
+            str(series.number),
+            series.key.uid if uses[series.key.uid] == 1 else "",
+            tuple(header.file.path for header in series.headers),
+        )
         for series in (v.series for v in found.verdicts)
         if not series.is_localizer
     ]

@@ -209,6 +209,12 @@ def _from_workspace(
     return lambda number: _written(root, folder / f"ticket_{number:08d}{WORKSPACE}")
 
 
+def workspace_files(path: Path) -> list[Path]:
+    """The files of the image layers of a workspace.  Raises ImageUnreadable if it cannot be read or a file is missing."""
+    root = _opened(path)
+    return [_file(path, root, named) for named in ws.layer_folders(root).values()]
+
+
 def _opened(path: Path) -> Folder:
     try:
         root = read(path)

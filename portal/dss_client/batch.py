@@ -9,7 +9,15 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from dss_client.batch_items import NOT_DOWNLOADED, REFUSED, SUBMITTED, SUCCESS, WAITING, Item
+from dss_client.batch_content import content_of
+from dss_client.batch_items import (
+    NOT_DOWNLOADED,
+    REFUSED,
+    SUBMITTED,
+    SUCCESS,
+    WAITING,
+    Item,
+)
 from dss_client.batch_journal import Journal
 from dss_client.error_sentences import is_missing, of_disk
 from dss_client.errors import ClientError, Refused, SignInRefused
@@ -18,6 +26,7 @@ from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost
 from dss_client.retries import with_retries
 from dss_client.sending import Stopwatch, Watcher, fetch, submit
+from dss_submission.parts import SourcePart
 from dss_submission.preparing import Source
 from dss_submission.region import Region
 
@@ -66,6 +75,20 @@ class SendOptions:
     wait: bool = True
     unsent: Sequence[Item] = ()
 
+    @property
+    def told(self) -> str:
+        """The options that change the results, as text; "" without any."""
+        return "; ".join(
+            [
+                *([f"box {self.region.box}"] if self.region.box else []),
+                *([f"time point {self.region.time_point}"] if self.region.time_point else []),
+                *(
+                    f"{tag}={path.resolve()} ({content_of(SourcePart(path))})"
+                    for tag, path in self.tagged.items()
+                ),
+            ]
+        )
+
 
 def title_of(name: str | None, image: str) -> str:
     """The name of an image's ticket in the user's list: the batch's name, a blank, and the image's name.  If the
@@ -99,7 +122,9 @@ class Batch:
         self._folder = folder
         self._display = display
         self._pause = pause
-        self._journal = Journal(folder, self._what.unsent)
+        self._journal = Journal(
+            folder, self._what.unsent, server=client.server, options=self._what.told
+        )
         self._full = False
         self._said = ""
         self._looked_s = time.monotonic()
@@ -111,7 +136,8 @@ class Batch:
         Raises ClientError if the folder's table is another batch's, if the session is no longer valid when an image is
         submitted or a state requested, or if the portal gives no answer about a ticket's state for RETRY_S.
         """
-        self._journal.recall(items)
+        for item in self._journal.recall(items):
+            self._tell(f"{item.name} has changed since it was sent; it is sent again.")
         self._journal.write(items)
         while not all(self._is_over(item) for item in items):
             self._submit_next(items)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
+from dss_client.batch_content import content_of
 from dss_client.errors import ImageUnreadable
 from dss_client.volumes import LabelVolume
 from dss_submission.left_out import left_out
@@ -28,7 +29,8 @@ class Item:
 
     ``series`` is "", or the number of a series as ``dss images`` lists it.  The number may change with the folder's
     content, so ``uid`` is the SeriesInstanceUID, or "" if another series has the same.  ``service`` is the user's name
-    for the service, "" until ``for_services`` sets it; ``title`` is the item's name without the service.
+    for the service, "" until ``for_services`` sets it; ``title`` is the item's name without the service.  ``content``
+    changes when a file of the image is added, removed or written to.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Item:
     uid: str = ""
     service: str = ""
     title: str = ""
+    content: str = ""
     ticket: int = 0
     status: str = WAITING
     reason: str = ""
@@ -64,7 +67,14 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
         for part in parts or [SourcePart(source)]  # without parts, its row will give the reason
     ]
     return [
-        Item(name=name, title=name, source=part.source, series=part.series, uid=part.uid)
+        Item(
+            name=name,
+            title=name,
+            source=part.source,
+            series=part.series,
+            uid=part.uid,
+            content=content_of(part),
+        )
         for name, part in zip(_names(found), found, strict=True)
     ]
 

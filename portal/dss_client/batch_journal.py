@@ -33,44 +33,66 @@ state, such as a failed one, is sent again.
 """
 _ERRORS = "surrogateescape"
 """Error handler for file names that are not UTF-8: their bytes are written into the table unchanged."""
-_COLUMNS = ("name", "source", "series", "service", "ticket", "status", "reason", "uid")
+_COLUMNS = (
+    *("name", "source", "series", "service", "ticket", "status", "reason", "uid"),
+    *("content", "server", "options"),
+)
 _VOLUME_COLUMNS = ("name", "value", "label", "ml", "segmentation")
-_NEWER = {"service", "uid"}
+_NEWER = {"service", "uid", "content", "server", "options"}
 """Columns that are missing in tables of earlier versions."""
 
 
 class Journal:
     """Reads and writes ``results.csv`` and ``volumes.csv`` in ``folder``, which is created if it is missing.
     ``unsent`` are files that are not sent and only have a row in ``results.csv``.
+
+    ``server`` is the address to which the batch is sent, and ``options`` are those that change its results, as text.
     """
 
-    def __init__(self, folder: Path, unsent: Sequence[Item] = ()) -> None:
+    def __init__(
+        self, folder: Path, unsent: Sequence[Item] = (), *, server: str, options: str = ""
+    ) -> None:
         self._folder = folder
         self._unsent = unsent
+        self._sent = {"server": server.rstrip("/"), "options": options}
         self._others: list[dict[str, str]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
-    def recall(self, items: Sequence[Item]) -> None:
-        """Set the ticket and the state of items to which an earlier run gave a ticket; see _RECALLED.
+    def recall(self, items: Sequence[Item]) -> list[Item]:
+        """Set the ticket and the state of items to which an earlier run gave a ticket; see _RECALLED.  Returns the items
+        whose files have changed since; these are sent again.
 
         If that run ended before it knew whether a ticket was submitted, the item gets the ticket's number and stays in
         the state WAITING.  Rows about other images stay in the table.  Raises ClientError if the row with an item's
-        name is about another image, or if the file is no table of a batch.
+        name is about another image, server or other options, or if the file is no table of a batch.
         """
         before = {row["name"]: row for row in self._rows() if row["status"] != LEFT_OUT}
         own = {item.name for item in items}
         self._others = [row for name, row in before.items() if name not in own]
+        changed = []
         for item in items:
             row = before.get(item.name)
             if row is None:
                 continue
-            if any(row.get(column, value) != value for column, value in _identity(item).items()):
-                raise ClientError(
-                    f"{self._folder / RESULTS} is the table of another batch; name a new folder with --output."
-                )
+            self._require_own(row, item)
             state = _RECALLED.get(row["status"])
-            if state is not None and row["ticket"].isdigit():
+            if state is None or not row["ticket"].isdigit():
+                continue
+            if (row.get("content") or item.content) != item.content:
+                changed.append(item)
+            else:
                 item.ticket, item.status = int(row["ticket"]), state
+        return changed
+
+    def _require_own(self, row: dict[str, str], item: Item) -> None:
+        """Raises ClientError unless ``row`` is about the image, the server and the options of ``item``."""
+        for column, value in {**_identity(item), **self._sent}.items():
+            found = row.get(column)
+            if found is not None and found != value:
+                what = f" ({column}: {found or 'none'})" if column in self._sent else ""
+                raise ClientError(
+                    f"{self._folder / RESULTS} is the table of another batch{what}; name a new folder with --output."
+                )
 
     def write(self, items: Sequence[Item]) -> None:
         rows = [
@@ -83,6 +105,8 @@ class Journal:
                 i.status,
                 i.reason,
                 i.uid,
+                i.content,
+                *self._sent.values(),
             )
             for i in (*items, *self._unsent)
         ]

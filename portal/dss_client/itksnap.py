@@ -49,6 +49,11 @@ class ItkSnap(Session):
         self._rest.bearer = token
 
     @property
+    def server(self) -> str:
+        """The address of the server, as it was given."""
+        return self._rest.server
+
+    @property
     def is_program(self) -> bool:
         """True if a token for programs is sent instead of a session's cookie."""
         return bool(self._rest.bearer)

@@ -19,6 +19,7 @@ from dss_client.errors import ClientError, Refused
 from dss_client.flows import Chosen
 from dss_client.itksnap import ItkSnap
 from dss_client.records import ServiceDetail, Tag
+from dss_submission.region import Region
 from support.builders import image, write_image
 from support.dicom_series import stack, write
 from support.recorder import Recorder, ok, recording, refusal
@@ -72,13 +73,14 @@ def run(
     folder: Path,
     *,
     wait: bool = False,
+    time_point: int | None = None,
     pause: Callable[[float], None] | None = None,
 ) -> None:
     def fail(_: float) -> None:
         recorder.answers[DETAIL] = state("failed")
 
     with ItkSnap(recorder.address) as client, BatchScreen(len(items)) as screen:
-        what = SendOptions(wait=wait)
+        what = SendOptions(wait=wait, region=Region(time_point=time_point))
         Batch(client, {"lungs": CHOSEN}, folder, screen, what=what, pause=pause or fail).run(items)
 
 
@@ -186,6 +188,59 @@ def test_tickets_of_other_images_stay_in_the_table(
     run(recorder, items_for(scans[2:3]), tmp_path / "out")
 
     assert {*table(tmp_path / "out")} == {"scan0", "scan1", "scan2"}
+
+
+def test_an_image_that_has_changed_since_is_sent_again(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    run(recorder, items_for(scans[:2]), tmp_path / "out")
+    write_image(scans[0], image((12, 10, 9)))
+    recorder.answers["POST /api/tickets "] = ok(b"8")
+    recorder.answers["POST /api/tickets/8/"] = ok(b"success")
+
+    run(recorder, items_for(scans[:2]), tmp_path / "out")
+
+    assert table(tmp_path / "out") == {"scan0": ("8", "submitted"), "scan1": ("7", "submitted")}
+
+
+def test_a_series_that_has_got_more_slices_is_sent_again(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    """The first command came while the folder was being copied."""
+
+    def copied(slices: int) -> list[Item]:
+        write(tmp_path / "in", stack(6)[:slices])
+        return for_services(items_of([tmp_path / "in"], each=True), ["lungs"])
+
+    run(recorder, copied(4), tmp_path / "out")
+    recorder.answers["POST /api/tickets "] = ok(b"8")
+    recorder.answers["POST /api/tickets/8/"] = ok(b"success")
+
+    run(recorder, copied(6), tmp_path / "out")
+
+    assert [ticket for ticket, _ in table(tmp_path / "out").values()] == ["8"]
+
+
+def test_results_with_other_options_are_not_taken_for_these(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    run(recorder, items_for(scans[:1]), tmp_path / "out")
+
+    with pytest.raises(ClientError, match=r"another batch \(options: none\); name a new folder"):
+        run(recorder, items_for(scans[:1]), tmp_path / "out", time_point=2)
+
+
+def test_tickets_of_another_server_are_not_taken_for_these(
+    recorder: Recorder, scans: list[Path], tmp_path: Path
+) -> None:
+    """Their numbers are those of other images here."""
+    run(recorder, items_for(scans[:1]), tmp_path / "out")
+    rows = tmp_path / "out" / "results.csv"
+    there = rows.read_text(encoding="utf-8").replace(recorder.address, "https://dss.example.org")
+    rows.write_text(there, encoding="utf-8")
+
+    with pytest.raises(ClientError, match=r"\(server: https://dss\.example\.org\)"):
+        run(recorder, items_for(scans[:1]), tmp_path / "out")
 
 
 def test_a_series_whose_number_has_become_another_one_is_not_taken_for_done(
