@@ -13,7 +13,7 @@ import httpx
 from dss_client.cookie_jar import CookieJar
 from dss_client.multipart import Progress
 from dss_client.rest import TIMEOUT, RestClient, tls
-from dss_client.steps import Answer, Ask, Download, Pause, Step, Steps, Upload
+from dss_client.steps import Answer, Download, Pause, Request, Step, Steps, Upload
 from dss_client.unreachable import unreachable
 
 T = TypeVar("T")
@@ -61,8 +61,8 @@ class AsyncRest:
 
     async def _perform(self, step: Step) -> Answer:
         match step:
-            case Ask():
-                return await self._asked(step)
+            case Request():
+                return await self._response(step)
             case Pause(seconds=seconds):
                 await asyncio.sleep(seconds)
                 return Answer()
@@ -72,13 +72,13 @@ class AsyncRest:
             case _:
                 assert_never(step)
 
-    async def _asked(self, ask: Ask) -> Answer:
+    async def _response(self, request: Request) -> Answer:
         try:
             response = await self._http.send(
-                self._rest.request_of(ask), stream=True, auth=None, follow_redirects=False
+                self._rest.request_of(request), stream=True, auth=None, follow_redirects=False
             )
             try:
-                self._rest.keep(ask, response)
+                self._rest.keep(request, response)
                 parts = [part async for part in response.aiter_raw()]
             finally:
                 await response.aclose()

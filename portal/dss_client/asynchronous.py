@@ -11,7 +11,7 @@ from dss_client import flows, protocol
 from dss_client.async_rest import AsyncRest
 from dss_client.checksums import require_same, require_sound
 from dss_client.client import POLL_S
-from dss_client.flows import Chosen, Heard, Watch
+from dss_client.flows import SelectedService, SubmissionListener, Watch
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 from dss_client.unchanged_files import SilentWatcher, prepared
 
@@ -61,11 +61,11 @@ class AsyncClient:
         """The services, sorted by name and version."""
         return await self._rest.run(protocol.services())
 
-    async def service(self, name: str) -> Chosen:
+    async def service(self, name: str) -> SelectedService:
         """The newest service with the name ``name``, or the service with the hash ``name``.  Raises ServiceUnfit if
         there is none.
         """
-        return await self._rest.run(flows.chosen(name))
+        return await self._rest.run(flows.selected_service(name))
 
     async def tickets(self) -> list[TicketRow]:
         """The user's own tickets, except deleted ones."""
@@ -87,7 +87,7 @@ class AsyncClient:
         service: str,
         *,
         tagged: Mapping[str, Path] | None = None,
-        heard: Heard | None = None,
+        heard: SubmissionListener | None = None,
         title: str = "",
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
@@ -101,7 +101,7 @@ class AsyncClient:
             folder = Path(name)
             write = await asyncio.to_thread(prepared, path, tagged or {}, found.detail, folder)
             heard = heard or SilentWatcher()
-            steps = flows.submitted(found.githash, folder, write, heard, title)
+            steps = flows.submit(found.githash, folder, write, heard, title)
             return await self._rest.run(steps)
 
     async def watch(self, number: int, *, every_s: float = POLL_S) -> AsyncIterator[Detail]:
@@ -109,7 +109,7 @@ class AsyncClient:
         few bad responses in a row are tolerated; a lost connection raises Unreachable at once.
         """
         watch = Watch(number, every_s)
-        while (found := await self._rest.run(watch.look())) is not None:
+        while (found := await self._rest.run(watch.poll())) is not None:
             yield found
 
     async def download(self, number: int, folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dss_client import protocol
 from dss_client.multipart import Progress
 from dss_client.records import LogLine
-from dss_client.steps import Download, Steps, good
+from dss_client.steps import Download, Steps, body_of
 from dss_datastore import file_names
 
 _ADDRESS = re.compile(r"/(blobs/[0-9A-Za-z]{8,64})$")
@@ -26,14 +26,14 @@ def download_attachments(
     """
     detail = yield from protocol.detail(ticket)
     paths = []
-    for address, name in named(detail.log):
+    for address, name in paths_and_names(detail.log):
         folder.mkdir(parents=True, exist_ok=True)
-        good((yield Download(path=address, target=folder / name, progress=moved)))
+        body_of((yield Download(path=address, target=folder / name, progress=moved)))
         paths.append(folder / name)
     return paths
 
 
-def named(log: Iterable[LogLine]) -> list[tuple[str, str]]:
+def paths_and_names(log: Iterable[LogLine]) -> list[tuple[str, str]]:
     """For each attachment of the lines ``log``: its path on the server, ``blobs/...``, and a unique file name that is
     made from the provider's description.  Attachments with another address are left out.
     """

@@ -21,7 +21,7 @@ from dss_client.batch_items import (
 from dss_client.batch_journal import Journal
 from dss_client.error_sentences import is_missing, of_disk
 from dss_client.errors import ClientError, Refused, SignInRefused
-from dss_client.flows import Chosen
+from dss_client.flows import SelectedService
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost
 from dss_client.retries import with_retries
@@ -109,7 +109,7 @@ class Batch:
     def __init__(
         self,
         client: ItkSnap,
-        services: Mapping[str, Chosen],
+        services: Mapping[str, SelectedService],
         folder: Path,
         display: Display,
         *,

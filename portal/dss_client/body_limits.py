@@ -15,7 +15,7 @@ SIZES = (64 * 2**20, 256 * 2**20, 2**30, 4 * 2**30)
 WITHIN_S = 3.0
 
 
-def announced(server: str) -> tuple[int | None, int | None]:
+def accepted_and_refused_bytes(server: str) -> tuple[int | None, int | None]:
     """The largest of SIZES that is accepted, and the smallest that a proxy refuses, in bytes; None if there is none.  A
     size whose request fails counts as neither.
 

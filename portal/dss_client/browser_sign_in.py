@@ -21,7 +21,7 @@ from dss_client.rest import FORM, RestClient
 from dss_client.resumable import Reply
 from dss_client.retries import BUSY
 
-SHOWN = (
+ANSWER_PAGE = (
     "<!doctype html><meta charset=utf-8><title>dss</title><p>dss has your answer. "
     "You can close this page and go back to the command line."
 )
@@ -185,7 +185,7 @@ class _Listener:
                 self.send_response(HTTPStatus.OK)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.end_headers()
-                self.wfile.write(SHOWN.encode())
+                self.wfile.write(ANSWER_PAGE.encode())
                 listener._brought.put((parse_qs(query).get("code") or [""])[0])
 
             def log_message(self, *_: object) -> None:

@@ -7,15 +7,13 @@ from pathlib import Path
 from dss_client import flows, protocol
 from dss_client.checksums import require_same, require_sound
 from dss_client.cookie_jar import CookieJar
-from dss_client.flows import Chosen, Heard, Watch
+from dss_client.flows import SelectedService, SubmissionListener, Watch
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 from dss_client.rest import RestClient
 from dss_client.session import Session
 from dss_client.unchanged_files import SilentWatcher, prepared
 
 POLL_S = 1.0
-FOR_PROGRAMS = "dss_"
-"""Prefix of a token for programs: a long-lived token that is sent with each request."""
 
 
 class Client(Session):
@@ -45,11 +43,11 @@ class Client(Session):
         """The services, sorted by name and version."""
         return self._rest.run(protocol.services())
 
-    def service(self, name: str) -> Chosen:
+    def service(self, name: str) -> SelectedService:
         """The newest service with the name ``name``, or the service with the hash ``name``.  Raises ServiceUnfit if
         there is none.
         """
-        return self._rest.run(flows.chosen(name))
+        return self._rest.run(flows.selected_service(name))
 
     def tickets(self) -> list[TicketRow]:
         """The user's own tickets, except deleted ones."""
@@ -71,7 +69,7 @@ class Client(Session):
         service: str,
         *,
         tagged: Mapping[str, Path] | None = None,
-        heard: Heard | None = None,
+        heard: SubmissionListener | None = None,
         title: str = "",
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
@@ -84,7 +82,7 @@ class Client(Session):
         with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
             write = prepared(path, tagged or {}, found.detail, Path(folder))
             heard = heard or SilentWatcher()
-            steps = flows.submitted(found.githash, Path(folder), write, heard, title)
+            steps = flows.submit(found.githash, Path(folder), write, heard, title)
             return self._rest.run(steps)
 
     def watch(self, number: int, *, every_s: float = POLL_S) -> Iterator[Detail]:
@@ -92,7 +90,7 @@ class Client(Session):
         few bad responses in a row are tolerated; a lost connection raises Unreachable at once.
         """
         watch = Watch(number, every_s)
-        while (found := self._rest.run(watch.look())) is not None:
+        while (found := self._rest.run(watch.poll())) is not None:
             yield found
 
     def download(self, number: int, folder: Path) -> list[Path]:

@@ -9,18 +9,15 @@ import click
 
 from dss_client.command_group import FAILED
 from dss_client.cookie_jar import jar_name
-from dss_client.credentials import Credentials
+from dss_client.credentials import LONG_LIVED_PREFIX, Credentials
 from dss_client.error_sentences import of_disk, sentence
 from dss_client.errors import ClientError, SignInRefused
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost, say
 from dss_client.token_memory import TokenMemory
 
-FOR_PROGRAMS = "dss_"
-"""Prefix of a token for programs: a long-lived token that is sent with each request."""
 
-
-class Explained(ClientError):
+class ExplainedError(ClientError):
     """An error whose text already is a sentence for the user, so that ``connected`` raises it unchanged."""
 
 
@@ -32,7 +29,7 @@ def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
     once.
     """
     token = usable_token(token or Credentials(jar).token())
-    if token.startswith(FOR_PROGRAMS):
+    if token.startswith(LONG_LIVED_PREFIX):
         client.use_token(token)
         return
     memory = TokenMemory(jar)
@@ -44,10 +41,10 @@ def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
 
 
 def usable_token(token: str) -> str:
-    """``token`` without blanks around it.  Raises Explained if it cannot be a portal's token."""
+    """``token`` without blanks around it.  Raises ExplainedError if it cannot be a portal's token."""
     bare = token.strip()
     if not (bare.isascii() and bare.isprintable() and " " not in bare):
-        raise Explained("The token has characters that no token has; copy it again.")
+        raise ExplainedError("The token has characters that no token has; copy it again.")
     return bare
 
 
@@ -65,10 +62,10 @@ def _sign_in_without_token(client: ItkSnap) -> None:
     except SignInRefused:
         if not sys.stdin.isatty():
             raise
-        client.login(usable_token(asked_token()))
+        client.login(usable_token(read_token()))
 
 
-def asked_token() -> str:
+def read_token() -> str:
     """A token that the user types without echo, or the first line of standard input if that is no terminal.  Raises
     ClientError if it is empty.
     """
@@ -86,8 +83,8 @@ def jar_of(server: str, jar: Path | None) -> Path:
     return jar or Path(click.get_app_dir("dss", roaming=False)) / jar_name(server)
 
 
-def confirmed(question: str, *, yes: bool) -> None:
-    """Return if the user confirms or has given ``--yes``; otherwise exit with status 1.  Raises Explained if standard
+def require_confirmation(question: str, *, yes: bool) -> None:
+    """Return if the user confirms or has given ``--yes``; otherwise exit with status 1.  Raises ExplainedError if standard
     input is no terminal and has no answer.
     """
     try:
@@ -96,42 +93,42 @@ def confirmed(question: str, *, yes: bool) -> None:
     except click.Abort:
         if sys.stdin.isatty():
             raise
-        raise Explained("\nNobody is there to answer; --yes does.") from None
+        raise ExplainedError("\nNobody is there to answer; --yes does.") from None
     say("Nothing was done.", error=True)
     raise click.exceptions.Exit(FAILED)
 
 
 @contextmanager
 def local_errors() -> Iterator[None]:
-    """A context that raises Explained instead of an OSError without a file name.  Other errors pass unchanged."""
+    """A context that raises ExplainedError instead of an OSError without a file name.  Other errors pass unchanged."""
     try:
         yield
     except OSError as error:
         if error.filename is not None:
             raise
-        raise Explained(of_disk(error)) from error
+        raise ExplainedError(of_disk(error)) from error
 
 
 @contextmanager
 def connected(server: str, jar: Path | None) -> Iterator[ItkSnap]:
     """A context with a client for ``server`` that is not signed in yet.  A ClientError other than OutputLost, and an
-    OSError without a file name, are raised as Explained, with a sentence for the user.
+    OSError without a file name, are raised as ExplainedError, with a sentence for the user.
     """
     client: ItkSnap | None = None
     try:
         with local_errors(), ItkSnap(server, jar_of(server, jar)) as client:
             yield client
-    except (OutputLost, Explained):
+    except (OutputLost, ExplainedError):
         raise
     except ClientError as error:
         for_programs = client is not None and client.is_program
-        raise Explained(sentence(error, server, for_programs=for_programs)) from error
+        raise ExplainedError(sentence(error, server, for_programs=for_programs)) from error
 
 
 @contextmanager
 def session(server: str, token: str | None, jar: Path | None) -> Iterator[ItkSnap]:
     """A context with a client that is signed in.  ClientErrors, and OSErrors without a file name, are raised as
-    Explained, with a sentence for the user.
+    ExplainedError, with a sentence for the user.
     """
     with connected(server, jar) as client:
         sign_in(client, token, jar_of(server, jar))

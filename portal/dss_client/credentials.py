@@ -11,6 +11,9 @@ from typing import Protocol, cast
 from dss_client.extras import installed
 from dss_datastore.writing import replacing
 
+LONG_LIVED_PREFIX = "dss_"
+"""Prefix of a token for programs: a long-lived token that is sent with each request."""
+
 SERVICE = "dss"
 """Name of the service in the keyring.  The user name in the keyring is the path of the cookie file, so that each server
 has its own entry.

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from dss_client.body_limits import announced
+from dss_client.body_limits import accepted_and_refused_bytes
 from dss_client.error_sentences import sentence, unknown_token
 from dss_client.errors import ClientError
 from dss_client.proxies import proxy_for, require_address
@@ -233,7 +233,7 @@ def _limit(server: str) -> Iterator[Observation]:
 
 
 def _large_files(server: str) -> Observation:
-    passed, refused = announced(server)
+    passed, refused = accepted_and_refused_bytes(server)
     if refused is not None:
         text = (
             f"A proxy in front of the portal refuses files of {_size(refused)}; ITK-SNAP sends a file in one request. "

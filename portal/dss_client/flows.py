@@ -24,7 +24,7 @@ Ctrl-C and waits.
 """
 
 
-class Heard(Protocol):
+class SubmissionListener(Protocol):
     """Is told about the progress of a ticket on its way to the server."""
 
     def stage(self, name: str) -> None:
@@ -44,25 +44,29 @@ class Heard(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class SelectedService:
     """A service: the hash that selects it in requests, and its description."""
 
     githash: str
     detail: ServiceDetail
 
 
-def chosen(service: str) -> Steps[Chosen]:
+def selected_service(service: str) -> Steps[SelectedService]:
     """The newest service with the name ``service``, or the one with the hash ``service``, with its description.  Raises
     ServiceUnfit if the server does not list it.
     """
     rows = yield from protocol.services()
     row = choose_service(rows, service)
     found = yield from protocol.service_detail(row.githash)
-    return Chosen(githash=row.githash, detail=found)
+    return SelectedService(githash=row.githash, detail=found)
 
 
-def submitted(
-    githash: str, folder: Path, write: Callable[[int], Path], heard: Heard, title: str = ""
+def submit(
+    githash: str,
+    folder: Path,
+    write: Callable[[int], Path],
+    heard: SubmissionListener,
+    title: str = "",
 ) -> Steps[int]:
     """Create a ticket, upload the files of ``folder`` and the workspace that ``write`` adds for the ticket's number,
     and submit.  Returns the ticket's number.
@@ -137,7 +141,7 @@ def _known_submitted(ticket: int, error: Refused) -> Steps[None]:
         raise error
 
 
-def _withdrawn(ticket: int, heard: Heard) -> Steps[None]:
+def _withdrawn(ticket: int, heard: SubmissionListener) -> Steps[None]:
     try:
         yield from protocol.delete(ticket, WITHDRAW_S)
     except ClientError:
@@ -155,7 +159,7 @@ class Watch:
         self._looked = False
         self._ended = False
 
-    def look(self) -> Steps[Detail | None]:
+    def poll(self) -> Steps[Detail | None]:
         """Wait ``every_s`` seconds, except the first time, and return the ticket's state; None after the last state.
         After a bad response the request is repeated; a few in a row, or a lost connection, raise their error.
         """

@@ -155,7 +155,7 @@ class ItkSnap(Session):
         """
         end_s = time.monotonic() + timeout_s
         watch = Watch(ticket, every_s, since)
-        while (found := self._rest.run(watch.look(), pause)) is not None:
+        while (found := self._rest.run(watch.poll(), pause)) is not None:
             yield found
             if not found.finished and time.monotonic() > end_s:
                 raise TicketUnfinished(f"Ticket {ticket} is still {found.status}.")

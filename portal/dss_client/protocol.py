@@ -27,7 +27,7 @@ from dss_client.records import (
     TicketRow,
     decode,
 )
-from dss_client.steps import Answer, Ask, Download, Pause, Steps, T, Upload, good
+from dss_client.steps import Answer, Download, Pause, Request, Steps, T, Upload, body_of
 from dss_client.tables import read_table
 
 AFTER_ERROR_S = 10.0
@@ -46,7 +46,7 @@ def login(token: str) -> Steps[str]:
 
     Raises SignInRefused for status 401.
     """
-    answer = yield Ask(
+    answer = yield Request(
         method="POST", path="api/login?format=json", body=f"token={token}", signs_in=True
     )
     if answer.status != HTTPStatus.OK:
@@ -59,7 +59,7 @@ def login_as_tool(token: str) -> Steps[str]:
 
     Success depends on the body, not on the status.  Raises SignInRefused for status 401.
     """
-    answer = yield Ask(method="POST", path="api/login", body=f"token={token}", signs_in=True)
+    answer = yield Request(method="POST", path="api/login", body=f"token={token}", signs_in=True)
     text = answer.body.decode(errors="replace")
     if not text.startswith(_SIGNED_IN):
         raise _not_signed_in(answer)
@@ -70,7 +70,7 @@ def account() -> Steps[str]:
     """The e-mail address of the user whose session or token for programs is sent.  Raises SignInRefused if neither is
     valid.
     """
-    answer = yield Ask(path="api/login?format=json")
+    answer = yield Request(path="api/login?format=json")
     if answer.status != HTTPStatus.OK:
         raise _not_signed_in(answer)
     return _email(answer.body)
@@ -78,7 +78,7 @@ def account() -> Steps[str]:
 
 def logout() -> Steps[None]:
     """End the session by signing in with a wrong token, because the API has no other way.  The response is ignored."""
-    yield Ask(method="POST", path="api/login?format=json", body="token=none")
+    yield Request(method="POST", path="api/login?format=json", body="token=none")
 
 
 def revoke() -> Steps[None]:
@@ -114,7 +114,7 @@ def upload(
     ticket: int, file: Path, progress: Progress | None = None, *, resumes: bool = False
 ) -> Steps[None]:
     answer = yield Upload(ticket=ticket, file=file, progress=progress, resumes=resumes)
-    good(answer)
+    body_of(answer)
 
 
 def submit(ticket: int) -> Steps[None]:
@@ -244,14 +244,14 @@ def download_results(
         if there(path):
             continue
         address = f"api/tickets/{ticket}/files/results/{index}"
-        good((yield Download(path=address, target=path, progress=moved)))
+        body_of((yield Download(path=address, target=path, progress=moved)))
     return paths
 
 
 def download_archive(ticket: int, target: Path, moved: Progress | None = None) -> Steps[None]:
     """Download all results as one zip archive."""
     address = f"api/tickets/{ticket}/archive"
-    good((yield Download(path=address, target=target, progress=moved)))
+    body_of((yield Download(path=address, target=target, progress=moved)))
 
 
 def checksums(ticket: int) -> Steps[dict[str, str]]:
@@ -278,13 +278,13 @@ def delete(ticket: int, within_s: float | None = None) -> Steps[None]:
 
 
 def _asked(path: str, within_s: float | None = None) -> Steps[bytes]:
-    answer = yield Ask(path=path, within_s=within_s)
-    return good(answer)
+    answer = yield Request(path=path, within_s=within_s)
+    return body_of(answer)
 
 
 def _posted(path: str, body: str) -> Steps[bytes]:
-    answer = yield Ask(method="POST", path=path, body=body)
-    return good(answer)
+    answer = yield Request(method="POST", path=path, body=body)
+    return body_of(answer)
 
 
 def _not_signed_in(answer: Answer) -> ClientError:

@@ -13,7 +13,7 @@ import httpx
 
 from dss_client.errors import Refused, Unreachable
 from dss_client.multipart import Progress
-from dss_client.part_files import Draft
+from dss_client.partial_downloads import PartialDownload
 from dss_client.retries import Retries
 
 RETRY_S = 600.0
@@ -27,7 +27,7 @@ _BEGIN = re.compile(r"bytes (\d+)-")
 
 def fetch(
     get: Get,
-    draft: Draft,
+    draft: PartialDownload,
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> None:
@@ -56,7 +56,7 @@ def fetch(
 class _Part:
     """The part of the file that was received so far."""
 
-    def __init__(self, draft: Draft, progress: Progress | None) -> None:
+    def __init__(self, draft: PartialDownload, progress: Progress | None) -> None:
         self._draft = draft
         self._progress = progress
         self.done_bytes = draft.size_bytes

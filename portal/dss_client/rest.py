@@ -16,10 +16,10 @@ from dss_client import ranges, resumable
 from dss_client.cookie_jar import CookieJar
 from dss_client.errors import Unreachable
 from dss_client.multipart import FileForm, Progress
-from dss_client.part_files import draft_of
+from dss_client.partial_downloads import partial_download
 from dss_client.proxies import Proxy, proxy_for, require_address
 from dss_client.resumable import Reply
-from dss_client.steps import Answer, Ask, Download, Pause, Step, Steps, Upload, good
+from dss_client.steps import Answer, Download, Pause, Request, Step, Steps, Upload, body_of
 from dss_client.unreachable import unreachable
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class RestClient:
         transfer of a file also raises Refused, NotUnderstood, and OSError.
         """
         match step:
-            case Ask():
+            case Request():
                 with self._answer(self.request_of(step)) as response:
                     self.keep(step, response)
                     return _whole(response)
@@ -106,30 +106,30 @@ class RestClient:
                 assert_never(step)
         return Answer()
 
-    def request_of(self, ask: Ask) -> httpx.Request:
-        """The HTTP request for ``ask``, with the headers and cookies that are sent."""
-        if ask.method == "POST":
-            request = self._form(ask.path, ask.body, cookie=not ask.signs_in)
+    def request_of(self, request: Request) -> httpx.Request:
+        """The HTTP request for ``request``, with the headers and cookies that are sent."""
+        if request.method == "POST":
+            sent = self._form(request.path, request.body, cookie=not request.signs_in)
         else:
-            request = self._request("GET", ask.path)
-        if ask.within_s is not None:
-            request.extensions["timeout"] = httpx.Timeout(ask.within_s).as_dict()
-        return request
+            sent = self._request("GET", request.path)
+        if request.within_s is not None:
+            sent.extensions["timeout"] = httpx.Timeout(request.within_s).as_dict()
+        return sent
 
-    def keep(self, ask: Ask, response: httpx.Response) -> None:
-        """Store the cookies of ``response`` if ``ask`` was a sign-in."""
-        if ask.signs_in:
+    def keep(self, request: Request, response: httpx.Response) -> None:
+        """Store the cookies of ``response`` if ``request`` was a sign-in."""
+        if request.signs_in:
             self._jar.replace(response)
 
     def get(self, path: str) -> bytes:
         """The body of the response to a GET request.  Raises Refused or Unreachable, as ``post``, ``upload`` and
         ``download`` do.
         """
-        return good(self._read(self._request("GET", path)))
+        return body_of(self._read(self._request("GET", path)))
 
     def post(self, path: str, body: str) -> bytes:
         """Send ``body`` without encoding it, as ITK-SNAP does, and return the response's body."""
-        return good(self._read(self._form(path, body)))
+        return body_of(self._read(self._form(path, body)))
 
     def upload(
         self,
@@ -144,14 +144,14 @@ class RestClient:
         """
         form = FileForm(file, fields)
         headers = {"Content-Length": str(form.length_bytes), "Content-Type": form.content_type}
-        return good(self._read(self._request("POST", path, headers, form.chunks(progress))))
+        return body_of(self._read(self._request("POST", path, headers, form.chunks(progress))))
 
     def _upload(self, step: Upload, pause: Callable[[float], object]) -> None:
         form = f"api/tickets/{step.ticket}/files/input"
         if not step.resumes:
             self.upload(form, step.file, step.progress)
         elif step.file.stat().st_size <= resumable.SMALL_BYTES:
-            resumable.repeated(lambda: self.upload(form, step.file, step.progress), pause)
+            resumable.until_it_succeeds(lambda: self.upload(form, step.file, step.progress), pause)
         elif not resumable.upload(self, step.ticket, step.file, step.progress, pause):
             self.upload(form, step.file, step.progress)
 
@@ -184,7 +184,7 @@ class RestClient:
         After a lost connection, and in a later call, the download continues at the first missing byte if the server
         gives the file's version.
         """
-        with draft_of(target, f"{self.server}/{path}") as draft:
+        with partial_download(target, f"{self.server}/{path}") as draft:
             ranges.fetch(
                 lambda more: self._answer(self._request("GET", path, dict(more))),
                 draft,

@@ -24,14 +24,14 @@ LARGEST_PATCH_BYTES, SMALLEST_PATCH_BYTES = 8 * 2**20, 2**20
 """Largest and smallest size in bytes of the part of the file in one request.  After an error the size is halved,
 because a proxy may forward only complete requests, so that a lost connection loses all of a request.
 """
-MOST_BEGINNINGS = 10
+MAX_RESTARTS = 10
 """Largest number of times that an upload is begun.  It is begun again if the server has forgotten it."""
 RETRY_S = 600.0
 """Longest time in seconds in which the server receives no further byte."""
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 BODY_TYPE = "application/offset+octet-stream"
-ELSEWHERE = (HTTPStatus.CONFLICT, HTTPStatus.LOCKED, HTTPStatus.REQUEST_TIMEOUT)
+BUSY_ELSEWHERE = (HTTPStatus.CONFLICT, HTTPStatus.LOCKED, HTTPStatus.REQUEST_TIMEOUT)
 """Statuses that are temporary in an upload.  The server has another offset, is still reading from a lost connection, or
 has received nothing for too long.
 """
@@ -90,13 +90,15 @@ def upload(
     Raises Refused if the server refuses the file, NotUnderstood for a response of another protocol, and the last error
     if the server receives no further byte for RETRY_S.
     """
-    retries = Retries(RETRY_S, pause, ELSEWHERE)
+    retries = Retries(RETRY_S, pause, BUSY_ELSEWHERE)
     address = f"api/tickets/{ticket}/uploads"
-    return upload_to(connection, Sending(address=address, file=file, progress=progress), retries)
+    return upload_to(
+        connection, FileToUpload(address=address, file=file, progress=progress), retries
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sending:
+class FileToUpload:
     """A file to upload to ``address``.  ``metadata`` is sent in addition to the file's name and checksum."""
 
     address: str
@@ -105,17 +107,17 @@ class Sending:
     progress: Progress | None = None
 
 
-def upload_to(connection: Connection, sending: Sending, retries: Retries) -> bool:
+def upload_to(connection: Connection, upload_file: FileToUpload, retries: Retries) -> bool:
     """Upload a file over any number of connections.  False if the server has no resumable uploads at that address.
 
     Raises Refused if the server refuses the file, NotUnderstood for a response of another protocol, the last error if
-    ``retries`` has no time left, and Unreachable after MOST_BEGINNINGS.
+    ``retries`` has no time left, and Unreachable after MAX_RESTARTS.
     """
-    if not _is_offered(connection, sending.address, retries):
+    if not _is_offered(connection, upload_file.address, retries):
         return False
-    for _ in range(MOST_BEGINNINGS):
+    for _ in range(MAX_RESTARTS):
         try:
-            _Transfer(connection, sending, retries).run()
+            _Transfer(connection, upload_file, retries).run()
         except _Unknown:
             return False
         except _Gone:
@@ -125,7 +127,9 @@ def upload_to(connection: Connection, sending: Sending, retries: Retries) -> boo
     raise _forgotten()
 
 
-def repeated(act: Callable[[], object], pause: Callable[[float], object] = time.sleep) -> None:
+def until_it_succeeds(
+    act: Callable[[], object], pause: Callable[[float], object] = time.sleep
+) -> None:
     """Call ``act``, which must be safe to repeat, until it succeeds.  Raises Refused if the server refuses the request
     for good, and the last error after RETRY_S.
     """
@@ -156,14 +160,18 @@ class _Transfer:
     _Unknown if the server has no resumable uploads.
     """
 
-    def __init__(self, connection: Connection, sending: Sending, retries: Retries) -> None:
+    def __init__(self, connection: Connection, upload_file: FileToUpload, retries: Retries) -> None:
         self._connection = connection
-        self._path = sending.address
-        self._file = sending.file
-        self._size_bytes = sending.file.stat().st_size
-        told = {"filename": self._file.name, "sha256": _sha256(self._file), **sending.metadata}
-        self._metadata = ",".join(f"{key} {_base64(text)}" for key, text in told.items())
-        self._progress = sending.progress
+        self._path = upload_file.address
+        self._file = upload_file.file
+        self._size_bytes = upload_file.file.stat().st_size
+        metadata = {
+            "filename": self._file.name,
+            "sha256": _sha256(self._file),
+            **upload_file.metadata,
+        }
+        self._metadata = ",".join(f"{key} {_base64(text)}" for key, text in metadata.items())
+        self._progress = upload_file.progress
         self._retries = retries
         self._patch_bytes = LARGEST_PATCH_BYTES
         self._offset = 0

@@ -45,9 +45,9 @@ class Screen:
         self._show(name, 0.0)
 
     def moved(self, done_bytes: int, total_bytes: int) -> None:
-        self.shared(done_bytes / max(total_bytes, done_bytes, 1))
+        self.show_share(done_bytes / max(total_bytes, done_bytes, 1))
 
-    def shared(self, share: float) -> None:
+    def show_share(self, share: float) -> None:
         """Show the fraction ``share`` that is done, 0 to 1."""
         self._row.share, self._row.amount = share, f"{share:4.0%}"
         self._terminal.draw()
@@ -85,7 +85,7 @@ class Screen:
     def _show(self, state: str, share: float) -> None:
         state = printable(state)
         self._row.text = f"{self._expected} ({state})" if self._expected else state
-        self.shared(share)
+        self.show_share(share)
         if not self._terminal.is_live and state != self._state:
             self.note(f"{state}.")
         self._state = state

@@ -14,9 +14,9 @@ from dss_client import flows
 from dss_client.checksums import is_there, require_same
 from dss_client.error_sentences import is_missing
 from dss_client.errors import NotUnderstood, Refused, TicketNotOpen
-from dss_client.expectations import Expectation
+from dss_client.estimate_polling import EstimatePoller
 from dss_client.extras import command_for, installed
-from dss_client.flows import Chosen, Heard
+from dss_client.flows import SelectedService, SubmissionListener
 from dss_client.itksnap import ItkSnap
 from dss_client.multipart import Progress
 from dss_client.plain_nifti import copy_unchanged
@@ -29,7 +29,7 @@ POLL_S = 1.0
 """Seconds between two requests of a ticket's state; a quarter of ITK-SNAP's, because a user is watching."""
 
 
-class Watcher(Heard, Protocol):
+class Watcher(SubmissionListener, Protocol):
     """Is told about the progress of a ticket, and shows it to the user."""
 
     def note(self, text: str) -> None:
@@ -105,7 +105,7 @@ def send(
     """
     watch = Stopwatch()
     source = Source(path=source) if isinstance(source, Path) else source
-    found = chosen(client, service)
+    found = selected_service(client, service)
     if sentence := client.service_estimates(_sent_bytes(source.path)).get(found.githash):
         watcher.note(sentence)
     ticket = submit(client, source, found, watcher, watch, title=title)
@@ -157,17 +157,17 @@ def downloaded(
     return files
 
 
-def chosen(client: ItkSnap, service: str) -> Chosen:
+def selected_service(client: ItkSnap, service: str) -> SelectedService:
     """The newest service with the name ``service``, or the one with the hash ``service``, with its description.  Raises
     ServiceUnfit if the server does not list it.
     """
-    return client.run(flows.chosen(service))
+    return client.run(flows.selected_service(service))
 
 
 def submit(
     client: ItkSnap,
     source: Source,
-    service: Chosen,
+    service: SelectedService,
     watcher: Watcher,
     watch: Stopwatch,
     *,
@@ -186,7 +186,7 @@ def submit(
             way = None if installed("images") else copy_unchanged
             write = _noting(note, prepare(source, service.detail, Path(folder), watcher, way))
         with watch.stage("upload"):
-            steps = flows.submitted(service.githash, Path(folder), write, watcher, title)
+            steps = flows.submit(service.githash, Path(folder), write, watcher, title)
             try:
                 return client.run(steps)
             except Refused as error:
@@ -210,12 +210,12 @@ def _follow(
     log: list[LogLine] = []
     watch.add("queue", 0.0)  # a ticket may end before it was seen waiting
     began_s = time.monotonic()
-    expectation = Expectation(client, ticket)
+    estimate = EstimatePoller(client, ticket)
     for detail in client.wait(ticket, every_s=POLL_S):
         now_s = time.monotonic()
         watch.add("queue" if detail.status == "ready" else "work", now_s - began_s)
         began_s = now_s
         log += detail.log
-        watcher.expected(expectation.after(detail))
+        watcher.expected(estimate.after(detail))
         watcher.polled(detail)
     return detail, tuple(log)

@@ -26,7 +26,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class Request:
     """A step: a request.  ``path`` is relative to the server's address; ``body`` is a form that is sent unchanged.
 
     ``signs_in``: the request carries no cookie, and the cookies of its response are stored.  ``within_s`` replaces the
@@ -68,11 +68,11 @@ class Pause:
     seconds: float
 
 
-Step: TypeAlias = Ask | Upload | Download | Pause
+Step: TypeAlias = Request | Upload | Download | Pause
 Steps: TypeAlias = Generator[Step, Answer, T]
 
 
-def good(answer: Answer) -> bytes:
+def body_of(answer: Answer) -> bytes:
     """The body of the response.  Raises Refused unless the status is 200."""
     if answer.status != HTTPStatus.OK:
         raise Refused(answer.status, answer.body.decode(errors="replace"))

@@ -9,7 +9,7 @@ from dss_submission.preparing import Silent, Source, Write, prepare
 
 
 class SilentWatcher(Silent):
-    """A ``flows.Heard`` that shows nothing."""
+    """A ``flows.SubmissionListener`` that shows nothing."""
 
     def created(self, ticket: int) -> None:
         pass

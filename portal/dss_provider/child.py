@@ -25,9 +25,9 @@ from dss_datastore.space import is_disk_full
 from dss_provider.algorithm import CannotSegment, Progress
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import read_image
-from dss_provider.outcome import OFFERS, AlgorithmOutcome, Task
-from dss_provider.returned import kept
-from dss_provider.spoken import LONGEST_TEXT, one_line
+from dss_provider.outcome import PARAMETERS, AlgorithmOutcome, Task
+from dss_provider.process_output import LONGEST_TEXT, one_line
+from dss_provider.return_value import store_return_value
 
 NOT_HOUNSFIELD = "The image has no value below 0. In Hounsfield units air has -1000, so the values may be others, and the result wrong."
 DISK_FULL = "The disk of the provider's machine is full; please try again later."
@@ -104,7 +104,7 @@ def _called(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
     }
     returned = function(**wanted)
     _end_copy()
-    outcome = kept(returned, images[task.tag], work)
+    outcome = store_return_value(returned, images[task.tag], work)
     if task.hounsfield and images[task.tag].array.min() >= 0:
         outcome = replace(outcome, remarks=(NOT_HOUNSFIELD, *outcome.remarks))
     return outcome
@@ -112,7 +112,7 @@ def _called(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
 
 def _function(task: Task) -> Callable[..., object]:
     """The provider's function.  Raises AlgorithmFailed if its file is not one of Python, if the file has no such
-    function, or if a parameter without a default value is not in OFFERS.  Errors of the provider's code are let
+    function, or if a parameter without a default value is not in PARAMETERS.  Errors of the provider's code are let
     through.
     """
     file, _, name = task.function.partition(":")
@@ -124,9 +124,9 @@ def _function(task: Task) -> Callable[..., object]:
         for p in inspect.signature(function).parameters.values()
         if p.default is p.empty and p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}
     ]
-    if unknown := [name for name in needed if name not in OFFERS]:
+    if unknown := [name for name in needed if name not in PARAMETERS]:
         raise AlgorithmFailed(
-            f"{name} asks for '{unknown[0]}'; it may ask for {', '.join(OFFERS)}."
+            f"{name} asks for '{unknown[0]}'; it may ask for {', '.join(PARAMETERS)}."
         )
     return function
 

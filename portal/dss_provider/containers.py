@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from dss_broker.dispatch_section import Dispatch
-from dss_provider import publishers
+from dss_provider import process_marks
 
 ENGINES = ("podman", "docker")
 CHOICE = "DSS_CONTAINER_ENGINE"
@@ -67,20 +67,20 @@ def end_orphans(*, and_own: bool = False) -> None:
     for name in done.stdout.decode(errors="replace").split() if done else ():
         publisher = name.rpartition("-")[0]
         marked = publisher.removeprefix(f"{_machine()}-")
-        is_orphan = publishers.is_orphan(marked, and_own=and_own)
+        is_orphan = process_marks.is_orphan(marked, and_own=and_own)
         if name.startswith(f"{_machine()}-") and is_orphan:
             _run_engine("rm", "--force", name)
 
 
 def _publisher() -> str:
-    return f"{_machine()}-{publishers.mark()}"
+    return f"{_machine()}-{process_marks.mark()}"
 
 
 def _machine() -> str:
     """The prefix of this machine's container names.  It differs between machines, because several machines may use one
     engine.
     """
-    return f"dss-{publishers.machine()}"
+    return f"dss-{process_marks.machine()}"
 
 
 def _run_engine(*words: str) -> "subprocess.CompletedProcess[bytes] | None":

@@ -9,11 +9,11 @@ from typing import Self
 from dss_client.errors import ClientError, Refused
 from dss_provider.portal import Portal
 
-TELL_S = 1.0
-SELDOM_S = 30.0
+SEND_S = 1.0
+RARE_TEXT_S = 30.0
 """Shortest time in seconds between two texts once MANY_TEXTS were sent, because a user reads them all."""
 MANY_TEXTS = 100
-TOLD_STEP = 0.02
+SMALLEST_STEP = 0.02
 """Smallest change of the progress (0 to 1) that is sent."""
 
 Connect = Callable[[], Portal]
@@ -33,7 +33,7 @@ class Heartbeat:
         self._connect = connect
         self._beat_s = beat_s
         self._done = threading.Event()
-        self._news = _News()
+        self._unsent = _Unsent()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Self:
@@ -49,22 +49,22 @@ class Heartbeat:
         self._done.set()
         self._thread.join()
 
-    def tell(self, fraction: float, text: str) -> None:
-        """Report progress, and return at once; the thread sends it.  Of several texts within TELL_S seconds, or within
-        SELDOM_S after MANY_TEXTS, only the last one is sent; smaller steps than TOLD_STEP are not sent.
+    def report(self, fraction: float, text: str) -> None:
+        """Report progress, and return at once; the thread sends it.  Of several texts within SEND_S seconds, or within
+        RARE_TEXT_S after MANY_TEXTS, only the last one is sent; smaller steps than SMALLEST_STEP are not sent.
         """
-        self._news.put(fraction, text)
+        self._unsent.put(fraction, text)
 
-    def tell_rest(self, portal: Portal) -> None:
+    def report_rest(self, portal: Portal) -> None:
         """Send the progress and the text that were not sent yet, through the caller's connection.  Steps smaller than
-        TOLD_STEP are not sent, and errors are ignored.
+        SMALLEST_STEP are not sent, and errors are ignored.
         """
         self._tell(portal, seldom=False)
 
     def _beat(self) -> None:
         portal, beat_at_s = self._connect(), time.monotonic() + self._beat_s
         try:
-            while not self._done.wait(min(TELL_S, self._beat_s)):
+            while not self._done.wait(min(SEND_S, self._beat_s)):
                 self._tell(portal, seldom=True)
                 if time.monotonic() >= beat_at_s:
                     self._renew(portal)
@@ -82,7 +82,7 @@ class Heartbeat:
             pass  # the portal is away, or a proxy responds; a later request will get the ticket's state
 
     def _tell(self, portal: Portal, *, seldom: bool) -> None:
-        fraction, text = self._news.take(seldom=seldom)
+        fraction, text = self._unsent.take(seldom=seldom)
         try:
             if text:
                 portal.log(self._number, "info", text)
@@ -92,7 +92,7 @@ class Heartbeat:
             pass  # the work continues; ``_renew`` finds out whether the claim is lost
 
 
-class _News:
+class _Unsent:
     """The latest progress and text that were not sent yet.  Thread-safe.  The progress never decreases."""
 
     def __init__(self) -> None:
@@ -109,13 +109,13 @@ class _News:
 
     def take(self, *, seldom: bool) -> tuple[float | None, str]:
         """Remove and return the progress and the text that are to be sent; None if the progress has grown by less than
-        TOLD_STEP, "" without a new text.  ``seldom``: hold back a text that would follow the last one too soon.
+        SMALLEST_STEP, "" without a new text.  ``seldom``: hold back a text that would follow the last one too soon.
         """
         with self._lock:
             return self._new_fraction(), self._new_text(seldom=seldom)
 
     def _new_fraction(self) -> float | None:
-        if self._fraction < self._told_fraction + TOLD_STEP:
+        if self._fraction < self._told_fraction + SMALLEST_STEP:
             return None
         self._told_fraction = self._fraction
         return self._fraction
@@ -125,6 +125,6 @@ class _News:
         if self._text == self._told_text or (seldom and now_s < self._next_text_s):
             return ""
         self._texts += 1
-        self._next_text_s = now_s + (SELDOM_S if self._texts > MANY_TEXTS else 0)
+        self._next_text_s = now_s + (RARE_TEXT_S if self._texts > MANY_TEXTS else 0)
         self._told_text = self._text
         return self._text

@@ -130,7 +130,7 @@ def _stored_in(path: Path) -> _Stored:
         return _Stored()
 
 
-def held_by(server: str, service: ServiceFolder) -> HeldTickets:
+def held_tickets_of(server: str, service: ServiceFolder) -> HeldTickets:
     """The file for one service on one server, in the user's application folder.
 
     Publishers of the same service that run at the same time have separate files; files of killed publishers are taken
@@ -140,10 +140,10 @@ def held_by(server: str, service: ServiceFolder) -> HeldTickets:
     key = hashlib.sha256(f"{address}\n{service.path.resolve()}".encode()).hexdigest()[:16]
     folder = Path(click.get_app_dir("dss", roaming=False))
     others = [folder / f"provider-{key}-{i}.json" for i in range(1, MOST_PUBLISHERS)]
-    return held_in([folder / f"provider-{key}.json", *others])
+    return open_first_free([folder / f"provider-{key}.json", *others])
 
 
-def held_in(paths: list[Path]) -> HeldTickets:
+def open_first_free(paths: list[Path]) -> HeldTickets:
     """The first of ``paths`` that no other process has open, with the content of all others that are free added to it.
     Raises ServiceInvalid if all are in use, if one cannot be read, or if another process does this for OPENING_S.
 

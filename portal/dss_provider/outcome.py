@@ -8,7 +8,7 @@ from typing import Any
 Point = tuple[float, float, float]
 Rgb = tuple[int, int, int]
 
-OFFERS = ("image", "images", "landmarks", "parameters", "progress")
+PARAMETERS = ("image", "images", "landmarks", "parameters", "progress")
 """Names of the parameters that a function may have."""
 FILES = "files"
 """Sub-folder for the files that are attached to the ticket's log."""
@@ -32,7 +32,7 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named:
+class NamedLabel:
     """A label of a segmentation: its value and its name.  ``rgb`` is None for a default colour."""
 
     value: int
@@ -46,14 +46,14 @@ def default_name(value: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Map:
+class OutputImage:
     """A segmentation or a further image.  ``file`` is the name of a NumPy file with the array (z, y, x); ``called`` is
     the layer's name, "" for the service's own; ``labels`` are the labels that have voxels.
     """
 
     file: str
     called: str = ""
-    labels: tuple[Named, ...] = ()
+    labels: tuple[NamedLabel, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,8 @@ class AlgorithmOutcome:
     """
 
     error: str = ""
-    segmentations: tuple[Map, ...] = ()
-    images: tuple[Map, ...] = ()
+    segmentations: tuple[OutputImage, ...] = ()
+    images: tuple[OutputImage, ...] = ()
     meshes: tuple[MeshFile, ...] = ()
     landmarks: dict[str, Point] = field(default_factory=dict)
     files: tuple[str, ...] = ()

@@ -29,9 +29,9 @@ from dss_provider.images import grid_of, read_in_grid
 from dss_provider.outcome import (
     FILES,
     AlgorithmOutcome,
-    Map,
     MeshFile,
-    Named,
+    NamedLabel,
+    OutputImage,
     Point,
     default_name,
 )
@@ -43,8 +43,8 @@ from dss_provider.output_checks import (
     point,
     require_few,
 )
-from dss_provider.returned import formulas
-from dss_provider.spoken import LONGEST_TEXT, one_line
+from dss_provider.process_output import LONGEST_TEXT, one_line
+from dss_provider.return_value import formulas
 
 _KINDS = re.compile(
     r"(segmentation|image|mesh)(?:[_-](.+))?\.(?:nii\.gz|nii|nrrd|mha|vtk|vtp)", re.IGNORECASE
@@ -110,22 +110,24 @@ def _called(path: Path) -> str:
     return plain_name(name.replace("_", " "), "A result") if name else ""
 
 
-def _map(path: Path, index: int, image: Path, work: Path, styles: Collection[LabelStyle]) -> Map:
+def _map(
+    path: Path, index: int, image: Path, work: Path, styles: Collection[LabelStyle]
+) -> OutputImage:
     array = as_labels(read_in_grid(path, image, "segmentation"), grid_of(image).size[::-1])
     np.save(work / f"labels_{index}.npy", array)
-    known = {s.value: Named(value=s.value, name=s.name, rgb=s.rgb) for s in styles}
+    known = {s.value: NamedLabel(value=s.value, name=s.name, rgb=s.rgb) for s in styles}
     values = [int(v) for v in np.unique(array) if v]
-    labels = tuple(known.get(v, Named(value=v, name=default_name(v))) for v in values)
-    return Map(file=f"labels_{index}.npy", called=_called(path), labels=labels)
+    labels = tuple(known.get(v, NamedLabel(value=v, name=default_name(v))) for v in values)
+    return OutputImage(file=f"labels_{index}.npy", called=_called(path), labels=labels)
 
 
-def _image(path: Path, index: int, image: Path, work: Path) -> Map:
+def _image(path: Path, index: int, image: Path, work: Path) -> OutputImage:
     called = _called(path) or f"Image {index + 1}"
     array = as_image(
         read_in_grid(path, image, f"image '{called}'"), called, grid_of(image).size[::-1]
     )
     np.save(work / f"image_{index}.npy", array)
-    return Map(file=f"image_{index}.npy", called=called)
+    return OutputImage(file=f"image_{index}.npy", called=called)
 
 
 def _mesh(path: Path, index: int, work: Path) -> MeshFile:

@@ -16,7 +16,7 @@ from dss_client import resumable
 from dss_client.cookie_jar import CookieJar
 from dss_client.rest import RestClient
 from dss_client.retries import Retries, with_retries
-from dss_client.steps import Ask, good
+from dss_client.steps import Request, body_of
 from dss_client.tables import read_table
 
 T = TypeVar("T")
@@ -89,8 +89,10 @@ class Portal:
             ends=str(int(ends)),
             others=str(int(asks)),
         )
-        ask = Ask(method="POST", path="api/pro/publishers", body=body, within_s=ANNOUNCE_WITHIN_S)
-        count = good(self._rest.perform(ask)).decode(errors="replace")
+        request = Request(
+            method="POST", path="api/pro/publishers", body=body, within_s=ANNOUNCE_WITHIN_S
+        )
+        count = body_of(self._rest.perform(request)).decode(errors="replace")
         return int(count) if re.fullmatch("[0-9]{1,6}", count) else 0
 
     def claim(self, githash: str, provider: str, instance: str, key: str) -> int | None:
@@ -136,9 +138,9 @@ class Portal:
 
     def _resumed(self, ticket: int, file: Path, metadata: Mapping[str, str]) -> bool:
         """Upload the file over any number of connections.  False if the portal is too old for such uploads."""
-        retries = Retries(self._retry_s, self._pause, resumable.ELSEWHERE)
+        retries = Retries(self._retry_s, self._pause, resumable.BUSY_ELSEWHERE)
         address = f"api/pro/tickets/{ticket}/uploads"
-        sending = resumable.Sending(address=address, file=file, metadata=metadata)
+        sending = resumable.FileToUpload(address=address, file=file, metadata=metadata)
         return resumable.upload_to(self._rest, sending, retries)
 
     def log(self, ticket: int, level: str, message: str) -> None:
@@ -163,8 +165,8 @@ class Portal:
     def _form(self, path: str, **fields: str) -> bytes:
         return self._with_retries(lambda: self._rest.post(path, _encoded(**fields)))
 
-    def _with_retries(self, ask: Callable[[], T]) -> T:
-        return with_retries(ask, self._retry_s, self._pause)
+    def _with_retries(self, request: Callable[[], T]) -> T:
+        return with_retries(request, self._retry_s, self._pause)
 
 
 def _encoded(**fields: str) -> str:

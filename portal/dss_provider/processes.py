@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from dss_provider import launcher
 from dss_provider.errors import AlgorithmFailed, Withdrawn
-from dss_provider.spoken import Spoken
+from dss_provider.process_output import ProcessOutput
 
 POLL_S = 0.1
 GRACE_S = 2.0
@@ -70,21 +70,21 @@ def run_process(
     Raises AlgorithmFailed after ``limits.time_s``, and Withdrawn when ``ended`` is set; in both cases the process and
     its children have been ended before.
     """
-    spoken, mark = Spoken(on_progress), uuid4().hex
+    output, mark = ProcessOutput(on_progress), uuid4().hex
     process = _started(words, folder, limits, mark)
     try:
-        with _Pipes(process, spoken) as pipes:
+        with _Pipes(process, output) as pipes:
             try:
                 _wait(process, pipes, limits.time_s, ended)
             except AlgorithmFailed as error:
-                raise AlgorithmFailed(str(error), spoken.detail) from error
+                raise AlgorithmFailed(str(error), output.detail) from error
             finally:
                 _end(process, pipes, mark)
                 pipes.read_rest()
     finally:
         process.wait()
     status = process.returncode
-    return Ending(status=status if status >= 0 else 128 - status, detail=spoken.detail)
+    return Ending(status=status if status >= 0 else 128 - status, detail=output.detail)
 
 
 def _started(
@@ -110,13 +110,13 @@ class _Pipes:
     process.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", spoken: Spoken) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", output: ProcessOutput) -> None:
         self._open: list[IO[bytes]] = []
         self._selector = selectors.DefaultSelector()
-        for pipe, heard in ((process.stdout, spoken.message), (process.stderr, spoken.text)):
+        for pipe, handle in ((process.stdout, output.message), (process.stderr, output.text)):
             if pipe is not None:
                 os.set_blocking(pipe.fileno(), False)
-                self._selector.register(pipe, selectors.EVENT_READ, heard)
+                self._selector.register(pipe, selectors.EVENT_READ, handle)
                 self._open.append(pipe)
 
     def __enter__(self) -> "_Pipes":

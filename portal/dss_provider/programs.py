@@ -30,7 +30,7 @@ PARAMETERS_FILE = "parameters.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class ProgramInput:
     """The input of a program.  ``images`` are files by tag; ``landmarks`` are in LPS, mm, by tag.  The program's output
     is stored in a folder below ``work``.
     """
@@ -45,7 +45,10 @@ class Given:
 
 
 def run_program(
-    service: ServiceFolder, given: Given, on_progress: ProgressListener, ended: threading.Event
+    service: ServiceFolder,
+    given: ProgramInput,
+    on_progress: ProgressListener,
+    ended: threading.Event,
 ) -> AlgorithmOutcome:
     """Run a program or container that reads images and writes its results to a folder below ``given.work``.  Raises
     AlgorithmFailed, and Withdrawn if ``ended`` is set meanwhile.
@@ -61,7 +64,7 @@ def run_program(
         )
         images = {tag: str(path) for tag, path in given.images.items()}
         parameters = _written_parameters(given.work / PARAMETERS_FILE, dispatch, given.landmarks)
-        words = filled(dispatch, images, str(given.output), str(parameters))
+        words = fill_placeholders(dispatch, images, str(given.output), str(parameters))
         ending = run_process(words, service.path, limits, on_progress, ended)
     _check(ending, dispatch)
     only = "" if takes_folder(dispatch) else SEGMENTATION
@@ -90,7 +93,7 @@ def takes_folder(dispatch: Dispatch) -> bool:
     return any(OUTPUT in word for word in dispatch.command)
 
 
-def filled(
+def fill_placeholders(
     dispatch: Dispatch, images: Mapping[str, str], output: str, parameters: str
 ) -> list[str]:
     """The words of the service's command, with the placeholders replaced by the paths that the program sees."""
@@ -105,7 +108,10 @@ def filled(
 
 
 def _contained(
-    service: ServiceFolder, given: Given, on_progress: ProgressListener, ended: threading.Event
+    service: ServiceFolder,
+    given: ProgramInput,
+    on_progress: ProgressListener,
+    ended: threading.Event,
 ) -> Ending:
     if not containers.engine():
         raise AlgorithmFailed("The provider's machine has no engine for containers any more.")
@@ -122,7 +128,7 @@ def _contained(
         name=containers.new_name(), dispatch=dispatch, sent=sent, output=given.output
     )
     parameters = f"{containers.INPUT}/{PARAMETERS_FILE}"
-    words = [*run.words, *filled(dispatch, inside, containers.OUTPUT, parameters)]
+    words = [*run.words, *fill_placeholders(dispatch, inside, containers.OUTPUT, parameters)]
     limits = ProcessLimits(time_s=dispatch.time_s)
     try:
         with containers.removed(run.name):
@@ -152,10 +158,10 @@ def _check(ending: Ending, dispatch: Dispatch) -> None:
         raise AlgorithmFailed(f"The container could not be started.{gone}", ending.detail)
     if ending.status == launcher.CANNOT_START and "cannot be started:" in ending.detail:
         raise AlgorithmFailed(ending.detail.strip().splitlines()[-1])
-    raise AlgorithmFailed(ended_badly(ending.status, dispatch), ending.detail)
+    raise AlgorithmFailed(failure_sentence(ending.status, dispatch), ending.detail)
 
 
-def ended_badly(status: int, dispatch: Dispatch) -> str:
+def failure_sentence(status: int, dispatch: Dispatch) -> str:
     """A sentence about the exit status of a failed algorithm.  ``status`` is as in a shell: 128 plus the signal's
     number.
     """

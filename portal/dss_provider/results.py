@@ -19,7 +19,7 @@ from dss_provider.algorithm import Array
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid, write_in_series
-from dss_provider.outcome import AlgorithmOutcome, Map, Named, Point
+from dss_provider.outcome import AlgorithmOutcome, NamedLabel, OutputImage, Point
 from dss_provider.time_points import TimePoint, chosen_of
 from dss_workspace import landmarks as annotations
 from dss_workspace import layers as ws
@@ -31,7 +31,7 @@ POINT_COLOUR = (255, 255, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Input:
+class TicketInput:
     """The files of a downloaded ticket: their folder, the parsed workspace, and its layers."""
 
     folder: Path
@@ -65,7 +65,7 @@ class Style:
     rgb: tuple[int, int, int]
 
 
-def open_input(folder: Path) -> Input:
+def open_input(folder: Path) -> TicketInput:
     """Read the files of a ticket.  Raises AlgorithmFailed unless there is exactly one workspace with all its images."""
     found = sorted(folder.glob("*.itksnap"))
     if len(found) != 1:
@@ -78,10 +78,10 @@ def open_input(folder: Path) -> Input:
     for layer in layers:
         if not (folder / layer.file_name).is_file():
             raise AlgorithmFailed(f"The layer {layer.called} of the workspace was not uploaded.")
-    return Input(folder=folder, workspace=workspace, layers=layers)
+    return TicketInput(folder=folder, workspace=workspace, layers=layers)
 
 
-def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
+def landmarks_mm(ticket: TicketInput, tag: str) -> list[tuple[float, float, float]]:
     """The positions in LPS, mm, of the landmarks with that tag; [] if there are none.  A workspace stores indices that
     begin at the corner of the first voxel, not at its centre.  Raises WorkspaceInvalid for a malformed landmark.
     """
@@ -92,7 +92,7 @@ def landmarks_mm(ticket: Input, tag: str) -> list[tuple[float, float, float]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Built:
+class BuiltResult:
     """The files of a result, the workspace last, and ``remarks``, warnings for the user.  ``segmentations`` are those of
     the ``files`` that have the outcome's segmentations, in their order.
     """
@@ -103,8 +103,8 @@ class Built:
 
 
 def build(
-    number: int, ticket: Input, service: ServiceFolder, outcome: AlgorithmOutcome, work: Path
-) -> Built:
+    number: int, ticket: TicketInput, service: ServiceFolder, outcome: AlgorithmOutcome, work: Path
+) -> BuiltResult:
     """Build the result workspace and its files in ``work/results``, from the outcome's files in ``work``.  Raises
     AlgorithmFailed, and OSError if the disk is full.
     """
@@ -135,7 +135,7 @@ def build(
     path.write_bytes(finished.content)
     others = sorted(p for p in target.iterdir() if p != path)
     remarks = (*finished.remarks, *_outside(main, outcome.landmarks))
-    return Built(files=(*others, path), segmentations=tuple(segmentations), remarks=remarks)
+    return BuiltResult(files=(*others, path), segmentations=tuple(segmentations), remarks=remarks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,9 @@ class _Files:
         return name
 
 
-def _add_segmentation(result: ResultWorkspace, found: Map, called: str, files: _Files) -> Path:
+def _add_segmentation(
+    result: ResultWorkspace, found: OutputImage, called: str, files: _Files
+) -> Path:
     """Add a segmentation with its labels to the workspace, and return the path of its new file.  Raises AlgorithmFailed
     if the workspace has no value left for a label.
     """
@@ -175,11 +177,11 @@ def _add_segmentation(result: ResultWorkspace, found: Map, called: str, files: _
     return files.target / name
 
 
-def _styles(found: Map) -> list[Style]:
+def _styles(found: OutputImage) -> list[Style]:
     return [Style(value=n.value, name=n.name, rgb=_colour(n)) for n in found.labels]
 
 
-def _used(ticket: Input) -> frozenset[int]:
+def _used(ticket: TicketInput) -> frozenset[int]:
     """The label values, without 0, that occur in the segmentations that the user sent.  Raises AlgorithmFailed if one
     cannot be read.
     """
@@ -195,7 +197,7 @@ def _used(ticket: Input) -> frozenset[int]:
     return frozenset().union(*found)
 
 
-def _colour(label: Named) -> tuple[int, int, int]:
+def _colour(label: NamedLabel) -> tuple[int, int, int]:
     return label.rgb or default_colour(label.value)
 
 

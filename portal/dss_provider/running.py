@@ -17,9 +17,9 @@ from dss_provider.child import DISK_FULL
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import ALMOST_FULL_BYTES
-from dss_provider.outcome import AlgorithmOutcome, Map, Named, Point, Task
+from dss_provider.outcome import AlgorithmOutcome, NamedLabel, OutputImage, Point, Task
 from dss_provider.processes import ProcessLimits, ProgressListener, run_process
-from dss_provider.programs import Given, ended_badly, run_program, scratch
+from dss_provider.programs import ProgramInput, failure_sentence, run_program, scratch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def run(
     with _unchanged(work.inputs):
         if service.dispatch.provider is ProviderKind.PYTHON:
             return _python(service, work, on_progress, ended)
-        given = Given(images=work.inputs, landmarks=work.landmarks, work=work.folder)
+        given = ProgramInput(images=work.inputs, landmarks=work.landmarks, work=work.folder)
         return run_program(service, given, on_progress, ended)
 
 
@@ -100,7 +100,7 @@ def _python(
     except (OSError, msgspec.MsgspecError) as error:
         if not has_free(work.folder, ALMOST_FULL_BYTES):
             raise AlgorithmFailed(DISK_FULL, ending.detail) from error
-        how = ended_badly(ending.status, dispatch) if ending.status else _NOTHING
+        how = failure_sentence(ending.status, dispatch) if ending.status else _NOTHING
         raise AlgorithmFailed(how, ending.detail) from error
     if outcome.error:
         raise AlgorithmFailed(outcome.error, ending.detail)
@@ -116,12 +116,14 @@ CHANGED = (
 )
 
 
-def _styled(found: Map, styles: Mapping[int, LabelStyle]) -> Map:
+def _styled(found: OutputImage, styles: Mapping[int, LabelStyle]) -> OutputImage:
     """The label map with the names and colours that ``service.json`` gives for its labels.  They take precedence,
     because a site may change them there.
     """
     labels = tuple(
-        Named(value=n.value, name=s.name, rgb=s.rgb or n.rgb) if (s := styles.get(n.value)) else n
+        NamedLabel(value=n.value, name=s.name, rgb=s.rgb or n.rgb)
+        if (s := styles.get(n.value))
+        else n
         for n in found.labels
     )
     return replace(found, labels=labels)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dss_client.errors import ClientError, Refused, Unreachable
+from dss_provider.announcements import Announcements
 from dss_provider.errors import ServiceInvalid
 from dss_provider.folder import ServiceFolder
 from dss_provider.heartbeat import Connect
 from dss_provider.held import HeldTickets
 from dss_provider.portal import Portal, PublisherAnnouncement
-from dss_provider.presence import Presence
 
 POLL_S = 2.0
 AFTER_ERROR_S = 5.0
@@ -110,18 +110,18 @@ class ServicePublisher:
             threading.Thread(target=self._loop, args=(f"{instance}-{i}", waiting, left))
             for i in range(parallel)
         ]
-        said = PublisherAnnouncement(
+        announcement = PublisherAnnouncement(
             githash=self._offer.githash, instance=instance, parallel=parallel
         )
-        presence = Presence(self._connect(), said, self._stop, self._say)
-        presence.start()
+        announcements = Announcements(self._connect(), announcement, self._stop, self._say)
+        announcements.start()
         for thread in threads:
             thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.5)  # a timeout, because Python handles signals between two joins
         self._stop.set()
-        presence.join()
+        announcements.join()
 
     def _loop(self, instance: str, waiting: "deque[int]", left: "_Countdown") -> None:
         portal = self._connect()

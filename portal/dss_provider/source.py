@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from dss_provider.outcome import OFFERS
+from dss_provider.outcome import PARAMETERS
 
 
 def function_faults(path: Path, name: str) -> Iterable[str]:
@@ -30,10 +30,10 @@ def _definition_faults(path: Path, module: ast.Module, name: str) -> Iterator[st
         if isinstance(node, ast.AsyncFunctionDef) and node.name == name:
             yield f"{path.name}, line {node.lineno}: {name} must not be async."
         if isinstance(node, ast.FunctionDef) and node.name == name:
-            for unknown in [n for n in _needed(node.args) if n not in OFFERS]:
+            for unknown in [n for n in _needed(node.args) if n not in PARAMETERS]:
                 yield (
                     f"{path.name}, line {node.lineno}: {name} asks for '{unknown}'; it may ask for "
-                    f"{', '.join(OFFERS)}."
+                    f"{', '.join(PARAMETERS)}."
                 )
 
 

@@ -14,7 +14,7 @@ from dss_provider.folder import ServiceFolder
 from dss_provider.heartbeat import Connect, Heartbeat
 from dss_provider.outcome import FILES, AlgorithmOutcome
 from dss_provider.portal import Portal
-from dss_provider.results import Built
+from dss_provider.results import BuiltResult
 from dss_provider.sizes import label_sizes
 from dss_provider.ticket_folders import ticket_folder
 from dss_provider.time_points import at_time_point
@@ -83,14 +83,14 @@ class _Work:
         if detail:
             self.say(f"Ticket {self.number}: the end of the algorithm's output:\n{detail}")
         try:
-            self.heartbeat.tell_rest(self.portal)
+            self.heartbeat.report_rest(self.portal)
             self.portal.log(self.number, "error", sentence)
             self.portal.finish(self.number, "failed")
         except Refused:
             return "withdrawn"
         return "failed"
 
-    def _computed(self) -> tuple[results.Input, AlgorithmOutcome, Built]:
+    def _computed(self) -> tuple[results.TicketInput, AlgorithmOutcome, BuiltResult]:
         sent, work = self.folder / "input", self.folder / "work"
         sent.mkdir()
         work.mkdir()
@@ -101,14 +101,16 @@ class _Work:
         outcome = running.run(
             self.service,
             _work(ticket, self.service, work),
-            self.heartbeat.tell,
+            self.heartbeat.report,
             self.heartbeat.ended,
         )
         return ticket, outcome, results.build(self.number, ticket, self.service, outcome, work)
 
-    def _publish(self, ticket: results.Input, outcome: AlgorithmOutcome, built: Built) -> None:
+    def _publish(
+        self, ticket: results.TicketInput, outcome: AlgorithmOutcome, built: BuiltResult
+    ) -> None:
         work, image = self.folder / "work", ticket.tagged(self.service.dispatch.tag)
-        self.heartbeat.tell_rest(self.portal)
+        self.heartbeat.report_rest(self.portal)
         for file in built.files:
             self.portal.upload_result(self.number, file)
         for remark in (*outcome.remarks, *built.remarks):
@@ -125,7 +127,7 @@ class _Work:
         self.portal.finish(self.number, "success")
 
 
-def _work(ticket: results.Input, service: ServiceFolder, folder: Path) -> running.RunInput:
+def _work(ticket: results.TicketInput, service: ServiceFolder, folder: Path) -> running.RunInput:
     required = {tag.name for tag in service.descriptor.tags if tag.required}
     wanted = required | {service.dispatch.tag}
     tags = [tag for tag in service.image_tags if tag in wanted or ticket.has(tag)]
@@ -151,7 +153,7 @@ def _reason(error: Refused) -> str:
 
 
 def _landmarks(
-    ticket: results.Input, service: ServiceFolder
+    ticket: results.TicketInput, service: ServiceFolder
 ) -> dict[str, tuple[float, float, float]]:
     found = {}
     for tag in service.descriptor.tags:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dss_provider import publishers
+from dss_provider import process_marks
 
 _PREFIX = "dss-ticket-"
 
@@ -17,7 +17,7 @@ _PREFIX = "dss-ticket-"
 @contextmanager
 def ticket_folder() -> Iterator[Path]:
     """A context with a new folder for one ticket, which only this user can read.  The folder is removed at the end."""
-    prefix = f"{_prefix()}{publishers.mark()}-"
+    prefix = f"{_prefix()}{process_marks.mark()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -28,7 +28,7 @@ def remove_orphans(*, and_own: bool = False) -> None:
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*-*-*"):
         marked = folder.name.removeprefix(_prefix()).rpartition("-")[0]
-        if publishers.is_orphan(marked, and_own=and_own) and _is_ours(folder):
+        if process_marks.is_orphan(marked, and_own=and_own) and _is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -40,4 +40,4 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _prefix() -> str:
-    return f"{_PREFIX}{publishers.machine()}-"
+    return f"{_PREFIX}{process_marks.machine()}-"

@@ -51,7 +51,7 @@ class TrialInput:
     time_point: int | None = None
 
 
-def tried(
+def run_trial(
     service: ServiceFolder, given: TrialInput, work: Path, on_progress: ProgressListener
 ) -> Trial:
     """Run the algorithm on the input ``given``, and build its result in ``work``.  Raises AlgorithmFailed if the
@@ -89,7 +89,7 @@ def _lines(
     return lines + [f"Warning: {remark}" for remark in (*outcome.remarks, *remarks)]
 
 
-def _choose(ticket: results.Input, dispatch: Dispatch, time_point: int) -> None:
+def _choose(ticket: results.TicketInput, dispatch: Dispatch, time_point: int) -> None:
     """Tag the time point in the ticket's workspace, as a user would.  Raises AlgorithmFailed if the service takes none
     or the image has none of that number.
     """
@@ -118,7 +118,9 @@ def _unnamed(outcome: AlgorithmOutcome) -> list[str]:
     return [text]
 
 
-def _ticket(service: ServiceFolder, inputs: Mapping[str, Path], folder: Path) -> results.Input:
+def _ticket(
+    service: ServiceFolder, inputs: Mapping[str, Path], folder: Path
+) -> results.TicketInput:
     """The files of a ticket as a user would send it, made in ``folder`` from copies of ``inputs``.  The image with the
     service's own tag is the main image.
     """
@@ -131,7 +133,7 @@ def _ticket(service: ServiceFolder, inputs: Mapping[str, Path], folder: Path) ->
         layer.set("AbsolutePath", name)
         layer.set("Role", ws.Role.OVERLAY if i else ws.Role.MAIN)
         layer.set("Tags", tag)
-    return results.Input(folder=folder, workspace=workspace, layers=ws.layers(workspace))
+    return results.TicketInput(folder=folder, workspace=workspace, layers=ws.layers(workspace))
 
 
 def _suffix(path: Path) -> str:

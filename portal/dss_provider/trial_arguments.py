@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dss_broker.descriptor import TagType
 from dss_broker.dispatch_section import IMAGE_TAGS
-from dss_client.console import Explained
+from dss_client.console import ExplainedError
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.outcome import Point
@@ -16,7 +16,7 @@ def images_by_tag(words: Sequence[str]) -> dict[str, Path]:
     for word in words:
         tag, equals, path = word.partition("=")
         if not equals:
-            raise Explained(f"--tag {word}: TAG=FILE is needed.")
+            raise ExplainedError(f"--tag {word}: TAG=FILE is needed.")
         found[tag] = Path(path).resolve()
     return found
 
@@ -30,12 +30,12 @@ def points_by_tag(words: Sequence[str]) -> dict[str, Point]:
         try:
             found[tag] = point(text.split(","), f"The landmark '{tag}'")
         except AlgorithmFailed as error:
-            raise Explained(f"--landmark {word}: {error}") from error
+            raise ExplainedError(f"--landmark {word}: {error}") from error
     return found
 
 
 def require_tags(service: ServiceFolder, inputs: dict[str, Path], places: dict[str, Point]) -> None:
-    """Raises Explained if ``inputs`` has a tag that is not an image tag of the service, if ``places`` has one that is not
+    """Raises ExplainedError if ``inputs`` has a tag that is not an image tag of the service, if ``places`` has one that is not
     a landmark tag, or if a required tag of these kinds is missing.  Other kinds of tags are not checked.
     """
     for given, kinds, option in (
@@ -45,6 +45,8 @@ def require_tags(service: ServiceFolder, inputs: dict[str, Path], places: dict[s
         tags = {tag.name: tag.required for tag in service.descriptor.tags if tag.type in kinds}
         if unknown := sorted(given - set(tags)):
             known = ", ".join(tags) or "none"
-            raise Explained(f"The service has no tag '{unknown[0]}' for {option}; it has {known}.")
+            raise ExplainedError(
+                f"The service has no tag '{unknown[0]}' for {option}; it has {known}."
+            )
         if missing := [name for name, required in tags.items() if required and name not in given]:
-            raise Explained(f"The service requires '{missing[0]}': {option}.")
+            raise ExplainedError(f"The service requires '{missing[0]}': {option}.")

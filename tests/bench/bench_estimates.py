@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.side_by_side import sides
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Enveloped, TicketEstimate, decode
-from dss_client.sending import Stopwatch, chosen, submit
-from dss_client.steps import Ask, Steps, good
+from dss_client.sending import Stopwatch, selected_service, submit
+from dss_client.steps import Request, Steps, body_of
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_portal import database
@@ -128,7 +128,7 @@ def _day(
 
 def _sent(stack: Stack, user: ItkSnap, scan: Path, service: str) -> Submission:
     source = Source(path=scan)
-    ticket = submit(user, source, chosen(user, service), Quiet(), Stopwatch())
+    ticket = submit(user, source, selected_service(user, service), Quiet(), Stopwatch())
     ends_s = user.run(_estimate(ticket))
     site = asyncio.run(_site(stack.database_url))
     return Submission(ticket=ticket, service=service, ends_s=ends_s, site=site)
@@ -140,7 +140,7 @@ async def _site(url: str) -> Site:
 
 
 def _estimate(ticket: int) -> Steps[float | None]:
-    body = good((yield Ask(path="api/tickets/estimates?format=json")))
+    body = body_of((yield Request(path="api/tickets/estimates?format=json")))
     rows = decode(body, Enveloped[list[TicketEstimate]]).result
     return next((row.ends_s for row in rows if row.id == ticket), None)
 

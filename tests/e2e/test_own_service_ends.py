@@ -12,7 +12,7 @@ import pytest
 
 from dss_broker.liveness import PUBLISHER_ALIVE_S
 from dss_client.itksnap import ItkSnap
-from dss_client.sending import chosen
+from dss_client.sending import selected_service
 from support import own_services
 from support.own_services import PUBLISH, ended, log, published, service, submit
 from support.sites import Site
@@ -147,7 +147,7 @@ def test_a_second_publisher_is_told_of_the_first(
 
     def is_served() -> bool:
         found = user.service_estimates()
-        return "Nobody" not in found.get(chosen(user, "twice").githash, "Nobody")
+        return "Nobody" not in found.get(selected_service(user, "twice").githash, "Nobody")
 
     with published(site, token, folder):
         wait_until(is_served, 60)

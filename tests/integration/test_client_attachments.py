@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_client.attachments import named
+from dss_client.attachments import paths_and_names
 from dss_client.records import Attachment, LogLine
 from support import dss_answers
 from support.dss_answers import dss
@@ -38,7 +38,7 @@ def line(*attachments: tuple[str, str, str]) -> LogLine:
     ],
 )
 def test_a_description_becomes_a_file_name(description: str, mime_type: str, name: str) -> None:
-    found = named([line(("blobs/0123456789abcdef", description, mime_type))])
+    found = paths_and_names([line(("blobs/0123456789abcdef", description, mime_type))])
 
     assert found == [("blobs/0123456789abcdef", name)]
 
@@ -46,11 +46,11 @@ def test_a_description_becomes_a_file_name(description: str, mime_type: str, nam
 def test_equal_descriptions_become_different_files() -> None:
     lines = [line((f"blobs/{n}{n}{n}{n}{n}{n}{n}{n}", name, "")) for n, name in enumerate("aAa")]
 
-    assert [name for _, name in named(lines)] == ["a", "A (2)", "a (3)"]
+    assert [name for _, name in paths_and_names(lines)] == ["a", "A (2)", "a (3)"]
 
 
 def test_an_address_that_is_no_attachment_is_left_out() -> None:
-    assert named([line(("api/tickets/7/delete", "a", ""), ("blobs/../x", "b", ""))]) == []
+    assert paths_and_names([line(("api/tickets/7/delete", "a", ""), ("blobs/../x", "b", ""))]) == []
 
 
 def test_attachments_are_fetched_from_the_server_that_was_asked(

@@ -16,7 +16,7 @@ from dss_client.batch import Batch, SendOptions
 from dss_client.batch_items import Item, for_services, items_of
 from dss_client.batch_screen import BatchScreen
 from dss_client.errors import ClientError, Refused
-from dss_client.flows import Chosen
+from dss_client.flows import SelectedService
 from dss_client.itksnap import ItkSnap
 from dss_client.records import ServiceDetail, Tag
 from dss_submission.region import Region
@@ -27,7 +27,7 @@ from support.waiting import wait_until
 
 HASH = "a" * 40
 DETAIL = "GET /api/tickets/7/detail"
-CHOSEN = Chosen(
+CHOSEN = SelectedService(
     githash=HASH, detail=ServiceDetail(tags=(Tag(name="CT", type="MainImage", required=True),))
 )
 

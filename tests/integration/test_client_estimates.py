@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dss_client import terminal
-from dss_client.expectations import Expectation
+from dss_client.estimate_polling import EstimatePoller
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 from dss_client.screen import Screen
@@ -84,10 +84,10 @@ def test_a_terminal_shows_when_the_ticket_will_be_done(
     stream = Tty()
     with ItkSnap(recorder.address) as client, Screen(terminal.Terminal(stream)) as screen:
         waits = Detail(status="ready", queue_position=2)
-        screen.expected(Expectation(client, 1).after(waits))
+        screen.expected(EstimatePoller(client, 1).after(waits))
         screen.polled(waits)
 
     assert "About 30 s left. (ready, number 2 in the q" in stream.getvalue()
     with ItkSnap(recorder.address) as client:
-        assert Expectation(client, 1).after(Detail(status="success")) == ""
-        assert Expectation(client, 2).after(Detail(status="ready")) == ""
+        assert EstimatePoller(client, 1).after(Detail(status="success")) == ""
+        assert EstimatePoller(client, 2).after(Detail(status="ready")) == ""

@@ -127,7 +127,7 @@ async def test_a_cancelled_send_leaves_nothing_on_the_server(
     recorder.silent.add("POST /api/tickets/7/files")
     begun, released = threading.Event(), threading.Event()
 
-    class Heard(SilentWatcher):
+    class Recorder(SilentWatcher):
         """Holds the upload between two pieces, so that it is never done before it is cancelled."""
 
         def moved(self, done_bytes: int, total_bytes: int) -> None:
@@ -135,7 +135,7 @@ async def test_a_cancelled_send_leaves_nothing_on_the_server(
             released.wait(60)
 
     async with AsyncClient(recorder.address) as client:
-        sending = asyncio.create_task(client.send(scan, "lungs", heard=Heard()))
+        sending = asyncio.create_task(client.send(scan, "lungs", heard=Recorder()))
         await asyncio.to_thread(begun.wait, 60)
         sending.cancel()
         for _ in range(5):  # turns of the loop until the task has heard of it

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from dss_client import part_files
+from dss_client import partial_downloads
 from dss_client.cookie_jar import CookieJar
 from dss_client.errors import Refused, Unreachable
-from dss_client.part_files import draft_of
+from dss_client.partial_downloads import partial_download
 from dss_client.rest import RestClient
 from support.recorder import Recorder, Request, ok, recording, refusal
 from support.waiting import wait_until
 
 CONTENT = os.urandom(200_000)
 HALF = 150_000
-AT = HALF - part_files.REWIND_BYTES
+AT = HALF - partial_downloads.REWIND_BYTES
 RESULT = "/api/tickets/7/files/results/0"
 ARCHIVE = "/api/tickets/7/archive"
 
@@ -235,7 +235,10 @@ def test_bytes_without_a_version_are_not_kept(
 
 
 def test_two_downloads_of_one_file_write_to_two_drafts(tmp_path: Path) -> None:
-    with draft_of(tmp_path / "f", "a") as first, draft_of(tmp_path / "f", "a") as second:
+    with (
+        partial_download(tmp_path / "f", "a") as first,
+        partial_download(tmp_path / "f", "a") as second,
+    ):
         for draft, content in ((first, b"one"), (second, b"two")):
             draft.begin('"1"')
             draft.path.write_bytes(content)
@@ -249,12 +252,12 @@ def test_two_downloads_of_one_file_write_to_two_drafts(tmp_path: Path) -> None:
 def test_a_link_in_a_shared_folder_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
-    with draft_of(tmp_path / "f", "a") as draft:
+    with partial_download(tmp_path / "f", "a") as draft:
         name = draft.path
         draft.begin("")
     name.symlink_to(victim)
 
-    with draft_of(tmp_path / "f", "a") as draft:
+    with partial_download(tmp_path / "f", "a") as draft:
         draft.begin('"1"')
         draft.path.write_bytes(b"content")
 
@@ -264,13 +267,13 @@ def test_a_link_in_a_shared_folder_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("record", [b"", b"no JSON", b"[]", b'{"address": "a", "version": 3}'])
 def test_a_record_that_cannot_be_read_begins_anew(tmp_path: Path, record: bytes) -> None:
-    with suppress(KeyboardInterrupt), draft_of(tmp_path / "f", "a") as draft:
+    with suppress(KeyboardInterrupt), partial_download(tmp_path / "f", "a") as draft:
         draft.begin('"1"')
         draft.path.write_bytes(b"half")
         raise KeyboardInterrupt
     (kept,) = tmp_path.glob("*.part-of")
     kept.write_bytes(record)
 
-    with draft_of(tmp_path / "f", "a") as draft:
+    with partial_download(tmp_path / "f", "a") as draft:
         assert draft.version == ""
         draft.begin("")

@@ -134,7 +134,7 @@ def test_an_upload_that_the_server_always_forgets_ends(
     with pytest.raises(Unreachable, match="forgets the upload again and again"):
         resumable.upload(client, 1, large, pause=pauses.append)
 
-    assert len(pauses) == resumable.MOST_BEGINNINGS
+    assert len(pauses) == resumable.MAX_RESTARTS
 
 
 def test_a_server_that_is_busy_is_asked_again_for_resumable_uploads(

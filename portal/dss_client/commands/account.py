@@ -10,9 +10,9 @@ import click
 from dss_client import options
 from dss_client.browser_sign_in import NotAllowed, NotOffered, SignInPrompt, sign_in
 from dss_client.command_group import FAILED
-from dss_client.console import FOR_PROGRAMS, asked_token, connected, jar_of, usable_token
+from dss_client.console import connected, jar_of, read_token, usable_token
 from dss_client.cookie_jar import CookieJar, forget_jar
-from dss_client.credentials import Credentials
+from dss_client.credentials import LONG_LIVED_PREFIX, Credentials
 from dss_client.earlier_sign_in import EarlierSignIn
 from dss_client.itksnap import ItkSnap
 from dss_client.output import say
@@ -54,7 +54,7 @@ def login(
         else:
             is_own = False
         token = usable_token(token or _pasted(server))
-        if token.startswith(FOR_PROGRAMS):
+        if token.startswith(LONG_LIVED_PREFIX):
             email = _known(client, token)
             kept = Credentials(place).keep(token, is_own=is_own)
             earlier.revoke_token(token)
@@ -84,7 +84,7 @@ def _pasted(server: str) -> str:
     )
     if sys.stdin.isatty() and _has_browser():
         webbrowser.open(page)
-    return asked_token()
+    return read_token()
 
 
 def _by_browser(server: str, browser: bool | None, *, provider: bool) -> str:  # noqa: FBT001  (three states)

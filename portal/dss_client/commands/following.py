@@ -10,11 +10,11 @@ from dss_client import options
 from dss_client.attachments import download_attachments
 from dss_client.command_group import FAILED
 from dss_client.console import session
-from dss_client.expectations import Expectation
+from dss_client.estimate_polling import EstimatePoller
 from dss_client.itksnap import ItkSnap
 from dss_client.output import say
-from dss_client.outputs import check_file, check_folder
 from dss_client.records import Detail
+from dss_client.result_paths import check_file, check_folder
 from dss_client.screen import Screen
 from dss_client.sending import POLL_S, fetch
 
@@ -66,12 +66,12 @@ def _list(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
 def _follow(client: ItkSnap, ticket: int, *, to_the_end: bool) -> None:
     detail = client.detail(ticket)  # without retries, because the number may be wrong
     with Screen() as screen:
-        expectation = Expectation(client, ticket)
+        estimate = EstimatePoller(client, ticket)
         screen.polled(detail)
         since = detail.log[-1].id if detail.log else 0
         if to_the_end and not detail.finished:
             for detail in client.wait(ticket, since=since, every_s=POLL_S):
-                screen.expected(expectation.after(detail))
+                screen.expected(estimate.after(detail))
                 screen.polled(detail)
     say(f"Ticket {ticket}: {detail.status}, {detail.progress:.0%}.")
     _end(detail)

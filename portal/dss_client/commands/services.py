@@ -9,7 +9,8 @@ from click.shell_completion import get_completion_class
 
 from dss_client import options
 from dss_client.command_group import FAILED, CommandGroup
-from dss_client.console import FOR_PROGRAMS, local_errors, session, usable_token
+from dss_client.console import local_errors, session, usable_token
+from dss_client.credentials import LONG_LIVED_PREFIX
 from dss_client.extras import command_for, installed
 from dss_client.output import say
 from dss_client.printable import on_one_line
@@ -54,7 +55,7 @@ def list_images(*, image: Path, as_json: bool) -> None:
         return
     with local_errors(), Screen() as screen:
         screen.stage("Looking through the files")
-        lines = list_series(image, screen.shared)
+        lines = list_series(image, screen.show_share)
     say("\n".join(lines))
 
 
@@ -70,7 +71,7 @@ def doctor(server: str, token: str | None) -> None:
     from dss_client.doctor import PROBLEM, examine  # noqa: PLC0415  (slow to import)
 
     wrong, token = False, usable_token(token or "")
-    one_time, program = ("", token) if token.startswith(FOR_PROGRAMS) else (token, "")
+    one_time, program = ("", token) if token.startswith(LONG_LIVED_PREFIX) else (token, "")
     for finding in examine(server, one_time, program):
         wrong = wrong or finding.level == PROBLEM
         say(f"{finding.level:<8} {finding.about}: {finding.text}", indent=9)

@@ -16,9 +16,9 @@ from dss_client.commands.single_image import ServerAccess, SingleImage, require_
 from dss_client.console import connected, jar_of, local_errors, sign_in
 from dss_client.errors import ImageUnreadable
 from dss_client.output import say
-from dss_client.outputs import check_folder
 from dss_client.printable import on_one_line
-from dss_client.sending import chosen
+from dss_client.result_paths import check_folder
+from dss_client.sending import selected_service
 from dss_submission.left_out import LeftOut, left_out
 
 REASONS = 20
@@ -51,7 +51,7 @@ def send_several(
     with connected(place.server, place.jar) as client:
         check_folder(folder)
         sign_in(client, place.token, jar_of(place.server, place.jar))
-        found = {service: chosen(client, service) for service in dict.fromkeys(services)}
+        found = {service: selected_service(client, service) for service in dict.fromkeys(services)}
         estimates = client.service_estimates()
         for service, each_one in found.items():
             if sentence := estimates.get(each_one.githash):

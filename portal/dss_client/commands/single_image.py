@@ -14,10 +14,10 @@ from dss_client.commands.interruptions import interruptible
 from dss_client.console import connected, jar_of, local_errors, sign_in
 from dss_client.errors import ImageUnreadable
 from dss_client.output import say
-from dss_client.outputs import check_file, check_folder
 from dss_client.report import summary, write_report
+from dss_client.result_paths import check_file, check_folder
 from dss_client.screen import Screen
-from dss_client.sending import Sent, Stopwatch, chosen, send, submit
+from dss_client.sending import Sent, Stopwatch, selected_service, send, submit
 from dss_images.dicom.errors import NoSeries
 from dss_submission.parts import parts_of
 from dss_submission.preparing import Source
@@ -57,7 +57,7 @@ def preview_one(source: Source) -> None:
     screen = Screen()
     with local_errors(), screen, _hinted(source.path):
         screen.stage("Reading the image")
-        lines = preview(source, screen.shared)
+        lines = preview(source, screen.show_share)
     say("\n".join(lines))
 
 
@@ -75,7 +75,7 @@ def send_one(
         sign_in(client, place.token, jar_of(place.server, place.jar))
         with screen, _hinted(image):
             if not what.wait:
-                found = chosen(client, service)
+                found = selected_service(client, service)
                 if sentence := client.service_estimates().get(found.githash):
                     screen.note(sentence)
                 ticket = submit(client, source, found, screen, Stopwatch(), title=title)

@@ -12,16 +12,16 @@ from pathlib import Path
 import click
 
 from dss_client import options
-from dss_client.console import Explained, confirmed, session
+from dss_client.console import ExplainedError, require_confirmation, session
 from dss_client.error_sentences import is_missing, not_retriable
 from dss_client.errors import ClientError, Refused
 from dss_client.itksnap import ItkSnap
 from dss_client.moments import local, moment_in
 from dss_client.output import say
-from dss_client.outputs import check_folder
 from dss_client.printable import on_one_line
 from dss_client.proxies import require_address
 from dss_client.records import Detail, Summary
+from dss_client.result_paths import check_folder
 from dss_client.sending import downloaded
 
 STATUSES = ("init", "ready", "claimed", "success", "failed", "timeout")
@@ -152,7 +152,7 @@ def _retry_refused(client: ItkSnap, ticket: int, error: Refused) -> ClientError:
     server says "not found" also for a ticket in the wrong state.  Raises Refused if the user has no such ticket.
     """
     text = not_retriable(ticket, client.detail(ticket).status) if is_missing(error) else ""
-    return Explained(text) if text else error
+    return ExplainedError(text) if text else error
 
 
 @click.command()
@@ -164,7 +164,7 @@ def delete(*, ticket: int, yes: bool, server: str, token: str | None, jar: Path 
     with session(server, token, jar) as client:
         if not yes:
             client.detail(ticket)  # raises Refused if the user has no such ticket
-        confirmed(f"Delete ticket {ticket} with its files?", yes=yes)
+        require_confirmation(f"Delete ticket {ticket} with its files?", yes=yes)
         client.delete(ticket)
     say(f"Ticket {ticket} is deleted.")
 
@@ -195,6 +195,6 @@ def open_ticket(
         files = downloaded(client, ticket, folder)
     workspaces = [path for path in files if path.suffix == ".itksnap"]
     if not workspaces:
-        raise Explained(f"Ticket {ticket} has no workspace that ITK-SNAP could open.")
+        raise ExplainedError(f"Ticket {ticket} has no workspace that ITK-SNAP could open.")
     say(f"ITK-SNAP opens {workspaces[0]}.")
     subprocess.Popen([program, "-w", str(workspaces[0])], start_new_session=True)

@@ -8,8 +8,8 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from dss_client.console import FOR_PROGRAMS, Explained, jar_of
-from dss_client.credentials import Credentials
+from dss_client.console import ExplainedError, jar_of
+from dss_client.credentials import LONG_LIVED_PREFIX, Credentials
 from dss_client.error_sentences import sentence
 from dss_client.errors import ClientError, Refused
 from dss_client.output import say as print_text
@@ -38,11 +38,11 @@ class Site:
 def publisher_of(
     service: ServiceFolder, site: Site, beat_s: float, say: Callable[[str], None]
 ) -> "tuple[ServicePublisher, Offer]":
-    """The publisher of the service, and the service as the portal lists it.  Raises Explained without a token, or if
+    """The publisher of the service, and the service as the portal lists it.  Raises ExplainedError without a token, or if
     the portal does not answer or refuses the request; ServiceInvalid if the portal does not offer the service, or if
     too many publishers of it run.
     """
-    from dss_provider.held import held_by  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.held import held_tickets_of  # noqa: PLC0415  (takes a while to import)
     from dss_provider.portal import Portal  # noqa: PLC0415
     from dss_provider.serving import ServicePublisher, offer_of  # noqa: PLC0415
     from dss_provider.ticket import work_on  # noqa: PLC0415
@@ -63,9 +63,9 @@ def publisher_of(
     except ClientError as error:
         unknown = isinstance(error, Refused) and error.status == HTTPStatus.UNAUTHORIZED
         text = f"{site.server} does not know this token, or not any more. {WHERE_FROM}"
-        raise Explained(text if unknown else sentence(error, site.server)) from error
+        raise ExplainedError(text if unknown else sentence(error, site.server)) from error
     work = partial(work_on, service=service, connect=connect, beat_s=beat_s, say=tell)
-    return ServicePublisher(offer, connect, work, held_by(site.server, service), say), offer
+    return ServicePublisher(offer, connect, work, held_tickets_of(site.server, service), say), offer
 
 
 def instance() -> str:
@@ -74,11 +74,11 @@ def instance() -> str:
 
 def token_for(server: str, given: str) -> str:
     """The token for programs: ``given``, or else the one that ``dss login`` has stored for ``server``.  Raises
-    Explained if there is neither, or if ``given`` is another kind of token.
+    ExplainedError if there is neither, or if ``given`` is another kind of token.
     """
     token = given.strip() or Credentials(jar_of(server, None)).token()
-    if not token.startswith(FOR_PROGRAMS):
-        raise Explained(f"A token for programs is needed. {WHERE_FROM}")
+    if not token.startswith(LONG_LIVED_PREFIX):
+        raise ExplainedError(f"A token for programs is needed. {WHERE_FROM}")
     return token
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dss_client.command_group import FAILED, INTERRUPTED
-from dss_client.console import Explained
+from dss_client.console import ExplainedError
 from dss_client.options import NamedPath
 from dss_client.output import say
 from dss_provider.commands.folders import folder_name
@@ -74,17 +74,17 @@ def try_here(
     places = points_by_tag(landmark)
     for path in inputs.values():
         if not path.is_file():
-            raise Explained(f"There is no file {path}.")
+            raise ExplainedError(f"There is no file {path}.")
     require_tags(service, inputs, places)
     if output is not None and output.exists() and any(output.iterdir()):
-        raise Explained(f"{output} is not empty; name a new folder.")
+        raise ExplainedError(f"{output} is not empty; name a new folder.")
     if server:
         if places:
-            raise Explained(
+            raise ExplainedError(
                 "--landmark is for a test without --server; `dss send` takes workspaces."
             )
         site = Site(server, token, provider)
-        raise click.exceptions.Exit(_try_for_real(service, site, inputs, output, time_point))
+        raise click.exceptions.Exit(_run_on_server(service, site, inputs, output, time_point))
     from dss_provider.trial import TrialInput  # noqa: PLC0415  (takes a while to import)
 
     signal.signal(signal.SIGTERM, _end)  # like Ctrl-C, so that files are removed
@@ -98,10 +98,10 @@ def _end(_number: int, _frame: object) -> None:
 
 
 def _try(service: ServiceFolder, given: "TrialInput", work: Path, output: Path | None) -> None:
-    from dss_provider.trial import tried  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.trial import run_trial  # noqa: PLC0415  (takes a while to import)
 
     try:
-        found = tried(service, given, work, _progressed)
+        found = run_trial(service, given, work, _progressed)
     except AlgorithmFailed as error:
         if error.detail:
             say(error.detail, error=True)
@@ -121,14 +121,14 @@ def _progressed(fraction: float, text: str) -> None:
     say(f"{100 * fraction:3.0f} % {text}", error=True)
 
 
-def _try_for_real(
+def _run_on_server(
     service: ServiceFolder,
     site: Site,
     inputs: dict[str, Path],
     output: Path | None,
     time_point: int | None,
 ) -> int:
-    from dss_provider.real_trial import SendArguments, try_for_real  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.server_trial import SendArguments, run_server_trial  # noqa: PLC0415  (takes a while to import)
 
     publisher, _ = publisher_of(service, site, BEAT_S, lambda _: None)
     sent = SendArguments(
@@ -139,4 +139,4 @@ def _try_for_real(
         output=output,
         time_point=time_point,
     )
-    return try_for_real(sent, publisher, instance())
+    return run_server_trial(sent, publisher, instance())

@@ -28,10 +28,10 @@ def test_of_many_texts_the_last_is_told_and_progress_never_goes_back() -> None:
     beat = Heartbeat(1, Told, 15)
 
     for fraction, text in [(0.1, "first"), (0.9, "second"), (0.5, ""), (0.2, "third")]:
-        beat.tell(fraction, text)
-    beat.tell_rest(portal)
-    beat.tell(0.3, "third")
-    beat.tell_rest(portal)
+        beat.report(fraction, text)
+    beat.report_rest(portal)
+    beat.report(0.3, "third")
+    beat.report_rest(portal)
 
     assert portal.lines == ["third"]
     assert portal.fractions == [0.9]
@@ -44,7 +44,7 @@ def test_after_many_texts_they_are_told_seldom(monkeypatch: pytest.MonkeyPatch) 
 
     for number in range(MANY_TEXTS + 900):
         now_s[0] += 1
-        beat.tell(0.0, f"step {number}")
+        beat.report(0.0, f"step {number}")
         beat._tell(portal, seldom=True)
 
     assert MANY_TEXTS + 20 < len(portal.lines) < MANY_TEXTS + 40

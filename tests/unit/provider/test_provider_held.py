@@ -10,7 +10,7 @@ import pytest
 
 from dss_provider import held
 from dss_provider.errors import ServiceInvalid
-from dss_provider.held import HeldTickets, held_in
+from dss_provider.held import HeldTickets, open_first_free
 
 
 @pytest.fixture
@@ -24,21 +24,21 @@ def killed(publisher: HeldTickets) -> None:
 
 
 def test_tickets_of_an_earlier_run_stay_until_they_have_ended(paths: list[Path]) -> None:
-    first = held_in(paths)
+    first = open_first_free(paths)
     first.add(1)
     first.add(2)
     killed(first)
 
-    second = held_in(paths)
+    second = open_first_free(paths)
     assert second.before() == [1, 2]
     second.add(2)  # it goes on with one of them, and is killed, too
     killed(second)
 
-    third = held_in(paths)
+    third = open_first_free(paths)
     assert third.before() == [1, 2]
     third.remove(1)
     killed(third)
-    assert held_in(paths).before() == [2]
+    assert open_first_free(paths).before() == [2]
 
 
 def test_what_is_held_is_on_the_disk_before_it_has_its_name(
@@ -57,16 +57,16 @@ def test_what_is_held_is_on_the_disk_before_it_has_its_name(
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(Path, "replace", noted_replace)
-    held_in(paths).add(1)
+    open_first_free(paths).add(1)
 
     assert done[:2] == ["flushed", "renamed"]
 
 
 def test_a_second_publisher_leaves_the_tickets_of_the_first_alone(paths: list[Path]) -> None:
-    first = held_in(paths)
+    first = open_first_free(paths)
     first.add(1)
 
-    second = held_in(paths)
+    second = open_first_free(paths)
 
     assert second.before() == []
     second.add(2)
@@ -74,41 +74,41 @@ def test_a_second_publisher_leaves_the_tickets_of_the_first_alone(paths: list[Pa
 
 
 def test_a_restart_takes_over_from_all_that_were_killed(paths: list[Path]) -> None:
-    first, second = held_in(paths), held_in(paths)
+    first, second = open_first_free(paths), open_first_free(paths)
     first.add(1)
     second.add(2)
     killed(first)
     killed(second)
 
-    found = held_in(paths)
+    found = open_first_free(paths)
 
     assert found.before() == [1, 2]
-    assert held_in(paths).before() == [], "they were taken over"
+    assert open_first_free(paths).before() == [], "they were taken over"
 
 
 def test_a_damaged_file_is_an_empty_one(paths: list[Path]) -> None:
     paths[0].write_text('{"half', encoding="utf-8")
 
-    assert held_in(paths).before() == []
+    assert open_first_free(paths).before() == []
 
 
 def test_a_file_that_cannot_be_read_is_not_taken_for_an_empty_one(paths: list[Path]) -> None:
     paths[1].mkdir()  # the administrator may read every file, but no folder
-    first = held_in(paths[:1])
+    first = open_first_free(paths[:1])
 
     with pytest.raises(ServiceInvalid, match=r"held-1\.json, cannot be read"):
-        held_in(paths)
+        open_first_free(paths)
 
     paths[1].rmdir()
     first.close()
-    assert held_in(paths).before() == []
+    assert open_first_free(paths).before() == []
 
 
 def test_more_publishers_than_files_are_refused(paths: list[Path]) -> None:
-    kept = [held_in(paths) for _ in paths]
+    kept = [open_first_free(paths) for _ in paths]
 
     with pytest.raises(ServiceInvalid, match="3 programs publish this folder"):
-        held_in(paths)
+        open_first_free(paths)
     assert len(kept) == 3
 
 
@@ -120,7 +120,7 @@ def test_a_publisher_that_hangs_at_its_start_is_told(
     opening = paths[0].with_suffix(".opening")
 
     with held._alone(opening), pytest.raises(ServiceInvalid, match="hangs at its start"):
-        held_in(paths)
+        open_first_free(paths)
 
 
 def test_tickets_in_two_files_go_to_one_of_two_publishers(paths: list[Path]) -> None:
@@ -128,7 +128,7 @@ def test_tickets_in_two_files_go_to_one_of_two_publishers(paths: list[Path]) -> 
     for path in paths[:2]:
         path.write_text('{"tickets": [7], "keys": ["one-key"]}', encoding="utf-8")
 
-    first, second = held_in(paths), held_in(paths)
+    first, second = open_first_free(paths), open_first_free(paths)
 
     assert (first.before(), first.keys()) == ([7], ["one-key"])
     assert (second.before(), second.keys()) == ([], [])
@@ -137,10 +137,10 @@ def test_tickets_in_two_files_go_to_one_of_two_publishers(paths: list[Path]) -> 
 PUBLISHER = """
 import sys, time
 from pathlib import Path
-from dss_provider.held import held_in
+from dss_provider.held import open_first_free
 
 folder = Path(sys.argv[1])
-mine = held_in([folder / f"held-{i}.json" for i in range(6)])
+mine = open_first_free([folder / f"held-{i}.json" for i in range(6)])
 print(*mine.before(), flush=True)
 time.sleep(60)
 """

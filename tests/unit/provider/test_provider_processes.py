@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dss_provider import spoken
+from dss_provider import process_output
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.processes import Ending, ProcessLimits, run_process
 from support.waiting import wait_until
@@ -77,8 +77,8 @@ def test_lines_that_are_no_objects_are_not_parsed(monkeypatch: pytest.MonkeyPatc
         parsed.append(line)
         return 0.5, ""
 
-    monkeypatch.setattr(spoken, "_message", parse)
-    heard = spoken.Spoken(lambda fraction, _: told.append(fraction))
+    monkeypatch.setattr(process_output, "_message", parse)
+    heard = process_output.ProcessOutput(lambda fraction, _: told.append(fraction))
 
     heard.message(b"y\n" * 100_000 + b' {"fraction": 0.5}\n')
 

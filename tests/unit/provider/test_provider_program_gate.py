@@ -15,7 +15,7 @@ from dss_provider.errors import AlgorithmFailed
 from dss_provider.images import load_array
 from dss_provider.outcome import FILES
 from dss_provider.output_folder import read_output
-from dss_provider.returned import formulas
+from dss_provider.return_value import formulas
 
 SHAPE = (5, 6, 7)
 

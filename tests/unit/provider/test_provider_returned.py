@@ -10,7 +10,7 @@ from dss_images.mesh.reading import read_mesh
 from dss_provider import Image, Label, Mesh, Result, Segmentation
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.outcome import AlgorithmOutcome
-from dss_provider.returned import kept
+from dss_provider.return_value import store_return_value
 
 SHAPE = (4, 5, 6)
 IMAGE = Image(array=np.zeros(SHAPE), spacing_mm=(1.0, 1.0, 1.0))
@@ -18,7 +18,7 @@ MAP = np.ones(SHAPE, int)
 
 
 def returned(result: object, folder: Path) -> AlgorithmOutcome:
-    return kept(result, IMAGE, folder)
+    return store_return_value(result, IMAGE, folder)
 
 
 def labelled(name: Any, rgb: Any = None) -> Segmentation:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dss_client.errors import Refused, Unreachable
-from dss_provider import publishers, results, serving
+from dss_provider import process_marks, results, serving
 from dss_provider.child import DISK_FULL
 from dss_provider.held import HeldTickets
 from dss_provider.portal import Portal, PublisherAnnouncement
@@ -94,9 +94,9 @@ def test_the_folder_of_a_ticket_goes_with_its_publisher(
     """It holds images of a patient."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with ticket_folder() as mine:
-        left = mine.with_name(f"dss-ticket-{publishers.machine()}-{2**22 + 1}-77-abc")
+        left = mine.with_name(f"dss-ticket-{process_marks.machine()}-{2**22 + 1}-77-abc")
         (left / "input").mkdir(parents=True)
-        other = tmp_path / f"dss-ticket-{publishers.machine()}-notes-of-abc"
+        other = tmp_path / f"dss-ticket-{process_marks.machine()}-notes-of-abc"
         other.symlink_to(mine)
         remove_orphans()
         assert mine.is_dir()
@@ -112,7 +112,7 @@ def test_publishers_of_two_machines_may_share_a_disk(
     """As on a cluster: this machine does not know the processes of the other."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with ticket_folder() as mine:
-        names = mine.name.replace(publishers.machine(), "0a1b2c3d"), "dss-ticket-4711-77-abc"
+        names = mine.name.replace(process_marks.machine(), "0a1b2c3d"), "dss-ticket-4711-77-abc"
         theirs = [tmp_path / name for name in names]
         for folder in theirs:
             folder.mkdir()
@@ -123,19 +123,19 @@ def test_publishers_of_two_machines_may_share_a_disk(
 
 
 def test_machines_and_containers_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = publishers.machine()
+    here = process_marks.machine()
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
-    other = publishers.machine()
+    other = process_marks.machine()
     monkeypatch.setattr(Path, "readlink", lambda _: Path("pid:[1]"))
 
-    assert len({here, other, publishers.machine()}) == 3
+    assert len({here, other, process_marks.machine()}) == 3
 
 
 def test_a_machine_that_tells_nothing_of_processes_loses_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(publishers, "_began", lambda _: "")
+    monkeypatch.setattr(process_marks, "_began", lambda _: "")
     with ticket_folder() as other:
         remove_orphans()
         assert other.is_dir()

@@ -19,7 +19,7 @@ from dss_images.grid import difference
 from dss_images.reading import array_of, read_header
 from dss_provider.folder import load
 from dss_provider.new_folder import make
-from dss_provider.real_trial import SendArguments
+from dss_provider.server_trial import SendArguments
 from dss_workspace.registry import Folder, read
 from support.builders import LayerSpec, WorkspaceSpec, time_points_xml, workspace_xml
 from support.one_ticket_portal import Works

@@ -17,8 +17,8 @@ the portal notices the end when the announcements are missing.
 """
 
 
-class Presence:
-    """A thread that sends the announcement ``said`` every PUBLISHER_ANNOUNCE_S seconds until ``stop`` is set, and then
+class Announcements:
+    """A thread that sends the announcement ``announcement`` every PUBLISHER_ANNOUNCE_S seconds until ``stop`` is set, and then
     the announcement of the end.  Only this thread may use ``portal``.  ``say`` is called once if other programs serve
     the service.
     """
@@ -26,12 +26,12 @@ class Presence:
     def __init__(
         self,
         portal: Portal,
-        said: PublisherAnnouncement,
+        announcement: PublisherAnnouncement,
         stop: threading.Event,
         say: Callable[[str], None],
     ) -> None:
         self._portal = portal
-        self._said = said
+        self._announcement = announcement
         self._stop = stop
         self._say = say
         self._has_asked = False
@@ -61,7 +61,7 @@ class Presence:
         """
         try:
             asks = not (self._has_asked or ends)
-            others = self._portal.announce(self._said, ends=ends, asks=asks)
+            others = self._portal.announce(self._announcement, ends=ends, asks=asks)
         except ClientError:
             return False
         self._has_asked = True

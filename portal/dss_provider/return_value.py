@@ -12,7 +12,14 @@ import numpy as np
 from dss_images.mesh.writing import mesh_bytes
 from dss_provider.algorithm import Array, Image, Label, Mesh, Result, Segmentation
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.outcome import FILES, AlgorithmOutcome, Map, MeshFile, Named, default_name
+from dss_provider.outcome import (
+    FILES,
+    AlgorithmOutcome,
+    MeshFile,
+    NamedLabel,
+    OutputImage,
+    default_name,
+)
 from dss_provider.output_checks import (
     MOST_TABLE_BYTES,
     as_image,
@@ -25,13 +32,13 @@ from dss_provider.output_checks import (
     point,
     require_few,
 )
-from dss_provider.spoken import LONGEST_TEXT, one_line
+from dss_provider.process_output import LONGEST_TEXT, one_line
 
 MOST_REMARKS = 20
 NEEDED = "a Segmentation, a Result or an array is needed"
 
 
-def kept(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
+def store_return_value(returned: object, image: Image, work: Path) -> AlgorithmOutcome:
     """Store the arrays, meshes and files of ``returned`` in the folder ``work``, and return the outcome that names
     them.  Raises AlgorithmFailed if a part is not usable.
     """
@@ -118,11 +125,11 @@ def _listed(given: object) -> Iterable[object]:
     return (given,) if isinstance(given, str) else tuple(given)  # type: ignore[arg-type]  # whatever a provider wrote
 
 
-def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) -> Map:
+def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) -> OutputImage:
     array = as_labels(found.array, shape)
     labels = _names(found.labels)
     np.save(work / f"labels_{index}.npy", array)
-    return Map(
+    return OutputImage(
         file=f"labels_{index}.npy",
         called=plain_name(found.called, "A segmentation") if found.called else "",
         labels=tuple(_named(int(v), labels) for v in np.unique(array) if v),
@@ -143,19 +150,23 @@ def _names(given: object) -> Mapping[int, str | Label]:
     return given  # type: ignore[return-value]  # checked above
 
 
-def _named(value: int, labels: Mapping[int, str | Label]) -> Named:
+def _named(value: int, labels: Mapping[int, str | Label]) -> NamedLabel:
     label = labels.get(value, default_name(value))
     what = f"The label {value}"
     if isinstance(label, Label):
-        return Named(value=value, name=plain_name(label.name, what), rgb=colour(label.rgb, what))
-    return Named(value=value, name=plain_name(label, what))
+        return NamedLabel(
+            value=value, name=plain_name(label.name, what), rgb=colour(label.rgb, what)
+        )
+    return NamedLabel(value=value, name=plain_name(label, what))
 
 
-def _image(name: object, array: object, index: int, shape: tuple[int, ...], work: Path) -> Map:
+def _image(
+    name: object, array: object, index: int, shape: tuple[int, ...], work: Path
+) -> OutputImage:
     called = plain_name(name, "An image")
     values: Array = as_image(array, called, shape)
     np.save(work / f"image_{index}.npy", values)
-    return Map(file=f"image_{index}.npy", called=called)
+    return OutputImage(file=f"image_{index}.npy", called=called)
 
 
 def _mesh(name: object, mesh: object, index: int, work: Path) -> MeshFile:

@@ -30,7 +30,7 @@ range must not be empty.
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
-class Draft:
+class PartialDownload:
     """A file at ``path`` to which a download is written.  ``version`` is the strong ETag of its bytes; "" if there is
     none, so that the download cannot be continued.
     """
@@ -74,7 +74,7 @@ class Draft:
 
 
 @contextmanager
-def draft_of(target: Path, address: str) -> Iterator[Draft]:
+def partial_download(target: Path, address: str) -> Iterator[PartialDownload]:
     """A context in which the caller downloads from ``address`` into the draft.  Afterwards the draft replaces
     ``target``.
 
@@ -87,10 +87,10 @@ def draft_of(target: Path, address: str) -> Iterator[Draft]:
     record = _locked(record_path)
     if record is None:
         with replacing(target) as temporary:
-            yield Draft(temporary)
+            yield PartialDownload(temporary)
         return
     with record:
-        draft = Draft(path, record, address)
+        draft = PartialDownload(path, record, address)
         gone = False
         try:
             draft.recall()

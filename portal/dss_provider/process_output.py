@@ -13,7 +13,7 @@ DETAIL_CHARS = 4000
 ProgressListener: TypeAlias = Callable[[float, str], None]
 
 
-class Spoken:
+class ProcessOutput:
     """The parsed output of a process.  ``on_progress`` is called for each progress message; ``detail`` is the end of the other
     output, limited in length because a process may write without end.
 
@@ -33,7 +33,7 @@ class Spoken:
     def message(self, data: bytes) -> None:
         """Add output from standard output.  An incomplete line waits for its rest, up to LONGEST_MESSAGE."""
         *lines, rest = (self._line + data).split(b"\n")
-        others = [line for line in lines if not self._hear(line)]
+        others = [line for line in lines if not self._parse(line)]
         if others:
             self._keep(self._decoders[1].decode(b"\n".join([*others, b""])))
         if len(rest) > LONGEST_MESSAGE:
@@ -41,7 +41,7 @@ class Spoken:
             rest = b""
         self._line = rest
 
-    def _hear(self, line: bytes) -> bool:
+    def _parse(self, line: bytes) -> bool:
         """Pass the line to ``on_progress`` and return True if it is a message.  Only lines that begin like a JSON object are
         parsed, because a program may write millions of lines.
         """

@@ -5,18 +5,18 @@ import time
 from dss_client.itksnap import ItkSnap
 from dss_client.records import Detail
 
-ASK_S = 5.0
+POLL_S = 5.0
 
 
-class Expectation:
-    """The server's estimate for one ticket.  While the ticket is open, it is requested again at most every ASK_S
+class EstimatePoller:
+    """The server's estimate for one ticket.  While the ticket is open, it is requested again at most every POLL_S
     seconds.
     """
 
     def __init__(self, client: ItkSnap, ticket: int) -> None:
         self._client = client
         self._ticket = ticket
-        self._asked_s = -ASK_S
+        self._polled_s = -POLL_S
         self._sentence = ""
 
     def after(self, detail: Detail) -> str:
@@ -26,7 +26,7 @@ class Expectation:
         if detail.finished:
             return ""
         now_s = time.monotonic()
-        if now_s - self._asked_s >= ASK_S:
-            self._asked_s = now_s
+        if now_s - self._polled_s >= POLL_S:
+            self._polled_s = now_s
             self._sentence = self._client.ticket_estimate(self._ticket)
         return self._sentence

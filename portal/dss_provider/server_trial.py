@@ -36,7 +36,7 @@ class SendArguments:
         return [*send, "--service", self.service.descriptor.name, *others, *chosen, *output]
 
 
-def try_for_real(sent: SendArguments, publisher: ServicePublisher, instance: str) -> int:
+def run_server_trial(sent: SendArguments, publisher: ServicePublisher, instance: str) -> int:
     """Send a ticket with ``dss send``, process tickets with ``publisher`` until that ticket has ended, and return the
     exit status of ``dss send``.
     """
