@@ -167,7 +167,7 @@ bench-site: ## what a site of 10 to 10,000 GPUs needs, simulated on measured cos
 
 migration: ## write a migration for changed models; NAME=what_changed
 	$(BOOTSTRAP) dev
-	$(BIN)/tortoise -c dss_portal.database.DESIGN_TIME makemigrations $${NAME:+-n "$$NAME"}
+	$(BIN)/tortoise -c dss_portal.database.MIGRATION_CONFIG makemigrations $${NAME:+-n "$$NAME"}
 
 dashboards: ## write Grafana's dashboards anew, from observability/dss_dashboards
 	$(BOOTSTRAP) dev

@@ -12,9 +12,8 @@ from dss_portal.attachments import routes as attachments
 from dss_portal.changes.feed import Feed
 from dss_portal.components import Components
 from dss_portal.dead_letters import routes as dead_letters
-from dss_portal.machines import routes as machines
+from dss_portal.device_sign_in import routes as device_sign_in
 from dss_portal.openapi import routes as openapi
-from dss_portal.openings import routes as openings
 from dss_portal.pages import routes as pages
 from dss_portal.patches import quart as quart_patch
 from dss_portal.patches import werkzeug as werkzeug_patch
@@ -22,6 +21,7 @@ from dss_portal.polls.answering import App, Polls
 from dss_portal.polls.callers import Callers
 from dss_portal.polls.snapshots import Snapshots
 from dss_portal.providers import routes as providers
+from dss_portal.result_links import routes as result_links
 from dss_portal.resumable import routes as resumable
 from dss_portal.sending import routes as sending
 from dss_portal.services import routes as services
@@ -30,13 +30,13 @@ from dss_portal.settings import Settings
 from dss_portal.tickets import routes as tickets
 from dss_portal.web import asgi, context, converters, errors, metering, tracing
 from dss_portal.writes import answering as writes
-from dss_portal.writes.acting import Acting
 from dss_portal.writes.answering import Writes
+from dss_portal.writes.write_handler import WriteHandler
 
 FEATURES = (
     accounts,
     openid,
-    machines,
+    device_sign_in,
     services,
     tickets,
     resumable,
@@ -46,7 +46,7 @@ FEATURES = (
     dead_letters,
     attachments,
     openapi,
-    openings,
+    result_links,
     pages,
     health,
 )
@@ -111,7 +111,7 @@ def writes_layer(components: Components, wrapped: App, feed: Feed, callers: Call
     """The layer that answers small writes and passes other requests to ``wrapped``.  ``callers`` caches the users of
     requests; a ``Polls`` with the same ``callers`` must follow ``feed``, or the cached users grow out of date.
     """
-    acting = Acting(
+    handler = WriteHandler(
         datastore=components.datastore,
         settings=components.settings,
         feed=feed,
@@ -119,7 +119,7 @@ def writes_layer(components: Components, wrapped: App, feed: Feed, callers: Call
     )
     return Writes(
         wrapped,
-        acting=acting,
+        handler=handler,
         feed=feed,
         callers=callers,
         limit=components.limits.requests,

@@ -20,7 +20,7 @@ from dss_portal.models import TicketFile
 from dss_portal.settings import Settings
 from dss_portal.tickets import cleanup, deletions, reaper
 from dss_portal.tickets.listener import Listener
-from dss_portal.tickets.presence import Presence
+from dss_portal.tickets.service_watch import ServiceWatch
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +105,8 @@ class Lifespan:
             "reaper": lambda: reaper.run(settings, datastore, parts.broker),
             "cleanup": lambda: cleanup.run(datastore, settings),
             "gauges": lambda: gauges.watch(datastore),
-            "presence": Presence(parts.broker, parts.streams.tell_services).run,
-            "live pages": parts.streams.tell_queues,
+            "presence": ServiceWatch(parts.broker, parts.streams.notify_services).run,
+            "live pages": parts.streams.notify_queues,
             "changes": parts.feed.run,
             "notifications": parts.notifier.run,
             "estimates": lambda: ticket_logs.run(parts.estimates),

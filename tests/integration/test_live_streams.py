@@ -120,7 +120,7 @@ async def test_a_new_service_is_told_to_everybody(portal: Portal, ann: Client) -
 async def test_a_browser_without_news_hears_a_beat(
     portal: Portal, ann: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "BEAT_S", 0.05)
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.05)
     async with listening(ann) as browser:
         await eventually(browser._beats, lambda beats: beats > 3)
 

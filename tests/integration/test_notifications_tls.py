@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dss_portal.notifications.channels import ChannelKind
-from dss_portal.notifications.outbox import Taken
-from dss_portal.notifications.receivers import NotTaken, Receivers
+from dss_portal.notifications.outbox import LeasedNotification
+from dss_portal.notifications.receivers import NotAccepted, Receivers
 from dss_portal.settings import Settings
 from support.receivers import http_receiver, mail_server
 from support.tls import certificate
@@ -29,8 +29,8 @@ def settings_for(**own: object) -> Settings:
     return Settings.model_validate(needed | own)
 
 
-def taken(kind: ChannelKind, address: str, secret: str = "") -> Taken:
-    return Taken(
+def taken(kind: ChannelKind, address: str, secret: str = "") -> LeasedNotification:
+    return LeasedNotification(
         id=1,
         kind=kind.value,
         address=address,
@@ -44,7 +44,7 @@ def taken(kind: ChannelKind, address: str, secret: str = "") -> Taken:
     )
 
 
-async def send(receivers: Receivers, what: Taken) -> None:
+async def send(receivers: Receivers, what: LeasedNotification) -> None:
     try:
         await asyncio.wait_for(receivers.send(what), 10)
     finally:
@@ -73,7 +73,7 @@ async def test_a_webhook_with_another_certificate_is_not_sent(
     with http_receiver(tls) as receiver:
         hook = taken(ChannelKind.WEBHOOK, f"https://localhost:{receiver.port}/", SECRET)
 
-        with pytest.raises(NotTaken, match="its certificate is not valid"):
+        with pytest.raises(NotAccepted, match="its certificate is not valid"):
             await send(Receivers(settings_for(), trusting), hook)
 
     assert receiver.asked == []
@@ -106,7 +106,7 @@ async def test_mail_with_a_wrong_password_is_tried_again(tmp_path: Path) -> None
     with mail_server(tls, "right") as box:
         own = mail_settings(tmp_path, box.port, str(authority), "wrong")
 
-        with pytest.raises(NotTaken, match="refuses this site's password") as raised:
+        with pytest.raises(NotAccepted, match="refuses this site's password") as raised:
             await send(Receivers(own), taken(ChannelKind.MAIL, "ann@example.com"))
 
     assert not raised.value.for_ever
@@ -118,7 +118,7 @@ async def test_no_password_goes_to_a_mail_server_with_another_certificate(tmp_pa
     with mail_server(tls, "right") as box:
         own = mail_settings(tmp_path, box.port, "", "right")
 
-        with pytest.raises(NotTaken, match="mail server"):
+        with pytest.raises(NotAccepted, match="mail server"):
             await send(Receivers(own), taken(ChannelKind.MAIL, "ann@example.com"))
 
     assert box.mails == []
@@ -131,7 +131,7 @@ async def test_a_mail_server_that_is_away_is_tried_again() -> None:
             smtp_host="127.0.0.1", smtp_port=probe.getsockname()[1], smtp_from="dss@example.org"
         )
 
-        with pytest.raises(NotTaken) as raised:
+        with pytest.raises(NotAccepted) as raised:
             await send(Receivers(own), taken(ChannelKind.MAIL, "ann@example.com"))
 
     assert not raised.value.for_ever
@@ -140,7 +140,7 @@ async def test_a_mail_server_that_is_away_is_tried_again() -> None:
 async def test_an_account_with_a_line_break_in_its_name_writes_no_header() -> None:
     own = settings_for(smtp_host="127.0.0.1", smtp_from="dss@example.org")
 
-    with pytest.raises(NotTaken, match="cannot be written"):
+    with pytest.raises(NotAccepted, match="cannot be written"):
         await send(
             Receivers(own), taken(ChannelKind.MAIL, "ann@example.com\r\nBcc: eve@example.com")
         )

@@ -11,7 +11,7 @@ from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_datastore import layout
 from dss_portal.database import clock
 from dss_portal.models import Opening, Status, Ticket
-from dss_portal.openings import store as openings
+from dss_portal.result_links import store as result_links
 from dss_workspace.layers import layer_folders
 from dss_workspace.registry import parse
 from support.portals import DATASTORES, Portal, eventually, post, submitted_ticket, text
@@ -176,7 +176,7 @@ async def test_what_has_expired_is_forgotten(portal: Portal, ann: Client) -> Non
     await _link(ann, number)
     await _expire(portal, ann, number)
 
-    await openings.forget_expired()
+    await result_links.forget_expired()
 
     assert await Opening.all().count() == 0
 
@@ -186,7 +186,7 @@ async def test_names_that_no_link_can_have_are_told(portal: Portal, ann: Client)
 
     status, page = await _form(ann, f"/tickets/{number}/open")
 
-    assert (status, openings.NO_NAME.split(";")[0] in page.replace("&#39;", "'")) == (400, True)
+    assert (status, result_links.NO_NAME.split(";")[0] in page.replace("&#39;", "'")) == (400, True)
 
 
 async def test_nobody_else_makes_or_ends_a_link(portal: Portal, ann: Client) -> None:

@@ -5,8 +5,8 @@ import pytest
 from dss_broker.liveness import ALIVE_S, POLL_ALIVE_S
 from dss_portal.models import Dispatcher, Worker
 from dss_portal.services.liveness import SENTENCES, MissingProgram
-from dss_portal.tickets import presence
-from dss_portal.tickets.presence import Presence
+from dss_portal.tickets import service_watch
+from dss_portal.tickets.service_watch import ServiceWatch
 from support import absences
 from support.liveness import hear, killed, log_of, service, told, worker
 from support.portals import (
@@ -16,20 +16,20 @@ from support.portals import (
 )
 
 pytestmark = pytest.mark.stack
-PATIENCE_S = presence.PATIENCE_S
+GRACE_S = service_watch.GRACE_S
 
 impatient = absences.impatient
 checks = absences.checks
 
 
 def test_of_the_end_of_any_program_users_are_told_within_a_minute() -> None:
-    ours_s = ALIVE_S + PATIENCE_S
-    assert max(ours_s, POLL_ALIVE_S) + presence.PERIOD_S < 60
+    ours_s = ALIVE_S + GRACE_S
+    assert max(ours_s, POLL_ALIVE_S) + service_watch.PERIOD_S < 60
     assert POLL_ALIVE_S > 30 + 20  # itksnap-wt asks every 30 s, and may be late
 
 
 async def test_owners_of_waiting_tickets_are_told_once_of_each_change(
-    portal: Portal, checks: Presence
+    portal: Portal, checks: ServiceWatch
 ) -> None:
     ann = await portal.user()
     await hear(portal, worker(), service())
@@ -57,7 +57,7 @@ async def test_owners_of_waiting_tickets_are_told_once_of_each_change(
 
 
 async def test_a_ticket_that_is_taken_at_once_when_the_service_is_back_says_so_first(
-    portal: Portal, checks: Presence
+    portal: Portal, checks: ServiceWatch
 ) -> None:
     ann = await portal.user()
     await hear(portal, service(), service(ends=True))
@@ -72,7 +72,7 @@ async def test_a_ticket_that_is_taken_at_once_when_the_service_is_back_says_so_f
 
 
 async def test_a_ticket_in_the_hands_of_a_dispatcher_misses_a_worker_only(
-    portal: Portal, checks: Presence
+    portal: Portal, checks: ServiceWatch
 ) -> None:
     ann = await portal.user()
     await hear(portal, worker(), service())
@@ -88,7 +88,7 @@ async def test_a_ticket_in_the_hands_of_a_dispatcher_misses_a_worker_only(
 
 
 async def test_a_ticket_that_is_submitted_to_a_dead_service_is_told_too(
-    portal: Portal, checks: Presence
+    portal: Portal, checks: ServiceWatch
 ) -> None:
     ann = await portal.user()
     await hear(portal, service(), service(ends=True))
@@ -100,16 +100,18 @@ async def test_a_ticket_that_is_submitted_to_a_dead_service_is_told_too(
 
 
 async def test_a_short_absence_is_not_told(
-    portal: Portal, checks: Presence, monkeypatch: pytest.MonkeyPatch
+    portal: Portal, checks: ServiceWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(service_watch, "GRACE_S", 30.0)
     await hear(portal, service(), service(ends=True))
     await submitted_ticket(await portal.user())
 
     assert await checks.check() == 0
 
 
-async def test_a_portal_without_its_broker_misses_nobody(portal: Portal, checks: Presence) -> None:
+async def test_a_portal_without_its_broker_misses_nobody(
+    portal: Portal, checks: ServiceWatch
+) -> None:
     await hear(portal, service(), service(ends=True))
     await submitted_ticket(await portal.user())
     portal.broker.close()

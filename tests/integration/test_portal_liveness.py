@@ -10,8 +10,8 @@ from dss_broker.liveness import ALIVE_S, ANNOUNCE_S
 from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Service, Worker
 from dss_portal.services import liveness
-from dss_portal.tickets import presence
-from dss_portal.tickets.presence import Presence
+from dss_portal.tickets import service_watch
+from dss_portal.tickets.service_watch import ServiceWatch
 from support import absences
 from support.liveness import LUNGS, hear, killed, service, worker
 from support.portals import (
@@ -33,12 +33,12 @@ def value(name: str, **labels: str) -> float | None:
 
 
 def test_a_killed_program_is_shown_as_dead_within_fifteen_seconds() -> None:
-    assert ALIVE_S + presence.PERIOD_S < 15
+    assert ALIVE_S + service_watch.PERIOD_S < 15
     assert ALIVE_S >= 4 * ANNOUNCE_S
 
 
 async def test_a_worker_that_was_killed_is_dead_everywhere(
-    portal: Portal, root: Client, checks: Presence
+    portal: Portal, root: Client, checks: ServiceWatch
 ) -> None:
     await hear(portal, service(), worker())
     assert "At work" in await text(root, "/services")
@@ -57,7 +57,7 @@ async def test_a_worker_that_was_killed_is_dead_everywhere(
 
 
 async def test_a_dispatcher_that_was_killed_is_dead_everywhere(
-    portal: Portal, root: Client, checks: Presence
+    portal: Portal, root: Client, checks: ServiceWatch
 ) -> None:
     await hear(portal, service(), worker())
 
@@ -71,7 +71,7 @@ async def test_a_dispatcher_that_was_killed_is_dead_everywhere(
 
 
 async def test_a_program_that_says_goodbye_has_ended_at_once(
-    portal: Portal, root: Client, checks: Presence
+    portal: Portal, root: Client, checks: ServiceWatch
 ) -> None:
     await hear(portal, service(), worker(), worker(ends=True))
 
@@ -109,7 +109,7 @@ async def test_a_dispatcher_that_asks_a_server_over_http_misses_no_worker(
 
 
 async def test_one_process_with_two_bundles_is_one_worker(
-    portal: Portal, root: Client, checks: Presence
+    portal: Portal, root: Client, checks: ServiceWatch
 ) -> None:
     await hear(portal, worker(bundle=LUNGS), worker(bundle="nodule-detection"))
 
@@ -121,7 +121,7 @@ async def test_one_process_with_two_bundles_is_one_worker(
 
 
 async def test_the_bundle_of_a_worker_that_is_forgotten_keeps_its_series(
-    portal: Portal, checks: Presence
+    portal: Portal, checks: ServiceWatch
 ) -> None:
     await hear(portal, worker(bundle="retired"))
     await checks.check()
@@ -135,7 +135,7 @@ async def test_the_bundle_of_a_worker_that_is_forgotten_keeps_its_series(
 
 
 async def test_a_service_is_as_silent_as_its_latest_version(
-    portal: Portal, checks: Presence
+    portal: Portal, checks: ServiceWatch
 ) -> None:
     await portal.announce_service()
     await portal.announce_service(version="2.0.0")
@@ -150,7 +150,7 @@ async def test_a_service_is_as_silent_as_its_latest_version(
 
 
 async def test_a_service_that_was_removed_is_not_missed(
-    portal: Portal, root: Client, checks: Presence
+    portal: Portal, root: Client, checks: ServiceWatch
 ) -> None:
     await hear(portal, service(), service(ends=True))
     await checks.check()

@@ -7,7 +7,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_portal.accounts import store as accounts
-from dss_portal.machines import store
+from dss_portal.device_sign_in import store
 from dss_portal.models import ApiToken, MachineSignIn
 from support import machines
 from support.machines import CALLBACK, answered, asked, begun, form_token

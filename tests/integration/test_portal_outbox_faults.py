@@ -229,7 +229,7 @@ async def test_what_the_broker_keeps_silent_about_is_asked_for_once_and_holds_no
 async def test_a_portal_whose_outbox_stands_still_is_not_ready(
     portal: Portal, ann: Client, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "STILL_S", 0.5)
+    monkeypatch.setattr(outbox, "STUCK_S", 0.5)
     holder = await asyncpg.connect(database_url)
     await holder.execute("SELECT pg_advisory_lock($1)", outbox.RELAY_LOCK)
     await submitted(ann, LUNG)

@@ -12,8 +12,8 @@ from dss_portal.models import Dispatcher, Publisher, Service
 from dss_portal.providers import announcements
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, MissingProgram
-from dss_portal.tickets import presence
-from dss_portal.tickets.presence import Presence
+from dss_portal.tickets import service_watch
+from dss_portal.tickets.service_watch import ServiceWatch
 from support import absences
 from support.liveness import LUNGS, log_of, told
 from support.portals import Portal, post, submitted_ticket, text
@@ -26,7 +26,7 @@ checks = absences.checks
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent program is noticed only after an hour, so that a test sees only what publishers announce."""
-    monkeypatch.setattr(presence, "PATIENCE_S", 3600.0)
+    monkeypatch.setattr(service_watch, "GRACE_S", 3600.0)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def missing() -> MissingProgram:
 
 
 async def test_the_end_of_a_publisher_is_told_to_those_who_wait_at_once(
-    portal: Portal, provider: Client, checks: Presence
+    portal: Portal, provider: Client, checks: ServiceWatch
 ) -> None:
     ann = await portal.user()
     assert await announce(provider) == (200, "success")
@@ -85,7 +85,7 @@ async def test_the_end_of_a_publisher_is_told_to_those_who_wait_at_once(
 
 
 async def test_a_publisher_that_was_killed_is_told_when_its_announcements_stop(
-    portal: Portal, provider: Client, checks: Presence
+    portal: Portal, provider: Client, checks: ServiceWatch
 ) -> None:
     ann = await portal.user()
     await announce(provider)

@@ -11,8 +11,8 @@ from dss_portal.database import clock
 from dss_portal.models import Claim, Dispatcher, Run, Service, Status, Ticket
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, MissingProgram
-from dss_portal.tickets import presence
-from dss_portal.tickets.presence import Presence
+from dss_portal.tickets import service_watch
+from dss_portal.tickets.service_watch import ServiceWatch
 from support import absences
 from support.liveness import LUNGS, hear, log_of, service, told
 from support.portals import (
@@ -63,10 +63,10 @@ async def heard_ago(silent_s: float) -> None:
 
 
 async def test_owners_are_told_at_once_of_a_provider_over_http_that_has_gone(
-    portal: Portal, checks: Presence, monkeypatch: pytest.MonkeyPatch
+    portal: Portal, checks: ServiceWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its silence has lasted when it counts as gone, so nothing more is waited for."""
-    monkeypatch.setattr(presence, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(service_watch, "GRACE_S", 30.0)
     await portal.announce_service()
     await Dispatcher.all().delete()
     at = clock.now() - timedelta(seconds=POLL_ALIVE_S + 1)
@@ -80,7 +80,7 @@ async def test_owners_are_told_at_once_of_a_provider_over_http_that_has_gone(
 
 
 async def test_a_provider_that_is_silent_with_a_ticket_is_told_to_all_who_wait(
-    portal: Portal, checks: Presence
+    portal: Portal, checks: ServiceWatch
 ) -> None:
     """Such a one may work or be dead until its lease ends, after hours."""
     ann = await portal.user()
@@ -147,7 +147,7 @@ async def test_a_silent_provider_hides_no_other_that_works(portal: Portal) -> No
 
 
 async def test_a_first_run_that_reports_seldom_is_told_silent_once(
-    portal: Portal, checks: Presence
+    portal: Portal, checks: ServiceWatch
 ) -> None:
     """It reports every 90 s; there are no runs that would tell how long it usually works."""
     ann = await portal.user()

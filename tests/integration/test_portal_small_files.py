@@ -127,7 +127,7 @@ async def test_a_quiet_ticket_is_counted_again_when_a_small_file_comes(both: Bot
 async def test_a_ticket_that_is_deleted_while_a_small_file_comes_leaves_nothing(
     portal: Portal, both: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(answering, "BODY_TIMEOUT_S", 60.0)
     number = int((await both.layers.post("/api/tickets", **LUNGS)).text)
     form = b'--b\r\nContent-Disposition: form-data; name="myfile"; filename="a.bin"\r\n\r\nx\r\n--b--\r\n'
     pieces, sent = [form[:9], form[9:]], []

@@ -132,7 +132,7 @@ async def test_an_error_while_it_writes_is_answered_and_nothing_is_written_twice
 async def test_a_form_that_comes_slowly_is_read_by_the_framework_to_its_end(
     portal: Portal, both: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(answering, "BODY_TIMEOUT_S", 0.01)
     received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     sent: list[dict[str, Any]] = []
 

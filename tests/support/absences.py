@@ -3,20 +3,20 @@
 import pytest
 from quart.typing import TestClientProtocol as Client
 
-from dss_portal.tickets import presence
-from dss_portal.tickets.presence import Presence
+from dss_portal.tickets import service_watch
+from dss_portal.tickets.service_watch import ServiceWatch
 from support.portals import Portal
 
 
 @pytest.fixture
-def checks(portal: Portal) -> Presence:
+def checks(portal: Portal) -> ServiceWatch:
     """Only when a test asks it to: the portal's own is far slower than that."""
-    return Presence(portal.broker)
+    return ServiceWatch(portal.broker)
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(service_watch, "GRACE_S", 0.0)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dss_broker.liveness import ALIVE_S
 from dss_broker.messages import ServiceAnnounced, WorkerAnnounced
 from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Worker
-from dss_portal.tickets.presence import Presence
+from dss_portal.tickets.service_watch import ServiceWatch
 from support.portals import (
     DESCRIPTOR,
     Portal,
@@ -61,7 +61,7 @@ async def log_of(client: Client, ticket_id: int) -> list[str]:
     return [line["message"] for line in (await answer.get_json())["result"]]
 
 
-async def told(checks: Presence, owners: int) -> None:
+async def told(checks: ServiceWatch, owners: int) -> None:
     """Look until so many have been told, and no more; a row that is locked is left to the next look."""
     total = 0
 

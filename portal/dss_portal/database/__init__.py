@@ -22,10 +22,10 @@ from dss_portal.database.engine import arguments
 from dss_portal.patches import tortoise_clock
 
 ANSWER_S = 3.0
-TURN_S = 0.3
+POLL_S = 0.3
 CLOCK_S = 1.0
 
-NOT_FOR_EVER = "set_config('idle_in_transaction_session_timeout', '20s', true)"
+IDLE_LIMIT = "set_config('idle_in_transaction_session_timeout', '20s', true)"
 """SQL to run before locking a row or table that other portals wait for: PostgreSQL then ends the transaction if this
 portal freezes.
 """
@@ -78,7 +78,7 @@ def config(database_url: str) -> dict[str, object]:
     }
 
 
-DESIGN_TIME = config("postgres://nobody@127.0.0.1/none")
+MIGRATION_CONFIG = config("postgres://nobody@127.0.0.1/none")
 """Configuration for ``make migration``, which compares models with migrations without a database."""
 
 
@@ -206,7 +206,7 @@ async def _migrate(database_url: str, progress: Callable[[str, str, str], object
                 raise
         else:
             return
-        await asyncio.sleep(random.uniform(1, 4) * TURN_S)  # noqa: S311 - no secret
+        await asyncio.sleep(random.uniform(1, 4) * POLL_S)  # noqa: S311 - no secret
 
 
 @asynccontextmanager
@@ -222,4 +222,4 @@ async def _migrating_alone(connection: asyncpg.Connection) -> AsyncIterator[None
             if await connection.fetchval(_MIGRATION_TURN):
                 yield
                 return
-        await asyncio.sleep(TURN_S)
+        await asyncio.sleep(POLL_S)

@@ -13,9 +13,9 @@ from tortoise.connection import get_connection
 
 log = logging.getLogger(__name__)
 
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PERIOD_S = 10.0
-TOLERATED = timedelta(seconds=0.5)
+TOLERANCE = timedelta(seconds=0.5)
 """Smaller differences between this machine's clock and the database's are ignored: they may be the duration of the
 query.
 """
@@ -50,18 +50,18 @@ async def measure_regularly() -> None:
 async def measure() -> None:
     """Measure the difference between this machine's clock and the database's.
 
-    ``now`` then adds it.  A difference up to TOLERATED counts as 0; a measurement that takes longer than TOLERATED is
+    ``now`` then adds it.  A difference up to TOLERANCE counts as 0; a measurement that takes longer than TOLERANCE is
     dropped, and the earlier value stays.
     """
     global _ahead  # noqa: PLW0603 - a process has one clock
     began = _here()
     rows = await get_connection("default").execute_query_dict("SELECT clock_timestamp() AS now")
     took = _here() - began
-    if took > TOLERATED:
+    if took > TOLERANCE:
         return
     difference: timedelta = rows[0]["now"] - (began + took / 2)
-    ahead = difference if abs(difference) > TOLERATED else timedelta()
-    if abs(ahead - _ahead) > TOLERATED:
+    ahead = difference if abs(difference) > TOLERANCE else timedelta()
+    if abs(ahead - _ahead) > TOLERANCE:
         facts = {"behind_s": round(difference.total_seconds(), 1)}
         log.warning("this machine's clock differs from the database's, which counts", extra=facts)
     _ahead = ahead

@@ -109,7 +109,7 @@ async def _add_ticket(ticket: Ticket, intake: Intake, title: str, image: ReadIma
     """
     number = await creation.create(ticket.user_id, await ticket.service)
     made = await Ticket.get(id=number)
-    made.uploaded_at = clock.LONG_AGO
+    made.uploaded_at = clock.EPOCH
     await made.save(update_fields=["uploaded_at"])
     await _set_title(made, title, image)
     await Intake.create(

@@ -38,9 +38,9 @@ from dss_portal.tickets import input_files, store, submission, titles
 CONTINUING = (State.READING, State.PLACING, State.WAITING)
 """States in which the portal continues without the user, so that the ticket is not given up as abandoned."""
 
-NOBODY = "Nobody reads uploads at present; yours is kept, and is read as soon as a program that does so is back."
+NO_READER = "Nobody reads uploads at present; yours is kept, and is read as soon as a program that does so is back."
 READING = "The upload is being read; after that the ticket is queued by itself."
-COMING = "The files are not complete; choose them again on the page where you sent them."
+INCOMPLETE = "The files are not complete; choose them again on the page where you sent them."
 
 
 async def find(ticket_id: int) -> Intake | None:
@@ -225,11 +225,11 @@ async def sentence(intake: Intake) -> str:
     """The state of the intake as a sentence for its owner; "" if nothing needs to be said."""
     match State(intake.state):
         case State.READING | State.PLACING:
-            return READING if await is_read_now() else NOBODY
+            return READING if await is_read_now() else NO_READER
         case State.WAITING:
             return intake.reason or "The files are good; the ticket is queued in a moment."
         case State.COMING:
-            return COMING
+            return INCOMPLETE
         case State.REFUSED:
             return intake.reason
         case State.DONE:

@@ -15,13 +15,13 @@ from dss_portal.changes.feed import Feed
 from dss_portal.changes.reading import Change, Subject
 from dss_portal.refusals import Refused
 
-BEAT_S = 5.0
+HEARTBEAT_S = 5.0
 """Longest time without an event, in seconds.  A browser that receives nothing for longer assumes that the connection is
 cut or that a proxy holds events back.
 """
-GAP_S = 0.3
+MIN_INTERVAL_S = 0.3
 """Changes within this time, in seconds, are sent as one event."""
-QUEUE_S = 2.0
+QUEUE_INTERVAL_S = 2.0
 """Shortest time between two events about places in queues, in seconds."""
 MOST_OF_A_USER, MOST_OF_ALL = 20, 2000
 
@@ -45,7 +45,7 @@ class Stream:
         self._topics: set[str] = set()
         self._news = asyncio.Event()
 
-    def tell(self, topics: Iterable[str]) -> None:
+    def notify(self, topics: Iterable[str]) -> None:
         self._topics.update(topics)
         self._news.set()
 
@@ -56,19 +56,19 @@ class Stream:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield server-sent events until the stream is ended: the changed topics, or an event without topics (a beat)
-        after BEAT_S without a change.
+        after HEARTBEAT_S without a change.
         """
         yield b"retry: 2000\nevent: beat\ndata: hello\n\n"
         while not self.ended:
             with suppress(TimeoutError):
                 # ``wait_for`` loses a cancellation that comes with the news.
-                async with asyncio.timeout(BEAT_S):
+                async with asyncio.timeout(HEARTBEAT_S):
                     await self._news.wait()
             if self._topics:
                 topics, self._topics = sorted(self._topics), set()
                 self._news.clear()
                 yield f"event: change\ndata: {' '.join(topics)}\n\n".encode()
-                await asyncio.sleep(GAP_S)
+                await asyncio.sleep(MIN_INTERVAL_S)
             elif not self.ended:
                 yield b"event: beat\ndata: \n\n"
 
@@ -136,30 +136,30 @@ class Streams:
     def _tell_of_ticket(self, change: Change) -> None:
         topics = {f"ticket-{change.number}", TICKETS}
         for stream in self._streams.get(change.owner or 0, ()):
-            stream.tell(topics)
+            stream.notify(topics)
         for stream in self._sysadmins():
-            stream.tell({f"ticket-{change.number}", ALL_TICKETS})
+            stream.notify({f"ticket-{change.number}", ALL_TICKETS})
         if change.subject is Subject.STATE and self._streams:
             self._queue_moved.set()
 
-    def tell_services(self) -> None:
+    def notify_services(self) -> None:
         """Send an event to all pages, because the programs that serve a service have changed."""
         self._tell_all({SERVICES})
 
-    async def tell_queues(self) -> None:
+    async def notify_queues(self) -> None:
         """Send an event to the users with waiting tickets whenever their places in queues may have changed, until
         cancelled.
         """
         told_s = 0.0
         while True:
             await self._queue_moved.wait()
-            await asyncio.sleep(max(0.0, told_s + QUEUE_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, told_s + QUEUE_INTERVAL_S - time.monotonic()))
             told_s = time.monotonic()
             self._queue_moved.clear()
             waiting = await self._waiting_users() if self._streams else set()
             for user_id in waiting & self._streams.keys():
                 for stream in self._streams[user_id]:
-                    stream.tell({QUEUE})
+                    stream.notify({QUEUE})
 
     def end(self) -> None:
         """End all streams, because the portal stops and waits for its open responses."""
@@ -171,7 +171,7 @@ class Streams:
     def _tell_all(self, topics: set[str]) -> None:
         for streams in self._streams.values():
             for stream in streams:
-                stream.tell(topics)
+                stream.notify(topics)
 
     def _sysadmins(self) -> Iterable[Stream]:
         return [s for streams in self._streams.values() for s in streams if s.sysadmin]

@@ -88,7 +88,7 @@ DELETE FROM notification WHERE id IN (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class LeasedNotification:
     """A leased notification to send now, with the kind, address and secret of its channel.  ``tries`` includes this
     attempt.
     """
@@ -131,35 +131,37 @@ async def waiting() -> dict[str, tuple[int, datetime]]:
     return {row["kind"]: (row["waiting"], row["since"]) for row in rows}
 
 
-async def take(most: int, taker: str) -> list[Taken]:
+async def take(most: int, lease_id: str) -> list[LeasedNotification]:
     """Lease at most ``most`` due notifications for LEASE_S, so that no more than MOST_OF_A_CHANNEL of one channel are
-    leased at a time.  ``taker`` is the id of the lease, which ``sent``, ``put_off`` and ``set_aside`` need.
+    leased at a time.  ``lease_id`` is the id of the lease, which ``sent``, ``postpone`` and ``set_aside`` need.
     """
-    values = [MOST_OF_A_CHANNEL, most, LEASE_S, taker]
+    values = [MOST_OF_A_CHANNEL, most, LEASE_S, lease_id]
     rows = await get_connection("default").execute_query_dict(_TAKE, values)
-    return [Taken(**row) for row in sorted(rows, key=lambda row: int(row["id"]))]
+    return [LeasedNotification(**row) for row in sorted(rows, key=lambda row: int(row["id"]))]
 
 
-async def sent(taken: Taken, taker: str) -> None:
+async def sent(taken: LeasedNotification, lease_id: str) -> None:
     """Delete a notification that the receiver has accepted, and record the time in its channel.  Idempotent; does
-    nothing if the notification was leased again since the lease ``taker``.
+    nothing if the notification was leased again since the lease ``lease_id``.
     """
-    await get_connection("default").execute_query(_SENT, [taken.id, taker])
+    await get_connection("default").execute_query(_SENT, [taken.id, lease_id])
 
 
-async def put_off(taken: Taken, taker: str, reason: str) -> None:
+async def postpone(taken: LeasedNotification, lease_id: str, reason: str) -> None:
     """Postpone a notification after a failed attempt, by FIRST_DELAY_S, doubled with each attempt up to LONGEST_DELAY_S.
-    Does nothing if the notification was leased again since the lease ``taker``.
+    Does nothing if the notification was leased again since the lease ``lease_id``.
     """
-    values = [taken.id, taker, reason, FIRST_DELAY_S, LONGEST_DELAY_S]
+    values = [taken.id, lease_id, reason, FIRST_DELAY_S, LONGEST_DELAY_S]
     await get_connection("default").execute_query(_PUT_OFF, values)
 
 
-async def set_aside(taken: Taken, taker: str, reason: str) -> None:
+async def set_aside(taken: LeasedNotification, lease_id: str, reason: str) -> None:
     """Set a notification aside with its reason, so that it is not sent any more.  Of one channel, only the KEPT newest
-    ones stay.  Does nothing if the notification was leased again since the lease ``taker``.
+    ones stay.  Does nothing if the notification was leased again since the lease ``lease_id``.
     """
-    rows = await get_connection("default").execute_query_dict(_SET_ASIDE, [taken.id, taker, reason])
+    rows = await get_connection("default").execute_query_dict(
+        _SET_ASIDE, [taken.id, lease_id, reason]
+    )
     for row in rows:
         await get_connection("default").execute_query(_FORGET_OLD, [row["channel_id"], KEPT])
 

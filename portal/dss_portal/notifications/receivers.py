@@ -14,7 +14,7 @@ import httpx2
 from dss_portal.notifications import content, targets
 from dss_portal.notifications.channels import ChannelKind
 from dss_portal.notifications.content import Notice
-from dss_portal.notifications.outbox import Taken
+from dss_portal.notifications.outbox import LeasedNotification
 from dss_portal.pages import addresses
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
@@ -25,7 +25,7 @@ _MAY_CHANGE = {408, 425, 429}
 """HTTP statuses below 500 after which a later attempt may succeed."""
 
 
-class NotTaken(Exception):
+class NotAccepted(Exception):
     """The receiver has not accepted a notification, or its response was lost.  With ``for_ever``, a later attempt
     would fail in the same way.
     """
@@ -60,8 +60,8 @@ class Receivers:
         )
         return self._client
 
-    async def send(self, taken: Taken) -> None:
-        """Send a notification, and return when the receiver has accepted it.  Raises NotTaken if it does not.  Has no
+    async def send(self, taken: LeasedNotification) -> None:
+        """Send a notification, and return when the receiver has accepted it.  Raises NotAccepted if it does not.  Has no
         time limit of its own, so the caller must set one.
         """
         notice = self._notice(taken)
@@ -79,7 +79,7 @@ class Receivers:
         if self._client is not None:
             await self._client.aclose()
 
-    def _notice(self, taken: Taken) -> Notice:
+    def _notice(self, taken: LeasedNotification) -> Notice:
         number = taken.ticket_id
         path = addresses.ACCOUNT if number is None else addresses.ticket(number)
         return Notice(
@@ -95,16 +95,16 @@ class Receivers:
         try:
             target = await targets.resolve_permitted(url, self._settings.notify_networks_listed)
         except Refused as error:
-            raise NotTaken(error.text, for_ever=True) from error
+            raise NotAccepted(error.text, for_ever=True) from error
         except targets.NotFound as error:
-            raise NotTaken(str(error)) from error
+            raise NotAccepted(str(error)) from error
         _judge_status(target.host, await self._status(target, headers, body))
 
     async def _status(
         self, target: targets.Destination, headers: Mapping[str, str], body: bytes
     ) -> int:
         """Send the request, and return the status of the response, whose body is not read.  The addresses of ``target``
-        are tried in order until one connects.  Raises NotTaken if none does, or the connection ends without a response.
+        are tried in order until one connects.  Raises NotAccepted if none does, or the connection ends without a response.
         """
         for address in target.addresses:
             url = httpx2.URL(target.url).copy_with(host=address)
@@ -120,13 +120,15 @@ class Receivers:
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 refused = _unconnected(target.host, error)
             except httpx2.HTTPError as error:
-                raise NotTaken(f"{target.host} ended the connection without an answer.") from error
+                raise NotAccepted(
+                    f"{target.host} ended the connection without an answer."
+                ) from error
         raise refused
 
     async def _mail(self, notice: Notice, recipient: str) -> None:
         settings = self._settings
         if not settings.smtp_host:
-            raise NotTaken("This site sends no mail any more.", for_ever=True)
+            raise NotAccepted("This site sends no mail any more.", for_ever=True)
         host = urlsplit(settings.public_url).hostname or "localhost"
         try:
             message = content.mail(
@@ -134,7 +136,7 @@ class Receivers:
             )
             client = await asyncio.to_thread(self._smtp)
         except (ValueError, OSError) as error:
-            raise NotTaken("The mail cannot be written; please tell the operator.") from error
+            raise NotAccepted("The mail cannot be written; please tell the operator.") from error
         try:
             await client.connect()
             await client.send_message(message, sender=settings.smtp_from, recipients=[recipient])
@@ -170,29 +172,29 @@ class Receivers:
 
 
 def _judge_status(host: str, status: int) -> None:
-    """Raises NotTaken unless ``status`` is a success."""
+    """Raises NotAccepted unless ``status`` is a success."""
     if 200 <= status < 300:
         return
     if 300 <= status < 400:
         sentence = f"{host} answers {status}, a redirect, which is not followed."
-        raise NotTaken(sentence, for_ever=True)
+        raise NotAccepted(sentence, for_ever=True)
     temporary = status >= 500 or status in _MAY_CHANGE
-    raise NotTaken(f"{host} answers {status}.", for_ever=not temporary)
+    raise NotAccepted(f"{host} answers {status}.", for_ever=not temporary)
 
 
-def _unconnected(host: str, error: Exception) -> NotTaken:
+def _unconnected(host: str, error: Exception) -> NotAccepted:
     why = "its certificate is not valid" if "CERTIFICATE" in str(error).upper() else "no connection"
-    return NotTaken(f"{host} cannot be reached: {why}.")
+    return NotAccepted(f"{host} cannot be reached: {why}.")
 
 
-def _mail_refused(error: Exception) -> NotTaken:
-    """The NotTaken for an error of the mail server.  It is final for SMTP statuses of 500 and above, except if the
+def _mail_refused(error: Exception) -> NotAccepted:
+    """The NotAccepted for an error of the mail server.  It is final for SMTP statuses of 500 and above, except if the
     server refuses the password of this site.
     """
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        return NotTaken("The mail server refuses this site's password.")
+        return NotAccepted("The mail server refuses this site's password.")
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return NotTaken(f"The mail server answers {error.code}.", for_ever=error.code >= 500)
-    return NotTaken("The mail server ended the connection, or cannot be reached.")
+        return NotAccepted(f"The mail server answers {error.code}.", for_ever=error.code >= 500)
+    return NotAccepted("The mail server ended the connection, or cannot be reached.")

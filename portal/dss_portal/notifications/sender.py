@@ -12,8 +12,8 @@ from dss_portal import database
 from dss_portal.database import waiting
 from dss_portal.notifications import outbox
 from dss_portal.notifications.channels import ChannelKind
-from dss_portal.notifications.outbox import Taken
-from dss_portal.notifications.receivers import NotTaken, Receivers
+from dss_portal.notifications.outbox import LeasedNotification
+from dss_portal.notifications.receivers import NotAccepted, Receivers
 from dss_portal.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -76,16 +76,16 @@ class Sender:
         room = MOST_AT_ONCE - len(self._sending)
         if self._finished or room <= 0:
             return False
-        taker, until_s = uuid.uuid4().hex, time.monotonic() + outbox.LEASE_S - SEND_S
+        lease_id, until_s = uuid.uuid4().hex, time.monotonic() + outbox.LEASE_S - SEND_S
         try:
-            found = await outbox.take(room, taker)
+            found = await outbox.take(room, lease_id)
         except Exception as error:
             if not await waiting.for_schema(error):
                 facts, trace = {"reason": repr(error)}, database.exc_info_of(error)
                 log.warning("notifications not taken, trying again", extra=facts, exc_info=trace)
             return False
         for taken in found:
-            task = asyncio.create_task(self._send(receivers, taken, taker, until_s))
+            task = asyncio.create_task(self._send(receivers, taken, lease_id, until_s))
             self._sending.add(task)
             task.add_done_callback(self._ended)
         return bool(found)
@@ -94,45 +94,49 @@ class Sender:
         self._sending.discard(task)
         self._news.set()
 
-    async def _send(self, receivers: Receivers, taken: Taken, taker: str, until_s: float) -> None:
+    async def _send(
+        self, receivers: Receivers, taken: LeasedNotification, lease_id: str, until_s: float
+    ) -> None:
         """Send a notification, but do not begin later than ``until_s`` (by ``time.monotonic``), because another portal
         may lease it then.
         """
         if taken.kind == ChannelKind.MAIL:
             async with self._mails:
-                await self._try(receivers, taken, taker, until_s)
+                await self._try(receivers, taken, lease_id, until_s)
         else:
-            await self._try(receivers, taken, taker, until_s)
+            await self._try(receivers, taken, lease_id, until_s)
 
-    async def _try(self, receivers: Receivers, taken: Taken, taker: str, until_s: float) -> None:
+    async def _try(
+        self, receivers: Receivers, taken: LeasedNotification, lease_id: str, until_s: float
+    ) -> None:
         if time.monotonic() > until_s:
             return
         try:
             if taken.tries > outbox.MAX_TRIES:
-                raise NotTaken("Its last try was not finished.", for_ever=True)
+                raise NotAccepted("Its last try was not finished.", for_ever=True)
             async with asyncio.timeout(SEND_S):
                 await receivers.send(taken)
-        except NotTaken as error:
-            await self._failed(taken, taker, error)
+        except NotAccepted as error:
+            await self._failed(taken, lease_id, error)
         except TimeoutError:
-            late = NotTaken(f"The receiver did not answer within {SEND_S:.0f} s.")
-            await self._failed(taken, taker, late)
+            late = NotAccepted(f"The receiver did not answer within {SEND_S:.0f} s.")
+            await self._failed(taken, lease_id, late)
         except Exception:
             log.exception("notification not sent", extra={"ticket": taken.ticket_id})
-            await self._failed(taken, taker, NotTaken("It cannot be sent.", for_ever=True))
+            await self._failed(taken, lease_id, NotAccepted("It cannot be sent.", for_ever=True))
         else:
             metrics.NOTIFICATIONS.labels(taken.kind, SENT).inc()
-            await self._store_outcome(lambda: outbox.sent(taken, taker))
+            await self._store_outcome(lambda: outbox.sent(taken, lease_id))
 
-    async def _failed(self, taken: Taken, taker: str, error: NotTaken) -> None:
+    async def _failed(self, taken: LeasedNotification, lease_id: str, error: NotAccepted) -> None:
         metrics.NOTIFICATIONS.labels(taken.kind, FAILED).inc()
         facts = {"ticket": taken.ticket_id, "kind": taken.kind, "tries": taken.tries}
         log.info("notification not taken", extra=facts)
         if error.for_ever or taken.tries >= outbox.MAX_TRIES:
             metrics.NOTIFICATIONS.labels(taken.kind, SET_ASIDE).inc()
-            await self._store_outcome(lambda: outbox.set_aside(taken, taker, error.reason))
+            await self._store_outcome(lambda: outbox.set_aside(taken, lease_id, error.reason))
         else:
-            await self._store_outcome(lambda: outbox.put_off(taken, taker, error.reason))
+            await self._store_outcome(lambda: outbox.postpone(taken, lease_id, error.reason))
 
     async def _store_outcome(self, write: Callable[[], Awaitable[None]]) -> None:
         """Store the outcome of a notification with ``write``, and retry for LEASE_S while the database is unavailable:

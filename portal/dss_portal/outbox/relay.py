@@ -36,27 +36,29 @@ CONFIRM_TIMEOUT_S = 10.0
 IDLE_S = (
     5.0  # between two reads of the table, which find commits of other processes and of dead portals
 )
-PACE_S = 0.01
+MIN_INTERVAL_S = 0.01
 """Shortest time from one poll of the table to the next, in seconds: the messages of all commits in this time are
 published together.
 """
-UNHEARD_S = 1.0
+RESET_INTERVAL_S = 1.0
 """Shortest time in seconds between two calls that reset the announcement counts of tickets whose
 service has no queue.
 """
 FAILED_S = 1.0  # pause after a failed read
-SEEKING_S = 0.5  # between two checks whether the broker is connected again; they need no query
+RECONNECT_POLL_S = (
+    0.5  # between two checks whether the broker is connected again; they need no query
+)
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 60.0  # between two attempts, doubled each time
 MAX_TRIES = 15
 """Most attempts, which together take about ten minutes.  A message that fails in all of them is set aside: its type may
 be of a newer program, or a right may be missing.
 """
-STILL_S = 30.0
+STUCK_S = 30.0
 """The outbox is reported as stuck if the broker is connected and a message has not been tried for this time, in
 seconds.
 """
 RELAY_LOCK = 0x64737301
-_TURN = f"SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1)"
+_TURN = f"SELECT {database.IDLE_LIMIT}, pg_advisory_xact_lock($1)"
 
 _DUE = """
 SELECT id, message_id, type_name, body, traceparent, created_at, ticket_id, tries FROM outbox
@@ -132,7 +134,7 @@ class Relay:
                 began_s = time.monotonic()
                 await self._publish_due()
                 await _wait(self._wake, self._rest_s())
-                await asyncio.sleep(max(0.0, began_s + PACE_S - time.monotonic()))
+                await asyncio.sleep(max(0.0, began_s + MIN_INTERVAL_S - time.monotonic()))
 
     async def _publish_due(self) -> None:
         """Publish batches until there are no more, or the connection to the broker is lost.  After an error, which is
@@ -154,19 +156,19 @@ class Relay:
     def _rest_s(self) -> float:
         """Seconds until the next poll of the table, if nothing wakes the relay before."""
         if not self._broker.connected:
-            return SEEKING_S
-        return UNHEARD_S if self._unheard else IDLE_S
+            return RECONNECT_POLL_S
+        return RESET_INTERVAL_S if self._unheard else IDLE_S
 
     async def problem(self) -> str:
-        """A sentence for operators if the broker is connected but messages have not been published for STILL_S;
+        """A sentence for operators if the broker is connected but messages have not been published for STUCK_S;
         otherwise "".
         """
         connected_s = self._note_connection()
-        if connected_s < STILL_S:
+        if connected_s < STUCK_S:
             return ""
         (row,) = await get_connection("default").execute_query_dict(_UNTRIED_S)
         age_s = row["age_s"] or 0.0
-        if age_s < STILL_S:
+        if age_s < STUCK_S:
             return ""
         return f"The outbox stands still: its oldest message has waited for {duration(age_s)}."
 
@@ -228,17 +230,17 @@ class Relay:
 
     async def _reset_unheard(self) -> None:
         """Reset the announcement counts of tickets whose service has no queue, because none of its dispatchers has ever
-        started.  The reaper then announces these tickets at short intervals.  Done at most once in UNHEARD_S.
+        started.  The reaper then announces these tickets at short intervals.  Done at most once in RESET_INTERVAL_S.
 
         Also make requests to read uploads that found no queue due again as soon as a program reads uploads.
         """
-        if self._unheard and time.monotonic() > self._noted_s + UNHEARD_S:
+        if self._unheard and time.monotonic() > self._noted_s + RESET_INTERVAL_S:
             unheard, self._unheard = list(self._unheard), set()
             self._noted_s = time.monotonic()
             await get_connection("default").execute_query(_UNHEARD, [unheard])
         unread, self._unread = self._unread, []
         if unread:
-            await Intake.filter(ticket_id__in=unread).update(asked_at=clock.LONG_AGO)
+            await Intake.filter(ticket_id__in=unread).update(asked_at=clock.EPOCH)
 
     async def _send(self, stored: _Stored) -> _Failed | None:
         """Publish one message.  Returns None if it is published or no queue is bound for it, otherwise the failure."""

@@ -9,7 +9,7 @@ SERVICES = "/services"
 TICKETS = "/tickets"
 SEND = "/send"
 ACCOUNT = "/account"
-MACHINES = "/device"
+DEVICE = "/device"
 
 ADMIN = "/admin"
 ADMIN_PROVIDERS = "/admin/providers"

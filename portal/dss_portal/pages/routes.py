@@ -22,8 +22,8 @@ from dss_portal.accounts.sessions import (
 from dss_portal.admin import pages as admin_overview
 from dss_portal.admin.overview import TicketRow, newest_tickets
 from dss_portal.dead_letters import admin_pages as admin_dead_letters
+from dss_portal.device_sign_in import pages as device_sign_in
 from dss_portal.live import pages as live
-from dss_portal.machines import pages as machines
 from dss_portal.models import Service, User
 from dss_portal.notifications import pages as notifications
 from dss_portal.pages import addresses, forms, rendering
@@ -133,7 +133,7 @@ async def _shown(user: User) -> _Shown:
     return _Shown(
         tickets=tickets,
         facts=await own_tickets.list_facts(user.id, tickets),
-        services=await catalogue.with_lights(),
+        services=await catalogue.services_with_lights(),
     )
 
 
@@ -237,7 +237,7 @@ for child in (
     own_tickets.blueprint,
     sending.blueprint,
     notifications.blueprint,
-    machines.blueprint,
+    device_sign_in.blueprint,
     live.blueprint,
     _admin,
 ):

@@ -161,7 +161,7 @@ class Polls:
             self._forget_all()
             return
         for change in changes:
-            self._snapshots.take(change)
+            self._snapshots.apply(change)
             if change.subject is Subject.USER:
                 self._callers.forget(change.number)
 

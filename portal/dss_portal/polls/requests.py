@@ -19,7 +19,7 @@ _OF_LOG_OR_FILES = frozenset({"info", "warning", "error", "progress", "files", "
 _CHANGING = ("delete", "retry", "logout", "token", "signin", "oauth2cb")
 """Last segments of the paths of those GET requests that change something."""
 
-USUAL = frozenset(
+USUAL_HEADERS = frozenset(
     {
         b"host",
         b"user-agent",
@@ -83,7 +83,7 @@ def poll_of(
         return None
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name not in USUAL or (name in found and name in {b"cookie", b"authorization"}):
+        if name not in USUAL_HEADERS or (name in found and name in {b"cookie", b"authorization"}):
             return None
         found[name] = value
     if b"text/html" in found.get(b"accept", b""):

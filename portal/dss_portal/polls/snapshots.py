@@ -131,7 +131,7 @@ class Snapshots:
             found = await self._services.load(wants_json, lambda: _services(wants_json=wants_json))
         return found
 
-    def take(self, change: Change) -> None:
+    def apply(self, change: Change) -> None:
         """Invalidate the responses that ``change`` makes outdated: those about the ticket; all for a changed service;
         those with places in queues for a changed user or tier.
         """

@@ -12,7 +12,7 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import store as tickets
 from dss_portal.tickets.lifecycle import is_current
 
-HEARD_S = 1.0
+SIGN_OF_LIFE_INTERVAL_S = 1.0
 
 
 async def services_of(user: User) -> list[tuple[Service, str]]:
@@ -38,12 +38,12 @@ async def require_provided(user: User, githashes: Sequence[str]) -> list[Service
 
 async def record_sign_of_life(services: Sequence[Service]) -> None:
     """Record that a provider's program has shown a sign of life for these services; for each service at most once in
-    HEARD_S seconds.
+    SIGN_OF_LIFE_INTERVAL_S seconds.
 
     The interval limits writes, because all users of a service's providers update the same row.
     """
     now = clock.now()
-    since = now - timedelta(seconds=HEARD_S)
+    since = now - timedelta(seconds=SIGN_OF_LIFE_INTERVAL_S)
     ids = [s.id for s in services if s.polled_at is None or s.polled_at < since]
     if ids:
         await Service.filter(id__in=ids).update(heard_at=now, polled_at=now)

@@ -21,7 +21,7 @@ AREAS = "The 'area' in 'Upload-Metadata' must be 'results' or 'attachments', not
 
 
 @dataclass(frozen=True)
-class Provided:
+class ProviderRules:
     """The rules for uploads by ``user``, who holds the ticket's claim for a provider.  See ``resumable.rules.Rules`` for
     the methods.
     """
@@ -69,7 +69,7 @@ class Provided:
             return None
         return store.not_claimed(upload.ticket_id, self.user)
 
-    async def heard(self, upload: ResumableUpload) -> None:
+    async def record_activity(self, upload: ResumableUpload) -> None:
         await claims.renew_for(upload.claim_id, self.user.id)
 
     async def prepare(self, upload: ResumableUpload, temporary: Path) -> int:  # noqa: ARG002 - see Rules

@@ -10,7 +10,7 @@ from datetime import timedelta
 from tortoise.connection import get_connection
 
 from dss_portal.database import clock
-from dss_portal.providers.store import HEARD_S
+from dss_portal.providers.store import SIGN_OF_LIFE_INTERVAL_S
 from dss_portal.tickets.claims import RENEWED
 
 # $1: the ticket.  $2: the user.
@@ -73,7 +73,7 @@ async def set_progress(
     ``polls``: the program does not announce itself, so this counts as a sign of life for the service.
     """
     now = clock.now()
-    since = now - timedelta(seconds=HEARD_S)
+    since = now - timedelta(seconds=SIGN_OF_LIFE_INTERVAL_S)
     found = await _id(_PROGRESS, ticket_id, user_id, start, end, progress, now, since, polls)
     return found is not None
 

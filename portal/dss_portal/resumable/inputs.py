@@ -44,7 +44,7 @@ class InputRules:
     async def refusal(self, upload: ResumableUpload) -> Refused | None:  # noqa: ARG002 - see Rules
         return None
 
-    async def heard(self, upload: ResumableUpload) -> None:
+    async def record_activity(self, upload: ResumableUpload) -> None:
         """Record that the upload receives bytes, so that its ticket counts towards the quota of open tickets.  Raises
         Refused if the ticket did not count any more, and its user now has too many other open tickets.
         """

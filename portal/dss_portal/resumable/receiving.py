@@ -21,7 +21,7 @@ BLOCK_S = 1.0
 """A block of received bytes is written when it has BLOCK_BYTES, with the first piece that arrives later than BLOCK_S
 seconds after the previous block, and at the end of the request.  A portal that is killed loses no more than one block.
 """
-HEARD_S = 10.0
+ACTIVITY_INTERVAL_S = 10.0
 
 
 class Receiver:
@@ -144,8 +144,8 @@ class _Blocks:
         self._began_s = time.monotonic()
         if not block:
             return
-        if self._began_s > self._told_s + HEARD_S:
-            await self._rules.heard(self._upload)
+        if self._began_s > self._told_s + ACTIVITY_INTERVAL_S:
+            await self._rules.record_activity(self._upload)
             self._told_s = self._began_s
         await run_shielded(self._written(block))
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from dss_portal.accounts.sessions import current_user, signed_in
 from dss_portal.models import ResumableUpload
 from dss_portal.providers import store as providers
-from dss_portal.providers.uploads import Provided
+from dss_portal.providers.uploads import ProviderRules
 from dss_portal.refusals import Refused
 from dss_portal.resumable import headers, store
 from dss_portal.resumable.inputs import InputRules
@@ -91,7 +91,7 @@ async def _inputs(ticket_id: int) -> Rules:
 
 async def _provided(ticket_id: int) -> Rules:
     await providers.require_ever_claimed(ticket_id, current_user())
-    return Provided(components().datastore, current_user())
+    return ProviderRules(components().datastore, current_user())
 
 
 async def _created(ticket_id: int, rules: Rules, above: str) -> Response:

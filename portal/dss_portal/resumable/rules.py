@@ -54,7 +54,7 @@ class Rules(Protocol):
     async def refusal(self, upload: ResumableUpload) -> Refused | None:
         """The reason why the upload must not continue, so that it is deleted; None if it may continue."""
 
-    async def heard(self, upload: ResumableUpload) -> None:
+    async def record_activity(self, upload: ResumableUpload) -> None:
         """Record that bytes of the upload are arriving, which is a sign of life of its sender."""
 
     async def prepare(self, upload: ResumableUpload, temporary: Path) -> int:

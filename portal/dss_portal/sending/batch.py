@@ -171,7 +171,7 @@ def _state(
     if intake.state == State.REFUSED:
         return FAILED, intake.reason
     if intake.state in {State.READING, State.PLACING} and not is_read:
-        return intake.state, intakes.NOBODY
+        return intake.state, intakes.NO_READER
     return intake.state, intake.reason
 
 

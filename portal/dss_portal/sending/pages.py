@@ -20,7 +20,7 @@ from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in, person
 from dss_portal.pages.rendering import page, see_other
 from dss_portal.refusals import Refused
-from dss_portal.sending.endings import ending
+from dss_portal.sending.suffixes import suffix_of
 from dss_portal.services import store as services
 from dss_portal.services.liveness import MissingProgram
 from dss_portal.tickets import submission
@@ -118,7 +118,7 @@ async def _sent(found: Identity) -> int:
     sent = await uploads.file_part()
     g.dss_form = forms.Form(fields=sent.fields)
     await forms.check(found)
-    title, sent.name = sent.name, f"upload-{uuid.uuid4().hex[:8]}{ending(sent.name)}"
+    title, sent.name = sent.name, f"upload-{uuid.uuid4().hex[:8]}{suffix_of(sent.name)}"
     settings, user = components().settings, current_user()
     earlier = await _replaced(sent.fields.get("ticket", ""))
     if earlier:

@@ -15,7 +15,7 @@ from dss_broker.liveness import ALIVE_S, POLL_ALIVE_S, PUBLISHER_ALIVE_S
 from dss_portal.database import clock
 from dss_portal.models import Dispatcher, Publisher, Service, Worker
 
-FORGOTTEN = timedelta(days=1)
+EXPIRY = timedelta(days=1)
 """Programs that have sent nothing for this time are forgotten: no longer listed, and their rows deleted."""
 
 
@@ -53,7 +53,7 @@ class ServiceAvailability:
     life of any program; None if there was none.  ``places`` is the number of tickets that live publishers process at a
     time.
 
-    ``offered``: the service takes tickets.  ``has_dispatched``: one of our dispatchers has served it within FORGOTTEN.
+    ``offered``: the service takes tickets.  ``has_dispatched``: one of our dispatchers has served it within EXPIRY.
     ``polls``: a provider over HTTP serves it.  ``was_polled``: the last sign of life came from a provider over HTTP.
     """
 
@@ -99,10 +99,10 @@ async def availability() -> dict[str, ServiceAvailability]:
     held, publishers = await _held_over_http(), await _publishers()
     found = {}
     for name in {*heard, *processes}:
-        asks = polled.get(name, clock.LONG_AGO) > _ago(POLL_ALIVE_S)
+        asks = polled.get(name, clock.EPOCH) > _ago(POLL_ALIVE_S)
         here = publishers.get(name, Publishers())
         works = asks or held.get(name, False) or here.alive > 0
-        at_http = max(polled.get(name, clock.LONG_AGO), here.heard_at)
+        at_http = max(polled.get(name, clock.EPOCH), here.heard_at)
         missing = _missing_program(bundles[name], served, polls=works)
         is_silent = missing is MissingProgram.DISPATCHER and name in held
         found[name] = ServiceAvailability(
@@ -119,10 +119,10 @@ async def availability() -> dict[str, ServiceAvailability]:
 
 
 async def delete_expired() -> None:
-    """Delete the rows of workers, dispatchers and publishers that have announced nothing for FORGOTTEN.  The names of
+    """Delete the rows of workers, dispatchers and publishers that have announced nothing for EXPIRY.  The names of
     ended processes are rarely used again, so their rows would accumulate.
     """
-    before = clock.now() - FORGOTTEN
+    before = clock.now() - EXPIRY
     await Worker.filter(heard_at__lt=before).delete()
     await Dispatcher.filter(heard_at__lt=before).delete()
     await Publisher.filter(heard_at__lt=before).delete()
@@ -175,11 +175,11 @@ class Publishers:
 
     alive: int = 0
     places: int = 0
-    heard_at: datetime = clock.LONG_AGO
+    heard_at: datetime = clock.EPOCH
 
 
 async def _publishers() -> dict[str, Publishers]:
-    """Figures about publishers by service name.  A publisher that has announced nothing for FORGOTTEN may be missing."""
+    """Figures about publishers by service name.  A publisher that has announced nothing for EXPIRY may be missing."""
     found: dict[str, Publishers] = {}
     for each in await Publisher.all():
         before = found.get(each.service, Publishers())
@@ -192,7 +192,7 @@ async def _publishers() -> dict[str, Publishers]:
     return found
 
 
-USUAL = 1.5
+LONGEST_RUN_FACTOR = 1.5
 """A provider over HTTP that works on a ticket is taken for alive while its silence is at most this many times the
 longest of the last 20 runs of the service or, if that is longer, its own longest silence since it claimed the ticket;
 in any case for POLL_ALIVE_S seconds.
@@ -224,8 +224,8 @@ async def _held_over_http() -> dict[str, bool]:
     values = [clock.now(), _ago(PUBLISHER_ALIVE_S)]
     rows = await get_connection("default").execute_query_dict(_HELD, values)
     return {
-        str(row["name"]): (row["heard_at"] or clock.LONG_AGO)
-        > _ago(max(POLL_ALIVE_S, USUAL * (row["longest_s"] or 0)))
+        str(row["name"]): (row["heard_at"] or clock.EPOCH)
+        > _ago(max(POLL_ALIVE_S, LONGEST_RUN_FACTOR * (row["longest_s"] or 0)))
         for row in rows
     }
 

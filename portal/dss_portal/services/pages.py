@@ -18,7 +18,7 @@ from dss_portal.web.context import components
 
 blueprint = Blueprint("catalogue", __name__)
 
-TIRED_S = 3600  # the limit of the old services page
+SILENT_S = 3600  # the limit of the old services page
 SOME_FAIL, MANY_FAIL = 0.1, 0.2
 BUSY, CROWDED = 5, 25
 KINDS = {
@@ -53,7 +53,9 @@ async def service_list() -> Response:
         return await sign_in_first(addresses.HOME)
     if terms_are_due():
         return await sign_in_first()
-    shown = [(s, lights, SENTENCES[m] if m else "") for s, lights, m in await with_lights()]
+    shown = [
+        (s, lights, SENTENCES[m] if m else "") for s, lights, m in await services_with_lights()
+    ]
     workers = [
         (worker, liveness.is_alive(worker))
         for worker in await Worker.all().order_by("ended", "-heard_at").limit(20)
@@ -70,7 +72,7 @@ async def service_list() -> Response:
     )
 
 
-async def with_lights() -> list[tuple[Service, list[Light], MissingProgram]]:
+async def services_with_lights() -> list[tuple[Service, list[Light], MissingProgram]]:
     """Every service that takes tickets, with its three indicators (programs, recent tickets, queue) and the kind of
     program that it lacks.  Services that lack a program come last.
     """
@@ -90,7 +92,7 @@ def _lights(stats: Stats, available: ServiceAvailability) -> list[Light]:
 
 def presence(missing: MissingProgram, silent_s: float | None) -> Light:
     """The indicator for the programs that serve a service: green if it lacks none, yellow if a provider over HTTP is
-    silent or the dispatcher has been missing for less than TIRED_S, otherwise red.
+    silent or the dispatcher has been missing for less than SILENT_S, otherwise red.
 
     ``missing`` is the kind of program that it lacks; ``silent_s`` is the time in seconds since the last sign of life,
     None if there was none.
@@ -104,7 +106,7 @@ def presence(missing: MissingProgram, silent_s: float | None) -> Light:
         return Light(colour="red", words="No inference worker is at work; tickets wait")
     if silent_s is None:
         return Light(colour="red", words="Nobody has been at work yet; tickets wait")
-    colour = "yellow" if silent_s < TIRED_S else "red"
+    colour = "yellow" if silent_s < SILENT_S else "red"
     ago = f"last heard of {duration(silent_s)} ago"
     return Light(colour=colour, words=f"Nobody is at work, {ago}; tickets wait")
 

@@ -19,11 +19,11 @@ from dss_portal.accounts import store as accounts
 from dss_portal.batches import for_each, uncounted
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
+from dss_portal.device_sign_in import store as device_sign_in
 from dss_portal.estimates import runs
 from dss_portal.intake import store as intakes
-from dss_portal.machines import store as machines
 from dss_portal.models import Status, Ticket, TicketHistory
-from dss_portal.openings import store as openings
+from dss_portal.result_links import store as result_links
 from dss_portal.resumable import store as resumable
 from dss_portal.sending import batch
 from dss_portal.services import liveness
@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 _ENDED = [*FINISHED, Status.DELETED]
 
-LATE = timedelta(days=1)
+CLEANED_FOR = timedelta(days=1)
 """Only tickets that ended within this time are checked for leftover files."""
 
 _PAGE_TICKETS = 300
 """Number of tickets whose files are checked at a time; other requests are served between two such pages."""
 
-LATELY = timedelta(hours=1)
+SETTLING_TIME = timedelta(hours=1)
 """Tickets that ended within this time are checked thoroughly: every file on disk is compared with the files that
 clients can download.  For older ones only the existence of temporary files and working folders is checked.
 """
@@ -73,8 +73,8 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
         partial(resumable.remove_stale, datastore, settings),
         datastore.remove_abandoned,
         liveness.delete_expired,
-        openings.forget_expired,
-        machines.forget_expired,
+        result_links.forget_expired,
+        device_sign_in.forget_expired,
         intakes.forget_readers,
         batch.forget_old,
         runs.forget_old,
@@ -83,8 +83,8 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
 
 
 async def clean_ended(datastore: Datastore) -> int:
-    """For all tickets that ended within LATE, delete the files that no client can download.  A ticket that ended longer
-    than LATELY ago is cleaned only if it has temporary files or working folders, or if it is deleted and has files.
+    """For all tickets that ended within CLEANED_FOR, delete the files that no client can download.  A ticket that ended longer
+    than SETTLING_TIME ago is cleaned only if it has temporary files or working folders, or if it is deleted and has files.
 
     Returns the number of tickets that were cleaned.
     """
@@ -101,7 +101,7 @@ async def _left_of(datastore: Datastore, ends: Mapping[int, datetime]) -> list[i
     out, and the error is logged.
     """
     ended = await Ticket.filter(id__in=list(ends), status__in=_ENDED).only("id", "status")
-    since = store.now() - LATELY
+    since = store.now() - SETTLING_TIME
     shown = await store.shown_files(number for number, at in ends.items() if at > since)
     return await asyncio.to_thread(lambda: [t.id for t in ended if _is_left(datastore, t, shown)])
 
@@ -139,13 +139,13 @@ async def _shown(ticket_id: int) -> Container[PurePosixPath]:
 
 
 async def _ends() -> AsyncIterator[dict[int, datetime]]:
-    """Yield the tickets that ended within LATE, in pages of at most _PAGE_TICKETS: the time of the last end by ticket
+    """Yield the tickets that ended within CLEANED_FOR, in pages of at most _PAGE_TICKETS: the time of the last end by ticket
     number.  Some may have been restarted since.
     """
     last = 0
     while True:
         ends = TicketHistory.filter(
-            at__gt=store.now() - LATE, status__in=_ENDED, ticket_id__gt=last
+            at__gt=store.now() - CLEANED_FOR, status__in=_ENDED, ticket_id__gt=last
         )
         latest = ends.annotate(ended=Max("at")).group_by("ticket_id").order_by("ticket_id")
         rows = await latest.limit(_PAGE_TICKETS).values_list("ticket_id", "ended")

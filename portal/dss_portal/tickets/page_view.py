@@ -166,7 +166,7 @@ async def _upload(ticket: Ticket) -> Upload | None:
         sentence=sentence,
         series=intakes.series_of(found),
         is_refused=found.state == State.REFUSED,
-        is_stuck=sentence == intakes.NOBODY,
+        is_stuck=sentence == intakes.NO_READER,
         is_wanted=found.state == State.COMING,
     )
 

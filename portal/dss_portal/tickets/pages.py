@@ -11,11 +11,11 @@ from dss_portal.admin.overview import TicketRow, newest_tickets, unsubmitted
 from dss_portal.intake import store as intakes
 from dss_portal.intake.states import State
 from dss_portal.models import Intake, Status, TicketFile
-from dss_portal.openings import store as openings
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import only_signed_in
 from dss_portal.pages.numbers import NUMBER, ticket_number
 from dss_portal.pages.rendering import page, see_other
+from dss_portal.result_links import store as result_links
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import downloads, queue, reasons, titles
@@ -101,7 +101,7 @@ async def open_in_itksnap(ticket_id: int) -> Response:
     name does not fit into the link.
     """
     settings = components().settings
-    address = await openings.open_results(
+    address = await result_links.open_results(
         ticket_id, current_user(), settings.open_link_s, settings.public_url
     )
     hours = max(round(settings.open_link_s / 3600), 1)
@@ -113,7 +113,7 @@ async def close_link(ticket_id: int) -> Response:
     """Revoke the link with which ITK-SNAP opens the ticket's results.  Raises Refused if the user may not read the
     ticket.
     """
-    await openings.close_results(ticket_id, current_user())
+    await result_links.close_results(ticket_id, current_user())
     return await see_other(addresses.ticket(ticket_id), "The link for ITK-SNAP has ended.")
 
 

@@ -24,7 +24,7 @@ GRANT_LOCK = 0x64737302  # the same number in all portals
 
 # Locks are taken in a fixed order, so that there is no deadlock.
 _SERIALISE = f"""
-SELECT {database.NOT_FOR_EVER}, pg_advisory_xact_lock($1::int, key) FROM (
+SELECT {database.IDLE_LIMIT}, pg_advisory_xact_lock($1::int, key) FROM (
     SELECT DISTINCT hashtext(name) AS key FROM unnest($2::text[]) AS name ORDER BY key) AS keys
 """  # noqa: S608 - constants of ours
 

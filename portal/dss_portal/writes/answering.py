@@ -21,11 +21,11 @@ from dss_portal.polls.callers import Caller, Callers
 from dss_portal.refusals import Refused
 from dss_portal.serving import layer_attempt
 from dss_portal.writes import multipart, requests
-from dss_portal.writes.acting import Acting, Answer
 from dss_portal.writes.body import ClientGone, RequestBody
 from dss_portal.writes.requests import Kind, Write
+from dss_portal.writes.write_handler import Answer, WriteHandler
 
-PATIENCE_S = 1.0
+BODY_TIMEOUT_S = 1.0
 """If the body of a request has not arrived within this time in seconds, the framework handles the request; it waits
 longer.
 """
@@ -52,14 +52,14 @@ class Writes:
         self,
         app: App,
         *,
-        acting: Acting,
+        handler: WriteHandler,
         feed: Feed,
         callers: Callers,
         limit: Limit,
         requires_terms: bool,
     ) -> None:
         self._app = app
-        self._acting = acting
+        self._handler = handler
         self._feed = feed
         self._callers = callers
         self._limit = limit
@@ -130,20 +130,20 @@ class Writes:
         return answer
 
     async def _written(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
-        sent = await body.read_all(self._acting.settings.max_form_bytes, PATIENCE_S)
+        sent = await body.read_all(self._handler.settings.max_form_bytes, BODY_TIMEOUT_S)
         if sent is None:
             return None
         form = forms.decoded(write.query) | forms.decoded(b"".join(sent))
-        act = self._acting.carry_out(write, form, caller)
+        act = self._handler.carry_out(write, form, caller)
         # A client that disconnects while its claim request waits gets no ticket.
         return await (body.while_connected(act) if write.kind.is_claim else act)
 
     async def _uploaded(self, write: Write, body: RequestBody, caller: Caller) -> Answer | None:
-        if not await self._acting.accepts_files(write.ticket, caller):
+        if not await self._handler.accepts_files(write.ticket, caller):
             return None
-        sent = await body.read_all(SMALL_BYTES, PATIENCE_S)
+        sent = await body.read_all(SMALL_BYTES, BODY_TIMEOUT_S)
         file = None if sent is None else multipart.lone_file(write.boundary, sent)
-        return None if file is None else await self._acting.upload(write.ticket, file, caller)
+        return None if file is None else await self._handler.upload(write.ticket, file, caller)
 
     async def _caller(self, write: Write) -> Caller | None:
         keep = self._feed.is_current()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dss_portal.datastore.pieces import SMALL_BYTES
-from dss_portal.polls.requests import TICKETS, USUAL
+from dss_portal.polls.requests import TICKETS, USUAL_HEADERS
 from dss_portal.writes import multipart
 
 _READY = re.compile(r"/api/tickets/(\d{1,9})/status")
@@ -16,7 +16,7 @@ _CLAIM_ANY = "/api/pro/services/claims"
 
 _UPLOAD = re.compile(r"/api/tickets/(\d{1,9})/files/input")
 
-_EXPECTED = USUAL | {b"content-type", b"content-length", b"expect"}
+_EXPECTED = USUAL_HEADERS | {b"content-type", b"content-length", b"expect"}
 _ONCE = frozenset({b"cookie", b"authorization", b"content-type", b"content-length"})
 _FORM = b"application/x-www-form-urlencoded"
 

@@ -20,7 +20,7 @@ async def test_a_stream_ends_though_news_come_at_the_same_moment(turns: int) -> 
     task = asyncio.create_task(read())
     await began.wait()
 
-    stream.tell({"tickets"})
+    stream.notify({"tickets"})
     for _ in range(turns):
         await asyncio.sleep(0)
     task.cancel()

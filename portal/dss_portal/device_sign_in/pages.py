@@ -4,7 +4,7 @@ from quart import Blueprint, Response, request, session
 
 from dss_portal.accounts import api_tokens, client_addresses
 from dss_portal.accounts.sessions import AFTER_SIGN_IN, current_user, terms_are_due
-from dss_portal.machines import store
+from dss_portal.device_sign_in import store
 from dss_portal.models import MachineSignIn
 from dss_portal.pages import addresses, forms
 from dss_portal.pages.guards import person
@@ -13,7 +13,7 @@ from dss_portal.pages.rendering import page, see_other
 from dss_portal.refusals import Refused
 from dss_portal.web.context import components
 
-blueprint = Blueprint("machines", __name__, url_prefix=addresses.MACHINES)
+blueprint = Blueprint("machines", __name__, url_prefix=addresses.DEVICE)
 
 UNKNOWN = "This code is unknown, has been answered, or has expired. Codes live for ten minutes."
 
@@ -29,7 +29,7 @@ async def only_signed_in() -> Response | None:
     if request.method == "GET":
         code = store.normalised_code(request.args.get("code", ""))
         query = f"?code={store.displayed_code(code)}" if code else ""
-        session[AFTER_SIGN_IN] = addresses.MACHINES + query
+        session[AFTER_SIGN_IN] = addresses.DEVICE + query
     return await see_other(addresses.SIGN_IN)
 
 
@@ -77,7 +77,7 @@ async def answer() -> Response:
 @blueprint.post(f"/<{NUMBER}:number>/out")
 async def sign_out(number: int) -> Response:
     await store.sign_out(current_user(), number)
-    return await see_other(addresses.MACHINES, "It is signed out; its next request is refused.")
+    return await see_other(addresses.DEVICE, "It is signed out; its next request is refused.")
 
 
 async def _wrong(problem: str) -> Response:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 2.0
 
-PATIENCE_S = 30.0
+GRACE_S = 30.0
 """A missing dispatcher or worker is reported to users only after it has been missing for this time in seconds, because
 a restart takes less.
 """
@@ -43,7 +43,7 @@ INSERT INTO ticket_log (ticket_id, at, category, message) SELECT id, $3, $4, $5 
 """  # noqa: S608 - constants of ours
 
 
-class Presence:
+class ServiceWatch:
     """Watches which programs serve each service, and reports changes.  Every portal process has one."""
 
     def __init__(self, broker: Broker, on_change: Callable[[], None] = lambda: None) -> None:
@@ -107,7 +107,7 @@ class Presence:
         """Report in tickets' logs which programs are missing, or that none is missing any more.  Returns the number of
         logs that got a line.
 
-        A missing dispatcher or worker is reported when it has been missing for PATIENCE_S, a provider over HTTP at
+        A missing dispatcher or worker is reported when it has been missing for GRACE_S, a provider over HTTP at
         once.  Nothing is reported while the broker is not connected, because announcements of programs arrive through
         it.
         """
@@ -121,7 +121,7 @@ class Presence:
         due = [
             (name, missing)
             for (name, missing), since_s in self._since_s.items()
-            if missing is MissingProgram.NONE or name in lasted or since_s + PATIENCE_S <= now_s
+            if missing is MissingProgram.NONE or name in lasted or since_s + GRACE_S <= now_s
         ]
         return sum([await _log_missing(name, missing) for name, missing in due])
 

@@ -30,7 +30,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Acting:
+class WriteHandler:
     """Carries out small writes with the given components of the portal."""
 
     datastore: Datastore

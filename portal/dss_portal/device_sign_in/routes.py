@@ -11,7 +11,7 @@ from dss_portal.accounts import api_tokens, client_addresses
 from dss_portal.accounts.openid_routes import issuer
 from dss_portal.accounts.sessions import sends_bearer
 from dss_portal.database import clock
-from dss_portal.machines import store
+from dss_portal.device_sign_in import store
 from dss_portal.models import ApiToken
 from dss_portal.pages import addresses
 from dss_portal.refusals import NotSignedIn
@@ -38,7 +38,7 @@ async def begin() -> Response:
         form.get("callback", ""),
         client_addresses.key(),
     )
-    page = components().settings.public_url.rstrip("/") + addresses.MACHINES
+    page = components().settings.public_url.rstrip("/") + addresses.DEVICE
     told: dict[str, object] = {
         "device_code": codes.secret,
         "user_code": store.displayed_code(codes.code),

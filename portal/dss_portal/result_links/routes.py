@@ -2,8 +2,8 @@
 
 from quart import Blueprint, Response
 
-from dss_portal.openings import store
 from dss_portal.refusals import Refused
+from dss_portal.result_links import store
 from dss_portal.tickets import store as tickets
 from dss_portal.web.context import components
 from dss_portal.web.uploads import as_download
