@@ -186,12 +186,12 @@ async def test_leftovers_are_found_and_removed_and_nothing_else(site: Site) -> N
     received, _ = await site.portal.receive_attachment(7, sent(b"text"))
     await site.portal.keep(received, "kept.txt")
     shown = {layout.area_dir(7, "input") / "a.nii", layout.attachments_dir(7) / "kept.txt"}
-    assert await asyncio.to_thread(site.portal.has_scraps, 7)
+    assert await asyncio.to_thread(site.portal.has_leftovers, 7)
 
-    await site.portal.remove_scraps(7, as_read(shown))
+    await site.portal.remove_leftovers(7, as_read(shown))
 
     assert site.names() == {str(path) for path in shown}
-    assert not await asyncio.to_thread(site.portal.has_scraps, 7, shown)
+    assert not await asyncio.to_thread(site.portal.has_leftovers, 7, shown)
 
 
 async def test_a_deleted_ticket_leaves_nothing(site: Site) -> None:

@@ -68,9 +68,9 @@ async def test_files_in_folders_of_a_folder_are_put_taken_and_removed(site: Site
 
     assert size_bytes == 6
     assert await site.content("ct.nii.gz") == b"voxels"
-    assert await asyncio.to_thread(site.portal.has_scraps, 7)
+    assert await asyncio.to_thread(site.portal.has_leftovers, 7)
     shown = {layout.area_dir(7, "input") / "ct.nii.gz"}
-    await site.portal.remove_scraps(7, as_read(shown))
+    await site.portal.remove_leftovers(7, as_read(shown))
     assert site.names() == {str(place) for place in shown}
 
 

@@ -167,7 +167,7 @@ async def test_a_cleaning_that_has_lost_its_lock_removes_no_newer_results(
     await portal.tell(ClaimFailed(ticket_id=number, claim_id=first, reason="It broke."))
     await eventually(lambda: text(ann, f"/api/tickets/{number}/status"), lambda s: s == "failed")
     # The portal cleans up after the failure, too.
-    held = hold_first(portal, monkeypatch, "remove_scraps", in_task="late")
+    held = hold_first(portal, monkeypatch, "remove_leftovers", in_task="late")
     cleaning = cleanup.clean_up(portal.components.datastore, number)
     late = asyncio.create_task(cleaning, name="late")
     await asyncio.wait_for(held.arrived.wait(), 60)

@@ -66,7 +66,7 @@ class Disk:
         await asyncio.to_thread(self._require)
         return self._root / layout.file_path(ticket_id, area, name)
 
-    async def examined(
+    async def apply_to_files(
         self,
         ticket_id: int,
         area: Area,

@@ -32,7 +32,7 @@ class Removing(Disk):
         nothing.
         """
 
-    async def remove_scraps(self, ticket_id: int, shown: Shown) -> None:
+    async def remove_leftovers(self, ticket_id: int, shown: Shown) -> None:
         """Delete the files of an ended ticket that clients cannot see, in a transaction that locks the ticket.
 
         These are working files of claims, interrupted uploads, and files of transactions that were rolled back.
@@ -43,18 +43,18 @@ class Removing(Disk):
         hidden = self._hidden(files, await shown())
         await asyncio.to_thread(self._remove_listed, ticket_id, [*hidden, *working])
 
-    def has_scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
-        """True if ``remove_scraps`` would delete something.  If ``shown`` is None, only temporary files and the working
+    def has_leftovers(self, ticket_id: int, shown: Container[PurePosixPath] | None = None) -> bool:
+        """True if ``remove_leftovers`` would delete something.  If ``shown`` is None, only temporary files and the working
         folders of claims and upload readers count.  Blocks its thread.
         """
-        return bool(self._scraps(ticket_id, shown))
+        return bool(self._leftovers(ticket_id, shown))
 
     def has_ticket(self, ticket_id: int) -> bool:
         """True if ``remove_ticket`` would delete something.  Blocks its thread."""
         folders = (layout.ticket_dir(ticket_id), layout.attachments_dir(ticket_id))
         return any((self._root / folder).exists() for folder in folders)
 
-    def _scraps(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> list[Path]:
+    def _leftovers(self, ticket_id: int, shown: Container[PurePosixPath] | None) -> list[Path]:
         files, working = self._listed(ticket_id)
         if shown is None:
             found = [p for p in files if p.name.startswith(".") and p.suffix == ".part"]

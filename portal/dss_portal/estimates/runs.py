@@ -82,7 +82,7 @@ async def largest(datastore: Datastore, ticket_id: int, places: Sequence[str]) -
     """The number of voxels of the largest image among the input files at ``places``; None if no header states it."""
     if not places:
         return None
-    return await datastore.examined(ticket_id, "input", places, _largest)
+    return await datastore.apply_to_files(ticket_id, "input", places, _largest)
 
 
 async def store_voxels(ticket_id: int, voxels: int | None) -> None:

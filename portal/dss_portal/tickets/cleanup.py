@@ -128,7 +128,7 @@ async def clean_up(datastore: Datastore, ticket_id: int) -> bool:
         elif ticket.status in FINISHED:
             results = await store.files(ticket_id, "results")
             await datastore.show_earlier_portals(ticket_id, [file.place for file in results])
-            await datastore.remove_scraps(ticket_id, partial(_shown, ticket_id))
+            await datastore.remove_leftovers(ticket_id, partial(_shown, ticket_id))
         else:
             return False
     return True
@@ -162,7 +162,7 @@ def _is_left(
     try:
         if ticket.status is Status.DELETED:
             return datastore.has_ticket(ticket.id)
-        return datastore.has_scraps(ticket.id, shown.get(ticket.id))
+        return datastore.has_leftovers(ticket.id, shown.get(ticket.id))
     except OSError as error:
         if is_away(error):
             raise
