@@ -37,7 +37,7 @@ def alerts(found: dict[str, Any]) -> dict[str, str]:
 def test_the_rules_are_those_of_the_observability_folder(
     rendered: dict[str, list[Manifest]],
 ) -> None:
-    assert groups(rendered["openshift"]) == groups_of(RULES)
+    assert groups(rendered["everything"]) == groups_of(RULES)
 
 
 def test_no_alert_fires_because_all_workers_have_been_let_go(
@@ -66,6 +66,44 @@ NO_WORKER = {
     'dss_dispatch_bundle_info{service="lung-segmentation", bundle="lung-segmentation", instance="d"}': 1,
 }
 """What is measured when nothing waits and KEDA has let the last worker go."""
+
+
+NO_WORKER_POD = "inference.workers.rules=null"
+NO_DISPATCHER = "dispatch.replicas=0"
+RABBIT = "monitoring.rabbitmq.matchLabels.app=rabbit"
+
+
+@pytest.mark.parametrize(
+    ("values", "absent"),
+    [
+        ([RABBIT], set()),
+        ([], {"rabbitmq"}),
+        ([RABBIT, NO_WORKER_POD], {"inference"}),
+        ([RABBIT, "inference.workers.rules.replicas=0"], {"inference"}),
+        ([NO_WORKER_POD, NO_DISPATCHER], {"dispatch", "inference", "rabbitmq"}),
+    ],
+)
+def test_jobs_that_the_site_has_not_are_not_missed(
+    chart: Chart, values: list[str], absent: set[str], tmp_path: Path
+) -> None:
+    """Others are."""
+    objects = chart.render("laptop", ["monitoring.prometheusRules=true", *values])
+    jobs = {"portal", "dispatch", "inference", "rabbitmq"}
+    present = {f'up{{job="{job}"}}': 1 for job in jobs - absent}
+
+    assert "JobMissing" not in firing(objects, present, tmp_path)
+    for job in jobs - absent:
+        less = {name: value for name, value in present.items() if job not in name}
+        assert "JobMissing" in firing(objects, less or {"up": 1}, tmp_path)
+
+
+def test_labels_of_the_site_go_before_ours(chart: Chart) -> None:
+    own = r"monitoring.labels.app\.kubernetes\.io/part-of=kube-prometheus"
+    objects = chart.render("openshift", [own])
+
+    for kind in ("ServiceMonitor", "PrometheusRule"):
+        for found in of_kind(objects, kind):
+            assert found["metadata"]["labels"]["app.kubernetes.io/part-of"] == "kube-prometheus"
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,13 @@ def test_what_holds_for_all_may_differ_for_each(path: str) -> None:
             ],
             "a Route ends TLS, so an address with https:// is needed",
         ),
+        *(
+            (
+                ["ingress.enabled=true", "portal.trustedProxies={10.0.0.0/8}", f"publicUrl={url}"],
+                "they need the name of a host in small letters",
+            )
+            for url in ("https://10.0.0.7", "https://[fd00::7]", "https://DSS.example.org")
+        ),
         (["portal.mail.host=mail:25 "], "/portal/mail/host"),
         (["portal.mail.from=everybody"], "/portal/mail/from"),
         (["portal.mail.security=ssl"], "/portal/mail/security"),
@@ -233,6 +240,25 @@ def test_a_worker_may_take_back_what_holds_for_all(chart: Chart) -> None:
         for name in ("lung-segmentation", "nodule-detection")
     ]
     assert dispatchers == [0, 3]
+
+
+def test_annotations_of_the_site_go_before_ours_and_stand_once(chart: Chart) -> None:
+    """A key that stands twice is no YAML."""
+    ingress, route = (
+        "nginx.ingress.kubernetes.io/proxy-body-size",
+        "haproxy.router.openshift.io/timeout",
+    )
+    own = [
+        f"ingress.annotations.{ingress.replace('.', chr(92) + '.')}=8g",
+        f"route.annotations.{route.replace('.', chr(92) + '.')}=30m",
+    ]
+    on = ["ingress.enabled=true", "ingress.tlsSecret=tls", *own]
+
+    text = chart.text("openshift", on)
+
+    assert [text.count(f"{key}:") for key in (ingress, route)] == [1, 1]
+    assert f"{ingress}: 8g" in text
+    assert f"{route}: 30m" in text
 
 
 def test_a_large_number_stays_a_whole_one(chart: Chart) -> None:

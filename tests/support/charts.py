@@ -66,8 +66,12 @@ class Chart:
         self, site: str = "", values: Sequence[str] = (), *, release: str = "dss"
     ) -> list[Manifest]:
         """Objects of a site's value file, with ``values`` (``name=value``) on top.  Raises Refused."""
+        return [m for m in yaml.safe_load_all(self.text(site, values, release=release)) if m]
+
+    def text(self, site: str = "", values: Sequence[str] = (), *, release: str = "dss") -> str:
+        """The same as Helm prints it."""
         words = ["template", release, str(CHART), "--namespace", "dss", *_given(site, values)]
-        return [m for m in yaml.safe_load_all(self._run(words)) if m]
+        return self._run(words)
 
     def notes(self, site: str) -> str:
         """What a person reads after an installation."""

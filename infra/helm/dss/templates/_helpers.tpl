@@ -231,6 +231,29 @@ httpGet: {path: {{ .path }}, port: metrics}
 {{- end }}
 {{- end }}
 
+{{/* Names of the jobs of Prometheus that may have no target at this site, as a list in JSON. */}}
+{{- define "dss.jobsWithoutTarget" -}}
+{{- $workers := false }}
+{{- range $name, $worker := .Values.inference.workers }}
+{{- $w := include "dss.worker" (dict "root" $ "worker" $worker) | fromJson }}
+{{- if or $w.autoscaling.enabled (gt (int $w.replicas) 0) }}{{ $workers = true }}{{ end }}
+{{- end }}
+{{- $dispatchers := false }}
+{{- range $name, $service := .Values.dispatch.services }}
+{{- if gt (int (include "dss.service" (dict "root" $ "service" $service) | fromJson).replicas) 0 }}{{ $dispatchers = true }}{{ end }}
+{{- end }}
+{{- $jobs := list }}
+{{- if not $dispatchers }}{{ $jobs = append $jobs "dispatch" }}{{ end }}
+{{- if or (include "dss.toZero" .) (not $workers) }}{{ $jobs = append $jobs "inference" }}{{ end }}
+{{- if not .Values.monitoring.rabbitmq.matchLabels }}{{ $jobs = append $jobs "rabbitmq" }}{{ end }}
+{{- $jobs | toJson }}
+{{- end }}
+
+{{/* Our labels or annotations `ours`, with those that the site gives, `own`, which go first. */}}
+{{- define "dss.withOwn" -}}
+{{- mustMergeOverwrite (deepCopy .ours) (deepCopy (.own | default dict)) | toYaml }}
+{{- end }}
+
 {{- define "dss.toServer" }}
 - ports:
     {{- range .ports }}
