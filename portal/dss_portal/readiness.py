@@ -23,14 +23,14 @@ NOT_MIGRATED = "The database's schema is not up to date: run dss-portal migrate.
 async def missing(components: Components) -> list[str]:
     """A sentence for each thing that prevents the portal from working; empty if the portal is ready."""
     found = []
-    migrated, answers = True, await database.answers()
-    if not answers:
-        found.append("The database does not answer.")
+    migrated, ill = True, await database.problem()
+    if ill:
+        found.append(ill)
     elif not (migrated := await _schema_is_current()):
         found.append(NOT_MIGRATED)
     if problem := components.broker.problem:
         found.append(problem)
-    elif answers and migrated:
+    elif migrated and not ill:
         found += await _queue_problems(components)
     # A new datastore is only made if the database shows that the site is new; for that it needs its schema.
     if migrated and (away := await components.datastore.problem()):

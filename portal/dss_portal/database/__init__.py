@@ -46,6 +46,19 @@ _AWAY = (
     asyncpg.InternalClientError,
 )
 
+_REFUSED_FOR_NOW = (
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, after a failover
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.LockNotAvailableError,  # lock_timeout has passed
+)
+"""Errors that Tortoise replaces by its own, for statements that the database takes at another time."""
+
+NO_ANSWER = "The database does not answer."
+READ_ONLY = (
+    "The database takes no changes: DSS_DATABASE_URL leads to a standby, or to a server that was made read-only. "
+    "Where it names several hosts, target_session_attrs=read-write finds the right one."
+)
+
 MIGRATION_TRIES = 40
 """Largest number of attempts at a migration, each of which a deadlock may stop.  PostgreSQL detects a deadlock after a
 second, so they take about a minute.
@@ -97,6 +110,8 @@ async def connected(database_url: str) -> AsyncIterator[None]:
 
 def is_away(error: BaseException) -> bool:
     """True if the database cannot work now, but may work later; False if it refused the statement."""
+    if isinstance(error.__cause__ or error, _REFUSED_FOR_NOW):
+        return True
     # asyncpg raises an InterfaceError also for values that do not fit a column.
     return (isinstance(error, _AWAY) and not isinstance(error, ValueError)) or _is_unreachable(
         error
@@ -127,6 +142,11 @@ def has_full_disk(error: BaseException) -> bool:
     return isinstance(error, asyncpg.DiskFullError)
 
 
+def is_read_only(error: BaseException) -> bool:
+    """True if the database takes no changes."""
+    return isinstance(error.__cause__ or error, asyncpg.ReadOnlySQLTransactionError)
+
+
 def exc_info_of(error: Exception) -> Exception | None:
     """The value of ``exc_info`` for a log call: None for an outage or a missing schema, which need no traceback."""
     return None if is_away(error) or is_missing_table(error) else error
@@ -147,12 +167,31 @@ async def answers() -> bool:
     return True
 
 
+async def problem() -> str:
+    """A sentence if the database does not answer within ANSWER_S, or takes no changes; "" if it does both."""
+    try:
+        takes_changes = await asyncio.wait_for(_takes_changes(), ANSWER_S)
+    except Exception:  # any error means that there is no answer
+        return NO_ANSWER
+    return "" if takes_changes else READ_ONLY
+
+
+async def _takes_changes() -> bool:
+    """False for a standby, and for a server or a database that was made read-only."""
+    async with in_transaction() as connection:
+        asked = "SELECT current_setting('transaction_read_only') AS read_only"
+        (row,) = await connection.execute_query_dict(asked)
+    return bool(row["read_only"] == "off")
+
+
 async def is_temporary(error: Exception) -> bool:
-    """True if a later attempt may succeed: the database is unavailable, does not answer, or lacks our schema.
+    """True if a later attempt may succeed: the database is unavailable, does not answer, or lacks our schema, or its
+    user lacks a right, which an operator has to grant.
 
     If the database dies during a statement, errors of many kinds occur; then a query tests whether it answers.
     """
-    return is_away(error) or not await answers() or await misses_migrations(error)
+    lacks_right = isinstance(error.__cause__ or error, asyncpg.InsufficientPrivilegeError)
+    return is_away(error) or lacks_right or not await answers() or await misses_migrations(error)
 
 
 async def misses_migrations(error: Exception) -> bool:

@@ -116,7 +116,11 @@ async def _misses_migrations(error: Exception) -> bool:
 
 def _away(error: Exception) -> Response:
     log.warning("database away", extra={"reason": repr(error)})
-    why = "has no room on its disk" if database.has_full_disk(error) else "does not answer"
+    why = "does not answer"
+    if database.has_full_disk(error):
+        why = "has no room on its disk"
+    elif database.is_read_only(error):
+        why = "takes no changes"
     return _later(f"The database of this service {why}; please try again in a minute.")
 
 
