@@ -1,6 +1,7 @@
 """Connects Tortoise to PostgreSQL with the address from the settings, also through PgBouncer in transaction mode."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -8,38 +9,48 @@ from tortoise.backends.base.client import TransactionContext
 
 from dss_portal.database.address import DatabaseAddress
 from dss_portal.database.hidden_values import HiddenValues
+from dss_portal.database.pool import PromptPool
 from dss_portal.database.transactions import CarefulTransaction, Transaction
 
 log = logging.getLogger(__name__)
 
 
-class UnresetConnection(asyncpg.Connection):
-    """A connection that is not reset when it returns to the pool, because our sessions keep no state beyond a
-    transaction.
-    """
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 class DatabaseClient(HiddenValues):
-    """Tortoise's database client, which hides values in errors and uses ``CarefulTransaction``.  Tortoise's credentials
-    must contain a DatabaseAddress as ``address``.
+    """Tortoise's database client, which hides values in errors and uses ``PromptPool`` and ``CarefulTransaction``.
+    Tortoise's credentials must contain a DatabaseAddress as ``address``.
     """
 
     async def create_pool(self, **template: Any) -> asyncpg.Pool:
         address: DatabaseAddress = template["address"]
         smallest, largest = address.pool
-        return await asyncpg.create_pool(
-            **await arguments(address),
-            min_size=smallest,
-            max_size=largest,
-            connection_class=UnresetConnection,
-            loop=template["loop"],
+        return await PromptPool(
+            **await arguments(address), min_size=smallest, max_size=largest, loop=template["loop"]
         )
+
+    async def execute_query_dict(
+        self, query: str, values: list[Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Execute one statement, and return its rows.  Overridden because it is called so often."""
+        rows: list[dict[str, Any]] = await self._translate_exceptions(_fetch, query, values or ())
+        return rows
 
     def _in_transaction(self) -> TransactionContext:
         return CarefulTransaction(Transaction(self), self._pool_init_lock)
+
+
+async def _fetch(
+    client: DatabaseClient, query: str, values: Sequence[object]
+) -> list[dict[str, Any]]:
+    if client._pool is None:  # noqa: SLF001 - see patches.CHECKED
+        async with client.acquire_connection() as connection:
+            return list(map(dict, await connection.fetch(query, *values)))
+    pool = client._pool  # noqa: SLF001 - see patches.CHECKED
+    connection = await pool.acquire()
+    try:
+        rows = await connection.fetch(query, *values)
+    finally:
+        await pool.release(connection)
+    return list(map(dict, rows))
 
 
 client_class = DatabaseClient

@@ -1,6 +1,6 @@
 """Removes the values of a row from the errors of statements, because errors are logged."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from asyncpg import PostgresError
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
@@ -15,9 +15,21 @@ class HiddenValues(AsyncpgDBClient):
 
     async def _translate_exceptions(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return await super()._translate_exceptions(func, *args, **kwargs)
+            return await func(self, *args, **kwargs)
         except Exception as error:
-            for shown in (error, error.__cause__):
+            await self._raise_translated(error)
+
+    async def _raise_translated(self, error: Exception) -> NoReturn:
+        """Raise ``error`` without its values, as Tortoise's class for it if there is one."""
+        try:
+            await super()._translate_exceptions(_raise, error)
+        except Exception as translated:
+            for shown in (translated, translated.__cause__):
                 if isinstance(shown, PostgresError):
                     shown.detail = None
             raise
+        raise AssertionError from error
+
+
+async def _raise(_: AsyncpgDBClient, error: Exception) -> None:
+    raise error

@@ -5,6 +5,7 @@ replaced code of the library with these modules.
 """
 
 CHECKED = {
+    "asyncpg": "0.32.0",  # database.pool overrides Pool.release, and looks into PoolConnectionHolder and its connection
     "h11": "0.16.0",  # serving.bodies counts the bytes of a body in ContentLengthReader
     "hypercorn": "0.18.0",  # patches.hypercorn replaces H11Protocol.handle and run.TCPServer; serving.connections overrides TCPServer, and looks into H11Protocol
     "quart": "0.22.0",  # patches.quart sets FileBody.buffer_size and make_conditional; web.asgi overrides ASGIHTTPConnection and Body
