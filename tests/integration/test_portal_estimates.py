@@ -260,6 +260,15 @@ async def test_two_portals_tell_a_log_once(served: Portal, monkeypatch: pytest.M
     assert [await ticket_logs.write_due(one), await ticket_logs.write_due(other)] == [1, 0]
 
 
+async def test_without_a_past_run_the_site_is_not_read(served: Portal) -> None:
+    await submitted_ticket(await served.user())
+    portal_estimates = estimates.Estimates()
+    await Run.all().delete()
+
+    assert await ticket_logs.write_due(portal_estimates) == 0
+    assert portal_estimates._snapshot is None
+
+
 async def test_a_locked_ticket_holds_up_no_other(served: Portal) -> None:
     ann = await served.user()
     locked, free = await submitted_ticket(ann), await submitted_ticket(ann)

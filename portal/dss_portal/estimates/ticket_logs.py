@@ -14,7 +14,6 @@ from dss_portal.estimates import words
 from dss_portal.estimates.estimates import Estimates
 from dss_portal.estimates.forecast import Forecast
 from dss_portal.estimates.reading import SiteSnapshot
-from dss_portal.models import Status, Ticket
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +29,11 @@ LATE_SHARE of the remaining time.
 LONG_SHARE = 0.25
 """The new estimate must also be later by at least this fraction of the time that the ticket has waited or run: so a run
 that hangs for a day is corrected some twenty times, not each minute.
+"""
+
+# There is no forecast without a past run.
+_MAY_BE_FORECAST = """
+SELECT EXISTS (SELECT FROM run) AND EXISTS (SELECT FROM ticket WHERE status IN ('ready', 'claimed')) AS may_be
 """
 
 # Only one portal writes a line: $3 is the time that the log stated before.  Tickets that another transaction has locked
@@ -78,7 +82,8 @@ async def run(estimates: Estimates) -> None:
 
 async def write_due(estimates: Estimates) -> int:
     """Write new expected ends into the logs of tickets where they are due, and return the number of lines."""
-    if not await Ticket.filter(status__in=[Status.READY, Status.CLAIMED]).exists():
+    (row,) = await get_connection("default").execute_query_dict(_MAY_BE_FORECAST)
+    if not row["may_be"]:
         return 0
     snapshot = await estimates.snapshot()
     found = await estimates.of_tickets(snapshot.promised)
