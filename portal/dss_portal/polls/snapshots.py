@@ -222,8 +222,25 @@ async def _list(user_id: int, *, wants_json: bool) -> bytes | None:
     rows = await get_connection("default").execute_query_dict(_LIST, [user_id])
     if len(rows) > LIST_ROWS:
         return None
+    if not wants_json:
+        return _kept(_list_as_csv(rows))
     cells = [(row["id"], row["name"], row["status"]) for row in rows]
-    return _kept(_table(TICKET_COLUMNS, cells, wants_json=wants_json))
+    return _kept(_table(TICKET_COLUMNS, cells, wants_json=True))
+
+
+def _list_as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """The same text as that of ``csv_text``.  What follows the ticket's number is the same for many rows, and is
+    formatted once.
+    """
+    ends: dict[tuple[str, str], str] = {}
+    lines = []
+    for row in rows:
+        key = (row["name"], row["status"])
+        end = ends.get(key)
+        if end is None:
+            end = ends[key] = csv_text([key])
+        lines.append(f"{row['id']},{end}")
+    return "".join(lines)
 
 
 async def _services(*, wants_json: bool) -> bytes | None:

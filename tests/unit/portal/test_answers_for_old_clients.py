@@ -5,6 +5,7 @@ import pytest
 from dss_portal.datastore.names import flat_name
 from dss_portal.formats import attachment, csv_text
 from dss_portal.models import Status, TicketProgress
+from dss_portal.polls.snapshots import _list_as_csv
 from dss_portal.refusals import Refused
 from dss_portal.services.store import synthetic_hash, version_key
 from dss_portal.tickets import progress
@@ -17,6 +18,14 @@ def test_every_csv_record_ends_in_crlf() -> None:
 
 def test_a_comma_is_quoted_and_a_line_break_becomes_a_blank() -> None:
     assert csv_text([(7, 'one, "two"\nthree')]) == '7,"one, ""two"" three"\r\n'
+
+
+@pytest.mark.parametrize("name", ["lungs", 'one, "two"', "three\nfour", ""])
+def test_the_list_of_tickets_has_the_form_of_every_table(name: str) -> None:
+    cells = [(n, name, status) for n, status in ((1, "ready"), (12, "success"))] * 2
+    rows = [dict(zip(("id", "name", "status"), row, strict=True)) for row in cells]
+
+    assert _list_as_csv(rows) == csv_text(cells)
 
 
 def test_a_missing_value_is_an_empty_field() -> None:
