@@ -15,7 +15,7 @@ from dss_datastore import layout
 from dss_portal.models import Claim, ProviderService, Service, Status, Ticket
 from dss_portal.tickets import granting, input_files, queue, store
 from dss_portal.tickets.deadlines import own_deadlines
-from dss_portal.tickets.granting import Claimant
+from dss_portal.tickets.granting import Claimant, Grant
 from dss_portal.tickets.lifecycle import Claimed
 from dss_portal.tickets.store import now
 
@@ -46,10 +46,10 @@ async def answer(request: ClaimTicket, lease_s: float) -> ClaimGranted | ClaimRe
         if ticket is None:
             return ClaimRefused(ticket_id=request.ticket_id, reason="No ticket waits any more.")
         granted = await _granted_before(ticket, claimant) or await _grant(ticket, claimant)
-    folder = await input_files.folder_of(ticket.id)  # a claimed ticket takes no files
+    folder = granted.input_folder
     return ClaimGranted(
         ticket_id=ticket.id,
-        claim_id=granted.id,
+        claim_id=granted.claim_id,
         attempt=ticket.attempt,
         lease_s=granted.lease_s,
         traceparent=ticket.traceparent,
@@ -85,7 +85,7 @@ async def _versions_of(request: ClaimTicket) -> list[int]:
     return [int(str(version)) for version in await links.values_list("service_id", flat=True)]
 
 
-async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
+async def _granted_before(ticket: Ticket, claimant: Claimant) -> Grant | None:
     """The ticket's current claim, after renewing its lease, if it was granted to the same dispatcher process for the
     same delivery; otherwise None.
     """
@@ -97,7 +97,15 @@ async def _granted_before(ticket: Ticket, claimant: Claimant) -> Claim | None:
     if theirs != ours:
         return None
     await renew(held.id)
-    return held
+    return await _as_grant(held)
+
+
+async def _as_grant(claim: Claim) -> Grant:
+    return Grant(
+        claim_id=claim.id,
+        lease_s=claim.lease_s,
+        input_folder=await input_files.folder_of(claim.ticket_id),
+    )
 
 
 async def next_waiting(services: Sequence[Service], claimant: Claimant) -> Ticket | None:
@@ -133,7 +141,7 @@ async def last_granted_to(delivery_id: str) -> int | None:
     return last.ticket_id if last else None
 
 
-async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = None) -> Claim:
+async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = None) -> Grant:
     service = service or await Service.get(id=ticket.service_id)
     lease_s = own_deadlines(service).claim_s or claimant.lease_s
     if granting.can_write(ticket):
@@ -155,7 +163,7 @@ async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = N
     await store.advance(ticket, Claimed(claim_id=granted.id))
     await store.clear_progress(ticket.id)
     await store.add_log(ticket.id, "info", claimant.line)
-    return granted
+    return await _as_grant(granted)
 
 
 async def renew(claim_id: str, pause_s: float = 0.0) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from tortoise.connection import get_connection
 
-from dss_portal.models import Claim, Service, Status, Ticket
+from dss_portal.models import Service, Status, Ticket
 from dss_portal.tickets import counting, lifecycle, store
 from dss_portal.tickets.lifecycle import Claimed
 
 log = logging.getLogger(__name__)
 
-# The lease is by the database's clock.  A log line gets the attachments that have no line yet.
+# The lease is by the database's clock.  A log line gets the attachments that have no line yet.  Returns the folder of
+# the input files, which does not change any more: the ticket is locked, and a claimed one takes no files.
 _WRITE = """
 WITH granted AS (
     INSERT INTO claim (id, ticket_id, provider, instance, user_id, delivery_id, deliveries, lease_s,
@@ -29,8 +30,10 @@ WITH granted AS (
     DELETE FROM ticket_progress WHERE ticket_id = $1
 ), line AS (
     INSERT INTO ticket_log (ticket_id, at, category, message) VALUES ($1, $9, 'info', $13) RETURNING id
+), adopted AS (
+    UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id IS NULL
 )
-UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id IS NULL
+SELECT coalesce(max(folder), '') AS folder FROM ticket_file WHERE ticket_id = $1 AND area = 'input'
 """
 
 
@@ -56,14 +59,23 @@ class Claimant:
         return f"Ticket claimed by provider {self.provider} instance {self.instance}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """A claim that was granted.  ``input_folder`` is the folder of the ticket's input files, as in TicketFile."""
+
+    claim_id: str
+    lease_s: float
+    input_folder: str
+
+
 def can_write(ticket: Ticket) -> bool:
     """True if the ticket waits and its log does not report a missing program; only then can ``write`` grant it."""
     return ticket.status is Status.READY and not ticket.missed
 
 
-async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: float) -> Claim:
+async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: float) -> Grant:
     """Claim a locked ticket for which ``can_write`` is True, within the caller's transaction.  ``lease_s`` is the
-    claim's lease.  The returned Claim has only its id, ticket and lease.
+    claim's lease.
     """
     before, now = store.state_of(ticket), store.now()
     claim_id = uuid.uuid4().hex
@@ -74,10 +86,10 @@ async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: f
         *(claimant.delivery_id, claimant.deliveries, lease_s, now),
         *(service.name, ticket.user_id, after.status.value, claimant.line),
     ]
-    await get_connection("default").execute_query(_WRITE, values)
+    (row,) = await get_connection("default").execute_query_dict(_WRITE, values)
     ticket.status, ticket.claim_id, ticket.claimed_at = after.status, after.claim_id, now
     ticket.service = service
     await counting.count(ticket, event, before.status)
     facts = {"ticket": ticket.id, "event": "Claimed", "claim": claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
-    return Claim(id=claim_id, ticket_id=ticket.id, lease_s=lease_s)
+    return Grant(claim_id=claim_id, lease_s=lease_s, input_folder=row["folder"])
