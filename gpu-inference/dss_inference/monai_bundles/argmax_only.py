@@ -17,13 +17,16 @@ _CHANNEL_STEPS = (Activationsd, AsDiscreted)
 def needs_only_argmax(postprocess: Compose) -> bool:
     """True if the first AsDiscreted of ``postprocess``, a Compose without nested ones, takes the largest channel and
     has no threshold, if only Invertd, Activationsd without sigmoid and EnsureTyped precede it, and if no Activationsd
-    or AsDiscreted follows.  ``without_argmax`` then gives the same labels.  False without an AsDiscreted.
+    or AsDiscreted follows; if it makes channels of the labels (``to_onehot``), only Invertd and EnsureTyped may
+    follow.  ``without_argmax`` then gives the same labels.  True without an AsDiscreted.
     """
     steps = list(postprocess.transforms)
     for number, step in enumerate(steps):
         if isinstance(step, AsDiscreted):
             rest = steps[number + 1 :]
             alone = not any(isinstance(later, _CHANNEL_STEPS) for later in rest)
+            if any(step.to_onehot):
+                alone = all(isinstance(later, Invertd | EnsureTyped) for later in rest)
             return alone and all(step.argmax) and not any(step.threshold)
         if not isinstance(step, Invertd | Activationsd | EnsureTyped) or _is_sigmoid(step):
             return False
@@ -48,13 +51,14 @@ def without_argmax(postprocess: Compose) -> Compose:
     )
 
 
-def without_interpolated_labels(postprocess: Compose) -> Compose:
-    """The postprocessing, with nearest-neighbour interpolation in each inversion after an argmax.  Otherwise the mean
-    of the labels 0 and 2 would be the unrelated label 1.
+def without_interpolated_labels(postprocess: Compose, *, from_start: bool) -> Compose:
+    """The postprocessing, with nearest-neighbour interpolation in each inversion after an argmax, or in all of them if
+    the network itself answers with labels (``from_start``).  Otherwise the mean of the labels 0 and 2 would be the
+    unrelated label 1.
     """
     steps: list[Transform] = []
     for step in postprocess.transforms:
-        labelled = any(isinstance(s, AsDiscreted) and any(s.argmax) for s in steps)
+        labelled = from_start or any(isinstance(s, AsDiscreted) and any(s.argmax) for s in steps)
         steps.append(_nearest(step) if labelled else step)
     return Compose(steps)
 

@@ -26,10 +26,20 @@ from dss_inference.monai_bundles.folder import (
     read_metadata,
 )
 from dss_inference.monai_bundles.output_channels import names_of
-from dss_inference.monai_bundles.transform_lists import Config, faults_of
+from dss_inference.monai_bundles.transform_lists import (
+    PARTS,
+    Config,
+    faults_of,
+    kind_of,
+    steps_of,
+)
 from dss_inference.monai_bundles.weights_file import fault_in
 
 MOST_LABELS = 255
+_NEED_SKIMAGE = ("KeepLargestConnectedComponent", "RemoveSmallObjects")
+"""Transforms of MONAI that import the package ``skimage`` only when they are run."""
+_PIP_NAMES = {"skimage": "scikit-image"}
+"""Names of packages for pip, where they differ from the names for Python."""
 
 
 def open_bundle(root: Path) -> BundleFolder:
@@ -136,7 +146,8 @@ def _missing_packages(root: Path, config: Config) -> Iterator[str]:
             if not (root / name).is_dir():
                 yield f"It needs its own Python package '{name}', which is not in its folder."
         elif find_spec(name) is None:
-            yield f"It needs the Python package '{name}', which is not installed: pip install {name}."
+            pip = _PIP_NAMES.get(name, name)
+            yield f"It needs the Python package '{name}', which is not installed: pip install {pip}."
 
 
 def _packages(config: Config) -> set[str]:
@@ -145,6 +156,9 @@ def _packages(config: Config) -> set[str]:
     for where, text in texts_used(config):
         if where.endswith("#_target_") and "." in text and not text.startswith(("$", "@")):
             names.add(text.partition(".")[0])
+    steps = [step for part in PARTS for step in steps_of(config.get(part))]
+    if any(kind_of(step).startswith(_NEED_SKIMAGE) for step in steps):
+        names.add("skimage")
     return names
 
 

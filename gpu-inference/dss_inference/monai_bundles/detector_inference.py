@@ -44,7 +44,8 @@ class DetectorInference:
         A single pass is quicker, and has no borders between windows.
         """
         inferer = self._inferer
-        if inferer is None or math.prod(image.shape[1:]) <= math.prod(window_size(inferer)):
+        size = image.shape[1:]
+        if inferer is None or math.prod(size) <= math.prod(window_size(inferer, size)):
             return None
         return inferer
 

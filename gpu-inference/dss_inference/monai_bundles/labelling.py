@@ -23,6 +23,7 @@ _ROUNDING = 1e-3
 
 Labels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +37,18 @@ class LabelMap:
 
 
 def label_map(
-    pred: "torch.Tensor | npt.NDArray[Any]", channels: Channels, given: int, shape: tuple[int, ...]
+    pred: "torch.Tensor | npt.NDArray[Any]",
+    channels: Channels,
+    given: int,
+    shape: tuple[int, ...],
+    seen: Flags | None = None,
 ) -> LabelMap:
     """Make the label map from ``pred`` (c, x, y, z), the postprocessed output of a network with ``given`` channels.
     ``channels`` is how they become labels; ``shape`` (z, y, x) is that of the image.  If the postprocessing made one
-    channel of several, its values are the labels.
+    channel of several, its values are the labels.  Voxels outside ``seen`` (x, y, z) get no label; None: all are seen.
 
-    Raises InferenceError if the values do not determine the labels, or ``pred`` has another size than the image.
+    Raises InferenceError if the values do not determine the labels, a label has no name, or ``pred`` has another size
+    than the image.
     """
     array = np.asarray(pred)
     if not np.isfinite(array).all():
@@ -50,17 +56,30 @@ def label_map(
     merged = len(array) == 1 and given > 1  # merged by the bundle's own postprocessing
     hidden: dict[int, int] = {}
     if channels.rule == Rule.INDEPENDENT and not merged:
-        found, hidden = _passing(array, channels)
+        found, hidden = _passing(array, channels, seen)
     else:
         _require_same_values(channels, merged=merged)
         _require_apart(array)
         if merged:
-            _require_whole(array[0])
+            _require_whole(array[0], several=len(channels.labels) > 1)
         found = _values(array)
+        found = found if seen is None else np.where(seen, found, np.uint8(0))
+        _require_named(found, channels)
     voxels = np.ascontiguousarray(found.transpose(2, 1, 0))
     if voxels.shape != shape:
         raise InferenceError("The bundle's answer does not have the size of the image.")
     return LabelMap(voxels=voxels, hidden=hidden)
+
+
+def require_all_channels(channels: int, given: int) -> None:
+    """Raises InferenceError if a step of the postprocessing leaves several of the ``given`` channels of the network, but
+    not all, because the number of a channel is its label.
+    """
+    if 1 < channels < given:
+        raise InferenceError(
+            f"The bundle's postprocessing leaves {channels} of the network's {given} channels, so that it is not known "
+            "which channel is which label: keep all of them."
+        )
 
 
 def _require_same_values(channels: Channels, *, merged: bool) -> None:
@@ -71,17 +90,27 @@ def _require_same_values(channels: Channels, *, merged: bool) -> None:
         )
 
 
-def _require_whole(values: Floats) -> None:
-    """Raises InferenceError if the largest value is above 1 and a value is no integer, because then labels were
-    interpolated: the mean of 0 and 2 is 1, another label.  Between 0 and 1 there is only one label, and rounding is
-    right.
+def _require_named(found: Labels, channels: Channels) -> None:
+    """Raises InferenceError if ``found`` has a label that the metadata do not name."""
+    unnamed = sorted(set(np.unique(found).tolist()) - {0, *channels.labels})
+    if unnamed:
+        raise InferenceError(
+            f"The bundle answers with the label {unnamed[0]}, which its metadata do not name (channel_def)."
+        )
+
+
+def _require_whole(values: Floats, *, several: bool) -> None:
+    """Raises InferenceError if a value is no integer, and the bundle has ``several`` labels or the largest value is
+    above 1, because then labels were interpolated: the mean of 0 and 2 is 1, another label; or a probability of one
+    label was left of all.  With one label between 0 and 1 rounding is right.
     """
-    if values.max() > 1 + _ROUNDING and any(
+    if (several or values.max() > 1 + _ROUNDING) and any(
         np.abs(plane - np.rint(plane)).max() > _ROUNDING for plane in values
     ):
         raise InferenceError(
             "The bundle's postprocessing gives values between its labels, since it goes back to the image's grid after the "
-            "largest channel is taken: its Invertd needs nearest_interp true, or its place before that."
+            "largest channel is taken, or keeps one channel of several: its Invertd needs nearest_interp true, or its place "
+            "before that; and no channel may be left out."
         )
 
 
@@ -125,14 +154,17 @@ def _values(array: Floats) -> Labels:
     return np.asarray(values.round(), np.uint8)
 
 
-def _passing(array: Floats, channels: Channels) -> tuple[Labels, dict[int, int]]:
-    """Two results: the label of each voxel whose channel reaches the threshold, where labels with fewer voxels are
+def _passing(
+    array: Floats, channels: Channels, seen: Flags | None
+) -> tuple[Labels, dict[int, int]]:
+    """Two results: the label of each voxel in ``seen`` whose channel reaches the threshold, where labels with fewer voxels are
     drawn over those with more; and, by label, the number of voxels that are covered by other labels.  A single channel
     is that of every label.  Raises InferenceError if values are not in 0..1.
     """
     _require_probabilities(array)
     only = len(array) == 1
-    passes = {v: array[0 if only else c] >= HALF for v, c in channels.channel_of.items()}
+    inside: Flags | np.bool_ = np.True_ if seen is None else seen
+    passes = {v: (array[0 if only else c] >= HALF) & inside for v, c in channels.channel_of.items()}
     counts = {value: int(np.count_nonzero(flags)) for value, flags in passes.items()}
     found = np.zeros(array.shape[1:], np.uint8)
     for value in sorted(counts, key=lambda v: (-counts[v], v)):

@@ -67,7 +67,7 @@ def in_grid_of(image: MetaTensor, pred: torch.Tensor, prepared: MetaTensor) -> t
     if not isinstance(pred, MetaTensor) or not _is_same_grid(pred, prepared):
         return pred
     size = tuple(image.shape)
-    _require_covered(pred, image, size)
+    _require_covered(pred, image)
     resample = SpatialResample(mode="nearest", padding_mode="border", align_corners=False)
     found: torch.Tensor = resample(pred, dst_affine=image.affine, spatial_size=size)
     return found
@@ -81,13 +81,20 @@ def _is_close(one: torch.Tensor, other: torch.Tensor) -> bool:
     return torch.allclose(one.double().cpu(), other.double().cpu(), rtol=0, atol=_GRID_MM)
 
 
-def _require_covered(pred: MetaTensor, image: MetaTensor, size: tuple[int, ...]) -> None:
-    """Raises InferenceError if a voxel of ``image`` lies more than one voxel of ``pred`` outside the grid of ``pred``."""
-    ends = torch.tensor([[*end, 1.0] for end in product(*((0.0, n - 1.0) for n in size))])
+def beyond(pred: MetaTensor, image: MetaTensor) -> float:
+    """How far the voxels of ``image`` (x, y, z) lie beyond the outermost voxels of ``pred`` (c, x, y, z), at most, in
+    voxels of ``pred``; 0 or less if there are none.
+    """
+    ends = torch.tensor([[*end, 1.0] for end in product(*((0.0, n - 1.0) for n in image.shape))])
     to_pred = torch.linalg.inv(pred.affine.double().cpu()) @ image.affine.double().cpu()
     at = (ends.double() @ to_pred.T)[:, :3]
-    most = torch.tensor(pred.shape[1:], dtype=torch.float64)
-    if bool((at < -1).any()) or bool((at > most).any()):
+    last = torch.tensor(pred.shape[1:], dtype=torch.float64) - 1
+    return float(torch.maximum(-at, at - last).max())
+
+
+def _require_covered(pred: MetaTensor, image: MetaTensor) -> None:
+    """Raises InferenceError if a voxel of ``image`` lies more than one voxel of ``pred`` outside the grid of ``pred``."""
+    if beyond(pred, image) > 1:
         raise InferenceError(
             "The bundle's answer covers only a part of the image: its preprocessing crops the image, so its "
             "postprocessing needs an Invertd in place of the SaveImaged with resample."

@@ -9,7 +9,8 @@ from typing import cast
 
 import torch
 from monai.data.meta_tensor import MetaTensor
-from monai.inferers.inferer import Inferer, SlidingWindowInferer
+from monai.inferers.inferer import Inferer, SliceInferer, SlidingWindowInferer
+from monai.utils.misc import fall_back_tuple
 
 from dss_inference.bundle import Progress
 from dss_inference.errors import Cancelled, InferenceError, IsCancelled
@@ -20,10 +21,15 @@ NOT_NUMBERS = (
 )
 
 
-def window_size(inferer: SlidingWindowInferer) -> Sequence[int]:
-    """Size (x, y, z) of the inferer's windows in voxels."""
+def window_size(inferer: SlidingWindowInferer, image_size: Sequence[int]) -> tuple[int, ...]:
+    """Size (x, y, z) of the inferer's windows in an image of ``image_size``, in voxels.  A SliceInferer's windows lie in
+    one slice.
+    """
     size = inferer.roi_size
-    return (size,) * 3 if isinstance(size, int) else size
+    sides = list(size) if isinstance(size, list | tuple) else [size] * 3
+    if isinstance(inferer, SliceInferer) and len(sides) == len(image_size) - 1:
+        sides.insert(inferer.spatial_dim, 1)
+    return tuple(int(side) for side in fall_back_tuple(sides, image_size))
 
 
 def count_batches(inferer: Inferer | None, prepared: torch.Tensor) -> int:
@@ -36,7 +42,8 @@ def count_batches(inferer: Inferer | None, prepared: torch.Tensor) -> int:
     overlap = windows.overlap
     overlaps = overlap if isinstance(overlap, list | tuple) else [overlap] * 3
     count = 1
-    for n, r, o in zip(prepared.shape[1:], window_size(windows), overlaps, strict=True):
+    size = prepared.shape[1:]
+    for n, r, o in zip(size, window_size(windows, size), overlaps, strict=True):
         count *= math.ceil(max(0, n - r) / max(1, int(r * (1 - o)))) + 1
     return math.ceil(count / int(windows.sw_batch_size))
 

@@ -17,6 +17,7 @@ PRED = "pred"
 
 _FUNCTIONS = ("sigmoid", "softmax", "argmax")
 _DISCRETE = ("argmax", "to_onehot", "threshold")
+_RENUMBERING = ("MapLabelValue", "LabelToMask")
 _BACKGROUNDS = {"bg", "empty", "none", "nothing", "null", "other", "others", "outside", "rest"}
 _UNLABELLED = ("background", "unlabeled", "unlabelled", "void")
 
@@ -37,7 +38,8 @@ class Channels:
     is the channel of each value.
 
     ``why`` completes the sentence "One label map: ...".  ``activated``: the postprocessing applies a sigmoid or softmax
-    before it compares the network's output with a threshold or with 0.5.
+    before it compares the network's output with a threshold or with 0.5.  ``compares``: it takes an argmax or a
+    softmax, which mean nothing for a single channel.
     """
 
     rule: Rule
@@ -45,18 +47,24 @@ class Channels:
     channel_of: dict[int, int]
     why: str
     activated: bool = False
+    compares: bool = False
 
     @property
     def count(self) -> int:
         """The number of channels that the network should have according to the metadata."""
         return 1 if self.rule == Rule.VALUES else max(self.channel_of.values()) + 1
 
+    @property
+    def holds_labels(self) -> bool:
+        """True if the network's one channel has the values of several labels, between which nothing may lie."""
+        return self.rule == Rule.VALUES and len(self.labels) > 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Steps:
     """The operations of the postprocessing on the channels: ``order`` has their names, first to last, such as argmax,
-    threshold or sigmoid; "unknown" is any other function.  ``threshold`` is the value of the threshold, HALF if there
-    is none.
+    threshold or sigmoid; "unknown" is any other function, "renumbered" a step that changes the labels' values.
+    ``threshold`` is the value of the threshold, HALF if there is none.
     """
 
     order: tuple[str, ...]
@@ -111,7 +119,8 @@ def channels_of(names: dict[int, str], count: int | None, config: Config) -> Cha
     _require_labels_kept(steps, channels.labels)
     if channels.rule != Rule.VALUES:
         _require_counted(names)
-    return replace(channels, activated=steps.activated)
+    compares = steps.has("argmax") or steps.has("softmax")
+    return replace(channels, activated=steps.activated, compares=compares)
 
 
 def _by_rule(names: dict[int, str], count: int | None, steps: _Steps) -> Channels:
@@ -150,9 +159,15 @@ def _require_one_order(steps: _Steps) -> None:
 
 
 def _require_labels_kept(steps: _Steps, labels: dict[int, str]) -> None:
-    """Raises InferenceError if a threshold follows the argmax of several labels, because it would turn every label into
-    1. With ``to_onehot`` the labels are channels again, and kept.
+    """Raises InferenceError if several labels get other values than the metadata say: a transform renumbers them, or a
+    threshold follows the argmax and turns every label into 1.  With ``to_onehot`` the labels are channels again, and
+    kept.
     """
+    if steps.has("renumbered") and len(labels) > 1:
+        raise InferenceError(
+            f"Its postprocessing changes the values of its {len(labels)} labels (MapLabelValued or LabelToMaskd), so that it "
+            "is not known which name belongs to which value: leave that step out."
+        )
     if not (steps.has("argmax") and steps.has("threshold")) or steps.has("to_onehot"):
         return
     if len(labels) > 1:
@@ -259,6 +274,8 @@ def _steps(config: Config) -> _Steps:
             if "threshold" in used:
                 threshold = _option(step.get("threshold"), at, config)
             order += used
+        elif kind in _RENUMBERING:
+            order.append("renumbered")
     return _Steps(order=tuple(order), threshold=threshold)
 
 

@@ -7,6 +7,7 @@ and the answer are passed in memory.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +35,12 @@ from dss_inference.monai_bundles.argmax_only import (
 )
 from dss_inference.monai_bundles.bundle_parts import BundleParts
 from dss_inference.monai_bundles.folder import BundleFolder
-from dss_inference.monai_bundles.labelling import LabelMap, label_map, require_not_activated
+from dss_inference.monai_bundles.labelling import (
+    LabelMap,
+    label_map,
+    require_all_channels,
+    require_not_activated,
+)
 from dss_inference.monai_bundles.network_input import (
     as_tensor,
     in_grid_of,
@@ -43,9 +49,18 @@ from dss_inference.monai_bundles.network_input import (
 )
 from dss_inference.monai_bundles.network_watch import count_batches, watch_network
 from dss_inference.monai_bundles.output_channels import Rule, is_resampled_when_saved
-from dss_inference.monai_bundles.window_inference import WindowInference
+from dss_inference.monai_bundles.seen import seen_part, unseen_notes
+from dss_inference.monai_bundles.window_inference import NetworkOutput, WindowInference
 from dss_inference.pictures import picture_report
 from dss_inference.worker_metrics import note_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Segmented:
+    """A label map, and warnings for the user about what the network has not seen."""
+
+    labels: LabelMap
+    notes: tuple[Note, ...]
 
 
 class MonaiSegmentation:
@@ -63,9 +78,11 @@ class MonaiSegmentation:
         self._key = parts.image_key
         self._network = parts.network()
         self._preprocess = parts.make("preprocessing")
-        self._postprocess = without_interpolated_labels(parts.make("postprocessing").flatten())
-        self._resamples = is_resampled_when_saved(folder.config)
         self._channels = folder.channels
+        self._postprocess = without_interpolated_labels(
+            parts.make("postprocessing").flatten(), from_start=self._channels.holds_labels
+        )
+        self._resamples = is_resampled_when_saved(folder.config)
         self._infer = WindowInference(
             parts.make("inferer"),
             self._network,
@@ -101,11 +118,12 @@ class MonaiSegmentation:
             self._compute, lambda: self._segment(ct, stages, progress, cancelled)
         )
         stages.enter(0.9, "writing the segmentation")
-        labels = self._labels(found.voxels, ct.grid.voxel_ml)
+        voxels = found.labels.voxels
+        labels = self._labels(voxels, ct.grid.voxel_ml)
         return BundleOutcome(
-            segmentation=write_segmentation(found.voxels, ct, output_dir),
+            segmentation=write_segmentation(voxels, ct, output_dir),
             labels=labels,
-            reports=picture_report(ct, found.voxels, labels, output_dir, parameters),
+            reports=picture_report(ct, voxels, labels, output_dir, parameters),
             notes=tuple(self._notes(found, ct.grid.voxel_ml)),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
@@ -115,7 +133,7 @@ class MonaiSegmentation:
     @torch.inference_mode()
     def _segment(
         self, ct: Ct, stages: Stages, progress: Progress, cancelled: IsCancelled
-    ) -> LabelMap:
+    ) -> _Segmented:
         """Run the bundle in the device's thread.  Returns the label map in the order of ``ct.hu``.  Raises
         InferenceError if a part of the bundle fails or its output does not determine a label map, MemoryError,
         Cancelled, and the network's errors.
@@ -128,7 +146,7 @@ class MonaiSegmentation:
         note = partial(note_batch, self.name)
         batches = count_batches(self._infer.inferer, prepared)
         with watch_network(self._network, batches, progress, cancelled, note):
-            answer = self._infer(prepared[None])
+            answer = self._answer(prepared)
         if not answer.is_argmax:
             self._check_channels(len(answer.values))
             lowest, highest = (float(value) for value in torch.aminmax(answer.values))
@@ -137,10 +155,37 @@ class MonaiSegmentation:
         data["pred"] = MetaTensor(answer.values, meta=prepared.meta)
         postprocess = without_argmax(self._postprocess) if answer.is_argmax else self._postprocess
         given = self._channels.count if answer.is_argmax else len(answer.values)
-        pred: torch.Tensor = self._transformed("postprocessing", postprocess, data)["pred"]
+        pred = self._postprocessed(postprocess, data, given)
         pred = in_grid_of(image, pred, prepared) if self._resamples else pred
         require_own_grid(pred, prepared, image, inverts=inverts(postprocess))
-        return label_map(pred, self._channels, given, ct.hu.shape)
+        seen = seen_part(postprocess, data, prepared, image)
+        found = label_map(pred, self._channels, given, ct.hu.shape, seen)
+        return _Segmented(labels=found, notes=unseen_notes(seen, ct))
+
+    def _postprocessed(
+        self, postprocess: Compose, data: dict[str, MetaTensor], given: int
+    ) -> torch.Tensor:
+        """The network's answer, which has ``given`` channels, after the steps of ``postprocess``.  Raises InferenceError
+        if a step fails or leaves out channels.
+        """
+        for step in postprocess.transforms:
+            data = self._transformed("postprocessing", Compose([step]), data)
+            require_all_channels(len(data["pred"]), given)
+        return data["pred"]
+
+    def _answer(self, prepared: MetaTensor) -> NetworkOutput:
+        """The network's output for the preprocessed image.  Raises InferenceError if the network cannot take it; errors
+        for exhausted memory, and those of the GPU itself, pass unchanged.
+        """
+        try:
+            return self._infer(prepared[None])
+        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+            if is_out_of_memory(error) or "CUDA" in str(error):
+                raise
+            text = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+            raise InferenceError(
+                f"The network of '{self._folder.name}' fails with {type(error).__name__}: {text}."
+            ) from error
 
     def _transformed(
         self, part: str, transforms: Compose, data: dict[str, MetaTensor]
@@ -164,9 +209,15 @@ class MonaiSegmentation:
 
     def _check_channels(self, channels: int) -> None:
         """Raises InferenceError unless the network gives as many ``channels`` as the metadata name, or one.  One is
-        refused, too, if the metadata name several labels whose channels are independent.
+        refused, too, if the metadata name several labels whose channels are independent, or if the postprocessing
+        takes an argmax or a softmax: of one channel that gives no label anywhere, or one everywhere.
         """
         named = self._channels.count
+        if channels == 1 and self._channels.compares:
+            raise InferenceError(
+                f"The network of '{self._folder.name}' gives one channel, but its postprocessing compares several (argmax "
+                "or softmax): its postprocessing needs a sigmoid or a threshold."
+            )
         one = channels == 1 and (
             self._channels.rule != Rule.INDEPENDENT or len(self._channels.labels) == 1
         )
@@ -187,9 +238,10 @@ class MonaiSegmentation:
             for value, name in self._folder.labels.items()
         )
 
-    def _notes(self, found: LabelMap, voxel_ml: float) -> Iterator[Note]:
+    def _notes(self, found: _Segmented, voxel_ml: float) -> Iterator[Note]:
+        yield from found.notes
         yield Note(level="info", text=self._origin())
-        for value, voxels in found.hidden.items():
+        for value, voxels in found.labels.hidden.items():
             text = (
                 f"{voxels * voxel_ml:.1f} ml of '{self._folder.labels[value]}' lie in smaller labels, and are shown "
                 "as these: the bundle's labels may overlap."

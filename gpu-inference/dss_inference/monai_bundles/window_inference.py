@@ -8,17 +8,20 @@ from dataclasses import dataclass
 
 import torch
 from monai.data.meta_tensor import MetaTensor
-from monai.inferers.inferer import Inferer, SlidingWindowInferer
+from monai.inferers.inferer import Inferer, SlidingWindowInferer, SlidingWindowInfererAdapt
 
 from dss_inference.device.memory import Memory, ProcessMemory
+from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.memory_fallback import Attempt, MemoryFallback
 from dss_inference.monai_bundles.slab_argmax import slab_argmax
 from dss_inference.monai_bundles.window_batch import WindowBatch
 
 MOST_BYTES = 2 << 30
 """If the channels of an image take more bytes than this, or do not fit into memory, only their argmax is kept, slab by
-slab, provided that the inferer uses windows and the postprocessing needs no more.
+slab, provided that the inferer is one of _PLAIN_WINDOWS and the postprocessing needs no more.
 """
+_PLAIN_WINDOWS = (SlidingWindowInferer, SlidingWindowInfererAdapt)
+"""Inferers whose windows ``slab_argmax`` knows.  A class derived from them, such as SliceInferer, may use others."""
 
 _GPU_BATCH, _MOST_ON_GPU = 4, 16
 """First and largest number of windows at once on a GPU."""
@@ -60,7 +63,7 @@ class WindowInference:
         self._channels = channels
         self.inferer = copy.copy(inferer)
         self._windows = self.inferer if isinstance(self.inferer, SlidingWindowInferer) else None
-        self._may_take_argmax = may_take_argmax
+        self._may_take_argmax = may_take_argmax and type(inferer) in _PLAIN_WINDOWS
         own = None if self._windows is None else int(self._windows.sw_batch_size)
         self._batch = _batch_of(own, device, memory)
         windowed = self._windows is not None
@@ -103,8 +106,8 @@ class WindowInference:
             inferer = windows = copy.copy(self._windows)
             windows.sw_batch_size = attempt.batch
             windows.sw_device, windows.device = attempt.device, attempt.sums_on
-        answer: torch.Tensor = inferer(image.to(attempt.sums_on), self._network)
-        return answer[0].float().cpu()
+        answer = inferer(image.to(attempt.sums_on), self._network)
+        return _only_output(answer, image.ndim).float().cpu()
 
     def _argmax_of(
         self, image: torch.Tensor, windows: SlidingWindowInferer, attempt: Attempt
@@ -117,6 +120,22 @@ class WindowInference:
             device=attempt.device,
             sums_on=attempt.sums_on,
         )[None].float()  # the shape and type of AsDiscreted's answer
+
+
+def _only_output(answer: object, axes: int) -> torch.Tensor:
+    """The channels (c, x, y, z) in the output of a network for one image, (1, c, x, y, z), so with ``axes`` axes; it may
+    stand in a list of length 1.  Raises InferenceError for anything else, such as outputs of several layers.
+    """
+    outputs = answer if isinstance(answer, list | tuple) else [answer]
+    only = outputs[0] if len(outputs) == 1 else None
+    if not isinstance(only, torch.Tensor) or only.ndim != axes or len(only) != 1:
+        what = f"{len(outputs)} values" if len(outputs) != 1 else type(only).__name__
+        if isinstance(only, torch.Tensor):
+            what = f"a tensor of shape {tuple(only.shape)}"
+        raise InferenceError(
+            f"The bundle's network answers with {what}; one tensor with its channels at each voxel (1, c, x, y, z) is needed."
+        )
+    return only[0]
 
 
 def _batch_of(own: int | None, device: torch.device, memory: Memory) -> WindowBatch:
