@@ -79,10 +79,11 @@ def read_in_grid(path: Path, image: Path, what: str) -> Array:
 
 
 def suffix_for(image: Path) -> str:
-    """The suffix of a file format that can store the image's grid exactly: .nii.gz for a NIfTI image, otherwise .nrrd,
-    because NIfTI has single precision.  Raises AlgorithmFailed if the file is refused.
+    """The suffix of a file format that can store the image's grid exactly: .nii.gz for a NIfTI-1 image, otherwise .mha,
+    because ITK writes NIfTI in single precision, and NRRD without the spacing itself.  Raises AlgorithmFailed if the
+    file is refused.
     """
-    return ".nii.gz" if _header(image).format in {Format.NIFTI_1, Format.NIFTI_2} else ".nrrd"
+    return ".nii.gz" if _header(image).format is Format.NIFTI_1 else ".mha"
 
 
 def write_in_grid(array: Array, like: Path, path: Path, *, what: str = "result") -> None:

@@ -91,7 +91,7 @@ def segment(image):
 """
 
 
-@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
 @pytest.mark.parametrize("chosen", [1, 3])
 def test_a_function_works_on_the_chosen_time_point(
     folder: Path, tmp_path: Path, chosen: int, suffix: str
