@@ -50,13 +50,14 @@ def place_labels(
 ) -> dict[int, int]:
     """Choose the value that each of our labels gets in the workspace; returns it by the label's own value.
 
-    A label of the user is never renamed, because the user's drawing would change its meaning.  Our label gets the first
+    A label of the user is never renamed, because the user's drawing would change its meaning.  No label gets the value
+    0, whatever its name, because 0 is no label.  Our label gets the first
     of these values that is possible: the value that already has its name; its own value, if that is free; the next
     value above all others; the lowest free value (if 65535 is in use, for instance).  A value is free if no
     segmentation uses it (``used``) and it has no name other than ITK-SNAP's placeholder.  Raises WorkspaceInvalid if no
     value is left.
     """
-    names = {element.get("Label").casefold(): value for value, element in table.items()}
+    names = {e.get("Label").casefold(): value for value, e in table.items() if value}
     taken = set(used) | {v for v, element in table.items() if not _is_placeholder(v, element)}
     wanted = {label.value for label in ours}
     spare = _spare_values(taken, {*used, *table, *wanted}, wanted | set(names.values()))

@@ -86,6 +86,12 @@ def test_the_table_says_how_many_it_holds_and_counts_from_zero() -> None:
     }
 
 
+def test_no_label_of_ours_becomes_the_value_that_is_none() -> None:
+    ours = (Label(value=1, name="Air", rgb=(1, 2, 3), volume_ml=0.1),)
+
+    assert place_labels(ours, label_table(workspace({0: "air", 4: "nodule"})), {4}) == {1: 1}
+
+
 def test_two_labels_of_ours_never_share_a_value() -> None:
     twice = tuple(Label(value=v, name="nodule", rgb=(1, 2, 3), volume_ml=0.1) for v in (1, 2))
 
