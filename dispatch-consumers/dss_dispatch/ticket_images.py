@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_datastore.writing import put_in_place
 from dss_dispatch.errors import ImageDamaged, TicketError
 from dss_images import errors, labels, reading, requirements
-from dss_images.grid import Grid, difference
+from dss_images.grid import Grid, difference, nearly_same
 from dss_images.header import SUFFIXES, Header
 from dss_images.mesh.reading import read_mesh
 from dss_images.mesh.surface import require_in_image
@@ -26,6 +27,9 @@ UNSIGNED_PIXELS = frozenset({"u1", "u2"})
 """Pixel types of a segmentation: ITK-SNAP's labels are unsigned integers up to 65535."""
 INTEGER_PIXELS = UNSIGNED_PIXELS | {"i1", "i2", "i4", "u4", "i8", "u8"}
 """Pixel types of segmentations from other programs, whose values are checked."""
+
+IN_GRID = "in-grid.mha"
+"""Name of the file that ``in_grid_of`` writes."""
 
 T = TypeVar("T")
 
@@ -122,6 +126,28 @@ def grid_difference(found: ImageHeader, needed: ImageHeader) -> str:
     if found.size != needed.size:
         return f"size {found.size} instead of {needed.size}"
     return difference(found.grid, needed.grid)
+
+
+def in_grid_of(segmentation: Path, image: Path) -> Path:
+    """``segmentation`` itself if it has exactly the grid of ``image``, or an entirely different one.  If they differ by
+    rounding, a new file beside it with the same voxels and the image's own grid: NRRD does not store the spacing itself,
+    and ITK-SNAP compares grids exactly.
+
+    Raises TicketError if a file cannot be read, RuntimeError if ITK cannot write the new one.
+    """
+    found = _read_file(segmentation, reading.read_header).grid
+    needed = _read_file(image, reading.read_header).grid
+    if found == needed or len(found.size) < 3 or not nearly_same(found, needed):
+        return segmentation
+    target = segmentation.with_name(IN_GRID)
+    partial = segmentation.with_name(f"partial-{IN_GRID}")
+    moved = sitk.ReadImage(str(segmentation))
+    moved.SetSpacing(needed.spacing_mm)
+    moved.SetOrigin(needed.origin_mm)
+    moved.SetDirection(needed.direction)
+    sitk.WriteImage(moved, str(partial), True)
+    put_in_place(partial, target)
+    return target
 
 
 def renumber(source: Path, target: Path, places: dict[int, int]) -> None:

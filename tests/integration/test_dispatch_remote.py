@@ -2,11 +2,13 @@
 # (SimpleITK ships no types)
 """A dispatcher that asks a server over HTTP: ours, or one as it was years ago."""
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 import dss_dispatch.inference.http_inference
 from dss_broker.memory import MemoryBroker
@@ -65,6 +67,30 @@ def test_a_ticket_is_done_by_a_server_and_nothing_stays_there(
         assert "bright: 4 ml" in portal.logged()
         assert any(line.endswith("s on cpu.") for line in portal.logged())
         wait_until(lambda: results_left(tmp_path / "remote") == [])
+
+
+def test_the_result_of_a_server_lies_exactly_in_the_grid_of_an_oblique_image(
+    broker: MemoryBroker, bundle: BrightBundle, datastore: Path, tmp_path: Path
+) -> None:
+    """The server answers in NRRD, whose spacing is computed from steps: here 0.6 became 0.6000000000000001."""
+    portal = FakePortal(broker)
+    (sent,) = (datastore / layout.area_dir(42, "input")).glob("*.nii.gz")
+    image = sitk.ReadImage(str(sent))
+    for degrees in range(10, 60):
+        image.SetDirection(sitk.VersorTransform((0.3, 0.5, 0.8), math.radians(degrees)).GetMatrix())
+        sitk.WriteImage(image, str(sent))
+        sitk.WriteImage(sitk.ReadImage(str(sent)), str(tmp_path / "as.nrrd"))
+        if (
+            sitk.ReadImage(str(tmp_path / "as.nrrd")).GetSpacing()
+            != sitk.ReadImage(sent).GetSpacing()
+        ):
+            break
+
+    with facade(bundle, tmp_path / "remote") as url:
+        dispatcher(broker, datastore, service_url=url).start(parallel=1)
+        broker.publish(ready())
+
+        assert len(portal.succeeded().files) == 3
 
 
 def test_reports_and_landmarks_reach_the_ticket_as_from_the_queue(

@@ -20,6 +20,7 @@ from dss_broker.messages import (
     InferenceFinished,
     InferenceProgressed,
     Label,
+    Note,
     ReportFile,
     RunInference,
 )
@@ -37,7 +38,7 @@ from dss_dispatch.inference.http_replies import (
     report_in,
 )
 from dss_dispatch.inference.interface import ProgressListener
-from dss_dispatch.ticket_images import label_volumes
+from dss_dispatch.ticket_images import IN_GRID, in_grid_of, label_volumes
 from dss_images.default_colours import default_colour
 from dss_observability import tracing
 
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 """Seconds between two requests for the result."""
 
+EMPTY = "Nothing was found: no voxel has a label."
 _SEGMENTATION = "segmentation.nrrd"
 _REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
@@ -82,6 +84,7 @@ class HttpInference:
             endpoint = image.upload(access.root / request.image_path)
             try:
                 image.wait_for(endpoint, target, on_progress, self._silence_s)
+                target = in_grid_of(target, access.root / request.image_path)
                 report = image.report(endpoint, target)
                 files = image.download(endpoint, report.reports, target.parent)
                 return _finished(request, target, report, files)
@@ -172,16 +175,15 @@ class _ServerImage:
             answer = self.client.get(f"{self.url}{endpoint}/report")
         if answer.status_code == httpx.codes.OK:
             return report_in(answer)
+        labels = tuple(
+            Label(
+                value=value, name=f"Label {value}", rgb=default_colour(value), volume_ml=volume_ml
+            )
+            for value, volume_ml in label_volumes(segmentation).items()
+        )
         return ResultReport(
-            labels=tuple(
-                Label(
-                    value=value,
-                    name=f"Label {value}",
-                    rgb=default_colour(value),
-                    volume_ml=volume_ml,
-                )
-                for value, volume_ml in label_volumes(segmentation).items()
-            ),
+            labels=labels,
+            notes=() if labels else (Note(level="warning", text=EMPTY),),
             stage_seconds={"remote inference": time.monotonic() - self.began_s},
         )
 
@@ -194,7 +196,7 @@ class _ServerImage:
         return tuple(self._download(endpoint, entry, folder) for entry in entries if entry.name)
 
     def _download(self, endpoint: str, entry: ReportEntry, folder: Path) -> ReportFile:
-        if not _REPORT_NAME.fullmatch(entry.name) or entry.name == _SEGMENTATION:
+        if not _REPORT_NAME.fullmatch(entry.name) or entry.name in {_SEGMENTATION, IN_GRID}:
             raise NoInference(NOT_UNDERSTOOD)
         with (
             _reachable(),

@@ -1,11 +1,18 @@
 # mypy: allow-untyped-calls
 from pathlib import Path
 
+import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_dispatch.errors import TicketError
-from dss_dispatch.ticket_images import grid_difference, label_values, read_header, renumber
+from dss_dispatch.ticket_images import (
+    grid_difference,
+    in_grid_of,
+    label_values,
+    read_header,
+    renumber,
+)
 from support.builders import OBLIQUE, image, segmentation, write_image
 
 
@@ -122,3 +129,37 @@ def test_a_file_that_is_too_small_for_its_voxels_is_refused_before_memory_is_giv
 
     with pytest.raises(TicketError, match="ends too early"):
         label_values(path)
+
+
+def turned(degrees: float) -> sitk.Image:
+    """A segmentation whose spacing is not the length of its steps, to the last bit, as NRRD stores it."""
+    built = segmentation((1, 2))
+    turn = sitk.VersorTransform((0.3, 0.5, 0.8), np.radians(degrees))
+    built.SetDirection(turn.GetMatrix())
+    built.SetSpacing((0.7431, 1.123, 2.9))
+    return built
+
+
+def test_a_segmentation_that_differs_by_rounding_gets_the_grid_of_the_image(
+    tmp_path: Path,
+) -> None:
+    differ = 0
+    for degrees in range(10, 40):
+        sent = write_image(tmp_path / "ct.nii.gz", turned(degrees))
+        given = tmp_path / "segmentation.nrrd"
+        sitk.WriteImage(sitk.ReadImage(str(sent)), str(given))
+        differ += grid_difference(read_header(given), read_header(sent)) != ""
+
+        found = in_grid_of(given, sent)
+
+        assert grid_difference(read_header(found), read_header(sent)) == ""
+        assert label_values(found) == {1, 2}
+    assert differ
+
+
+def test_a_segmentation_in_another_place_stays_there(tmp_path: Path) -> None:
+    moved = turned(20)
+    moved.SetOrigin((1.0, 2.0, 3.0))
+    given = write_image(tmp_path / "segmentation.nrrd", moved)
+
+    assert in_grid_of(given, write_image(tmp_path / "ct.nii.gz", turned(20))) == given
