@@ -72,6 +72,14 @@ def remove_notes(workspace: Folder) -> None:
     workspace.folders.pop(_FOLDER, None)
 
 
+def shortened(remarks: Sequence[str], most: int) -> tuple[str, ...]:
+    """At most ``most`` of ``remarks``; if there are more, the last one is a sentence that tells how many are left out."""
+    if len(remarks) <= most:
+        return tuple(remarks)
+    kept = tuple(remarks[: most - 1])
+    return (*kept, f"{len(remarks) - len(kept)} more remarks are not shown.")
+
+
 def _clean(text: str) -> str:
     words = " ".join(text.split())
     return "".join(letter for letter in words if letter.isprintable())[:MAX_CHARACTERS]

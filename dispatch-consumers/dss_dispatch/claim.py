@@ -23,7 +23,7 @@ from dss_dispatch.claim_events import ClaimEvents, ClaimOutcome
 from dss_dispatch.errors import TicketError, Withdrawn
 from dss_dispatch.inference.interface import Inference
 from dss_dispatch.result.gate import check_results
-from dss_dispatch.result.presentation import PICTURE, labels_that_fit
+from dss_dispatch.result.presentation import PICTURE, labels_left_out, labels_that_fit
 from dss_dispatch.result.staging import Segmentation, stage
 from dss_dispatch.service import Service
 from dss_dispatch.submission.reading import Submission, is_plain_file, read_submission
@@ -180,7 +180,7 @@ class ClaimedTicket:
         place = layout.staging_dir(self.claim.ticket_id, self.claim.claim_id)
         folder = self.access.root / place
         staged = stage(self.claim.ticket_id, submission, segmentation, folder)
-        for remark in staged.remarks:
+        for remark in (*staged.remarks, *labels_left_out(staged.labels)):
             self.events.log(remark)
         self.events.progressed(BUILDING, 1.0)
         self._enter("Checking the result.")

@@ -45,6 +45,7 @@ from dss_provider.output_checks import (
 )
 from dss_provider.process_output import LONGEST_TEXT, one_line
 from dss_provider.return_value import formulas
+from dss_workspace.notes import shortened
 
 _KINDS = re.compile(
     r"(segmentation|image|mesh)(?:[_-](.+))?\.(?:nii\.gz|nii|nrrd|mha|vtk|vtp)", re.IGNORECASE
@@ -166,7 +167,7 @@ def _landmarks(path: Path) -> dict[str, Point]:
 
 def _remarks(path: Path) -> tuple[str, ...]:
     lines = (one_line(line)[:LONGEST_TEXT] for line in _text(path))
-    return tuple(line for line in lines if line)[:MOST_REMARKS]
+    return shortened([line for line in lines if line], MOST_REMARKS)
 
 
 def _kept(path: Path, others: Iterable[str], work: Path) -> str:

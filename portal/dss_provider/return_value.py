@@ -33,6 +33,7 @@ from dss_provider.output_checks import (
     require_few,
 )
 from dss_provider.process_output import LONGEST_TEXT, one_line
+from dss_workspace.notes import shortened
 
 MOST_REMARKS = 20
 NEEDED = "a Segmentation, a Result or an array is needed"
@@ -58,9 +59,10 @@ def store_return_value(returned: object, image: Image, work: Path) -> AlgorithmO
             for text, place in _mapping(result.landmarks, "landmarks").items()
         },
         files=tuple(_file(name, content, files, work) for name, content in files.items()),
-        remarks=tuple(one_line(str(remark))[:LONGEST_TEXT] for remark in _listed(result.remarks))[
-            :MOST_REMARKS
-        ],
+        remarks=shortened(
+            [one_line(str(remark))[:LONGEST_TEXT] for remark in _listed(result.remarks)],
+            MOST_REMARKS,
+        ),
     )
     if outcome.is_empty:
         raise AlgorithmFailed(

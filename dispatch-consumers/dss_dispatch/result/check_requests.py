@@ -107,7 +107,7 @@ def _answer(
         claim_id=request.claim_id,
         attachments=attachments,
         labels=shown.labels,
-        remarks=judged,
+        remarks=(*judged, *shown.remarks),
     )
 
 

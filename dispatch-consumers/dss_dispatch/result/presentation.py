@@ -32,10 +32,13 @@ LONGEST_NAME = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Presentation:
-    """The picture and the labels of a result.  ``attachments`` belong to a line of the ticket's log."""
+    """The picture and the labels of a result.  ``attachments`` belong to a line of the ticket's log, ``remarks`` are
+    warnings for it.
+    """
 
     attachments: tuple[AttachedFile, ...] = ()
     labels: tuple[Label, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def present(results: Path, sent: Path, folder: Path) -> Presentation:
@@ -65,6 +68,7 @@ def _presented(results: Path, sent: Path, folder: Path) -> Presentation:
     return Presentation(
         attachments=() if content is None else (_left(content, folder),),
         labels=labels_that_fit(labels),
+        remarks=labels_left_out(labels),
     )
 
 
@@ -73,6 +77,14 @@ def labels_that_fit(labels: Sequence[Label]) -> tuple[Label, ...]:
     short = [replace(label, name=label.name[:LONGEST_NAME]) for label in labels[:MOST_LABELS]]
     ends = accumulate(len(msgspec.json.encode(label)) + 1 for label in short)
     return tuple(label for label, end in zip(short, ends, strict=True) if end <= MOST_LABEL_BYTES)
+
+
+def labels_left_out(labels: Sequence[Label]) -> tuple[str, ...]:
+    """A sentence that tells how many of ``labels`` the table shows, if ``labels_that_fit`` leaves out some; otherwise ()."""
+    shown = len(labels_that_fit(labels))
+    if shown == len(labels):
+        return ()
+    return (f"The table shows the first {shown} of {len(labels)} labels.",)
 
 
 def _left(picture: bytes, folder: Path) -> AttachedFile:

@@ -32,6 +32,7 @@ from dss_workspace.label_table import MAX_VALUE, label_table
 from dss_workspace.landmarks import invalid_positions, landmark_positions, uncounted
 from dss_workspace.layers import Layer, Role
 from dss_workspace.meshes import mesh_file_names
+from dss_workspace.notes import shortened
 from dss_workspace.paths import is_self_contained
 from dss_workspace.registry import MAX_BYTES, Folder, read
 
@@ -68,7 +69,7 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tu
             check_mesh(folder / name, main)
     _check_landmarks(workspace, sent)
     remarks += _landmarks_outside(workspace, main, sent)
-    return tuple(remark[:LONGEST_REMARK] for remark in remarks[:MOST_REMARKS])
+    return tuple(remark[:LONGEST_REMARK] for remark in shortened(remarks, MOST_REMARKS))
 
 
 def _odd_voxels(folder: Path, layers: tuple[Layer, ...], sent: Path) -> Iterator[str]:

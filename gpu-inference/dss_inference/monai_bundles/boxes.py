@@ -32,12 +32,10 @@ class DetectedBox:
         return np.asarray(np.maximum(self.high - self.low, 1e-3) / 2, np.float64)
 
 
-def best_boxes(boxes: Sequence[DetectedBox], least_score: float, most: int) -> list[DetectedBox]:
-    """At most ``most`` boxes with a score of ``least_score`` or more, the best first.  Boxes without volume are left
-    out.
-    """
+def sure_boxes(boxes: Sequence[DetectedBox], least_score: float) -> list[DetectedBox]:
+    """The boxes with a score of ``least_score`` or more, the best first.  Boxes without volume are left out."""
     sure = [box for box in boxes if box.score >= least_score and bool((box.high > box.low).all())]
-    return sorted(sure, key=lambda box: -box.score)[:most]
+    return sorted(sure, key=lambda box: -box.score)
 
 
 def centre_mm(box: DetectedBox, affine: Floats) -> tuple[float, float, float]:

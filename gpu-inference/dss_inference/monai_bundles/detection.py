@@ -100,13 +100,14 @@ class MonaiDetection:
             self._compute, lambda: self._boxes(ct, stages, progress, cancelled)
         )
         stages.enter(0.85, "drawing what was found")
-        found = self._found(bx.best_boxes(boxes, least_score, most), ct, affine)
+        sure = bx.sure_boxes(boxes, least_score)
+        found = self._found(sure[:most], ct, affine)
         stages.enter(0.9, "writing the segmentation")
         labels = _labels(found, ct.grid.voxel_ml)
         return BundleOutcome(
             segmentation=write_segmentation(found.voxels, ct, output_dir),
             labels=labels,
-            notes=self._notes(found.findings, least_score),
+            notes=(*_left_out(sure, most), *self._notes(found.findings, least_score)),
             landmarks=landmarks_of(found.findings, labels),
             reports=(
                 *write_finding_reports(found.findings, output_dir),
@@ -162,6 +163,14 @@ class MonaiDetection:
         lines = lines or [f"Nothing was found with a score of {least_score:g} or more."]
         origin = f"Found by the MONAI bundle '{self._folder.title}' {self._folder.version}."
         return tuple(Note(level="info", text=text) for text in [*lines, origin])
+
+
+def _left_out(sure: list[bx.DetectedBox], most: int) -> tuple[Note, ...]:
+    """A warning if there are more findings than ``most``, the best of which are shown; otherwise ()."""
+    if len(sure) <= most:
+        return ()
+    text = f"{len(sure)} findings reach the score; the {most} with the highest scores are shown."
+    return (Note(level="warning", text=text),)
 
 
 def number_in(

@@ -5,6 +5,8 @@
 Outside it, an Invertd fills the network's output with zeros.  A sigmoid of them is 0.5, a label.
 """
 
+from collections.abc import Hashable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -38,7 +40,9 @@ def seen_part(
     if inversion is None or beyond(prepared, image) <= _HALF_VOXEL:
         return None
     everything = MetaTensor(torch.ones((1, *prepared.shape[1:])), meta=prepared.meta)
-    found = with_nearest_interpolation(inversion)({**data, PRED: everything})[PRED]
+    given: dict[Hashable, torch.Tensor] = dict(data.items())
+    given[PRED] = everything
+    found = with_nearest_interpolation(inversion)(given)[PRED]
     seen: Flags = found[0].numpy() > 0.5
     return seen
 

@@ -240,6 +240,8 @@ class MonaiSegmentation:
 
     def _notes(self, found: _Segmented, voxel_ml: float) -> Iterator[Note]:
         yield from found.notes
+        if not found.labels.voxels.any():
+            yield Note(level="warning", text="Nothing was found: no voxel has a label.")
         yield Note(level="info", text=self._origin())
         for value, voxels in found.labels.hidden.items():
             text = (

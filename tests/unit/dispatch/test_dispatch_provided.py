@@ -286,7 +286,10 @@ def test_labels_of_a_result_fit_into_the_answer(tmp_path: Path, names: list[str]
     files = result_files(image((40, 40, 10)), segmented, labels=labels, dimensions="40 40 10")
     assert judge(tmp_path, files) == ""
 
-    shown = present(tmp_path / "results", tmp_path, tmp_path / "attached").labels
+    shown = present(tmp_path / "results", tmp_path, tmp_path / "attached")
 
-    assert shown
-    encode(ResultsAccepted(ticket_id=42, claim_id="c", labels=shown))
+    assert shown.labels
+    encode(ResultsAccepted(ticket_id=42, claim_id="c", labels=shown.labels))
+    count = len(shown.labels)
+    told = f"The table shows the first {count} of {len(names)} labels."
+    assert shown.remarks == (() if count == len(names) else (told,))

@@ -92,6 +92,17 @@ def test_a_service_says_how_sure_and_how_many(tmp_path: Path, finder: MonaiDetec
         run(finder, image, tmp_path, least_score="high")
 
 
+def test_findings_beyond_the_most_are_told(tmp_path: Path, finder: MonaiDetection) -> None:
+    outcome, findings = run(finder, two_balls("LPS"), tmp_path, most="1")
+
+    assert len(findings) == 1
+    assert (outcome.notes[0].level, outcome.notes[0].text) == (
+        "warning",
+        "2 findings reach the score; the 1 with the highest scores are shown.",
+    )
+    assert run(finder, two_balls("LPS"), tmp_path, most="2")[0].notes[0].level == "info"
+
+
 def test_nothing_found_is_an_empty_segmentation_that_says_so(
     tmp_path: Path, finder: MonaiDetection
 ) -> None:

@@ -14,7 +14,7 @@ import yaml
 from monai.bundle.config_parser import ConfigParser
 
 from dss_inference.bundle_catalogue import load
-from dss_inference.monai_bundles.boxes import DetectedBox, best_boxes, ellipsoids
+from dss_inference.monai_bundles.boxes import DetectedBox, ellipsoids, sure_boxes
 from dss_inference.monai_bundles.bundle_checks import open_bundle, problems
 from dss_inference.monai_bundles.detection import MonaiDetection
 from dss_inference.monai_bundles.monai_patches import LayerOutputs, replace_torchvision
@@ -39,9 +39,7 @@ def test_of_two_ellipsoids_the_better_covers_the_other_and_none_is_lost() -> Non
     def box(low: float, high: float, score: float) -> DetectedBox:
         return DetectedBox(low=np.full(3, low), high=np.full(3, high), score=score, label=0)
 
-    ranked = best_boxes(
-        [box(2, 6, 0.6), box(4.1, 4.2, 0.9), box(3, 9, 0.1), box(5, 5, 1.0)], 0.5, 9
-    )
+    ranked = sure_boxes([box(2, 6, 0.6), box(4.1, 4.2, 0.9), box(3, 9, 0.1), box(5, 5, 1.0)], 0.5)
     found = ellipsoids(ranked, np.eye(4), (10, 10, 10))
 
     assert [b.score for b in ranked] == [0.9, 0.6]

@@ -211,6 +211,14 @@ def test_tissue_that_a_crop_leaves_out_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_an_empty_segmentation_is_told(tmp_path: Path) -> None:
+    root = write_network(tmp_path / "b", {"0": "bone"}, [3000], [SIGMOID, INVERT, THRESHOLD])
+
+    warning = outcome_of(root, tmp_path).notes[0]
+
+    assert (warning.level, warning.text) == ("warning", "Nothing was found: no voxel has a label.")
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_network_of_slices_finds_the_same_along_each_axis(axis: int, tmp_path: Path) -> None:
     inferer = {

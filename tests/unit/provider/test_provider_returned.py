@@ -158,3 +158,10 @@ def test_a_remark_is_one_short_line(tmp_path: Path) -> None:
     assert remark.startswith("two lines")
     assert len(remark) == 500
     assert remark.isprintable()
+
+
+def test_remarks_that_are_too_many_are_counted(tmp_path: Path) -> None:
+    remarks = [f"remark {i}" for i in range(25)]
+    found = returned(Result(segmentations=(Segmentation(MAP),), remarks=remarks), tmp_path)
+
+    assert found.remarks == (*remarks[:19], "6 more remarks are not shown.")
