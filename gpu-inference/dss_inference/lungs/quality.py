@@ -1,6 +1,4 @@
-"""Assesses a lung segmentation: compares its measured signs with limits, flags what may be wrong, and decides the
-verdict.
-"""
+"""Assesses a lung segmentation: flags what may be wrong with it, by ``doubts``, and decides the verdict."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,6 +12,7 @@ import numpy.typing as npt
 from dss_broker.messages import Label
 from dss_datastore.writing import sync
 from dss_inference.bundle import Report
+from dss_inference.lungs.doubts import Flag, sign_flags
 from dss_inference.lungs.sides import UNSIDED, Sides
 from dss_inference.lungs.signs import Signs
 
@@ -27,46 +26,11 @@ USUAL_HU = (-1040, -550)
 """Usual range of the median HU of aerated lung, from emphysema to full expiration."""
 POSSIBLE_ML = 15_000
 """Largest possible volume of both lungs in ml; a segmentation with more is not usable."""
-MOST_EMPTY, MOST_POCKET, MOST_DENSE, MOST_GAS, MOST_LEAKED = 0.03, 0.045, 0.15, 0.15, 0.03
-"""Largest accepted values of the signs ``empty``, ``pocket``, ``dense``, ``gas`` and ``leaked`` in ``Signs``."""
-MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT, MOST_SLANTED = 0.02, 0.5, 0.085, 0.7, 0.75
-"""Largest accepted values of the signs ``haze``, ``open``, ``beside``, ``blunt`` and ``slanted`` in ``Signs``.
-``tests/bench/bench_lung_sweep.py`` shows which verdicts these limits give on healthy and diseased lungs.
-"""
-MOST_APART, MOST_INTERRUPTED = 0.385, 0.25
-"""Largest accepted values of ``apart`` and ``interrupted`` in ``Signs``: up to 0.35 and 0.18 in health, over whole, cut,
-narrow and turned views.
-"""
-MOST_UNEVEN_BASES, MOST_BEFORE_BASES = 0.1, 0.032
-"""Largest accepted values of ``uneven`` and ``before`` in ``Signs`` where the image shows only the bases of the lungs:
-the left base is deeper, so that healthy bases differ more.
-"""
 REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that do not lower the verdict."""
 _BORDERS = (("feet", "head"), ("front", "back"), ("right", "left"))
 _SAMPLES = 1_000_000
 TEXT_NAME, JSON_NAME = "quality.txt", "quality.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Most:
-    """The largest accepted values of the signs ``behind``, ``before`` and ``uneven`` in ``Signs``, and of the sum of
-    ``uneven`` and ``behind``.  ``_COMPARED`` is for lungs whose sides can be compared, ``_CUT`` for others.
-    """
-
-    behind: float
-    before: float
-    uneven: float
-    uneven_and_behind: float
-
-
-_COMPARED = _Most(behind=0.045, before=0.0145, uneven=0.065, uneven_and_behind=0.086)
-_CUT = _Most(behind=0.03, before=0.02, uneven=0.06, uneven_and_behind=0.075)
-"""The limits for images whose edge cuts a lung at its side, or that show only one lung."""
-_MOST_UNEVEN_AT_HEART, _MOST_APART_AT_HEART = 0.125, 0.5
-"""Largest accepted ``uneven`` and ``apart`` where the lungs in view lie around the heart; they are up to 0.12 and 0.48
-in health.
-"""
 
 
 class Verdict(StrEnum):
@@ -77,16 +41,6 @@ class Verdict(StrEnum):
     GOOD = "good"
     LOOK = "look at it"
     UNUSABLE = "not usable"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flag:
-    """A reason to check a segmentation, or a remark that needs no check (its code is in REMARKS).  ``code`` is for
-    programs and never changes; ``text`` is a sentence for the user.
-    """
-
-    code: str
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +68,7 @@ def quality_of(
         *_view_flags(borders, labels, cut_at_side=signs.cut_at_side),
         *_size_flags(labels, signs, cut=bool(borders)),
         *_value_flags(median_hu),
-        *_sign_flags(signs),
+        *sign_flags(signs),
     )
     volumes_ml = {label.name: label.volume_ml for label in labels}
     return Quality(
@@ -130,80 +84,6 @@ def _verdict(flags: Sequence[Flag], total_ml: float) -> Verdict:
     if total_ml > POSSIBLE_ML:
         return Verdict.UNUSABLE
     return Verdict.LOOK if any(flag.code not in REMARKS for flag in flags) else Verdict.GOOD
-
-
-def _sign_flags(signs: Signs) -> Iterator[Flag]:
-    if dark := _dark(signs):
-        text = f"{dark}: emphysema, or air in the pleura, which is no lung."
-        yield Flag(code="dark_unusual", text=text)
-    if signs.dense > MOST_DENSE:
-        text = f"{signs.dense:.0%} of the lungs is denser than usual; parts that are denser still may be missing."
-        yield Flag(code="density_unusual", text=text)
-    if signs.haze > MOST_HAZE:
-        text = (
-            f"The chest holds haze, {signs.haze:.0%} of the lungs' volume, denser than lung and lighter than flesh: ground "
-            "glass, for example. What lies against the lungs was counted as lung."
-        )
-        yield Flag(code="haze", text=text)
-    if signs.leaked > MOST_LEAKED or signs.open > MOST_OPEN:
-        text = (
-            f"{signs.open:.0%} of what was found lies open to the image's side, {signs.leaked:.0%} as dark as air: some of "
-            "it may lie outside the body."
-        )
-        yield Flag(code="open_to_side", text=text)
-    most = _COMPARED if signs.uneven is not None and not signs.cut_at_side else _CUT
-    if signs.uneven is not None and _is_uneven(signs, most):
-        text = (
-            "Left and right lung differ much at the same height: fluid, consolidation, removed lung, or a part that "
-            "was not found."
-        )
-        yield Flag(code="uneven", text=text)
-    most_apart = MOST_APART
-    if signs.heart_in_view or signs.bases_alone:
-        most_apart = _MOST_APART_AT_HEART
-    if signs.apart > most_apart:
-        text = (
-            f"What lies between the lungs takes {signs.apart:.0%} of their width, more than usual: lung beside the heart "
-            "or the spine may be missing, or the heart is enlarged."
-        )
-        yield Flag(code="lungs_apart", text=text)
-    if signs.interrupted > MOST_INTERRUPTED:
-        text = "Some slices show much less lung than those above and below them: a part may be missing."
-        yield Flag(code="interrupted", text=text)
-    before = MOST_BEFORE_BASES if signs.bases_alone else most.before
-    if signs.behind > most.behind or signs.before > before or signs.beside > MOST_BESIDE:
-        outside = signs.behind + signs.before + signs.beside
-        text = (
-            f"Between the lungs and the ribs lies tissue, {outside:.0%} of the lungs' volume: fluid, or consolidated or "
-            "collapsed lung that was not found."
-        )
-        yield Flag(code="tissue_at_wall", text=text)
-    if signs.blunt > MOST_BLUNT or signs.slanted > MOST_SLANTED:
-        text = "A lung ends in a flat face: a part may be missing, by fluid, consolidation, collapse or removal."
-        yield Flag(code="blunt_end", text=text)
-    if signs.gas > MOST_GAS:
-        text = (
-            f"The body holds other air, {signs.gas:.0%} of the lungs' volume, that was not taken for lung; "
-            "please check whether it is."
-        )
-        yield Flag(code="air_unexplained", text=text)
-
-
-def _dark(signs: Signs) -> str:
-    """The beginning of a sentence that names the unusually dark places; "" if there are none."""
-    if signs.empty > MOST_EMPTY:
-        return f"{signs.empty:.0%} of the lungs, or more, is as dark as air and shows no vessels"
-    if signs.pocket > MOST_POCKET:
-        return f"A place of {signs.pocket:.0%} of the lungs, or more, is nearly as dark as air"
-    return ""
-
-
-def _is_uneven(signs: Signs, most: _Most) -> bool:
-    uneven = signs.uneven or 0.0
-    least = MOST_UNEVEN_BASES if signs.bases_alone else most.uneven
-    if signs.heart_in_view:
-        least = _MOST_UNEVEN_AT_HEART
-    return uneven > least or uneven + signs.behind > max(least, most.uneven_and_behind)
 
 
 def _borders(found: Sides) -> Iterator[str]:

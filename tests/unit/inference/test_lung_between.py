@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.between import apart, interruption
-from dss_inference.lungs.quality import MOST_APART, MOST_INTERRUPTED
+from dss_inference.lungs.doubts import MOST_APART, MOST_INTERRUPTED
 from dss_inference.lungs.sides import LEFT, RIGHT, Sides
 
 SPACING_MM = (4.0, 4.0, 4.0)

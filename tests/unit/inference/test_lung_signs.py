@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dss_inference.lungs.quality import MOST_POCKET
+from dss_inference.lungs.doubts import MOST_POCKET
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.signs import Seen, Signs, left_out_ml, signs_of
 from dss_inference.lungs.view import View, open_to_side
