@@ -19,7 +19,8 @@ from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.haze import hazy_lung
 from dss_inference.lungs.hounsfield import require_hounsfield_units
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
-from dss_inference.lungs.signs import Seen, Signs, left_out_ml, other_air_ml, signs_of
+from dss_inference.lungs.signs import Seen, Signs, signs_of
+from dss_inference.lungs.unexplained import left_out_ml, other_air_ml
 from dss_inference.lungs.view import Flags, Triple, View, box_around, closed, scale_of, thinned
 
 _VIEW_MM = 2.0

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.ct.reading import LOWEST_HU
-from dss_inference.lungs.air import ABOVE_AIR_HU, THICK_MM
 from dss_inference.lungs.between import apart, interruption
 from dss_inference.lungs.cuts import are_bases_alone, is_cut_at_side, is_heart_most_of_view
 from dss_inference.lungs.ends import bluntness, slanted_bluntness
@@ -21,7 +20,7 @@ from dss_inference.lungs.evenness import unevenness
 from dss_inference.lungs.haze import hazy
 from dss_inference.lungs.pose import PADDING_HU, cube_mm, pose_of, upright
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
-from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side, walled_parts
+from dss_inference.lungs.view import TISSUE_HU, Flags, View, box_around, open_to_side
 from dss_inference.lungs.wall import (
     Way,
     bone_in,
@@ -31,7 +30,8 @@ from dss_inference.lungs.wall import (
     without_thick_parts,
 )
 
-_DENSE_HU = -500
+DENSE_HU = -500
+"""Lung above this is denser than healthy lung is."""
 _EMPTY_ABOVE_AIR_HU = 20.0
 _EVEN_HU = 22.0
 _EMPTY_ML = 15.0
@@ -40,9 +40,6 @@ _LUNG_ABOVE_AIR_HU, _NEARER_AIR = 80.0, 0.2
 sought only if that median is at least _LUNG_ABOVE_AIR_HU above air.  Dark lung becomes darker little by little; air in
 the pleura or in a bulla is dark up to its edge.
 """
-_MUCH_GAS_ML = 1000.0
-_GAS_SPREAD_HU = 25.0
-"""Largest difference between the lower quartile and the median of gas, in HU; walls around it hardly change these."""
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_BODY = 0.02
 _LEAST_ML = 50.0
@@ -160,7 +157,7 @@ class Signs:
 
 def signs_of(seen: Seen, gas_ml: float) -> Signs:
     """Measure the signs of segmented lungs.  ``seen.sides`` must contain lung; ``gas_ml`` is the first value of
-    ``other_air_ml``.
+    ``unexplained.other_air_ml``.
     """
     found = seen.sides > 0
     count = float(found.sum())
@@ -179,7 +176,7 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
     return Signs(
         empty=float((_empty(seen) & found).sum()) / count,
         pocket=_pocket(seen, core) / count,
-        dense=float((seen.smooth[core] > _DENSE_HU).sum()) / count,
+        dense=float((seen.smooth[core] > DENSE_HU).sum()) / count,
         leaked=float((found & dark & seen.to_side).sum()) / count,
         haze=float(hazy(seen.smooth, seen.to_side).sum()) / count,
         open=float((found & seen.to_side).sum()) / count,
@@ -230,40 +227,6 @@ def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
 def _side_way(seen: Seen, side: int) -> Way:
     known = {LEFT: Way.LEFT, RIGHT: Way.RIGHT}
     return known[side] if side in known else outward(seen.view.hu, seen.sides > 0)
-
-
-def other_air_ml(seen: Seen) -> tuple[float, float]:
-    """Two volumes in millilitres: of air in the body that was not segmented as lung, and of the part of it that may be
-    lung.
-
-    If there is more air than bowels contain, all of it may be lung.  Otherwise only the connected parts may be lung
-    that are less even than gas and reach the last slice with tissue, at the head, where the edge of the image may cut
-    lung.
-    """
-    other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~seen.to_side
-    other_ml = float(other.sum()) * seen.view.voxel_ml
-    if other_ml > _MUCH_GAS_ML:
-        return other_ml, other_ml
-    label, _ = ndi.label(other)
-    flesh = np.flatnonzero((seen.view.hu > TISSUE_HU).any(axis=(1, 2)))
-    at_head = np.unique(label[flesh[-1] - 1 : flesh[-1] + 1]) if flesh.size else np.zeros(0, int)
-    parts = [label == i for i in at_head if i]
-    uneven = [float(part.sum()) for part in parts if _is_uneven(seen.view.hu[part])]
-    return other_ml, sum(uneven) * seen.view.voxel_ml
-
-
-def left_out_ml(seen: Seen) -> float:
-    """Volume of tissue that may be lung but was not found: thick parts next to flesh that have lung's density and are
-    neither in the segmentation nor air in the body.
-    """
-    between = (seen.smooth > seen.clear_hu + ABOVE_AIR_HU) & (seen.smooth < _DENSE_HU)
-    rest = between & (seen.sides == 0) & ~seen.air & ~seen.to_side
-    return float(walled_parts(seen.view, rest, THICK_MM).sum()) * seen.view.voxel_ml
-
-
-def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:
-    low, high = np.percentile(hu, [25, 50])
-    return bool(high - low > _GAS_SPREAD_HU)
 
 
 def _empty(seen: Seen) -> Flags:

@@ -7,7 +7,8 @@ import pytest
 
 from dss_inference.lungs.doubts import MOST_POCKET
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
-from dss_inference.lungs.signs import Seen, Signs, left_out_ml, signs_of
+from dss_inference.lungs.signs import Seen, Signs, signs_of
+from dss_inference.lungs.unexplained import left_out_ml
 from dss_inference.lungs.view import View, open_to_side
 
 SHAPE = (50, 40, 80)
