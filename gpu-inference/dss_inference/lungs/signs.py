@@ -65,7 +65,7 @@ class Seen:
     @cached_property
     def bone(self) -> Flags:
         """Voxels of bone and of tissue as dense, as ``bone_in`` finds them."""
-        return bone_in(self.view.hu, self.smooth, noisy=self.noisy)
+        return bone_in(self.view.hu, noisy=self.noisy)
 
     @cached_property
     def thin_bone(self) -> Flags:

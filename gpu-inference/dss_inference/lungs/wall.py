@@ -13,9 +13,9 @@ import scipy.ndimage as ndi
 from dss_inference.lungs.view import TISSUE_HU, Flags, Triple, box_around
 
 _BONE_HU = 130
-_NOISY_HU, _NOISY_BONE_HU = 60.0, 110
-"""If the noise, as a standard deviation in HU, exceeds the first value, bone is not sought in single voxels: it is what
-exceeds the second value in HU in means of 27 voxels.
+_NOISY_HU, _BLUR = 60.0, 0.6
+"""If the noise, as a standard deviation in HU, exceeds the first value, bone is sought in the image blurred by a Gaussian
+of the second value, in voxels: this takes two thirds of the noise, and less of a thin rib than a mean of 27 voxels does.
 """
 _LEAST_GAP_MM, _LEAST_FRONT_MM, _MOST_GAP_MM = 20.0, 26.0, 80.0
 """Widths of a gap between lung and ribs.  A gap below the first value (the second in front, at the breastbone) is the
@@ -66,11 +66,10 @@ def is_noisy(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32]) -> bool
     return bool(noise_hu > _NOISY_HU)
 
 
-def bone_in(hu: npt.NDArray[np.int16], smooth: npt.NDArray[np.float32], *, noisy: bool) -> Flags:
-    """Voxels of bone, and of other tissue as dense: by single voxels, or by means if the image is ``noisy``.
-    ``smooth`` is the mean HU of the 27 voxels around each voxel of ``hu``.
-    """
-    return np.asarray(smooth > _NOISY_BONE_HU if noisy else hu > _BONE_HU, bool)
+def bone_in(hu: npt.NDArray[np.int16], *, noisy: bool) -> Flags:
+    """Voxels of bone, and of other tissue as dense: by single voxels, or in a blurred image if the image is ``noisy``."""
+    values = ndi.gaussian_filter(hu.astype(np.float32), _BLUR, truncate=2) if noisy else hu
+    return np.asarray(values > _BONE_HU, bool)
 
 
 def without_thick_parts(bone: Flags, spacing_mm: Triple, scale: float) -> Flags:
