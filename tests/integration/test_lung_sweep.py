@@ -112,6 +112,41 @@ def test_consolidation_that_nothing_can_be_compared_with_is_never_good(
 
 
 @pytest.mark.shared_data
+@pytest.mark.parametrize("way", [(0.0, -1.0, 0.0), (0.75, -0.65, 0.0)], ids=["front", "upper lobe"])
+def test_losses_of_both_lungs_in_noise_are_never_good(
+    chest: Chest, runner: Runner, way: tuple[float, float, float]
+) -> None:
+    random = random_of(8, "noise")
+    sick = chest.painted(deepest(chest, RIGHT, 0.37, way), 35, random)
+    sick = sick.painted(deepest(sick, LEFT, 0.37, way), 35, random)
+
+    result = judged(clamped(HEALTHY["noise"]["80"](sick, random)), runner)
+
+    assert result.dice < 0.9
+    assert result.verdict == "look at it"
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("name", ["40", "80", "120"])
+def test_a_healthy_chest_in_noise_is_good(chest: Chest, runner: Runner, name: str) -> None:
+    shown = clamped(HEALTHY["noise"][name](chest, random_of(8, name)))
+
+    assert judged(shown, runner).verdict == "good"
+
+
+def test_a_round_view_that_cuts_much_of_the_lungs_is_never_good(
+    made: Chest, runner: Runner
+) -> None:
+    small, large = (
+        judged(clamped(HEALTHY["narrow"][name](made, random_of(8, name))), runner)
+        for name in ("small circle", "circle")
+    )
+
+    assert (small.verdict, large.verdict) == ("look at it", "good")
+    assert "view_narrow" in small.flags
+
+
+@pytest.mark.shared_data
 @pytest.mark.parametrize(
     ("share", "front", "right"),
     [(0.69, 0.5, 0.0), (0.69, 0.0, 1.0), (0.625, 0.5, 1.0), (0.44, 1.0, 0.0), (0.375, 0.5, 1.0)],

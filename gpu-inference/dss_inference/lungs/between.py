@@ -1,10 +1,12 @@
-"""Measures how far apart segmented lungs lie, and how much less lung a slice shows than slices above and below it.
+"""Measures how far apart segmented lungs lie, how deep they are, and how much less lung a slice shows than slices above
+and below it.
 
 Heart, spine and vessels take about a third of the width between the outer surfaces of healthy lungs.  Lung that is lost
 beside them widens this gap, also where both lungs lost the same.
 """
 
 import numpy as np
+import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.sides import LEFT, RIGHT, Sides
@@ -12,6 +14,8 @@ from dss_inference.lungs.view import Flags, Triple
 
 _LEAST_TURN_DEG = 15.0
 """From here on, rows are turned into the direction from the right lung to the left one."""
+_LARGE = 0.5
+"""Depth and width are measured in slices with more than this share of the largest section."""
 
 
 def apart(sides: Sides, spacing_mm: Triple) -> float:
@@ -39,6 +43,25 @@ def _in_rows(sides: Sides, spacing_mm: Triple) -> Sides:
     if abs(turn_deg) < _LEAST_TURN_DEG:
         return sides
     return np.asarray(ndi.rotate(sides, turn_deg, axes=(1, 2), order=0), np.uint8)
+
+
+def depth(found: Flags, spacing_mm: Triple) -> float:
+    """The lungs' extent from front to back, divided by that from right to left: the median over the slices with much
+    lung.  ``found``: flags (z, y, x) of both lungs, which must contain lung.
+
+    0.6 to 0.75 in health; less if both lungs lost their front or their back.
+    """
+    areas = found.sum(axis=(1, 2))
+    large = found[areas > _LARGE * areas.max()]
+    deep, wide = (_extent(large.any(axis=axis)) for axis in (2, 1))
+    _, dy, dx = spacing_mm
+    return float(np.median(deep * dy / (wide * dx)))
+
+
+def _extent(lines: Flags) -> npt.NDArray[np.int64]:
+    """The number of places from the first to the last set one in each of ``lines`` (lines, places), all with one."""
+    first, after_last = lines.argmax(axis=1), lines.shape[1] - lines[:, ::-1].argmax(axis=1)
+    return np.asarray(after_last - first, np.int64)
 
 
 def interruption(found: Flags) -> float:

@@ -2,9 +2,11 @@
 other limits there.
 """
 
+import math
+
 import numpy as np
 
-from dss_inference.lungs.view import Flags
+from dss_inference.lungs.view import Flags, Triple
 
 _CUT_SHARE = 0.15
 _WIDE = 0.5
@@ -40,6 +42,23 @@ def is_heart_most_of_view(found: Flags, hidden: Flags) -> bool:
     right, left = _cut_share(found, hidden, 2)
     _, back = _cut_share(found, hidden, 1)
     return max(right, left, back) > _WIDEST
+
+
+def surface_cut_in_slices(found: Flags, hidden: Flags, spacing_mm: Triple) -> tuple[float, float]:
+    """The shares 0..1 of the lungs' surface at which the edge of the image, and padding, cut them at the front, the
+    back, the left and the right.  ``found``: flags (z, y, x) of both lungs, which must contain lung; ``hidden``: the
+    voxels without image, none of them lung.
+    """
+    sizes_mm2 = [math.prod(spacing_mm) / side_mm for side_mm in spacing_mm]
+    whole = by_border = by_padding = 0.0
+    for axis, mm2 in enumerate(sizes_mm2):
+        lung, none = (np.moveaxis(flags, axis, 0) for flags in (found, hidden))
+        at_border = float(lung[0].sum() + lung[-1].sum()) * mm2
+        whole += at_border + float((lung[1:] != lung[:-1]).sum()) * mm2
+        if axis:
+            by_border += at_border
+            by_padding += float((lung[1:] & none[:-1]).sum() + (lung[:-1] & none[1:]).sum()) * mm2
+    return by_border / whole, by_padding / whole
 
 
 def _cut_share(found: Flags, hidden: Flags, axis: int) -> tuple[float, float]:

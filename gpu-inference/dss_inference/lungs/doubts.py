@@ -11,13 +11,23 @@ MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT, MOST_SLANTED = 0.02, 0.5, 0.085, 
 """Largest accepted values of the signs ``haze``, ``open``, ``beside``, ``blunt`` and ``slanted`` in ``Signs``.
 ``tests/bench/bench_lung_sweep.py`` shows which verdicts these limits give on healthy and diseased lungs.
 """
-MOST_APART, MOST_INTERRUPTED = 0.385, 0.25
+MOST_APART, MOST_INTERRUPTED = 0.385, 0.2
 """Largest accepted values of ``apart`` and ``interrupted`` in ``Signs``: up to 0.35 and 0.18 in health, over whole, cut,
 narrow and turned views.
 """
 MOST_UNEVEN_BASES, MOST_BEFORE_BASES = 0.1, 0.032
 """Largest accepted values of ``uneven`` and ``before`` in ``Signs`` where the image shows only the bases of the lungs:
 the left base is deeper, so that healthy bases differ more.
+"""
+LEAST_DEPTH = 0.48
+"""Smallest accepted value of ``depth`` in ``Signs``: 0.54 or more in health, parts of lungs and turned patients included."""
+MOST_CUT_BY_PADDING = 0.26
+"""Largest accepted value of ``cut_by_padding`` in ``Signs``.  A round view that cuts more shows hardly any ribs, and of
+losses in such views about half changed no other sign.
+"""
+MOST_TOGETHER, _TOGETHER = 2.4, 3
+"""Largest accepted sum of the signs of shape that come closest to their limits, each divided by its limit, and how many
+are summed.
 """
 
 
@@ -54,6 +64,24 @@ class Flag:
 
 def sign_flags(signs: Signs) -> Iterator[Flag]:
     """The flags of all ``signs`` that exceed their limits."""
+    yield from _density_flags(signs)
+    of_shape = tuple(_shape_flags(signs))
+    yield from of_shape
+    if not of_shape and _is_near_limits(signs):
+        text = (
+            "Several signs at once are close to their limits: left and right, what lies between the lungs or at the "
+            "ribs, or the lungs' ends. A part may be missing."
+        )
+        yield Flag(code="several_near", text=text)
+    if signs.cut_by_padding > MOST_CUT_BY_PADDING:
+        text = (
+            f"The round view cuts the lungs along {signs.cut_by_padding:.0%} of their surface and shows few ribs: lung "
+            "that is missing could not be noticed."
+        )
+        yield Flag(code="view_narrow", text=text)
+
+
+def _density_flags(signs: Signs) -> Iterator[Flag]:
     if dark := _dark(signs):
         text = f"{dark}: emphysema, or air in the pleura, which is no lung."
         yield Flag(code="dark_unusual", text=text)
@@ -72,42 +100,67 @@ def sign_flags(signs: Signs) -> Iterator[Flag]:
             "it may lie outside the body."
         )
         yield Flag(code="open_to_side", text=text)
-    most = _COMPARED if signs.uneven is not None and not signs.cut_at_side else _CUT
-    if signs.uneven is not None and _is_uneven(signs, most):
-        text = (
-            "Left and right lung differ much at the same height: fluid, consolidation, removed lung, or a part that "
-            "was not found."
-        )
-        yield Flag(code="uneven", text=text)
-    most_apart = MOST_APART
-    if signs.heart_in_view or signs.bases_alone:
-        most_apart = _MOST_APART_AT_HEART
-    if signs.apart > most_apart:
-        text = (
-            f"What lies between the lungs takes {signs.apart:.0%} of their width, more than usual: lung beside the heart "
-            "or the spine may be missing, or the heart is enlarged."
-        )
-        yield Flag(code="lungs_apart", text=text)
-    if signs.interrupted > MOST_INTERRUPTED:
-        text = "Some slices show much less lung than those above and below them: a part may be missing."
-        yield Flag(code="interrupted", text=text)
-    before = MOST_BEFORE_BASES if signs.bases_alone else most.before
-    if signs.behind > most.behind or signs.before > before or signs.beside > MOST_BESIDE:
-        outside = signs.behind + signs.before + signs.beside
-        text = (
-            f"Between the lungs and the ribs lies tissue, {outside:.0%} of the lungs' volume: fluid, or consolidated or "
-            "collapsed lung that was not found."
-        )
-        yield Flag(code="tissue_at_wall", text=text)
-    if signs.blunt > MOST_BLUNT or signs.slanted > MOST_SLANTED:
-        text = "A lung ends in a flat face: a part may be missing, by fluid, consolidation, collapse or removal."
-        yield Flag(code="blunt_end", text=text)
     if signs.gas > MOST_GAS:
         text = (
             f"The body holds other air, {signs.gas:.0%} of the lungs' volume, that was not taken for lung; "
             "please check whether it is."
         )
         yield Flag(code="air_unexplained", text=text)
+
+
+def _shape_flags(signs: Signs) -> Iterator[Flag]:
+    share = _shares_of_limits(signs)
+    if _is_uneven(signs):
+        text = (
+            "Left and right lung differ much at the same height: fluid, consolidation, removed lung, or a part that "
+            "was not found."
+        )
+        yield Flag(code="uneven", text=text)
+    if share["apart"] > 1:
+        text = (
+            f"What lies between the lungs takes {signs.apart:.0%} of their width, more than usual: lung beside the heart "
+            "or the spine may be missing, or the heart is enlarged."
+        )
+        yield Flag(code="lungs_apart", text=text)
+    if share["interrupted"] > 1:
+        text = "Some slices show much less lung than those above and below them: a part may be missing."
+        yield Flag(code="interrupted", text=text)
+    if signs.depth is not None and signs.depth < LEAST_DEPTH:
+        text = (
+            f"The lungs' depth is {signs.depth:.0%} of their width, less than usual: lung at the front or the back may "
+            "be missing."
+        )
+        yield Flag(code="shallow", text=text)
+    if max(share["behind"], share["before"], share["beside"]) > 1:
+        outside = signs.behind + signs.before + signs.beside
+        text = (
+            f"Between the lungs and the ribs lies tissue, {outside:.0%} of the lungs' volume: fluid, or consolidated or "
+            "collapsed lung that was not found."
+        )
+        yield Flag(code="tissue_at_wall", text=text)
+    if max(share["blunt"], share["slanted"]) > 1:
+        text = "A lung ends in a flat face: a part may be missing, by fluid, consolidation, collapse or removal."
+        yield Flag(code="blunt_end", text=text)
+
+
+def _shares_of_limits(signs: Signs) -> dict[str, float]:
+    """By name, signs of shape divided by their largest accepted values in such a view."""
+    most = _most(signs)
+    at_heart = signs.heart_in_view or signs.bases_alone
+    return {
+        "uneven": (signs.uneven or 0.0) / _most_uneven(signs),
+        "apart": signs.apart / (_MOST_APART_AT_HEART if at_heart else MOST_APART),
+        "interrupted": signs.interrupted / MOST_INTERRUPTED,
+        "behind": signs.behind / most.behind,
+        "before": signs.before / (MOST_BEFORE_BASES if signs.bases_alone else most.before),
+        "beside": signs.beside / MOST_BESIDE,
+        "blunt": signs.blunt / MOST_BLUNT,
+        "slanted": signs.slanted / MOST_SLANTED,
+    }
+
+
+def _is_near_limits(signs: Signs) -> bool:
+    return sum(sorted(_shares_of_limits(signs).values())[-_TOGETHER:]) > MOST_TOGETHER
 
 
 def _dark(signs: Signs) -> str:
@@ -119,9 +172,19 @@ def _dark(signs: Signs) -> str:
     return ""
 
 
-def _is_uneven(signs: Signs, most: _Most) -> bool:
-    uneven = signs.uneven or 0.0
-    least = MOST_UNEVEN_BASES if signs.bases_alone else most.uneven
+def _most(signs: Signs) -> _Most:
+    return _COMPARED if signs.uneven is not None and not signs.cut_at_side else _CUT
+
+
+def _most_uneven(signs: Signs) -> float:
     if signs.heart_in_view:
-        least = _MOST_UNEVEN_AT_HEART
-    return uneven > least or uneven + signs.behind > max(least, most.uneven_and_behind)
+        return _MOST_UNEVEN_AT_HEART
+    return MOST_UNEVEN_BASES if signs.bases_alone else _most(signs).uneven
+
+
+def _is_uneven(signs: Signs) -> bool:
+    if signs.uneven is None:
+        return False
+    least = _most_uneven(signs)
+    together = max(least, _most(signs).uneven_and_behind)
+    return signs.uneven > least or signs.uneven + signs.behind > together

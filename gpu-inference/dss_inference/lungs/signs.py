@@ -13,8 +13,13 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.ct.reading import LOWEST_HU
-from dss_inference.lungs.between import apart, interruption
-from dss_inference.lungs.cuts import are_bases_alone, is_cut_at_side, is_heart_most_of_view
+from dss_inference.lungs.between import apart, depth, interruption
+from dss_inference.lungs.cuts import (
+    are_bases_alone,
+    is_cut_at_side,
+    is_heart_most_of_view,
+    surface_cut_in_slices,
+)
 from dss_inference.lungs.ends import bluntness, slanted_bluntness
 from dss_inference.lungs.evenness import unevenness
 from dss_inference.lungs.haze import hazy
@@ -42,6 +47,8 @@ the pleura or in a bulla is dark up to its edge.
 """
 _BLOCK = ndi.generate_binary_structure(3, 3)
 _CUT_BODY = 0.02
+_LEAST_SURFACE_CUT = 0.02
+"""Share of the lungs' surface that the view cuts in the slices, from which on their depth and width are not known."""
 _LEAST_ML = 50.0
 """Smallest volume of a lung whose ends and wall are measured."""
 
@@ -127,7 +134,9 @@ class Signs:
     from slice to slice, by ``unevenness``; None if a side is missing.  ``left`` is the left lung's part of both; None
     if a side is missing, and where ``cut_at_side`` or ``heart_in_view`` is True.  ``apart`` is the share of the width
     that lies between left and right, by ``between.apart``; 0 if a side is missing.  ``interrupted`` is how deep the
-    sections dip along the body, by ``interruption``.  ``behind``, ``before`` and ``beside`` are tissue between the
+    sections dip along the body, by ``interruption``.  ``depth`` is that of the lungs from front to back, divided by
+    their width; None where the view cuts their surface in the slices.  ``cut_by_padding`` is the share of the lungs'
+    surface that padding cuts in the slices, as it does in a round view.  ``behind``, ``before`` and ``beside`` are tissue between the
     lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and ``slanted`` are how flat a
     lung ends, 0..1, by ``ends``.  ``fill`` is the volume divided by the cube of the width.  ``cut_at_side``,
     ``bases_alone`` and ``heart_in_view`` say where the edge of the image cuts the lungs, by functions of ``cuts``.
@@ -144,6 +153,8 @@ class Signs:
     left: float | None = None
     apart: float = 0.0
     interrupted: float = 0.0
+    depth: float | None = None
+    cut_by_padding: float = 0.0
     behind: float = 0.0
     before: float = 0.0
     beside: float = 0.0
@@ -164,7 +175,10 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
     core = ndi.binary_erosion(found, border_value=1)
     dark = seen.smooth < seen.clear_hu + 2 * _EMPTY_ABOVE_AIR_HU
     cut = is_cut_at_side(found)
-    heart = is_heart_most_of_view(found, ~found & (seen.view.hu <= PADDING_HU))
+    outside = ~found & (seen.view.hu <= PADDING_HU)
+    heart = is_heart_most_of_view(found, outside)
+    by_border, by_padding = surface_cut_in_slices(found, outside, seen.view.spacing_mm)
+    is_complete = by_border + by_padding < _LEAST_SURFACE_CUT
     body = seen.upright(whole=not seen.is_cut)
     both = bool((seen.sides == LEFT).any() and (seen.sides == RIGHT).any())
     lungs = [(side, body.sides == side) for side in (LEFT, RIGHT, UNSIDED)]
@@ -185,6 +199,8 @@ def signs_of(seen: Seen, gas_ml: float) -> Signs:
         left=float((seen.sides == LEFT).sum()) / count if both and not (cut or heart) else None,
         apart=apart(body.sides, body.view.spacing_mm) if both else 0.0,
         interrupted=interruption(body.sides > 0),
+        depth=depth(body.sides > 0, body.view.spacing_mm) if is_complete else None,
+        cut_by_padding=by_padding,
         behind=_outside(body, [(lung, Way.BACK) for _, lung in lungs]),
         before=_outside(body, [(lung, Way.FRONT) for _, lung in lungs]),
         beside=_outside(body, [(lung, _side_way(body, side)) for side, lung in lungs]),

@@ -1,11 +1,11 @@
-"""How far apart lungs lie, and where they are interrupted, in lungs that are drawn by hand on a grid of 4 mm."""
+"""How far apart lungs lie, how deep they are, and where they are interrupted, in lungs that are drawn by hand on a grid of 4 mm."""
 
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.between import apart, interruption
-from dss_inference.lungs.doubts import MOST_APART, MOST_INTERRUPTED
+from dss_inference.lungs.between import apart, depth, interruption
+from dss_inference.lungs.doubts import LEAST_DEPTH, MOST_APART, MOST_INTERRUPTED
 from dss_inference.lungs.sides import LEFT, RIGHT, Sides
 
 SPACING_MM = (4.0, 4.0, 4.0)
@@ -58,3 +58,24 @@ def test_lungs_that_taper_and_give_way_to_the_heart_are_not_interrupted() -> Non
     found[20:25, :, 64:] = False
 
     assert interruption(found) < MOST_INTERRUPTED
+
+
+def test_usual_lungs_are_as_deep_as_is_usual() -> None:
+    assert depth(lungs() > 0, SPACING_MM) == pytest.approx(35 / 60, abs=0.02)
+    assert depth(lungs() > 0, SPACING_MM) > LEAST_DEPTH
+
+
+@pytest.mark.parametrize("lost", [np.s_[:, :22], np.s_[:, 38:]], ids=["front", "back"])
+def test_lungs_that_both_lost_their_front_or_their_back_are_shallow(
+    lost: tuple[slice, ...],
+) -> None:
+    found = lungs() > 0
+    found[lost] = False
+
+    assert depth(found, SPACING_MM) < LEAST_DEPTH
+
+
+def test_depth_is_a_length() -> None:
+    assert depth(lungs() > 0, (4.0, 2.0, 4.0)) == pytest.approx(
+        depth(lungs() > 0, SPACING_MM) / 2, abs=0.01
+    )

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from dss_inference.lungs.cuts import are_bases_alone, is_cut_at_side, is_heart_most_of_view
+from dss_inference.lungs.cuts import (
+    are_bases_alone,
+    is_cut_at_side,
+    is_heart_most_of_view,
+    surface_cut_in_slices,
+)
 from dss_inference.lungs.view import Flags
 
 
@@ -53,3 +58,23 @@ def test_a_view_that_ends_in_a_lung_cuts_it_at_the_side() -> None:
 def test_a_view_that_ends_where_lungs_are_widest_shows_bases_alone() -> None:
     assert are_bases_alone(lungs()[:20])
     assert not are_bases_alone(lungs())
+
+
+def test_the_surface_that_the_border_and_padding_cut_is_measured_in_the_slices_alone() -> None:
+    found, hidden = np.zeros((10, 20, 20), bool), np.zeros((10, 20, 20), bool)
+    found[:, 5:15, :10] = True
+    hidden[:, 15:] = True
+
+    by_border, by_padding = surface_cut_in_slices(found, hidden, (2.0, 1.0, 1.0))
+
+    whole_mm2 = 4 * 20 * 10 + 2 * 10 * 10
+    assert by_border == pytest.approx(20 * 10 / whole_mm2)
+    assert by_padding == pytest.approx(20 * 10 / whole_mm2)
+
+
+def test_a_view_whose_edges_are_far_from_the_lungs_cuts_no_surface() -> None:
+    found = lungs()
+    hidden = nothing_hidden(found)
+    hidden[:, :2] = True
+
+    assert surface_cut_in_slices(found, hidden, (4.0, 4.0, 4.0)) == (0.0, 0.0)

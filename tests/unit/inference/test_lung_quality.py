@@ -70,7 +70,10 @@ def test_each_oddity_has_its_flag(found: Sides, hu: int, code: str) -> None:
         (Signs(beside=0.1), "tissue_at_wall"),
         (Signs(apart=0.42), "lungs_apart"),
         (Signs(apart=0.55, heart_in_view=True), "lungs_apart"),
-        (Signs(interrupted=0.3), "interrupted"),
+        (Signs(interrupted=0.22), "interrupted"),
+        (Signs(depth=0.45), "shallow"),
+        (Signs(cut_by_padding=0.3), "view_narrow"),
+        (Signs(uneven=0.05, apart=0.36, blunt=0.6), "several_near"),
         (Signs(blunt=0.8), "blunt_end"),
         (Signs(left=0.2), "ratio_unusual"),
         (Signs(fill=0.02), "volume_unusual"),
@@ -103,6 +106,9 @@ def test_a_pocket_is_not_said_to_be_without_vessels() -> None:
         Signs(apart=0.48, heart_in_view=True),
         Signs(apart=0.42, bases_alone=True),
         Signs(blunt=0.6),
+        Signs(depth=0.54),
+        Signs(cut_by_padding=0.23),
+        Signs(uneven=0.05, apart=0.34, blunt=0.45),
     ],
 )
 def test_what_healthy_lungs_show_asks_for_no_look(signs: Signs) -> None:
