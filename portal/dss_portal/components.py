@@ -18,7 +18,7 @@ from dss_portal.providers import claiming
 from dss_portal.request_batching import RequestBatcher
 from dss_portal.services.statistics import Statistics
 from dss_portal.settings import Settings
-from dss_portal.tickets import queue
+from dss_portal.tickets import queue_places
 
 if TYPE_CHECKING:
     from dss_portal.accounts.openid import OpenIdIssuer
@@ -59,7 +59,7 @@ class Components:
             openid=_issuer(settings),
             feed=feed,
             sessions=SessionCache(feed),
-            streams=Streams(feed, queue.users_waiting),
+            streams=Streams(feed, queue_places.users_waiting),
             notifier=Sender(settings),
             estimates=Estimates(),
             statistics=Statistics(),

@@ -1,6 +1,6 @@
 """What each page costs the portal on a site with very many tickets.
 
-``python tests/bench/bench_pages.py``: a site with something of everything (``support.showcase``) and 100,000 tickets
+``python tests/bench/bench_pages.py`` (``--waiting 100000``: all of them wait): a site with something of everything (``support.showcase``) and 100,000 tickets
 more of about a year, half of them those of the user who looks.  Each page of the table of routes is asked for ROUNDS
 times by a user, by a sysadmin and by a visitor.  The time is that of the answer's last byte; beside it is what portal
 and PostgreSQL need of a processor, because a busy machine makes an answer late.
@@ -33,7 +33,7 @@ GOAL_MS = 150
 _FILL = """
 INSERT INTO ticket (user_id, service_id, status, created_at, queued_at, announced_at, announcements, title, verdict)
     SELECT CASE WHEN i % 2 = 0 THEN $1::int ELSE $2 END, $3,
-        CASE WHEN i > $4 - 40 THEN 'ready' WHEN i % 5 = 0 THEN 'failed' ELSE 'success' END,
+        CASE WHEN i > $4 - $5::int THEN 'ready' WHEN i % 5 = 0 THEN 'failed' ELSE 'success' END,
         now() - ($4 - i) * interval '5 minutes', now(), now(), 1, 'CT ' || i, ''
     FROM generate_series(1, $4::int) AS i
 """
@@ -51,9 +51,10 @@ INSERT INTO ticket_log (ticket_id, at, category, message)
 
 def bench(
     tickets: Annotated[int, typer.Option(help="Of the whole site.", min=1)] = 100_000,
+    waiting: Annotated[int, typer.Option(help="The newest of them, which wait.", min=0)] = 40,
 ) -> None:
     leave_nothing_running()
-    with _site(tickets) as shown, shown.site.program(sites.ROOT) as root:
+    with _site(tickets, waiting) as shown, shown.site.program(sites.ROOT) as root:
         visitor = loopback.client(base_url=shown.site.url, timeout=60)
         clients = {"user": shown.user, "root": root, "nobody": visitor}
         late = []
@@ -96,7 +97,7 @@ def _cpu_s(shown: Showcase) -> float:
 
 
 @contextmanager
-def _site(tickets: int) -> Iterator[Showcase]:
+def _site(tickets: int, waiting: int) -> Iterator[Showcase]:
     with tempfile.TemporaryDirectory(prefix="dss-bench-") as name:
         folder = Path(name)
         for part in ("rabbit", "postgres", "site", "offer"):
@@ -105,19 +106,19 @@ def _site(tickets: int) -> Iterator[Showcase]:
             site = sites.start(amqp_url, postgres, folder / "site", DSS_REQUESTS_PER_MINUTE="0")
             try:
                 with showcase.arranged(site, folder / "offer", showcase.COARSE) as shown:
-                    _fill(shown, tickets)
+                    _fill(shown, tickets, waiting)
                     yield shown
             finally:
                 site.stack.stop()
 
 
-def _fill(shown: Showcase, tickets: int) -> None:
+def _fill(shown: Showcase, tickets: int, waiting: int) -> None:
     ((user,),) = shown.site.sql("SELECT id FROM user_account WHERE email = $1", showcase.USER)
     ((other,),) = shown.site.sql("SELECT id FROM user_account WHERE email = $1", showcase.CLAIMER)
     ((service,),) = shown.site.sql(
         "SELECT id FROM service WHERE name = $1 AND current", showcase.LUNGS
     )
-    shown.site.sql(_FILL, user, other, service, tickets)
+    shown.site.sql(_FILL, user, other, service, tickets, waiting)
     for statement in (_HISTORY, _LOG, "ANALYZE"):
         shown.site.sql(statement)
 

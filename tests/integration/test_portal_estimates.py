@@ -305,6 +305,22 @@ async def test_a_ticket_that_came_after_the_last_reading_is_estimated_all_the_sa
     assert told["sentence"] == "About 40 s left."
 
 
+async def test_a_ticket_beyond_those_that_are_read_does_not_make_each_request_read_the_site(
+    served: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimates, "FRESH_S", 3600.0)
+    monkeypatch.setattr(reading, "MOST", 2)
+    ann = await served.user()
+    for _ in range(3):
+        await submitted_ticket(ann)
+    before = await served.components.estimates.snapshot()
+
+    told = await rows(ann, "/api/tickets/estimates")
+
+    assert [each["sentence"] for each in told][2] == "How long it takes is not known yet."
+    assert await served.components.estimates.snapshot() is before
+
+
 async def test_what_is_not_known_is_not_told_by_the_log_and_said_elsewhere(served: Portal) -> None:
     await Run.all().delete()
     ann = await served.user()

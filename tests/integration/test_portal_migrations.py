@@ -115,6 +115,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0026_disabled_users",
             "0027_input_folders",
             "0028_places_of_dispatchers",
+            "0029_waiting_columns",
         ]
 
         async with database.connected(f"{base}/{name}"):

@@ -12,11 +12,12 @@ import asyncpg
 import pytest
 
 from dss_portal.changes import reading
+from dss_portal.estimates import reading as site
 from dss_portal.estimates import runs
 from dss_portal.polls import callers, snapshots
 from dss_portal.providers import claiming, writing
 from dss_portal.services import statistics
-from dss_portal.tickets import queue
+from dss_portal.tickets import queue, queue_places
 
 pytestmark = pytest.mark.stack
 
@@ -93,6 +94,10 @@ STATEMENTS: dict[str, tuple[str, list[object]]] = {
     "lines since the last": (_LOG_SINCE, [77, 5]),
     "what has changed": (reading._SINCE, ["19990"]),
     "the next ticket": (queue._FIRST_LOCKED, [[1], ["service 1"]]),
+    "a ticket's place": (queue_places._of_versions(queue_places._PLACE, 1), ["service 1", [10], 1]),
+    "a list's places": (queue_places._of_versions(queue_places._PLACES, 2), ["s", [10, 60], 1, 2]),
+    "the first in a queue": (queue_places._of_versions(queue_places._FIRST, 2), ["s", 300, 1, 2]),
+    "who waits": (queue_places._USERS_WAITING, []),
     "a line of a provider's": (writing._LINE, [11, 12, None, "info", "x", "a key"]),
     "a progress of a provider's": (writing._PROGRESS, [11, 12, 0.0, 1.0, 0.5, None, None, True]),
     "runs of two services": (runs._NEWEST, [["service 1", "service 2"], runs.NEWEST]),
@@ -171,3 +176,63 @@ async def test_the_ends_of_one_day_are_counted_in_one_pass(migrated: str) -> Non
     assert read.count("ticket_history") == 1
     assert max(n["Actual Loops"] for n in nodes) <= MOST_LOOPS
     assert max((n["Actual Rows"] for n in nodes if "Sort" in n["Node Type"]), default=0) <= FEW_ROWS
+
+
+# All tickets wait for one service.  A larger number is an older ticket, and 50 users have the same number of them.
+_ALL_WAIT = """
+UPDATE ticket SET status = 'ready', claim_id = NULL, queued_at = created_at, service_id = 1;
+"""
+FIRST_OF_A_USER, LAST_OF_A_USER = TICKETS - 1, 49
+READ_FOR_A_TURN = 8 * USERS
+LONG_QUEUE: dict[str, tuple[str, list[object], int]] = {
+    "the next ticket": (*STATEMENTS["the next ticket"], READ_FOR_A_TURN),
+    "who waits": (*STATEMENTS["who waits"], READ_FOR_A_TURN),
+    "the place of a first ticket": (
+        queue_places._of_versions(queue_places._PLACE, 1),
+        ["service 1", [FIRST_OF_A_USER], 1],
+        READ_FOR_A_TURN,
+    ),
+    "the place of a last ticket": (
+        queue_places._of_versions(queue_places._PLACE, 1),
+        ["service 1", [LAST_OF_A_USER], 1],
+        3 * TICKETS,
+    ),
+    "those that are estimated": (
+        queue_places._of_versions(queue_places._FIRST, 1),
+        ["service 1", site.MOST, 1],
+        4 * (site.MOST + USERS) + READ_FOR_A_TURN,
+    ),
+}
+"""By statement, its values, and the most rows of tickets that it may read."""
+
+
+@pytest.fixture(scope="module")
+def long_queue(migrated: str) -> dict[str, list[dict[str, Any]]]:
+    """The nodes of each statement's execution while 100,000 tickets wait."""
+    return asyncio.run(_of_a_long_queue(migrated))
+
+
+async def _of_a_long_queue(migrated: str) -> dict[str, list[dict[str, Any]]]:
+    found = {}
+    async with _database(migrated) as connection:
+        await connection.execute(_FILL + _ALL_WAIT)
+        await connection.execute("VACUUM ANALYZE")
+        for what, (statement, values, _) in LONG_QUEUE.items():
+            explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"
+            told = await connection.fetchval(explain, *values)
+            found[what] = list(_nodes(json.loads(told)[0]["Plan"]))
+    return found
+
+
+@pytest.mark.parametrize("what", LONG_QUEUE)
+def test_a_long_queue_is_not_sorted_and_read_only_as_far_as_the_place_demands(
+    long_queue: dict[str, list[dict[str, Any]]], what: str
+) -> None:
+    """The statements before these sorted all waiting tickets, which took 0.5 s for each page or poll."""
+    nodes = long_queue[what]
+
+    read = [n for n in nodes if n.get("Relation Name") == "ticket"]
+    assert sum(n["Actual Rows"] * n["Actual Loops"] for n in read) <= LONG_QUEUE[what][2]
+    assert max((n["Actual Rows"] for n in nodes if "Sort" in n["Node Type"]), default=0) <= FEW_ROWS
+    many = [n for n in read if n["Actual Rows"] * n["Actual Loops"] > FEW_ROWS]
+    assert {n["Node Type"] for n in many} <= {"Index Only Scan"}

@@ -12,8 +12,8 @@ from tortoise.transactions import in_transaction
 
 from dss_broker.messages import ClaimGranted
 from dss_portal.accounts import store as accounts
-from dss_portal.models import Service, Status, Ticket, Tier, Turn
-from dss_portal.tickets import claims, queue
+from dss_portal.models import Service, Status, Ticket, Tier, Turn, User
+from dss_portal.tickets import claims, queue, queue_places
 from dss_portal.tickets.granting import Claimant
 from support.portals import Portal, text
 from support.queued import START, waiting
@@ -41,8 +41,8 @@ async def given_out(portal: Portal, count: int) -> list[str]:
 
 async def order(service: Service) -> list[int]:
     """The waiting tickets by the place that their users are shown."""
-    tickets = await Ticket.filter(service=service, status=Status.READY)
-    places = {ticket.id: await queue.position(ticket) for ticket in tickets}
+    tickets = await Ticket.filter(service__name=service.name, status=Status.READY)
+    places = {ticket.id: await queue_places.position(ticket) for ticket in tickets}
     assert sorted(places.values()) == list(range(1, len(places) + 1))
     return sorted(places, key=lambda ticket_id: places[ticket_id])
 
@@ -58,7 +58,7 @@ async def test_200_tickets_of_one_user_do_not_starve_another(
 
     last = await waiting(service, bob)
 
-    assert await queue.position(await Ticket.get(id=last)) <= 2
+    assert await queue_places.position(await Ticket.get(id=last)) <= 2
     assert "bob" in await given_out(portal, 2)
 
 
@@ -133,7 +133,7 @@ async def test_another_service_is_another_queue(portal: Portal, service: Service
         await waiting(other, ann, minute)
     mine = await waiting(service, ann, 10)
 
-    place = await queue.place(await Ticket.get(id=mine))
+    place = await queue_places.place(await Ticket.get(id=mine))
 
     assert place is not None
     assert (place.number, place.reason) == (1, "This ticket is the next.")
@@ -150,7 +150,7 @@ async def test_an_older_version_of_a_service_waits_in_the_same_queue(
     assert newer.id != service.id
     new = await waiting(newer, ann, 1)
 
-    assert await queue.position(await Ticket.get(id=new)) == 2
+    assert await queue_places.position(await Ticket.get(id=new)) == 2
     assert (await portal.granted(new)).ticket_id == old
 
 
@@ -172,6 +172,24 @@ async def test_the_place_says_why(portal: Portal, service: Service) -> None:
     assert await text(client, f"/api/tickets/{second}/queuepos") == "3"
 
 
+async def listed_order(users: list[User], model: "list[Model]") -> list[int]:
+    """The waiting tickets by the place that the users' lists show."""
+    found: dict[int, int] = {}
+    for user in users:
+        own = [t.id for t in model if t.user == user.id]
+        found |= await queue_places.places({"lung-segmentation": own, "another": own})
+    assert sorted(found.values()) == list(range(1, len(model) + 1))
+    return sorted(found, key=lambda ticket_id: found[ticket_id])
+
+
+async def next_of(version: Service) -> int | None:
+    """The ticket that a provider of only this version of the service would be granted."""
+    async with in_transaction():
+        await queue.serialise([version.name])
+        ticket = await queue.lock_next([version.name], [version.id])
+    return None if ticket is None else ticket.id
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A waiting ticket, for an order that is written down a second time, in Python."""
@@ -182,6 +200,7 @@ class Model:
     served: datetime | None
     ahead: timedelta
     attempt: int
+    is_new: bool
 
 
 def in_order(tickets: list[Model]) -> list[int]:
@@ -208,23 +227,31 @@ async def test_the_places_are_the_order_that_is_promised_and_the_order_of_the_cl
     for user in dice.sample(users, 3):
         turns[user.id] = START + timedelta(minutes=dice.randrange(60))
         await Turn.create(user=user, service=service.name, at=turns[user.id])
+    await portal.announce_service(longdesc="Newer.")
+    newer = await Service.get(name="lung-segmentation", current=True)
     model = []
     for _ in range(25):
         user, minute = dice.choice(users), dice.randrange(60)
-        attempt = dice.choice([1, 1, 1, 2])
+        attempt, is_new = dice.choice([1, 1, 1, 2]), seed % 2 == 1 and dice.random() < 0.5
         model.append(
             Model(
-                id=await waiting(service, user, minute, attempt),
+                id=await waiting(newer if is_new else service, user, minute, attempt),
                 user=user.id,
                 came=START + timedelta(minutes=minute),
                 served=turns.get(user.id),
                 ahead=timedelta(minutes=tiers[user.tier_id]),
                 attempt=attempt,
+                is_new=is_new,
             )
         )
     promised = in_order(model)
 
     assert await order(service) == promised
+    assert await listed_order(users, model) == promised
+    assert [row["id"] for row in await queue_places.first([service.name], 7)] == promised[:7]
+    for version, is_new in ((service, False), (newer, True)):
+        of_version = [t.id for t in model if t.is_new is is_new]
+        assert await next_of(version) == next((t for t in promised if t in of_version), None)
     assert (await portal.granted(0)).ticket_id == promised[0]
 
 

@@ -99,7 +99,7 @@ class Estimates:
         """Forecasts by ticket number.  Only waiting and claimed tickets can have one, and some of these have none."""
         wanted = set(ticket_ids)
         snapshot = await self.snapshot()
-        if wanted - snapshot.promised.keys():
+        if wanted - snapshot.promised.keys() and not snapshot.is_cut:
             await self.snapshot(newer=True)
         return {number: self._found[number] for number in wanted & self._found.keys()}
 

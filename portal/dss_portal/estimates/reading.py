@@ -14,7 +14,7 @@ from dss_portal.estimates.durations import TicketSize
 from dss_portal.estimates.forecast import Running, Site, Waiting, Worker
 from dss_portal.services import liveness
 from dss_portal.services.liveness import ServiceAvailability
-from dss_portal.tickets import queue
+from dss_portal.tickets import queue_places
 
 MOST = 300
 """Most waiting tickets of a service, and most claimed tickets of the site, that are read.  Others get no estimate."""
@@ -23,14 +23,9 @@ _SIZE = """ticket.voxels, (
     SELECT coalesce(sum(size_bytes), 0)::bigint FROM ticket_file
     WHERE ticket_id = ticket.id AND area = 'input') AS size_bytes"""
 
-# $2: MOST.
-_WAITING = f"""{queue.ORDERED}, placed AS (
-    SELECT *, row_number() OVER (PARTITION BY service ORDER BY number, since, id) AS place
-    FROM numbered
-)
-SELECT placed.id, placed.service, placed.user_id, placed.came, placed.number, placed.since,
-    ticket.expected_at, {_SIZE}
-FROM placed JOIN ticket ON ticket.id = placed.id WHERE place <= $2 ORDER BY place
+# $1: numbers of waiting tickets.
+_WAITING = f"""
+SELECT ticket.id, ticket.expected_at, {_SIZE} FROM ticket WHERE id = ANY($1)
 """  # noqa: S608 - constants of ours
 
 # $1: MOST.
@@ -63,6 +58,9 @@ class QueueEntry:
 class SiteSnapshot:
     """The site's state.  ``availability`` and ``places`` are by service name; ``places`` are in the order of the queue.
     ``promised`` is, by ticket number, the expected end that the ticket's log states; None if the log states none.
+
+    ``is_cut``: there may be more waiting or claimed tickets than MOST, so that a ticket that is missing here is not
+    necessarily new.
     """
 
     site: Site
@@ -70,13 +68,18 @@ class SiteSnapshot:
     places: Mapping[str, Sequence[QueueEntry]]
     promised: Mapping[int, datetime | None]
 
+    @property
+    def is_cut(self) -> bool:
+        lengths = [len(self.site.running), *map(len, self.site.waiting.values())]
+        return max(lengths) >= MOST
+
 
 async def read_snapshot() -> SiteSnapshot:
     """Read from the database everything that estimates need."""
     availability = await liveness.availability()
     names = list(availability)
     connection, now = get_connection("default"), clock.now()
-    waiting = await connection.execute_query_dict(_WAITING, [names, MOST])
+    waiting = await _first_waiting(names)
     running = await connection.execute_query_dict(_RUNNING, [MOST])
     queues: dict[str, list[Waiting]] = defaultdict(list)
     places: dict[str, list[QueueEntry]] = defaultdict(list)
@@ -94,6 +97,15 @@ async def read_snapshot() -> SiteSnapshot:
     )
     promised = {row["id"]: row["expected_at"] for row in (*waiting, *running)}
     return SiteSnapshot(site=site, availability=availability, places=places, promised=promised)
+
+
+async def _first_waiting(services: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows about the first MOST waiting tickets of each of the services, in the order of its queue."""
+    rows = await queue_places.first(services, MOST)
+    values = [[row["id"] for row in rows]]
+    found = await get_connection("default").execute_query_dict(_WAITING, values)
+    details = {row["id"]: row for row in found}
+    return [row | details[row["id"]] for row in rows if row["id"] in details]
 
 
 async def _workers() -> list[Worker]:

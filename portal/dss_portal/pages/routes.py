@@ -132,7 +132,7 @@ async def _shown(user: User) -> _Shown:
     tickets = await newest_tickets(LATEST, user_id=user.id)
     return _Shown(
         tickets=tickets,
-        facts=await own_tickets.list_facts(user.id, tickets),
+        facts=await own_tickets.list_facts(tickets),
         services=await catalogue.services_with_lights(),
     )
 

@@ -12,7 +12,7 @@ from dss_portal.formats import Cell, csv_text
 from dss_portal.models import Status
 from dss_portal.polls.cache import Cache
 from dss_portal.services import store as services
-from dss_portal.tickets import progress, queue, store, views
+from dss_portal.tickets import progress, queue_places, store, views
 
 MOST_TICKETS = 50_000
 MOST_LISTS = 5_000
@@ -202,7 +202,7 @@ class Snapshots:
                 lines = page
         place = None
         if ticket.status is Status.READY:
-            place = await queue.place_of(ticket.service, ticket.number)
+            place = await queue_places.place_of(ticket.service, ticket.number)
         begin, end = views.detail_around_log(ticket.status, ticket.progress, place)
         shown = [views.log_object(line, self._public_url) for line in lines]
         return _kept(begin + json.dumps(shown)[1:-1] + end)

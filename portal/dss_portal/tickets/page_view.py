@@ -22,7 +22,7 @@ from dss_portal.models import (
 )
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, MissingProgram
-from dss_portal.tickets import progress, queue, reasons, segmentation_facts, store, viewing
+from dss_portal.tickets import progress, queue_places, reasons, segmentation_facts, store, viewing
 from dss_portal.tickets.stages import Stage, stages
 from dss_portal.tickets.views import LogLine, QueuePlace
 
@@ -101,7 +101,7 @@ async def view_of(
     return TicketView(
         stages=stages(history, ticket.status, store.now()),
         progress=progress.shown(ticket.status, await store.progress_chunks(ticket.id)),
-        place=await queue.place(ticket),
+        place=await queue_places.place(ticket),
         expected=await _expected(estimates, ticket),
         missing=await _missing_sentence(ticket),
         reason=await _reason(ticket),

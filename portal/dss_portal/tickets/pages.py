@@ -1,5 +1,6 @@
 """``/tickets``: the pages of a user's own tickets."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from dss_portal.pages.rendering import page, see_other
 from dss_portal.result_links import store as result_links
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, MissingProgram
-from dss_portal.tickets import downloads, queue, reasons, titles
+from dss_portal.tickets import downloads, queue_places, reasons, titles
 from dss_portal.tickets import page_actions as ticket_actions
 from dss_portal.tickets.page_view import FAILED
 from dss_portal.web.context import components
@@ -48,7 +49,7 @@ async def listing() -> Response:
         limit=SHOWN,
         before=before,
         older=older,
-        facts=await list_facts(user_id, tickets),
+        facts=await list_facts(tickets),
     )
 
 
@@ -145,10 +146,11 @@ class TicketListFacts:
     missing: dict[str, str]
 
 
-async def list_facts(user_id: int, tickets: Sequence[TicketRow]) -> TicketListFacts:
+async def list_facts(tickets: Sequence[TicketRow]) -> TicketListFacts:
+    """The further data for a list of tickets of one user."""
     availability = await liveness.availability()
     return TicketListFacts(
-        places=await queue.places(user_id, SHOWN),
+        places=await queue_places.places(_waiting(tickets)),
         results=await _result_counts([ticket.id for ticket in tickets]),
         reasons=await _reasons(tickets),
         missing={
@@ -157,6 +159,15 @@ async def list_facts(user_id: int, tickets: Sequence[TicketRow]) -> TicketListFa
             if available.missing is not MissingProgram.NONE
         },
     )
+
+
+def _waiting(tickets: Sequence[TicketRow]) -> dict[str, list[int]]:
+    """The numbers of the tickets that wait, by the name of their service."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for ticket in tickets:
+        if ticket.status is Status.READY:
+            found[ticket.service].append(ticket.id)
+    return found
 
 
 async def _reasons(tickets: Sequence[TicketRow]) -> dict[int, str]:

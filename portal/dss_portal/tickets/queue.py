@@ -1,4 +1,4 @@
-"""The order of waiting tickets, for claims and for the place that users see.
+"""The order of waiting tickets, for claims; ``queue_places`` counts the places in it that users see.
 
 Users take turns at each service: the first waiting tickets of all users come before their second ones, these before
 their third ones, and so on.  Tickets of the same rank are ordered by the time since which their user waits: the
@@ -18,7 +18,6 @@ from tortoise.connection import get_connection
 from dss_portal import database
 from dss_portal.models import Status, Ticket, Turn
 from dss_portal.tickets import store
-from dss_portal.tickets.views import QueuePlace
 
 GRANT_LOCK = 0x64737302  # the same number in all portals
 
@@ -28,29 +27,9 @@ SELECT {database.IDLE_LIMIT}, pg_advisory_xact_lock($1::int, key) FROM (
     SELECT DISTINCT hashtext(name) AS key FROM unnest($2::text[]) AS name ORDER BY key) AS keys
 """  # noqa: S608 - constants of ours
 
-# $1: names of services.  A row for each waiting ticket; other modules use it, too.
-ORDERED = """
-WITH waiting AS (
-    SELECT ticket.id, ticket.user_id, ticket.service_id, service.name AS service,
-        coalesce(ticket.queued_at, ticket.created_at) AS came,
-        CASE WHEN ticket.attempt > 1 OR ticket.claim_id IS NOT NULL THEN NULL ELSE turn.at END AS served,
-        tier.priority_minutes * interval '1 minute' AS ahead
-    FROM ticket
-        JOIN service ON service.id = ticket.service_id
-        JOIN user_account ON user_account.id = ticket.user_id
-        JOIN tier ON tier.name = user_account.tier_id
-        LEFT JOIN turn ON turn.user_id = ticket.user_id AND turn.service = service.name
-    WHERE ticket.status = 'ready' AND service.name = ANY($1)
-), numbered AS (
-    SELECT *, greatest(came, served) - ahead AS since,
-        row_number() OVER (PARTITION BY service, user_id ORDER BY came, id) AS number
-    FROM waiting
-)
-"""
-
-# Used if tickets of every version may be granted: the next ticket is then the first of some user (number 1 above).
-# $1: ids of the versions.  It walks along the index ticket_waiting, however many tickets wait.
-_FIRST = """
+# The first waiting ticket of each user whose version may be granted.  $1: ids of the versions.  It walks along the index
+# ticket_waiting, however many tickets wait.
+_FIRST_OF_USERS = """
 WITH RECURSIVE waiting AS (
     SELECT id AS service_id, (SELECT min(user_id) FROM ticket
         WHERE status = 'ready' AND ticket.service_id = service.id) AS user_id
@@ -68,14 +47,32 @@ WITH RECURSIVE waiting AS (
         ORDER BY coalesce(queued_at, created_at), id LIMIT 1) AS next
     ORDER BY service.name, waiting.user_id, next.came, next.id
 )
-SELECT first.id FROM first
+"""
+
+_JOINED = """
     JOIN user_account ON user_account.id = first.user_id
     JOIN tier ON tier.name = user_account.tier_id
     LEFT JOIN turn ON turn.user_id = first.user_id AND turn.service = first.service
-ORDER BY greatest(came, CASE WHEN NOT returned THEN turn.at END)
-    - tier.priority_minutes * interval '1 minute', first.id
-LIMIT 1
 """
+_SINCE = """greatest(came, CASE WHEN NOT returned THEN turn.at END)
+    - tier.priority_minutes * interval '1 minute'"""
+
+# Used if tickets of every version may be granted: the next ticket is then the first of some user.
+_FIRST = f"""{_FIRST_OF_USERS}
+SELECT first.id FROM first {_JOINED} ORDER BY {_SINCE}, first.id LIMIT 1
+"""  # noqa: S608 - constants of ours
+
+# Used otherwise: what comes before a user's first ticket of $1 are the user's earlier tickets of other versions of the
+# services $2.
+_FIRST_OF_SOME = f"""{_FIRST_OF_USERS}
+SELECT first.id FROM first {_JOINED}
+ORDER BY (
+    SELECT count(*) FROM service JOIN ticket ON ticket.service_id = service.id
+    WHERE service.name = ANY($2) AND service.name = first.service AND service.id <> ALL($1)
+        AND ticket.status = 'ready' AND ticket.user_id = first.user_id
+        AND (coalesce(ticket.queued_at, ticket.created_at), ticket.id) < (first.came, first.id)
+), {_SINCE}, first.id LIMIT 1
+"""  # noqa: S608 - constants of ours
 
 # $1: ids of versions.  $2: names of services.
 _OTHER_VERSION_WAITS = """
@@ -87,29 +84,6 @@ SELECT 1 AS one FROM service WHERE name = ANY($2) AND id <> ALL($1)
 _FIRST_LOCKED = f"""
 SELECT id, user_id, service_id, status, attempt, claim_id, missed, traceparent, created_at, queued_at, claimed_at
 FROM ticket WHERE NOT EXISTS ({_OTHER_VERSION_WAITS}) AND id = ({_FIRST}) FOR UPDATE
-"""  # noqa: S608 - constants of ours
-
-_FIRST_OF_SOME = f"""{ORDERED}
-SELECT id FROM numbered WHERE service_id = ANY($2) ORDER BY number, since, id LIMIT 1
-"""  # noqa: S608 - constants of ours
-
-_PLACE = f"""{ORDERED}
-SELECT
-    count(*) FILTER (WHERE other.user_id = mine.user_id) AS own,
-    count(*) FILTER (WHERE other.user_id <> mine.user_id) AS others,
-    count(*) FILTER (WHERE other.user_id <> mine.user_id AND other.came > mine.came) AS later
-FROM numbered mine
-    LEFT JOIN numbered other
-    ON (other.number, other.since, other.id) < (mine.number, mine.since, mine.id)
-WHERE mine.id = $2 GROUP BY mine.id
-"""  # noqa: S608 - constants of ours
-
-
-_PLACES = f"""{ORDERED}, placed AS (
-    SELECT id, user_id, row_number() OVER (PARTITION BY service ORDER BY number, since, id) AS place
-    FROM numbered
-)
-SELECT id, place FROM placed WHERE user_id = $2 ORDER BY id DESC LIMIT $3
 """  # noqa: S608 - constants of ours
 
 
@@ -131,7 +105,7 @@ async def lock_next(services: Sequence[str], service_ids: Sequence[int]) -> Tick
             return await _as_locked(rows[0])
     if not await connection.execute_query_dict(_OTHER_VERSION_WAITS, values):
         return None
-    while found := await connection.execute_query_dict(_FIRST_OF_SOME, values[::-1]):
+    while found := await connection.execute_query_dict(_FIRST_OF_SOME, values):
         ticket = await store.locked(int(found[0]["id"]))
         if ticket is not None and ticket.status is Status.READY:
             return ticket
@@ -153,49 +127,3 @@ async def record_turn(ticket: Ticket) -> None:
     await Turn.update_or_create(
         user_id=ticket.user_id, service=service.name, defaults={"at": store.now()}
     )
-
-
-async def place(ticket: Ticket) -> QueuePlace | None:
-    """The ticket's place among the waiting tickets of its service; None if it does not wait."""
-    service = await ticket.service
-    return await place_of(service.name, ticket.id)
-
-
-async def place_of(service: str, ticket_id: int) -> QueuePlace | None:
-    """The place of a ticket among the waiting tickets of the service with the name ``service``; None if it does not
-    wait.
-    """
-    rows = await get_connection("default").execute_query_dict(_PLACE, [[service], ticket_id])
-    return QueuePlace(**rows[0]) if rows else None
-
-
-async def places(user_id: int, most: int) -> dict[int, int]:
-    """The place in its service's queue, from 1, of each of the user's ``most`` newest waiting tickets, by ticket
-    number; empty if none waits.
-    """
-    own = Ticket.filter(user_id=user_id, status=Status.READY)
-    services = list(await own.distinct().values_list("service__name", flat=True))
-    if not services:
-        return {}
-    values = [services, user_id, most]
-    rows = await get_connection("default").execute_query_dict(_PLACES, values)
-    return {int(row["id"]): int(row["place"]) for row in rows}
-
-
-async def users_waiting() -> set[int]:
-    """Database ids of the users who have at least one waiting ticket."""
-    waiting = Ticket.filter(status=Status.READY).distinct().values_list("user_id", flat=True)
-    return {int(str(user_id)) for user_id in await waiting}
-
-
-async def position(ticket: Ticket) -> int:
-    """The number of the ticket's place in its queue, from 1.  For a ticket that does not wait, the number of waiting
-    tickets of its service whose ticket numbers are not larger.
-    """
-    found = await place(ticket)
-    if found is not None:
-        return found.number
-    service = await ticket.service
-    return await Ticket.filter(
-        service__name=service.name, status=Status.READY, id__lte=ticket.id
-    ).count()

@@ -15,7 +15,7 @@ from dss_portal.tickets import (
     checksums,
     downloads,
     progress,
-    queue,
+    queue_places,
     store,
     submission,
     submitting,
@@ -185,7 +185,7 @@ async def progress_value(ticket_id: int) -> Response:
 @blueprint.get("/<int:ticket_id>/queuepos")
 @signed_in
 async def queue_position(ticket_id: int) -> Response:
-    return plain(str(await queue.position(await _readable(ticket_id))))
+    return plain(str(await queue_places.position(await _readable(ticket_id))))
 
 
 @blueprint.get("/<int:ticket_id>/detail")
@@ -197,7 +197,7 @@ async def detail(ticket_id: int) -> Response:
     ticket = await _readable(ticket_id)
     log = store.log_since(ticket_id, parameters.number("since", 0))
     done = progress.shown(ticket.status, await store.progress_chunks(ticket_id))
-    place = await queue.place(ticket)
+    place = await queue_places.place(ticket)
     public_url = components().settings.public_url
     begin, end = views.detail_around_log(ticket.status, done, place)
     return await streamed(enclosed(begin, _log_objects(log, public_url), end), "application/json")
