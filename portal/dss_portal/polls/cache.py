@@ -19,8 +19,10 @@ class Cache(Generic[K, V]):
     cached.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, removed: Callable[[V], object] = lambda _: None) -> None:
+        """``removed`` is called with each value that is not cached any more."""
         self._most = most
+        self._removed = removed
         self._values: OrderedDict[K, V] = OrderedDict()
         self._loading: dict[K, asyncio.Future[V | None]] = {}
 
@@ -43,19 +45,36 @@ class Cache(Generic[K, V]):
             loading.add_done_callback(partial(self._loaded, key))
         return await asyncio.shield(loading)
 
+    def holds(self, key: K, value: V) -> bool:
+        """True if this very object is the cached value for ``key``."""
+        return self._values.get(key) is value
+
     def forget(self, key: K) -> None:
-        self._values.pop(key, None)
+        self._drop(key)
         self._loading.pop(key, None)
+
+    def forget_oldest(self) -> bool:
+        """Evict the least recently used value.  False if none is cached."""
+        key = next(iter(self._values), None)
+        if key is not None:
+            self._drop(key)
+        return key is not None
 
     def forget_if(self, is_so: Callable[[K, V], bool]) -> None:
         """Invalidate the values for which ``is_so`` returns True, and all values that are being loaded."""
         for key in [key for key, value in self._values.items() if is_so(key, value)]:
-            del self._values[key]
+            self._drop(key)
         self._loading.clear()
 
     def forget_all(self) -> None:
-        self._values.clear()
+        for key in list(self._values):
+            self._drop(key)
         self._loading.clear()
+
+    def _drop(self, key: K) -> None:
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._removed(value)
 
     def _loaded(self, key: K, loading: "asyncio.Future[V | None]") -> None:
         is_wanted = self._loading.get(key) is loading
@@ -65,6 +84,7 @@ class Cache(Generic[K, V]):
             return
         value = loading.result()
         if is_wanted and value is not None:
+            self._drop(key)
             self._values[key] = value
             if len(self._values) > self._most:
-                self._values.popitem(last=False)
+                self.forget_oldest()

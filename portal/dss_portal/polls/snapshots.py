@@ -19,8 +19,8 @@ MOST_LISTS = 5_000
 LONGEST_BYTES = 64 * 1024
 """Responses that are longer are not cached; the framework sends them in pieces."""
 LARGEST_BYTES = 64 * 2**20
-"""Limit in bytes on the total size of the responses with state and log that were cached since the cache was last
-emptied, including those that were invalidated since; when it is exceeded, the cache is emptied.
+"""Limit in bytes on the total size of the cached responses with state and log; when it is exceeded, those of the least
+recently polled tickets are removed.
 """
 LIST_ROWS = 1000
 
@@ -67,6 +67,10 @@ class TicketSnapshot:
     queue_version: int
     details: dict[int, bytes] = field(default_factory=dict)
 
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(len, self.details.values()))
+
 
 class Snapshots:
     """The cached responses of one portal process.  The argument ``keep`` of its methods is False while the feed does
@@ -75,7 +79,7 @@ class Snapshots:
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
-        self._tickets: Cache[int, TicketSnapshot] = Cache(MOST_TICKETS)
+        self._tickets: Cache[int, TicketSnapshot] = Cache(MOST_TICKETS, self._uncount)
         self._lists: Cache[tuple[int, bool], bytes] = Cache(MOST_LISTS)
         self._services: Cache[bool, bytes] = Cache(2)
         self._queue_version = 0
@@ -97,14 +101,15 @@ class Snapshots:
         since = min(since, ticket.last_line)
         if ticket.status is Status.READY and ticket.queue_version != self._queue_version:
             ticket.queue_version = self._queue_version
+            if self._tickets.holds(ticket.number, ticket):
+                self._uncount(ticket)
             ticket.details = {}
         details = ticket.details
         found = details.get(since)
         if found is None:
             found = await self._detail(ticket, since)
             if found is not None and details is ticket.details:
-                self._count(len(found))
-                details[since] = found
+                self._store(ticket, since, found)
         return found
 
     async def list(self, user_id: int, *, wants_json: bool, keep: bool) -> bytes | None:
@@ -171,7 +176,6 @@ class Snapshots:
             self._lists.forget((user_id, wants_json))
 
     def forget_all(self) -> None:
-        self._bytes = 0
         self._queue_version += 1
         self._tickets.forget_all()
         self._lists.forget_all()
@@ -207,10 +211,18 @@ class Snapshots:
         shown = [views.log_object(line, self._public_url) for line in lines]
         return _kept(begin + json.dumps(shown)[1:-1] + end)
 
-    def _count(self, more_bytes: int) -> None:
-        self._bytes += more_bytes
-        if self._bytes > LARGEST_BYTES:
-            self.forget_all()
+    def _store(self, ticket: TicketSnapshot, since: int, response: bytes) -> None:
+        """Keep the response in ``ticket``, and count its bytes if the ticket is still cached.  Two requests may have
+        made the same response.
+        """
+        if self._tickets.holds(ticket.number, ticket):
+            self._bytes += len(response) - len(ticket.details.get(since, b""))
+        ticket.details[since] = response
+        while self._bytes > LARGEST_BYTES and self._tickets.forget_oldest():
+            pass
+
+    def _uncount(self, ticket: TicketSnapshot) -> None:
+        self._bytes -= ticket.size_bytes
 
 
 async def _first_row(statement: str, values: Sequence[object]) -> dict[str, Any] | None:
