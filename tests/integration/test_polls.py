@@ -14,7 +14,7 @@ from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
 from dss_portal.changes.feed import Feed
 from dss_portal.models import Session, Status, Ticket
-from dss_portal.polls import requests
+from dss_portal.polls import requests, snapshots
 from dss_portal.services import store as services
 from support.portals import Portal, eventually, submitted_ticket, text
 from support.replicas import Replica, Site, replica, signed_in, two_replicas, within_a_second
@@ -252,3 +252,30 @@ def portal_rules(portal: Portal) -> list[tuple[str, str]]:
         if (method != "GET" and rule.rule not in TELL_THE_FEED)
         or getattr(portal.app.view_functions[rule.endpoint], "changes_state", False)
     ]
+
+
+async def test_only_responses_that_are_kept_count_and_the_oldest_go_first(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "LARGEST_BYTES", 300)
+    await portal.announce_service()
+    ann = await portal.user()
+    old, *others = [await submitted_ticket(ann) for _ in range(12)]
+    await Ticket.all().update(status=Status.SUCCESS)
+    shown = snapshots.Snapshots("http://127.0.0.1")
+
+    async def poll(number: int) -> snapshots.TicketSnapshot:
+        ticket = await shown.ticket(number, keep=True)
+        assert ticket is not None
+        assert await shown.detail(ticket, 0)
+        return ticket
+
+    first = await poll(old)
+    for _ in range(20):
+        await poll(others[0])
+        shown.forget_ticket(others[0], of_state=False)
+    assert await poll(old) is first
+
+    seen = [await poll(number) for number in others]
+    assert await poll(old) is not first
+    assert await poll(others[-1]) is seen[-1]
