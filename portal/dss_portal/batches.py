@@ -4,8 +4,10 @@ Also splits long lists of values for SQL statements.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from tortoise.queryset import QuerySet
 
 from dss_datastore.space import is_disk_full
 from dss_datastore.volume import is_away
@@ -43,6 +45,36 @@ async def for_each(what: str, items: Iterable[T], act: Callable[[T], Awaitable[i
             if _is_outage(error) or await database.misses_migrations(error):
                 raise
             _log_failure(what, item, error)
+    return total
+
+
+async def pages_of(found: QuerySet[Any], column: str, size: int) -> AsyncIterator[list[int]]:
+    """Yield the numbers in ``column`` of the rows of ``found``, in order, in pages of at most ``size``.  A page begins
+    after the last number of the page before it, so that rows which nobody changes are yielded once.
+    """
+    last = 0
+    while True:
+        page = found.filter(**{f"{column}__gt": last}).order_by(column).limit(size)
+        numbers = [int(str(number)) for number in await page.values_list(column, flat=True)]
+        if numbers:
+            yield numbers
+            last = numbers[-1]
+        if len(numbers) < size:
+            return
+
+
+async def for_some(
+    what: str, found: QuerySet[Any], column: str, most: int, act: Callable[[int], Awaitable[int]]
+) -> int:
+    """Call ``act`` as ``for_each`` does, for the numbers in ``column`` of the rows of ``found``, page by page, until
+    the sum of its results is at least ``most``.  So a call does not take long, and items that fail in each call do not
+    keep those after them from their turn.
+    """
+    total = 0
+    async for numbers in pages_of(found, column, most):
+        total += await for_each(what, numbers, act)
+        if total >= most:
+            break
     return total
 
 

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tortoise.connection import get_connection
+from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
+from dss_portal.batches import for_each
 from dss_portal.datastore import Datastore
 from dss_portal.intake import store as intakes
 from dss_portal.intake.states import State
@@ -21,6 +24,13 @@ from dss_portal.tickets.quota import TooManyTickets
 log = logging.getLogger(__name__)
 
 WAITS = "You have as many open tickets as you may; this one is queued by itself as soon as there is a free place."
+UPLOAD_READ = "an upload that was read"
+"""Names what failed in the log."""
+
+_FIRST_WAITING = """
+SELECT min(ticket_id) AS ticket_id FROM intake JOIN ticket ON ticket.id = intake.ticket_id
+WHERE intake.state = $1 GROUP BY ticket.user_id ORDER BY 1
+"""
 
 
 async def continue_ticket(datastore: Datastore, settings: Settings, ticket_id: int) -> bool:
@@ -189,34 +199,37 @@ async def _refuse(ticket_id: int, reason: str, state: State) -> None:
         await store.add_log(ticket_id, "error", reason)
 
 
-async def due() -> list[int]:
-    """Numbers of the tickets that may continue: those in state ``placing`` (at most 1000 at a time), and for each user
-    the oldest ticket in state ``waiting`` (of the 5000 oldest).
-    """
-    placing = await Intake.filter(state=State.PLACING).order_by("ticket_id").limit(1000)
-    waiting = (
-        await Intake.filter(state=State.WAITING)
-        .order_by("ticket_id")
-        .limit(5000)
-        .prefetch_related("ticket")
-    )
-    first: dict[int, int] = {}
-    for intake in waiting:
-        first.setdefault(intake.ticket.user_id, intake.ticket_id)
-    return [intake.ticket_id for intake in placing] + list(first.values())
+def placing() -> QuerySet[Intake]:
+    """The intakes whose files were read and are not yet those of their tickets."""
+    return Intake.filter(state=State.PLACING)
+
+
+async def first_waiting() -> list[int]:
+    """For each user with tickets that wait to be queued, the number of the oldest one."""
+    rows = await get_connection("default").execute_query_dict(_FIRST_WAITING, [State.WAITING])
+    return [int(row["ticket_id"]) for row in rows]
 
 
 async def continue_tickets(datastore: Datastore, settings: Settings, ticket_id: int) -> int:
-    """Call ``continue_ticket`` for the ticket, and then for the user's next waiting tickets until one has to wait.
-    Returns the number of calls that returned True.
+    """Call ``continue_ticket`` for the ticket, and then for the user's waiting tickets, the oldest first, until one has
+    to wait.  An error with one is logged, and the next one is tried.  Returns the number of calls that returned True.
     """
-    changed = 0
-    while await continue_ticket(datastore, settings, ticket_id):
-        changed += 1
-        user_id = (await Ticket.get(id=ticket_id)).user_id
-        later = Intake.filter(state=State.WAITING, ticket__user_id=user_id).order_by("ticket_id")
-        found = await later.first()
+    changed, must_wait = 0, False
+
+    async def go_on(number: int) -> bool:
+        nonlocal must_wait
+        continued = await continue_ticket(datastore, settings, number)
+        must_wait = not continued
+        return continued
+
+    user_id = (await Ticket.get(id=ticket_id)).user_id
+    waiting = Intake.filter(state=State.WAITING, ticket__user_id=user_id)
+    others = waiting.exclude(ticket_id=ticket_id).order_by("ticket_id")
+    following, last = ticket_id, 0
+    while not must_wait:
+        changed += await for_each(UPLOAD_READ, [following], go_on)
+        found = await others.filter(ticket_id__gt=last).first()
         if found is None:
             break
-        ticket_id = found.ticket_id
+        following = last = found.ticket_id
     return changed

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from dss_portal import database
-from dss_portal.batches import for_each
+from dss_portal.batches import for_each, for_some
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
 from dss_portal.intake import placing
@@ -20,6 +20,8 @@ from dss_portal.settings import Settings
 log = logging.getLogger(__name__)
 
 PERIOD_S = 2.0
+MOST_PLACED, MOST_ASKED = 1000, 200
+"""About the largest number of uploads that are continued, and of requests that are repeated, in one round."""
 AGAIN_S = 600.0
 """A request without an answer is repeated after this time: the broker may have lost it, or there was no queue."""
 
@@ -41,19 +43,19 @@ async def run_once(datastore: Datastore, settings: Settings) -> int:
     """Continue every upload that can be continued, repeat requests to read uploads that were not answered, and return
     the number of changes.
     """
-    act = partial(placing.continue_tickets, datastore, settings)
-    changed = await for_each("an upload that was read", await placing.due(), act)
-    return changed + await for_each(
-        "a request to read an upload", await _unanswered(), intakes.ask_again
-    )
+    act, what = partial(placing.continue_tickets, datastore, settings), placing.UPLOAD_READ
+    changed = await for_some(what, placing.placing(), "ticket_id", MOST_PLACED, act)
+    changed += await for_each(what, await placing.first_waiting(), act)
+    return changed + await _ask_again()
 
 
-async def _unanswered() -> list[int]:
-    """Numbers of the tickets whose request to read the upload must be repeated; none while no program reads uploads, so
+async def _ask_again() -> int:
+    """Repeat requests to read uploads that were not answered, about MOST_ASKED; none while no program reads uploads, so
     that requests do not pile up.
     """
     if not await intakes.is_read_now():
-        return []
+        return 0
     before = clock.now() - timedelta(seconds=AGAIN_S)
-    late = Intake.filter(state=State.READING, asked_at__lt=before).order_by("ticket_id").limit(200)
-    return [int(str(number)) for number in await late.values_list("ticket_id", flat=True)]
+    late = Intake.filter(state=State.READING, asked_at__lt=before)
+    what = "a request to read an upload"
+    return await for_some(what, late, "ticket_id", MOST_ASKED, intakes.ask_again)

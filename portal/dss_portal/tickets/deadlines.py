@@ -1,7 +1,7 @@
 """Ends tickets that stay too long in one stage: before their submission, in the queue, or claimed.  The ``deadlines``
 in a service's descriptor take precedence over the portal's settings.
 
-Each round ends at most one page of tickets for each limit.  The next rounds end the others.
+Each round ends about PAGE_NUMBERS tickets for each limit at most.  The next rounds end the others.
 """
 
 from collections import defaultdict
@@ -11,10 +11,11 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeAlias
 
+from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
 from dss_broker.descriptor import MAX_DEADLINE_S, Deadlines, DescriptorInvalid, descriptor_from
-from dss_portal.batches import PAGE_NUMBERS, for_each
+from dss_portal.batches import PAGE_NUMBERS, for_each, for_some
 from dss_portal.datastore import Datastore
 from dss_portal.formats import duration
 from dss_portal.intake import store as intakes
@@ -35,8 +36,8 @@ class StageLimit:
     limit_s: Callable[[Deadlines, Settings], float]
 
 
-Overdue: TypeAlias = tuple[int, float]
-"""A ticket's number, and the limit that it has exceeded, in seconds."""
+Overdue: TypeAlias = tuple[QuerySet[Ticket], float]
+"""Tickets that have exceeded a limit, and this limit in seconds."""
 
 Find: TypeAlias = Callable[[Settings], Awaitable[list[Overdue]]]
 
@@ -63,15 +64,15 @@ async def enforce(settings: Settings, datastore: Datastore) -> int:
 
     An error with one ticket is logged and does not stop the others; an outage of database or datastore is raised.
     """
-    rounds: dict[Find, Callable[[Overdue], Awaitable[int]]] = {
-        partial(_overdue, UPLOAD): lambda late: _give_up_upload(*late, datastore),
-        _abandoned: lambda late: _give_up_abandoned(*late, datastore),
-        partial(_overdue, QUEUE): lambda late: _give_up_waiting(*late),
-        partial(_overdue, RUN): lambda late: _end_attempt(*late, settings.max_attempts),
+    rounds: dict[Find, Callable[[int, float], Awaitable[int]]] = {
+        partial(_overdue, UPLOAD): partial(_give_up_upload, datastore),
+        _abandoned: partial(_give_up_abandoned, datastore),
+        partial(_overdue, QUEUE): _give_up_waiting,
+        partial(_overdue, RUN): partial(_end_attempt, settings.max_attempts),
     }
 
     async def enforce_one(find: Find) -> int:
-        return await for_each("ending what is overdue", await find(settings), rounds[find])
+        return sum([await _end(*overdue, rounds[find]) for overdue in await find(settings)])
 
     return await for_each("deadlines", rounds, enforce_one)
 
@@ -86,18 +87,24 @@ def own_deadlines(service: Service) -> Deadlines:
         return Deadlines()
 
 
+async def _end(
+    tickets: QuerySet[Ticket], limit_s: float, end: Callable[[int, float], Awaitable[int]]
+) -> int:
+    what = "ending what is overdue"
+    return await for_some(what, tickets, "id", PAGE_NUMBERS, lambda number: end(number, limit_s))
+
+
 async def _overdue(stage: StageLimit, settings: Settings) -> list[Overdue]:
     by_limit: dict[float, list[int]] = defaultdict(list)
     for service in await Service.filter(id__in=await _services_with(stage.status)):
         by_limit[stage.limit_s(own_deadlines(service), settings)].append(service.id)
-    found: list[tuple[int, float]] = []
+    found = []
     for limit_s, service_ids in by_limit.items():
         late = {f"{stage.since}__lt": store.now() - timedelta(seconds=min(limit_s, MAX_DEADLINE_S))}
         tickets = Ticket.filter(status=stage.status, service_id__in=service_ids, **late)
         if stage.status is Status.INIT:
             tickets = tickets.exclude(id__in=intakes.continuing())
-        numbers = await tickets.order_by("id").limit(PAGE_NUMBERS).values_list("id", flat=True)
-        found += [(int(str(i)), limit_s) for i in numbers]
+        found.append((tickets, limit_s))
     return found
 
 
@@ -108,13 +115,11 @@ async def _services_with(status: Status) -> list[int]:
 
 async def _abandoned(settings: Settings) -> list[Overdue]:
     quiet_s = settings.abandoned_upload_s
-    quiet = Ticket.filter(quota.quiet_condition(min(quiet_s, MAX_DEADLINE_S))).order_by("id")
-    found = quiet.exclude(id__in=intakes.continuing())
-    numbers = await found.limit(PAGE_NUMBERS).values_list("id", flat=True)
-    return [(int(str(ticket_id)), quiet_s) for ticket_id in numbers]
+    quiet = Ticket.filter(quota.quiet_condition(min(quiet_s, MAX_DEADLINE_S)))
+    return [(quiet.exclude(id__in=intakes.continuing()), quiet_s)]
 
 
-async def _give_up_abandoned(ticket_id: int, quiet_s: float, datastore: Datastore) -> bool:
+async def _give_up_abandoned(datastore: Datastore, ticket_id: int, quiet_s: float) -> bool:
     async with in_transaction():
         ticket = await store.locked(ticket_id)
         if ticket is None or not quota.is_quiet(ticket, quiet_s):  # a file has arrived meanwhile
@@ -129,7 +134,7 @@ async def _give_up_abandoned(ticket_id: int, quiet_s: float, datastore: Datastor
     return True
 
 
-async def _give_up_upload(ticket_id: int, limit_s: float, datastore: Datastore) -> bool:
+async def _give_up_upload(datastore: Datastore, ticket_id: int, limit_s: float) -> bool:
     text = (
         f"The ticket was not submitted within {duration(limit_s)}, so it was given up; "
         "the files sent so far were removed."
@@ -165,7 +170,7 @@ async def _time_out(ticket_id: int, stage: Status, text: str) -> bool:
     return True
 
 
-async def _end_attempt(ticket_id: int, limit_s: float, max_attempts: int) -> bool:
+async def _end_attempt(max_attempts: int, ticket_id: int, limit_s: float) -> bool:
     """End an attempt that has run longer than ``limit_s``, and tell the holder of its claim to stop.  The ticket is
     queued again if it has had fewer than ``max_attempts`` attempts; otherwise it times out.  False if that attempt has
     already ended.

@@ -4,14 +4,13 @@ them.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 
 from tortoise.transactions import in_transaction
 
 from dss_portal import database
-from dss_portal.batches import for_each
+from dss_portal.batches import for_each, pages_of
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
 from dss_portal.models import Status, Ticket, User
@@ -65,28 +64,14 @@ async def run(datastore: Datastore) -> None:
 async def delete_due(datastore: Datastore) -> int:
     """Delete all tickets whose planned time of deletion has passed, and return their number.
 
-    Several portals may call it at the same time.  An error with one ticket is logged and does not stop the others; an
-    outage of database or datastore is raised.
+    Several portals may call it at the same time.  An error with one ticket is logged and does not stop the others,
+    however many such tickets there are; an outage of database or datastore is raised.
     """
     deleted = 0
-    async for numbers in _due():
+    due = Ticket.filter(delete_at__lte=store.now())
+    async for numbers in pages_of(due, "id", PAGE_TICKETS):
         deleted += await for_each("deleting a ticket", numbers, partial(_delete, datastore))
     return deleted
-
-
-async def _due() -> AsyncIterator[list[int]]:
-    """Yield the numbers of all tickets that are due now, in pages of at most PAGE_TICKETS.  Tickets that cannot be
-    deleted are passed over, however many they are.
-    """
-    last, now = 0, store.now()
-    while True:
-        due = Ticket.filter(delete_at__lte=now, id__gt=last).order_by("id").limit(PAGE_TICKETS)
-        numbers = [int(str(number)) for number in await due.values_list("id", flat=True)]
-        if numbers:
-            yield numbers
-            last = numbers[-1]
-        if len(numbers) < PAGE_TICKETS:
-            return
 
 
 async def _delete(datastore: Datastore, ticket_id: int) -> bool:
