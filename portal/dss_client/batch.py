@@ -20,11 +20,11 @@ from dss_client.batch_items import (
 )
 from dss_client.batch_journal import Journal
 from dss_client.error_sentences import is_missing, of_disk
-from dss_client.errors import ClientError, Refused, SignInRefused
+from dss_client.errors import ClientError, Refused, SignInRefused, Unreachable
 from dss_client.flows import SelectedService
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost
-from dss_client.retries import with_retries
+from dss_client.retries import BUSY, with_retries
 from dss_client.sending import Stopwatch, Watcher, fetch, submit
 from dss_submission.parts import SourcePart
 from dss_submission.preparing import Source
@@ -36,11 +36,18 @@ OTHERS_S = 15.0
 reads and converts the image.
 """
 RETRY_S = 3600.0
-"""Longest time in seconds without an answer of the portal before a batch gives up."""
+"""Longest time in seconds without an answer of the portal before a batch gives up.  It is one time for all images."""
+ALONE_S = RETRY_S + 300.0
+"""Longest time in seconds for the attempts to send or to download one image, if the portal answers in between."""
+CONTINUES = "The batch gives up; the same command continues it."
 QUOTA = "Maximum allowed number of open tickets"
 """Beginning of the server's sentence about a full quota (dss-api: quotas)."""
 
 T = TypeVar("T")
+
+
+class PortalAway(ClientError):
+    """The portal has given no answer for RETRY_S.  The images that were not sent yet keep the state WAITING."""
 
 
 class Display(Protocol):
@@ -128,13 +135,14 @@ class Batch:
         self._full = False
         self._said = ""
         self._looked_s = time.monotonic()
+        self._away_since_s: float | None = None
 
     def run(self, items: Sequence[Item]) -> None:
         """Send the items, and return when all have ended, or, without ``wait``, when all are submitted.  Continues an
         earlier run in the same folder.  An error in sending or downloading one image becomes the state of its item.
 
         Raises ClientError if the folder's table is another batch's, if the session is no longer valid when an image is
-        submitted or a state requested, or if the portal gives no answer about a ticket's state for RETRY_S.
+        submitted or a state requested; PortalAway if the portal gives no answer for RETRY_S.
         """
         for item in self._journal.recall(items):
             self._tell(f"{item.name} has changed since it was sent; it is sent again.")
@@ -174,7 +182,7 @@ class Batch:
         try:
             item.ticket = self._with_retries(lambda: self._submitted(item, items))
             self._change(item, items, SUBMITTED)
-        except (SignInRefused, OutputLost):
+        except (SignInRefused, OutputLost, PortalAway):
             raise
         except Refused as error:
             self._refused(error, item, items)
@@ -195,6 +203,7 @@ class Batch:
         service = self._services[item.service]
 
         def note(number: int) -> None:
+            self._away_since_s = None
             item.ticket = number
             self._journal.write(items)
 
@@ -231,7 +240,7 @@ class Batch:
     def _look(self, item: Item, items: Sequence[Item]) -> None:
         try:
             detail = self._with_retries(lambda: self._client.detail(item.ticket))
-        except (SignInRefused, OutputLost):
+        except (SignInRefused, OutputLost, PortalAway):
             raise
         except Refused as error:
             if not is_missing(error):
@@ -257,7 +266,7 @@ class Batch:
                 items
             )  # before the row is written, because a row with success is not fetched again
             self._change(item, items, SUCCESS)
-        except OutputLost:
+        except (OutputLost, PortalAway):
             raise
         except (ClientError, OSError) as error:
             self._change(item, items, NOT_DOWNLOADED, _sentence(error))
@@ -276,7 +285,26 @@ class Batch:
             self._display.note(sentence)
 
     def _with_retries(self, call: Callable[[], T]) -> T:
-        return with_retries(call, RETRY_S, self._pause, self._say_away)
+        return with_retries(lambda: self._heard(call), ALONE_S, self._pause, self._say_away)
+
+    def _heard(self, call: Callable[[], T]) -> T:
+        """Call ``call`` once, and note whether the portal answers.  Raises PortalAway instead of a temporary error if it
+        has given no answer for RETRY_S, whatever was asked.
+        """
+        try:
+            result = call()
+        except (Unreachable, Refused) as error:
+            if isinstance(error, Refused) and error.status not in BUSY:
+                self._away_since_s = None
+                raise
+            now_s = time.monotonic()
+            if self._away_since_s is None:
+                self._away_since_s = now_s
+            if now_s - self._away_since_s > RETRY_S:
+                raise PortalAway(f"{error} {CONTINUES}") from error
+            raise
+        self._away_since_s = None
+        return result
 
     def _say_away(self) -> None:
         self._display.note("The portal does not answer; trying again.")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dss_client import batch as batch_module
-from dss_client.batch import Batch, SendOptions
+from dss_client.batch import Batch, PortalAway, SendOptions
 from dss_client.batch_items import Item, for_services, items_of
 from dss_client.batch_screen import BatchScreen
 from dss_client.errors import ClientError, Refused
@@ -322,3 +323,33 @@ def test_the_end_of_the_machine_ends_a_batch_like_ctrl_c(
     assert sending.returncode == 130
     last = told.splitlines()[-1]
     assert last == "What is submitted goes on; the same command again goes on, too."
+
+
+def test_an_outage_ends_the_batch_once_and_not_one_image_after_the_other(
+    scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_module, "RETRY_S", 0.3)
+    monkeypatch.setattr(batch_module, "ALONE_S", 0.4)
+    items = items_for(scans)
+    what = SendOptions(wait=False)
+
+    with (
+        ItkSnap("http://127.0.0.1:9") as client,
+        BatchScreen(len(items)) as screen,
+        pytest.raises(PortalAway, match="the same command continues it"),
+    ):
+        Batch(client, {"lungs": CHOSEN}, tmp_path / "out", screen, what=what).run(items)
+
+    assert {status for _, status in table(tmp_path / "out").values()} == {"waiting"}
+
+
+def test_images_whose_upload_breaks_each_time_do_not_end_the_batch(
+    recorder: Recorder, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_module, "RETRY_S", 0.3)
+    monkeypatch.setattr(batch_module, "ALONE_S", 0.4)
+    recorder.answers["POST /api/tickets/7/files/input"] = b""
+
+    run(recorder, items_for(scans[:2]), tmp_path / "out", pause=time.sleep)
+
+    assert {status for _, status in table(tmp_path / "out").values()} == {"not sent"}
