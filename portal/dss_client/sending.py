@@ -128,8 +128,7 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
     """Download the results of a ticket with the state success into ``folder``, and measure the labels if the extra
     ``images`` is installed.  Raises ClientError; NotUnderstood unless there is exactly one workspace.
     """
-    watcher.stage("Downloading")
-    files = downloaded(client, ticket, folder, watcher.moved)
+    files = downloaded(client, ticket, folder, download_progress(watcher))
     workspaces = [path for path in files if path.suffix == ".itksnap"]
     if len(workspaces) != 1:
         raise NotUnderstood(f"The results hold {len(workspaces)} workspaces; one is needed.")
@@ -143,6 +142,22 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
         labels=tuple(measure(outcome)) if measured else (),
         measured=measured,
     )
+
+
+def download_progress(watcher: Heard) -> Progress:
+    """A Progress for a download.  ``watcher`` shows the stage with the first bytes, because the server may refuse the
+    download.
+    """
+    begun = False
+
+    def moved(done_bytes: int, total_bytes: int) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            watcher.stage("Downloading")
+        watcher.moved(done_bytes, total_bytes)
+
+    return moved
 
 
 def downloaded(

@@ -16,7 +16,7 @@ from dss_client.output import say
 from dss_client.records import Detail
 from dss_client.result_paths import check_file, check_folder
 from dss_client.screen import Screen
-from dss_client.sending import POLL_S, fetch
+from dss_client.sending import POLL_S, download_progress, fetch
 
 
 @click.command()
@@ -136,6 +136,5 @@ def _attached(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> str
 
 
 def _archive(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> None:
-    screen.stage("Downloading")
-    client.download_archive(ticket, target, screen.moved)
+    client.download_archive(ticket, target, download_progress(screen))
     screen.note(f"Archive of the results: {target.resolve()}")
