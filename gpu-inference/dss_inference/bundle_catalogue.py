@@ -86,6 +86,19 @@ def monai_bundles(installed: Path | None) -> dict[str, Path]:
     return installed_in(DEMO_BUNDLES) | installed_in(installed)
 
 
+def name_problem(name: str) -> str:
+    """Why a MONAI bundle called ``name`` in the folder of installed bundles cannot be served; "" if its name is free."""
+    if name not in BUNDLES:
+        return ""
+    return f"Its name {name!r} is that of a built-in bundle; rename its folder."
+
+
+def _require_free_name(name: str, installed: Path | None) -> None:
+    """Raises InferenceError if the folder ``installed`` has a bundle with the name of the built-in one ``name``."""
+    if (problem := name_problem(name)) and name in installed_in(installed):
+        raise InferenceError(f"A bundle in DSS_BUNDLES cannot be told from another. {problem}")
+
+
 def load(
     name: str,
     device: str,
@@ -97,8 +110,10 @@ def load(
     example bundle, the MONAI bundle at the path ``name``.
 
     MONAI bundles together keep at most ``limit_bytes`` of memory; see ``bundle_cache``.  Raises InferenceError if there
-    is no such bundle, if it cannot be used, or if there is no such device, and other errors of a MONAI bundle's code.
+    is no such bundle, if it cannot be used, if a built-in and an installed bundle have that name, or if there is no
+    such device, and other errors of a MONAI bundle's code.
     """
+    _require_free_name(name, installed)
     if name in BUNDLES:
         with loading(name):
             return BUNDLES[name](device, threads)
@@ -117,8 +132,10 @@ def load_to_serve(
     bundle, that cannot be used becomes an UnusableBundle, which answers each request with the reason.  Without such a
     bundle, ``load`` finds a built-in one or that at the path ``name``.
 
-    Raises InferenceError if there is no such bundle or device, or if the MONAI bundle at a path cannot be used.
+    Raises InferenceError if there is no such bundle or device, if a built-in and an installed bundle have that name, or
+    if the MONAI bundle at a path cannot be used.
     """
+    _require_free_name(name, installed)
     root = monai_bundles(installed).get(name)
     if root is None:
         return load(name, device, threads, installed, limit_bytes)

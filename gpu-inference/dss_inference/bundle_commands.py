@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dss_inference.bundle import Bundle, BundleOutcome
-from dss_inference.bundle_catalogue import BUNDLES, load, monai_bundles
+from dss_inference.bundle_catalogue import BUNDLES, load, monai_bundles, name_problem
 from dss_inference.errors import InferenceError, innermost
 from dss_inference.monai_bundles.bundle_checks import problems
 from dss_inference.monai_bundles.folder import BundleFolder, read_folder
@@ -30,7 +30,8 @@ def list_bundles() -> None:
     for name in sorted(BUNDLES):
         typer.echo(name)
     for name, root in monai_bundles(read_settings(DeviceSettings).bundles).items():
-        typer.echo(" ".join([name, *(f"- {problem}" for problem in problems(root))]))
+        found = [*filter(None, [name_problem(name)]), *problems(root)]
+        typer.echo(" ".join([name, *(f"- {problem}" for problem in found)]))
 
 
 @commands.command()

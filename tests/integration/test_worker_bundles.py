@@ -1,6 +1,7 @@
 """One bundle that cannot be loaded or served holds none of the worker's others."""
 
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker
 from dss_inference import bundle_catalogue as registry
+from dss_inference.bundle import Bundle
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.unusable_bundle import UnusableBundle
 from dss_inference.worker.server import QueueServer
@@ -73,6 +75,16 @@ def test_a_bundle_that_breaks_while_it_is_loaded_says_so_to_who_asks(
     assert isinstance(loaded, UnusableBundle)
     with pytest.raises(InferenceError, match="could not be loaded: KeyError: 'network_def'"):
         loaded.run(tmp_path, tmp_path, {}, lambda *_: None, lambda: False)
+
+
+@pytest.mark.parametrize("load", [registry.load, registry.load_to_serve])
+def test_an_installed_bundle_with_the_name_of_a_built_in_one_is_refused(
+    tmp_path: Path, load: Callable[..., Bundle]
+) -> None:
+    _folder(tmp_path / "lung-segmentation")
+
+    with pytest.raises(InferenceError, match="is that of a built-in bundle; rename its folder"):
+        load("lung-segmentation", "cpu", 1, tmp_path, 0)
 
 
 def test_a_folder_whose_name_is_no_text_is_left_out(tmp_path: Path) -> None:
