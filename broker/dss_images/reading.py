@@ -216,6 +216,9 @@ def frame_of(header: Header, time_point: int) -> Voxels:
     The other time points are read too, but not kept, and may have voxels that are not finite.  Raises ImageRefused if
     the file is damaged, a voxel of the time point is not finite, or there is no such time point.
     """
+    count = math.prod(header.grid.size[3:])
+    if not 1 <= time_point <= count:
+        raise refusals.no_time_point(time_point, count)
     depth = header.grid.size[2]
     return _stacked(header, range((time_point - 1) * depth, time_point * depth))
 

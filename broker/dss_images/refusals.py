@@ -123,6 +123,15 @@ def empty_dimension(size: Sequence[int]) -> ImageDamaged:
     return ImageDamaged(f"The image's header says {_voxels(size)}; each number must be 1 or more.")
 
 
+def no_time_point(number: int, count: int) -> ImageRefused:
+    """The refusal of an image with ``count`` time points, of which none has the number ``number``, from 1."""
+    has = "1 time point" if count == 1 else f"{count} time points"
+    needed = "1" if count == 1 else f"a number from 1 to {count}"
+    return ImageRefused(
+        f"The image has {has}, and none with the number {number}; {needed} is needed."
+    )
+
+
 def wrong_dimensions(count: int) -> ImageRefused:
     """The refusal of an image with other than 3 or 4 dimensions."""
     shown = "1 dimension" if count == 1 else f"{count} dimensions"
