@@ -219,6 +219,6 @@ MESSAGE_SECONDS = Histogram(
 )
 MESSAGES_REDELIVERED = Counter(
     "dss_messages_redelivered_total",
-    "Messages that came again, their first reader lost.",
+    "Messages that RabbitMQ delivered again: their earlier reader died, stopped or lost its connection, or handed them back.",
     ["queue"],
 )
