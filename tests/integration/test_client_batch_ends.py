@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dss_client import batch as batch_module
+from dss_client import resumable
 from dss_client.batch import Batch, PortalAway, SendOptions
 from dss_client.batch_items import Item, for_services, items_of
 from dss_client.batch_screen import BatchScreen
@@ -348,6 +349,7 @@ def test_images_whose_upload_breaks_each_time_do_not_end_the_batch(
 ) -> None:
     monkeypatch.setattr(batch_module, "RETRY_S", 0.3)
     monkeypatch.setattr(batch_module, "ALONE_S", 0.4)
+    monkeypatch.setattr(resumable, "RETRY_S", 0.0)
     recorder.answers["POST /api/tickets/7/files/input"] = b""
 
     run(recorder, items_for(scans[:2]), tmp_path / "out", pause=time.sleep)

@@ -257,10 +257,10 @@ def portal_rules(portal: Portal) -> list[tuple[str, str]]:
 async def test_only_responses_that_are_kept_count_and_the_oldest_go_first(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "LARGEST_BYTES", 300)
+    monkeypatch.setattr(snapshots, "LARGEST_BYTES", 1000)
     await portal.announce_service()
     ann = await portal.user()
-    old, *others = [await submitted_ticket(ann) for _ in range(12)]
+    old, *others = [await submitted_ticket(ann) for _ in range(9)]
     await Ticket.all().update(status=Status.SUCCESS)
     shown = snapshots.Snapshots("http://127.0.0.1")
 
