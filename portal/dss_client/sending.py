@@ -144,7 +144,7 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
     )
 
 
-def download_progress(watcher: Heard) -> Progress:
+def download_progress(watcher: SubmissionListener) -> Progress:
     """A Progress for a download.  ``watcher`` shows the stage with the first bytes, because the server may refuse the
     download.
     """
