@@ -53,6 +53,21 @@ async def test_a_ticket_that_is_being_deleted_is_not_submitted(
     assert not await OutboxMessage.filter(type_name="TicketReady").exists()
 
 
+async def test_a_ticket_that_is_being_deleted_is_not_retried(
+    ann: Client, other: "asyncpg.Connection"
+) -> None:
+    ticket_id = await new_ticket(ann)  # never announced, so that nothing else waits for its row
+    await other.execute("UPDATE ticket SET status = 'failed' WHERE id = $1", ticket_id)
+    async with other.transaction():
+        await other.execute("UPDATE ticket SET status = 'deleted' WHERE id = $1", ticket_id)
+        retrying = asyncio.create_task(ann.get(f"/api/tickets/{ticket_id}/retry"))
+        await eventually(lambda: other.fetchval(WAITS), lambda waiting: waiting == 1)
+
+    assert (await retrying).status_code != 200
+
+    assert (await Ticket.get(id=ticket_id)).status is Status.DELETED
+
+
 async def test_a_submission_asks_the_database_seldom(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
