@@ -53,6 +53,20 @@ def test_a_unit_survives_what_it_depends_on_and_may_finish_its_work(unit: Path) 
     assert values(unit, "UMask") == ["0007"]
 
 
+def test_settings_of_one_dispatcher_go_before_those_of_all_programs() -> None:
+    """The last value of a variable counts, says systemd.exec(5)."""
+    files = values(CHECKOUT / "infra/systemd/dss-dispatch@.service", "EnvironmentFile")
+
+    assert files == ["/etc/dss/dss.env", "-/etc/dss/dispatch-%i.env"]
+
+
+def test_a_long_migration_is_not_ended() -> None:
+    portal = CHECKOUT / "infra/systemd/dss-portal.service"
+
+    assert values(portal, "ExecStartPre") == ["/opt/dss/bin/dss-portal migrate"]
+    assert values(portal, "TimeoutStartSec") == ["infinity"]
+
+
 def test_settings_of_the_example_exist_and_have_no_comment_behind_them() -> None:
     """To systemd, a comment behind a value belongs to the value."""
     lines = [line for line in EXAMPLE.splitlines() if line and not line.startswith("#")]
