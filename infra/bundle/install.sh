@@ -37,5 +37,8 @@ set -a
 set +a
 
 make --no-print-directory site-secrets ENGINE="$engine"
-$compose --file infra/compose.yaml up --detach
-echo "DSS $version is installed in $1.  The first user and a ticket: cd $1 && make first-ticket COMPOSE='$compose'"
+files=infra/compose.yaml
+# Without this file the programs of a site whose files are in a bucket would look for them in a volume.
+! grep -q '^DSS_DATASTORE_URL=["'\'']\{0,1\}s3:' infra/.env || files="$files --file infra/compose.s3.yaml"
+$compose --file $files up --detach
+echo "DSS $version is installed in $1.  The first user and a ticket: cd $1 && make first-ticket COMPOSE='$compose' COMPOSE_FILE='$files'"

@@ -41,7 +41,7 @@ case "${TORCH_CPU:-}" in
   *) "$here/venv/bin/pip" --quiet download --no-deps --no-index --find-links "$TORCH_CPU" --dest "$out/wheels" "$pin" ;;
 esac
 "$here/venv/bin/pip" --quiet wheel --constraint requirements.lock --find-links "$out/wheels" --wheel-dir "$out/wheels" \
-  ".[portal,dispatch,inference,client]" "podman-compose==1.6.0"
+  ".[portal,dispatch,inference,client,s3]" "podman-compose==1.6.0"
 rm -rf "$here/venv"
 
 tar --dereference --create --gzip --file "$out/chart/dss-$version.tgz" --directory infra/helm dss

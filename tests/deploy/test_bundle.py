@@ -25,10 +25,10 @@ done
 PYTHON = """\
 #!/bin/sh
 mkdir -p "$3/bin"
-printf '#!/bin/sh\\n' > "$3/bin/pip"
+printf '#!/bin/sh\\necho "$@" >> {asked}\\n' > "$3/bin/pip"
 chmod +x "$3/bin/pip"
 """
-"""A virtual environment whose pip does nothing."""
+"""A virtual environment whose pip only notes what it was asked."""
 
 
 def program(path: Path, text: str) -> Path:
@@ -55,7 +55,7 @@ def build(checkout: Path, version: str, **variables: str) -> Path:
     (checkout / "dist/sbom").mkdir(parents=True, exist_ok=True)
     asked = checkout.parent / "asked"
     engine = program(checkout.parent / "podman", ENGINE.format(asked=asked))
-    python = program(checkout.parent / "python", PYTHON)
+    python = program(checkout.parent / "python", PYTHON.format(asked=asked))
     script = ["sh", "infra/bundle/make.sh", version]
     run(script, checkout, ENGINE=str(engine), PYTHON=str(python), **variables)
     run(["tar", "-xf", checkout / f"dist/dss-{version}.tar"], checkout.parent)
@@ -116,6 +116,37 @@ def test_a_site_uses_the_images_that_the_bundle_holds(copy: Path, tmp_path: Path
     for image in ("rabbitmq:4", "own/postgres:17", "dss-portal:1.0"):
         assert f" registry.example.org/{image}" in saved
     assert "python registry.example.org/dss-portal:1.0 -m dss_broker.site_secrets" in asked
+
+
+@pytest.mark.parametrize(
+    ("setting", "files"),
+    [
+        ("DSS_DATASTORE_URL=s3://dss/site", "infra/compose.yaml --file infra/compose.s3.yaml"),
+        ("DSS_DATASTORE_URL='s3://dss/site'", "infra/compose.yaml --file infra/compose.s3.yaml"),
+        ("DSS_DATASTORE_URL=", "infra/compose.yaml"),
+        ("#DSS_DATASTORE_URL=s3://dss/site", "infra/compose.yaml"),
+    ],
+)
+def test_an_upgrade_of_a_site_with_a_bucket_keeps_the_bucket(
+    copy: Path, tmp_path: Path, setting: str, files: str
+) -> None:
+    site = tmp_path / "site"
+    (site / "infra").mkdir(parents=True)
+    (site / "infra/.env").write_text(f"{setting}\n", encoding="utf-8")
+
+    install(build(copy, "1.0"), site)
+
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+    assert [line for line in asked if line.endswith("up --detach")] == [
+        f"--file {files} up --detach"
+    ]
+
+
+def test_the_wheels_are_those_of_all_that_a_site_may_use(copy: Path, tmp_path: Path) -> None:
+    build(copy, "1.0")
+
+    asked = (tmp_path / "asked").read_text(encoding="utf-8")
+    assert ".[portal,dispatch,inference,client,s3]" in asked
 
 
 def test_only_what_git_knows_goes_into_a_bundle(copy: Path) -> None:

@@ -57,7 +57,7 @@ def test_every_variable_is_a_setting_of_its_program(
 
 
 def test_each_variable_of_the_site_is_explained_and_each_that_is_explained_is_one() -> None:
-    explained = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", EXAMPLE, re.MULTILINE))
+    explained = set(re.findall(r"\b([A-Z][A-Z0-9_]+)=", EXAMPLE))
 
     assert set(re.findall(r"\$\{([A-Z0-9_]+)", TEXT + S3_TEXT)) == explained | OF_SERVERS
 
