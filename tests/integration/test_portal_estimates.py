@@ -75,10 +75,14 @@ async def test_before_submitting_a_user_reads_how_long_it_takes_and_how_many_com
     (others,) = await rows(ben, "/api/services/estimates")
 
     assert alone["sentence"] == "Takes about 40 s, none before you."
-    assert own["sentence"] == "Takes about 2 min, 2 before you."
-    assert others["sentence"] == "Takes about 80 s, 1 before you."  # users take turns
+    assert own["sentence"] == "Takes about 2 min, 2 before you; a worker begins it in about 80 s."
+    assert (
+        others["sentence"] == "Takes about 80 s, 1 before you; a worker begins it in about 40 s."
+    )  # users take turns
     assert (others["begins_s"], others["ends_s"]) == (40.0, 80.0)
-    assert "Takes about 80 s, 1 before you." in await text(ben, "/services")
+    assert "Takes about 80 s, 1 before you; a worker begins it in about 40 s." in await text(
+        ben, "/services"
+    )
 
 
 async def test_the_page_to_send_images_tells_the_time_of_an_image_of_the_size_that_is_chosen(
@@ -202,10 +206,10 @@ async def test_while_a_ticket_waits_its_page_and_the_api_tell_when_it_is_done(
 
     assert [(row["id"], row["sentence"]) for row in told] == [
         (first, "About 40 s left."),
-        (second, "Done in about 80 s, begins in about 40 s."),
+        (second, "Done in about 80 s; a worker begins it in about 40 s."),
     ]
     page = await text(ann, f"/tickets/{second}")
-    assert "Done in about 80 s, begins in about 40 s." in page
+    assert "Done in about 80 s; a worker begins it in about 40 s." in page
     assert "Place 2 in the queue." in page
 
 

@@ -42,7 +42,10 @@ class NewTicketEstimate:
         if self.forecast is None:
             ahead = words.before(self.before, at_least=self.before >= reading.MOST)
             return f"{words.UNKNOWN[:-1]}; {ahead}."
-        return f"Takes {words.about(self.forecast.ends_s)}, {words.before(self.before)}."
+        takes = f"Takes {words.about(self.forecast.ends_s)}, {words.before(self.before)}"
+        if self.forecast.begins_s < words.SOON_S:
+            return f"{takes}."
+        return f"{takes}; {words.worker(self.forecast)}."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,15 @@ from datetime import UTC, datetime
 from dss_portal.estimates.forecast import Forecast
 
 UNKNOWN = "How long it takes is not known yet."
+SOON_S = 8.0
+"""A time in seconds from which on ``about`` states a number."""
 
 
 def about(seconds: float) -> str:
     """A duration, rounded as an estimate should be: ``a few seconds``, ``about 40 s``, ``about 3 min``, ``about 2 h
     10 min``.
     """
-    if seconds < 8:
+    if seconds < SOON_S:
         return "a few seconds"
     if seconds < 55:
         return f"about {5 * round(seconds / 5)} s"
@@ -35,7 +37,12 @@ def left(forecast: Forecast) -> str:
     """The remaining time of a ticket that waits or is claimed, in words."""
     if forecast.begins_s < 1:
         return f"{_capital(about(forecast.ends_s))} left."
-    return f"Done in {about(forecast.ends_s)}, begins in {about(forecast.begins_s)}."
+    return f"Done in {about(forecast.ends_s)}; {worker(forecast)}."
+
+
+def worker(forecast: Forecast) -> str:
+    """When a worker begins the ticket, in words.  A claimed ticket may wait for a worker, too."""
+    return f"a worker begins it in {about(forecast.begins_s)}"
 
 
 def promise(ends_s: float, at: datetime, ahead: int, *, again: bool) -> str:

@@ -32,7 +32,7 @@ def test_an_estimate_is_told_no_more_exactly_than_it_is(seconds: float, text: st
 def test_a_ticket_at_work_and_one_that_waits_are_told_apart() -> None:
     assert words.left(Forecast(begins_s=0, ends_s=5)) == "A few seconds left."
     waits = Forecast(begins_s=300, ends_s=340)
-    assert words.left(waits) == "Done in about 6 min, begins in about 5 min."
+    assert words.left(waits) == "Done in about 6 min; a worker begins it in about 5 min."
 
 
 @pytest.mark.parametrize(
