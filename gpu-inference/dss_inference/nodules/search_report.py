@@ -92,7 +92,9 @@ def search_reports(search: Search, folder: Path) -> tuple[Report, ...]:
             "What was searched for nodules",
             "text/plain; charset=utf-8",
         ),
-        write_report(folder / CSV_NAME, _csv(search), "The same as a table", "text/csv"),
+        write_report(
+            folder / CSV_NAME, _csv(search), "What was searched for nodules, as a table", "text/csv"
+        ),
     )
 
 

@@ -230,7 +230,8 @@ function sum(shown) {
   $("clear").hidden = !shown.some((row) => ["success", "failed", "timeout"].includes(row.state));
   const wanted = shown.filter(isWanted);
   $("again").hidden = !wanted.length;
-  $("again-names").textContent = wanted.slice(0, 5).map(namedAgain).join(", ") + (wanted.length > 5 ? ` and ${wanted.length - 5} more` : "");
+  const names = [...new Set(wanted.map(namedAgain))];
+  $("again-names").textContent = names.slice(0, 5).join(", ") + (names.length > 5 ? ` and ${names.length - 5} more` : "");
   $("again-folder").hidden = !wanted.some((row) => row.files > 1);
   $("again-files").hidden = !wanted.some((row) => row.files === 1);
 }
