@@ -24,7 +24,7 @@ from dss_inference.settings import DeviceSettings, FacadeSettings, Settings, rea
 from dss_inference.worker.server import QueueServer
 from dss_inference.worker_metrics import measure
 from dss_observability.logs import configure_logging
-from dss_observability.serving import missing, serve_health
+from dss_observability.serving import Missing, missing, serve_health
 from dss_observability.telemetry import start_tracing
 from dss_process.commands import add_version
 from dss_process.signals import exit_immediately, stop_signal, wait_for_stop
@@ -137,18 +137,15 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         ahead=settings.requests_ahead,
     )
     supervisor = Supervisor(stop)
-    try:
-        end_health = serve_health(
-            settings.metrics_bind,
-            lambda: [
-                *missing(broker=broker.problem, datastore=datastore.problem()),
-                *supervisor.problems(),
-                *server.problems(),
-            ],
-        )
-    except OSError as error:
-        broker.close()
-        refuse(cannot_listen("DSS_METRICS_BIND", settings.metrics_bind, error), 2)
+    end_health = _serve_health(
+        settings,
+        broker,
+        lambda: [
+            *missing(broker=broker.problem, datastore=datastore.problem()),
+            *supervisor.problems(),
+            *server.problems(),
+        ],
+    )
     measure(loaded)
     starting = supervisor.start("serving", partial(_start, server))
     try:
@@ -159,6 +156,19 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         end_health()
         broker.close()
         starting.join()
+
+
+def _serve_health(
+    settings: Settings, broker: RabbitBroker, problems: Missing
+) -> Callable[[], None]:
+    """Serve metrics and health for operators on the port of DSS_METRICS_BIND; returns a function that ends this.  Exits
+    with a sentence if the port is in use.
+    """
+    try:
+        return serve_health(settings.metrics_bind, problems)
+    except OSError as error:
+        broker.close()
+        refuse(cannot_listen("DSS_METRICS_BIND", settings.metrics_bind, error), 2)
 
 
 def _start(server: QueueServer) -> None:

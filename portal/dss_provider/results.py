@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from dss_provider.algorithm import Array
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid, write_in_series
-from dss_provider.outcome import AlgorithmOutcome, NamedLabel, OutputImage, Point
+from dss_provider.outcome import AlgorithmOutcome, MeshFile, NamedLabel, OutputImage, Point
 from dss_provider.time_points import TimePoint, chosen_of
 from dss_workspace import landmarks as annotations
 from dss_workspace import layers as ws
@@ -117,14 +117,9 @@ def build(
         _add_segmentation(result, found, found.called or service.dispatch.segmentation, files)
         for found in outcome.segmentations
     ]
-    for found in outcome.images:
-        name = files.written(load_array(work / found.file), found.called, "image")
-        result.add_overlay(name, found.called)
     main = grid_of(ticket.folder / ticket.layers[0].file_name)
-    for i, mesh in enumerate(outcome.meshes):
-        name = _mesh(work / mesh.file, mesh.called, main, target)
-        rgb = mesh.rgb or default_colour(i + 1)
-        result.add_mesh(name, mesh.called, rgb, chosen.number if chosen else 1)
+    _add_images(result, outcome.images, files)
+    _add_meshes(result, outcome.meshes, main, files)
     result.add_landmarks(_landmarks(main, outcome.landmarks))
     finished = result.finish(
         number, main.size, lambda name: any((f / name).is_file() for f in (ticket.folder, target))
@@ -149,7 +144,7 @@ class _Files:
     time_point: TimePoint | None
     target: Path
 
-    def written(self, array: Array, called: str, kind: str) -> str:
+    def write(self, array: Array, called: str, kind: str) -> str:
         """Write ``array`` to a file and return the file's name."""
         digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
         name = content_name(kind, called, digest, suffix_for(self.like))
@@ -172,9 +167,27 @@ def _add_segmentation(
     except WorkspaceInvalid as error:
         raise AlgorithmFailed(str(error)) from error
     array = _renumbered(load_array(files.work / found.file), places)
-    name = files.written(array, called, "seg")
+    name = files.write(array, called, "seg")
     result.add_segmentation(name, called, styles, places)
     return files.target / name
+
+
+def _add_images(result: ResultWorkspace, images: Iterable[OutputImage], files: _Files) -> None:
+    for image in images:
+        name = files.write(load_array(files.work / image.file), image.called, "image")
+        result.add_overlay(name, image.called)
+
+
+def _add_meshes(
+    result: ResultWorkspace, meshes: Iterable[MeshFile], main: Grid, files: _Files
+) -> None:
+    """Add meshes to the workspace, at the time point of ``files``.  Raises AlgorithmFailed if ITK-SNAP could not load
+    one, or it lies outside of the main image, whose grid is ``main``.
+    """
+    time_point = files.time_point.number if files.time_point else 1
+    for number, mesh in enumerate(meshes, start=1):
+        name = _mesh(files.work / mesh.file, mesh.called, main, files.target)
+        result.add_mesh(name, mesh.called, mesh.rgb or default_colour(number), time_point)
 
 
 def _styles(found: OutputImage) -> list[Style]:

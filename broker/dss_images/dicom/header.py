@@ -146,14 +146,7 @@ def _damaged(file: File, tags: Tags, why: str) -> Damaged:
 
 def _image(file: File, tags: Tags, element: PixelElement) -> DicomHeader | Damaged:
     pixels = _pixels(tags, element)
-    rows, columns = tags.count("Rows", 0), tags.count("Columns", 0)
-    needed = rows * columns * pixels.bits[0] * pixels.frames // 8
-    if not needed or not _has_room(pixels, needed, tags.fragments):
-        fault = f"has {pixels.length} bytes of pixels where {needed} are needed"
-        if not needed:
-            fault = "does not say its Rows, Columns and BitsAllocated"
-        elif pixels.length is None:
-            fault = f"has {counted(tags.fragments, 'piece')} of compressed pixels for {pixels.frames} frames"
+    if fault := _pixel_fault(pixels, tags):
         return _damaged(file, tags, fault)
     try:
         slices, notes = slices_of(file, tags, pixels)
@@ -176,6 +169,19 @@ def _image(file: File, tags: Tags, element: PixelElement) -> DicomHeader | Damag
         slices=slices,
         notes=notes,
     )
+
+
+def _pixel_fault(pixels: PixelEncoding, tags: Tags) -> str:
+    """What is wrong with the size of the file's pixel data, as the end of a sentence; "" if it fits its frames."""
+    rows, columns = tags.count("Rows", 0), tags.count("Columns", 0)
+    needed = rows * columns * pixels.bits[0] * pixels.frames // 8
+    if not needed:
+        return "does not say its Rows, Columns and BitsAllocated"
+    if _has_room(pixels, needed, tags.fragments):
+        return ""
+    if pixels.length is None:
+        return f"has {counted(tags.fragments, 'piece')} of compressed pixels for {pixels.frames} frames"
+    return f"has {pixels.length} bytes of pixels where {needed} are needed"
 
 
 def _has_room(pixels: PixelEncoding, needed: int, fragments: int) -> bool:

@@ -7,6 +7,7 @@ import base64
 import lzma
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +49,7 @@ def read_vtp(data: bytes) -> Surface:
     is damaged.
     """
     head, appended = _split(data)
-    try:
-        root = fromstring(head, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, LookupError) as error:  # LookupError: its encoding
-        raise damaged() from error
-    if root.tag != "VTKFile" or root.get("type") != "PolyData":
-        raise ImageRefused(
-            f"The mesh file holds {root.get('type', root.tag)}; ITK-SNAP loads PolyData."
-        )
+    root = _root(head)
     reader = _Reader(
         order="<" if root.get("byte_order", "LittleEndian") == "LittleEndian" else ">",
         header="u8" if root.get("header_type") == "UInt64" else "u4",
@@ -64,6 +58,26 @@ def read_vtp(data: bytes) -> Surface:
         is_raw=(node := root.find("AppendedData")) is not None and node.get("encoding") == "raw",
     )
     pieces = [_piece(piece, reader) for piece in root.iterfind("PolyData/Piece")]
+    return _joined(pieces)
+
+
+def _root(head: bytes) -> "Element":
+    """The root of the XML document ``head``.  Raises ImageRefused if it is damaged or no PolyData."""
+    try:
+        root = fromstring(head, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, LookupError) as error:  # LookupError: its encoding
+        raise damaged() from error
+    if root.tag != "VTKFile" or root.get("type") != "PolyData":
+        raise ImageRefused(
+            f"The mesh file holds {root.get('type', root.tag)}; ITK-SNAP loads PolyData."
+        )
+    return root
+
+
+def _joined(pieces: Sequence[Surface]) -> Surface:
+    """One surface with the points and cells of all pieces.  Raises ImageRefused without a piece, or if a cell has a
+    point that its own piece does not have.
+    """
     if not pieces:
         raise damaged()
     starts = np.cumsum([0] + [len(piece.points_mm) for piece in pieces])

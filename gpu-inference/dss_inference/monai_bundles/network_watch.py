@@ -63,41 +63,57 @@ def watch_network(
     RuntimeError, if an output had values that are NaN or infinite: every comparison with NaN is false, so they would
     become background.
     """
-    done = 0
-    all_finite: dict[
-        torch.device, torch.Tensor
-    ] = {}  # one tensor for each device, so that no window waits for a copy between devices
-
-    def before(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
-        nonlocal done
-        if cancelled():
-            raise Cancelled
-        progress(0.15 + 0.65 * min(1.0, done / batches), "running the network")
-        note(len(inputs[0]))
-        done += 1
-
-    def after(_: object, __: object, answer: object) -> None:
-        for values in _tensors_in(answer):
-            finite = torch.isfinite(values).all()
-            all_finite[values.device] = all_finite.get(values.device, finite) & finite
-
-    handles = (network.register_forward_pre_hook(before), network.register_forward_hook(after))
+    hooks = _Hooks(batches, progress, cancelled, note)
+    handles = (
+        network.register_forward_pre_hook(hooks.before),
+        network.register_forward_hook(hooks.after),
+    )
     try:
         yield
     except (ValueError, RuntimeError) as error:  # a detector raises these for NaN
-        _require_finite_answers(all_finite, error)
+        hooks.require_finite_outputs(error)
         raise
     finally:
         for handle in handles:
             handle.remove()
-    _require_finite_answers(all_finite)
+    hooks.require_finite_outputs()
 
 
-def _require_finite_answers(
-    all_finite: dict[torch.device, torch.Tensor], cause: Exception | None = None
-) -> None:
-    if not all(bool(finite) for finite in all_finite.values()):
-        raise InferenceError(NOT_NUMBERS) from cause
+class _Hooks:
+    """The functions that torch calls before and after each batch, for ``watch_network``."""
+
+    def __init__(
+        self,
+        batches: int,
+        progress: Progress,
+        cancelled: IsCancelled,
+        note: Callable[[int], None],
+    ) -> None:
+        self._batches, self._progress = batches, progress
+        self._cancelled, self._note = cancelled, note
+        self._done = 0
+        self._all_finite: dict[torch.device, torch.Tensor] = {}
+        """One flag for each device, so that no window waits for a copy between devices."""
+
+    def before(self, _: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        """Raises Cancelled if the run was cancelled; otherwise reports the progress and the size of the batch."""
+        if self._cancelled():
+            raise Cancelled
+        share = min(1.0, self._done / self._batches)
+        self._progress(0.15 + 0.65 * share, "running the network")
+        self._note(len(inputs[0]))
+        self._done += 1
+
+    def after(self, _: object, __: object, answer: object) -> None:
+        """Records whether all values of an output are finite."""
+        for values in _tensors_in(answer):
+            finite = torch.isfinite(values).all()
+            self._all_finite[values.device] = self._all_finite.get(values.device, finite) & finite
+
+    def require_finite_outputs(self, cause: Exception | None = None) -> None:
+        """Raises InferenceError if an output had values that are NaN or infinite."""
+        if not all(bool(finite) for finite in self._all_finite.values()):
+            raise InferenceError(NOT_NUMBERS) from cause
 
 
 def _tensors_in(answer: object) -> Iterator[torch.Tensor]:

@@ -83,23 +83,11 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
     counts as not searched.
     """
     inside = ct.inside(lungs.sides)
-    every = tuple(slice(None, None, max(1, round(_GRID_MM / s))) for s in ct.spacing_mm)
     voxel_ml = ct.grid.voxel_ml
     lung_ml = float(np.count_nonzero(inside)) * voxel_ml
-    z_mm, y_mm, x_mm = (s * (e.step or 1) for s, e in zip(ct.spacing_mm, every, strict=True))
-    coarse_mm = (z_mm, y_mm, x_mm)
-    sides = np.ascontiguousarray(lungs.sides[every])
-    coarse_ml = voxel_ml * lungs.sides.size / sides.size
-    found = {
-        "other_side": 0.0 if _cut_at_side(lungs) else _missing(sides, coarse_mm) * coarse_ml,
-        "other_air": lungs.gas_ml,
-        "suspect_air": lungs.suspect_ml,
-        "chest": float(_chest_without(sides)) * coarse_ml,
-        "outside_box": float(np.count_nonzero(lungs.sides)) * voxel_ml - lung_ml,
-    }
     parts = [
         ChestPart(code=code, volume_ml=round(ml, 1), share=round(ml / max(ml + lung_ml, 1e-6), 4))
-        for code, ml in found.items()
+        for code, ml in _unsearched_ml(lungs, lung_ml, ct).items()
     ]
     cut_ml = float(_near_border(inside, ct.spacing_mm)) * voxel_ml
     share = round(cut_ml / max(lung_ml, 1e-6), 4)
@@ -112,6 +100,23 @@ def search_of(lungs: Lungs, quality: Quality, ct: Ct) -> Search:
         parts=(*parts, ChestPart(code="cut_border", volume_ml=round(cut_ml, 1), share=share)),
         borders=quality.borders,
     )
+
+
+def _unsearched_ml(lungs: Lungs, lung_ml: float, ct: Ct) -> dict[str, float]:
+    """Volumes that were not searched, in millilitres, by the code of their part; ``lung_ml`` were searched."""
+    every = tuple(slice(None, None, max(1, round(_GRID_MM / s))) for s in ct.spacing_mm)
+    z_mm, y_mm, x_mm = (s * (e.step or 1) for s, e in zip(ct.spacing_mm, every, strict=True))
+    sides = np.ascontiguousarray(lungs.sides[every])
+    voxel_ml = ct.grid.voxel_ml
+    coarse_ml = voxel_ml * lungs.sides.size / sides.size
+    missing = 0.0 if _cut_at_side(lungs) else _missing(sides, (z_mm, y_mm, x_mm)) * coarse_ml
+    return {
+        "other_side": missing,
+        "other_air": lungs.gas_ml,
+        "suspect_air": lungs.suspect_ml,
+        "chest": float(_chest_without(sides)) * coarse_ml,
+        "outside_box": float(np.count_nonzero(lungs.sides)) * voxel_ml - lung_ml,
+    }
 
 
 def _cut_at_side(lungs: Lungs) -> bool:

@@ -48,15 +48,11 @@ def login(
     place = jar_of(server, jar)
     earlier = EarlierSignIn(server, place)
     with connected(server, jar) as client:
-        if not token and (browser is not None or sys.stdin.isatty()):
-            token = _by_browser(server, browser, provider=provider)
-            is_own = bool(token)
-        else:
-            is_own = False
-        token = usable_token(token or _pasted(server))
+        by_browser = "" if token else _by_browser_if_wanted(server, browser, provider=provider)
+        token = usable_token(token or by_browser or _pasted(server))
         if token.startswith(LONG_LIVED_PREFIX):
             email = _known(client, token)
-            kept = Credentials(place).keep(token, is_own=is_own)
+            kept = Credentials(place).keep(token, is_own=bool(by_browser))
             earlier.revoke_token(token)
             earlier.end_session()
             forget_jar(place)
@@ -69,6 +65,13 @@ def login(
     earlier.revoke_token()
     earlier.end_session()
     say(f"Signed in as {email}.")
+
+
+def _by_browser_if_wanted(server: str, browser: bool | None, *, provider: bool) -> str:  # noqa: FBT001  (three states)
+    """As ``_by_browser``; "" from a pipe, unless the user gave ``--browser`` or ``--no-browser``."""
+    if browser is None and not sys.stdin.isatty():
+        return ""
+    return _by_browser(server, browser, provider=provider)
 
 
 def _known(client: ItkSnap, token: str) -> str:
