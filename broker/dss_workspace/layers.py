@@ -17,6 +17,16 @@ _FORMATS = {".gz": "NiFTI", ".nii": "NiFTI", ".nrrd": "NRRD", ".mha": "MetaImage
 """ITK-SNAP's names of image formats, by the file's suffix (GuidedNativeImageIO.cxx)."""
 
 
+_LEAST_SHIFT_MM, _LEAST_TURN = 1e-2, 1e-4
+"""A transformation with a smaller offset, and a matrix that differs less from the identity, moves nothing visibly."""
+REGISTERED = (
+    "The layer {} is registered: ITK-SNAP shows it elsewhere than its file says, so that a segmentation of it would lie "
+    "wrong. Open that file as the main image of another workspace, and submit that; or save the layer resampled to the "
+    "main image, and load it instead."
+)
+"""Template of a sentence for the user about a layer, which ``called`` names."""
+
+
 class Role(StrEnum):
     """The roles of layers in a workspace that our programs use, in ITK-SNAP's spelling."""
 
@@ -33,6 +43,8 @@ class Layer:
     """An image layer of a workspace.  ``key`` is that of its registry folder, such as ``Layer[000]``.
 
     ``file_name`` is the last part of the path of its file, whose separators may be those of any system.
+    ``is_registered``: ITK-SNAP shows the image elsewhere than its file says, because the user has registered it to the
+    main image.
     """
 
     key: str
@@ -40,6 +52,7 @@ class Layer:
     file_name: str
     tags: tuple[str, ...]
     nickname: str = ""
+    is_registered: bool = False
 
     @property
     def called(self) -> str:
@@ -102,7 +115,30 @@ def _layer(key: str, folder: Folder) -> Layer:
         file_name=flat_name(folder.get("AbsolutePath")),
         tags=_split_tags(folder.get("Tags")),
         nickname=folder.get("LayerMetaData.CustomNickName"),
+        is_registered=_is_registered(folder.find("ImageTransform") or Folder()),
     )
+
+
+def _is_registered(transform: Folder) -> bool:
+    """True if the transformation of a layer moves it.  What is missing or no number is that of the identity
+    (AffineTransformHelper::ReadFromRegistry of ITK-SNAP).
+    """
+    if transform.get("IsIdentity", "1").strip().lower() not in {"0", "false"}:
+        return False
+    shifts = (_number(transform.get(f"Offset.Element[{i}]"), 0.0) for i in range(3))
+    turns = (
+        _number(transform.get(f"Matrix.Element[{i}][{j}]"), float(i == j)) - (i == j)
+        for i in range(3)
+        for j in range(3)
+    )
+    return any(abs(n) > _LEAST_SHIFT_MM for n in shifts) or any(abs(n) > _LEAST_TURN for n in turns)
+
+
+def _number(text: str, default: float) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return default
 
 
 def _split_tags(text: str) -> tuple[str, ...]:

@@ -39,11 +39,15 @@ class TicketInput:
     layers: tuple[ws.Layer, ...]
 
     def tagged(self, tag: str) -> Path:
-        """The file of the one layer with that tag.  Raises AlgorithmFailed if no layer or several have the tag."""
+        """The file of the one layer with that tag.  Raises AlgorithmFailed if no layer or several have the tag, or if
+        the user has registered the layer, because the file does not know that.
+        """
         found = [layer for layer in self.layers if tag in layer.tags]
         if len(found) != 1:
             have = f"{len(found)} layers are" if found else "no layer is"
             raise AlgorithmFailed(f"In the workspace {have} tagged '{tag}'; one must be.")
+        if found[0].is_registered:
+            raise AlgorithmFailed(ws.REGISTERED.format(found[0].called))
         return self.folder / found[0].file_name
 
     def time_point(self, dispatch: Dispatch) -> TimePoint | None:

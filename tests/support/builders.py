@@ -56,12 +56,13 @@ def write_image(path: Path, built: sitk.Image) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSpec:
-    """A layer of a workspace to be written."""
+    """A layer of a workspace to be written.  ``inside`` is XML in its folder."""
 
     file_name: str = "layer_000_111737d6f9a6e678718fef819ecc5c8e.nii.gz"
     role: str = "MainRole"
     tags: str = ""
     folder: str = "/client/tmp/alfabis_x62lS8"
+    inside: str = ""
 
 
 MAIN = LayerSpec(tags="CT")
@@ -97,7 +98,7 @@ def _layer(index: int, layer: LayerSpec, spec: WorkspaceSpec) -> str:
         "Tags": layer.tags,
     }
     main = _project(spec) if layer.role == "MainRole" else ""
-    return f'<folder key="Layer[{index:03d}]" >{_entries(entries)}{main}</folder>'
+    return f'<folder key="Layer[{index:03d}]" >{_entries(entries)}{main}{layer.inside}</folder>'
 
 
 def _project(spec: WorkspaceSpec) -> str:

@@ -56,6 +56,8 @@ def read_submission(folder: Path, service: Service) -> Submission:
     for tag in service.tags:
         _require_tag(layers, tag)
     target = tagged_layer(layers, service.target_tag)
+    if target.is_registered:
+        raise TicketError(ws.REGISTERED.format(target.called))
     image = read_volume(folder / target.file_name)
     _require_volume(image, service)
     main = read_header(folder / layers[0].file_name)

@@ -2,7 +2,9 @@
 """Whatever a user may send: either it can be worked on, or a sentence says why not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
@@ -10,6 +12,10 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_dispatch.errors import TicketError
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import Submission, read_submission
+from dss_provider.errors import AlgorithmFailed
+from dss_provider.results import TicketInput
+from dss_workspace.layers import layers
+from dss_workspace.registry import Folder, parse, serialize
 from support.builders import (
     MAIN,
     LayerSpec,
@@ -30,6 +36,16 @@ def read(folder: Path, tag_type: str = "MainImage") -> Submission:
     return read_submission(folder, service_from(service_json(tags=[tag])))
 
 
+def transform_xml(entries: dict[str, Any]) -> str:
+    """The transformation of a layer as ITK-SNAP writes it."""
+    folder = Folder()
+    for key, value in entries.items():
+        for inner, number in value.items() if isinstance(value, dict) else [("", value)]:
+            folder.set(f"ImageTransform.{key}{'.' if inner else ''}{inner}", number)
+    text = serialize(folder, is_project=False).decode()
+    return text.partition("<registry>")[2].partition("</registry>")[0]
+
+
 def test_the_tagged_layer_is_the_one_to_segment(tmp_path: Path) -> None:
     """The ancestors' fault 6: only the tagged layer is sent to inference."""
     folder = submit(tmp_path, spec=WorkspaceSpec(layers=(MAIN, SEGMENTATION)))
@@ -46,6 +62,40 @@ def test_an_overlay_in_the_main_images_grid_can_be_the_one(tmp_path: Path) -> No
     folder = submit(tmp_path, spec=WorkspaceSpec(layers=(LayerSpec(), tagged)))
 
     assert read(folder, "AnatomicalImage").target.file_name == "pet.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("entries", "is_refused"),
+    [
+        ({"IsIdentity": "0", "Offset": {"Element[1]": "12.5"}}, True),
+        ({"IsIdentity": "0", "Matrix": {"Element[0][1]": "0.1"}}, True),
+        ({"IsIdentity": "0", "Matrix": {"Element[2][2]": "-1"}}, True),
+        ({"IsIdentity": "0", "Offset": {"Element[1]": "1e-9"}}, False),
+        ({"IsIdentity": "1", "Offset": {"Element[1]": "12.5"}}, False),
+        ({}, False),
+    ],
+)
+def test_an_overlay_that_the_user_has_registered_is_not_segmented(
+    tmp_path: Path, entries: dict[str, Any], is_refused: bool
+) -> None:
+    """ITK-SNAP shows it elsewhere than its file says, and the segmentation would lie where the file says."""
+    tagged = replace(OVERLAY, tags="CT", inside=transform_xml(entries))
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(LayerSpec(), tagged)))
+    workspace = next(folder.glob("*.itksnap"))
+    given = TicketInput(
+        folder=folder,
+        workspace=parse(workspace.read_bytes()),
+        layers=layers(parse(workspace.read_bytes())),
+    )
+
+    if not is_refused:
+        assert read(folder, "AnatomicalImage").target.file_name == OVERLAY.file_name
+        assert given.tagged("CT").name == OVERLAY.file_name
+        return
+    with pytest.raises(TicketError, match=r"'pet\.nii\.gz' is registered"):
+        read(folder, "AnatomicalImage")
+    with pytest.raises(AlgorithmFailed, match=r"'pet\.nii\.gz' is registered"):
+        given.tagged("CT")
 
 
 @pytest.mark.parametrize(
