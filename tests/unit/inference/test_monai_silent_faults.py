@@ -85,7 +85,7 @@ class ThreeInSlices(ThreeLogits):
 
 
 class TwoLayers(ThreeLogits):
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]  # returns two layers
         answer = super().forward(images)
         return answer, answer
 
