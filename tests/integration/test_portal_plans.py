@@ -14,6 +14,7 @@ import pytest
 from dss_portal.changes import reading
 from dss_portal.estimates import reading as site
 from dss_portal.estimates import runs
+from dss_portal.outbox import relay
 from dss_portal.polls import callers, snapshots
 from dss_portal.providers import claiming, writing
 from dss_portal.services import statistics
@@ -33,6 +34,7 @@ LARGE = {
     "api_token",
     "change",
     "run",
+    "outbox",
 }
 FEW_ROWS = 2 * TICKETS // USERS
 """Rows of one user or of one answer may be read or sorted.  Estimates from a sample vary by some per cent."""
@@ -68,6 +70,8 @@ INSERT INTO change (xid, subject, number)
     SELECT i::text::xid8, 'ticket', i FROM generate_series(1, 20000) AS i;
 INSERT INTO run (service, device, size_bytes, seconds, ended_at)
     SELECT 'service ' || i % 5 + 1, 'cpu', i, i, now() FROM generate_series(1, 20000) AS i;
+INSERT INTO outbox (message_id, type_name, body, created_at, ticket_id, set_aside_at)
+    SELECT i::text, 'TicketReady', '', now(), i, CASE WHEN i % 20 = 0 THEN now() END FROM generate_series(1, 20000) AS i;
 SET session_replication_role = origin;
 """
 
@@ -100,6 +104,7 @@ STATEMENTS: dict[str, tuple[str, list[object]]] = {
     "who waits": (queue_places._USERS_WAITING, []),
     "a line of a provider's": (writing._LINE, [11, 12, None, "info", "x", "a key"]),
     "a progress of a provider's": (writing._PROGRESS, [11, 12, 0.0, 1.0, 0.5, None, None, True]),
+    "messages that were sent": (relay._SENT, [[11, 12], [11, 12]]),
     "runs of two services": (runs._NEWEST, [["service 1", "service 2"], runs.NEWEST]),
     "a provider's rights": (claiming._RIGHTS, [[7]]),
 }
