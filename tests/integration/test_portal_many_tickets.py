@@ -1,12 +1,14 @@
 """The portal's own rounds over 100,000 tickets: nobody who asks for something waits for them."""
 
+from datetime import UTC, datetime, timedelta
+
 import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
 from dss_portal import gauges
 from dss_portal.datastore import Datastore
-from dss_portal.models import Service, Ticket, User
+from dss_portal.models import OutboxMessage, Service, Ticket, User
 from dss_portal.services import liveness
 from dss_portal.tickets import cleanup, reaper
 from support.portals import Portal, submitted_ticket
@@ -85,3 +87,22 @@ async def test_forgotten_tickets_are_announced_in_rounds_that_leave_time_for_cla
     touched = [await portal.sweep() for _ in range(3)]
 
     assert touched == [3, 2, 0]
+
+
+async def test_no_announcement_is_added_while_the_outbox_has_very_many(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "MOST_UNSENT", 3)
+    await portal.announce_service()
+    await submitted_ticket(await portal.user())
+    await Ticket.all().update(announced_at=None)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    for number in range(3):
+        await OutboxMessage.create(
+            message_id=str(number), type_name="TicketReady", body=b"", not_before=later
+        )
+
+    assert await portal.sweep() == 0
+
+    await OutboxMessage.filter(message_id="0").delete()
+    assert await portal.sweep() == 1

@@ -31,6 +31,10 @@ setting, a ticket that waits for hours is then announced about once an hour.
 ANNOUNCE_S = 10.0
 """Time limit for the announcements of one round, in seconds; the page of tickets that has been begun is finished."""
 PAGE_TICKETS = 200
+MOST_UNSENT = 5000
+"""If the outbox has at least this number of announcements, none is added: those of tickets that wait for long would be
+stored faster than they are sent.
+"""
 
 # $1: number of the last ticket on the previous page.  $2: now.  $3: the first wait, in seconds.
 _DUE = """
@@ -38,6 +42,13 @@ SELECT id FROM ticket
 WHERE status = 'ready' AND id > $1 AND (announced_at IS NULL OR announced_at <
     $2::timestamptz - $3::float8 * 2 ^ least(greatest(announcements - 1, 0), $4::int) * interval '1 second')
 ORDER BY id LIMIT $5
+"""
+
+
+# $1: MOST_UNSENT.
+_UNSENT = """
+SELECT count(*) AS unsent FROM (
+    SELECT FROM outbox WHERE type_name = 'TicketReady' AND set_aside_at IS NULL LIMIT $1) AS stored
 """
 
 
@@ -63,15 +74,23 @@ async def run(settings: Settings, datastore: Datastore, broker: Broker) -> None:
 
 async def sweep(settings: Settings, datastore: Datastore) -> int:
     """End tickets and attempts that are past their deadline, and announce waiting tickets again, for about ANNOUNCE_S
-    seconds; the next call announces the others.  Returns the number of tickets that were changed or announced.
+    seconds; the next call announces the others.  While the outbox has MOST_UNSENT announcements, none is added.  Returns
+    the number of tickets that were changed or announced.
     """
     touched = await deadlines.enforce(settings, datastore)
+    if await _has_many_unsent():
+        return touched
     until_s = time.monotonic() + ANNOUNCE_S
     async for forgotten in _forgotten(settings.reconcile_s):
         touched += await announcing.announce_again(forgotten)
         if time.monotonic() > until_s:  # the next sweep does the rest
             break
     return touched
+
+
+async def _has_many_unsent() -> bool:
+    (row,) = await get_connection("default").execute_query_dict(_UNSENT, [MOST_UNSENT])
+    return int(row["unsent"]) >= MOST_UNSENT
 
 
 async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
