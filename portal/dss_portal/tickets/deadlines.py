@@ -5,12 +5,13 @@ Each round ends about PAGE_NUMBERS tickets for each limit at most.  The next rou
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TypeAlias
 
+from tortoise.connection import get_connection
 from tortoise.queryset import QuerySet
 from tortoise.transactions import in_transaction
 
@@ -58,17 +59,23 @@ RUN = StageLimit(
 )
 
 
+_STAGES = (
+    "SELECT DISTINCT status, service_id FROM ticket WHERE status IN ('init', 'ready', 'claimed')"
+)
+
+
 async def enforce(settings: Settings, datastore: Datastore) -> int:
     """End tickets and attempts that have exceeded a limit, and remove the files of tickets that were not submitted.
     Returns their number; an attempt counts even if its ticket is queued again.
 
     An error with one ticket is logged and does not stop the others; an outage of database or datastore is raised.
     """
+    services = await _services_by_stage()
     rounds: dict[Find, Callable[[int, float], Awaitable[int]]] = {
-        partial(_overdue, UPLOAD): partial(_give_up_upload, datastore),
+        partial(_overdue, UPLOAD, services): partial(_give_up_upload, datastore),
         _abandoned: partial(_give_up_abandoned, datastore),
-        partial(_overdue, QUEUE): _give_up_waiting,
-        partial(_overdue, RUN): partial(_end_attempt, settings.max_attempts),
+        partial(_overdue, QUEUE, services): _give_up_waiting,
+        partial(_overdue, RUN, services): partial(_end_attempt, settings.max_attempts),
     }
 
     async def enforce_one(find: Find) -> int:
@@ -94,9 +101,11 @@ async def _end(
     return await for_some(what, tickets, "id", PAGE_NUMBERS, lambda number: end(number, limit_s))
 
 
-async def _overdue(stage: StageLimit, settings: Settings) -> list[Overdue]:
+async def _overdue(
+    stage: StageLimit, services: Mapping[Status, Sequence[Service]], settings: Settings
+) -> list[Overdue]:
     by_limit: dict[float, list[int]] = defaultdict(list)
-    for service in await Service.filter(id__in=await _services_with(stage.status)):
+    for service in services[stage.status]:
         by_limit[stage.limit_s(own_deadlines(service), settings)].append(service.id)
     found = []
     for limit_s, service_ids in by_limit.items():
@@ -108,9 +117,14 @@ async def _overdue(stage: StageLimit, settings: Settings) -> list[Overdue]:
     return found
 
 
-async def _services_with(status: Status) -> list[int]:
-    found = await Ticket.filter(status=status).distinct().values_list("service_id", flat=True)
-    return [int(str(service_id)) for service_id in found]
+async def _services_by_stage() -> dict[Status, list[Service]]:
+    """For each stage with a limit: the services that have a ticket in it."""
+    rows = await get_connection("default").execute_query_dict(_STAGES)
+    known = {s.id: s for s in await Service.filter(id__in={row["service_id"] for row in rows})}
+    found: dict[Status, list[Service]] = {stage.status: [] for stage in (UPLOAD, QUEUE, RUN)}
+    for row in rows:
+        found[Status(row["status"])].append(known[row["service_id"]])
+    return found
 
 
 async def _abandoned(settings: Settings) -> list[Overdue]:
