@@ -96,6 +96,7 @@ def test_a_disease_of_much_of_one_lung_is_never_good(
         ((0.0, 1.0, 0.0), "noise", "80"),
         ((-1.0, 0.0, 0.0), "turned", "x 30"),
         ((0.8, -0.6, 0.0), "turned", "x 30"),
+        ((0.0, 0.0, 1.0), "axial", "middle"),
     ],
 )
 def test_consolidation_that_nothing_can_be_compared_with_is_never_good(

@@ -25,13 +25,21 @@ def is_cut_at_side(found: Flags) -> bool:
     return bool(cut.sum() > _CUT_SHARE * found.any(axis=(1, 2)).sum())
 
 
-def are_bases_alone(found: Flags) -> bool:
-    """True if the image shows only the bases of the lungs: their section in the last slice, at the head, is more than
-    half as large as their largest one.  ``found``, flags (z, y, x) of both lungs, must not contain blank slices.  False
-    without lung.
+def is_cut_at_head(found: Flags) -> bool:
+    """True if the image's end at the head cuts the lungs widely: their section in the last slice is more than half as
+    large as their largest one.  ``found``, flags (z, y, x) of both lungs, must not contain blank slices.  False without
+    lung.
     """
     areas = found.sum(axis=(1, 2))
     return bool(areas.size and areas[-1] > _WIDE * areas.max())
+
+
+def are_bases_alone(found: Flags) -> bool:
+    """True if the image shows only the bases of the lungs: it cuts them widely at the head, by ``is_cut_at_head``, and
+    not as widely at the feet.  ``found`` is as there.
+    """
+    areas = found.sum(axis=(1, 2))
+    return is_cut_at_head(found) and bool(areas[0] <= _WIDE * areas.max())
 
 
 def is_heart_most_of_view(found: Flags, hidden: Flags) -> bool:

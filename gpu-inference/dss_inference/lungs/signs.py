@@ -16,6 +16,7 @@ from dss_inference.ct.reading import LOWEST_HU
 from dss_inference.lungs.between import apart, depth, interruption
 from dss_inference.lungs.cuts import (
     are_bases_alone,
+    is_cut_at_head,
     is_cut_at_side,
     is_heart_most_of_view,
     surface_cut_in_slices,
@@ -224,7 +225,7 @@ def _outside(seen: Seen, ways: Iterable[tuple[Flags, Way]]) -> float:
     """
     air = seen.to_side & (seen.view.hu < TISSUE_HU)
     spacing_mm = seen.view.spacing_mm
-    cut_at_head = are_bases_alone(seen.sides[(seen.view.hu > TISSUE_HU).any(axis=(1, 2))] > 0)
+    cut_at_head = is_cut_at_head(seen.sides[(seen.view.hu > TISSUE_HU).any(axis=(1, 2))] > 0)
     found_ml = [
         outside_ml(
             lung,

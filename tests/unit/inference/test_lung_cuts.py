@@ -5,6 +5,7 @@ import pytest
 
 from dss_inference.lungs.cuts import (
     are_bases_alone,
+    is_cut_at_head,
     is_cut_at_side,
     is_heart_most_of_view,
     surface_cut_in_slices,
@@ -58,6 +59,13 @@ def test_a_view_that_ends_in_a_lung_cuts_it_at_the_side() -> None:
 def test_a_view_that_ends_where_lungs_are_widest_shows_bases_alone() -> None:
     assert are_bases_alone(lungs()[:20])
     assert not are_bases_alone(lungs())
+
+
+def test_a_view_that_cuts_both_ends_widely_shows_more_than_bases() -> None:
+    middle = lungs()[13:27]
+
+    assert is_cut_at_head(middle)
+    assert not are_bases_alone(middle)
 
 
 def test_the_surface_that_the_border_and_padding_cut_is_measured_in_the_slices_alone() -> None:
