@@ -25,7 +25,7 @@ MOST_CUT_BY_PADDING = 0.26
 """Largest accepted value of ``cut_by_padding`` in ``Signs``.  A round view that cuts more shows hardly any ribs, and of
 losses in such views about half changed no other sign.
 """
-MOST_TOGETHER, _TOGETHER = 2.4, 3
+MOST_TOGETHER, _TOGETHER = 2.45, 3
 """Largest accepted sum of the signs of shape that come closest to their limits, each divided by its limit, and how many
 are summed.
 """
