@@ -77,6 +77,27 @@ async def _services(portal: Portal) -> int:
     return found
 
 
+async def test_a_refused_statement_leaves_no_connection_in_its_transaction(
+    portal: Portal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else asyncpg logs an error of its own, each second."""
+    refused = await _deleted_read_only()
+
+    assert isinstance(refused, OperationalError)
+    assert database.is_away(refused)
+    assert "Resetting connection with an active transaction" not in caplog.text
+
+
+async def _deleted_read_only() -> Exception | None:
+    try:
+        async with in_transaction() as connection:
+            await connection.execute_query("SET TRANSACTION READ ONLY")
+            await connection.execute_query("DELETE FROM ticket")
+    except Exception as error:
+        return error
+    return None
+
+
 async def test_messages_wait_for_a_right_that_was_lost(portal: Portal) -> None:
     role = f"nobody_{uuid.uuid4().hex}"
     async with in_transaction() as connection:

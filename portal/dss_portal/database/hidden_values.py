@@ -2,8 +2,9 @@
 
 from typing import Any, NoReturn
 
-from asyncpg import PostgresError
+from asyncpg import PostgresError, ReadOnlySQLTransactionError
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
+from tortoise.exceptions import OperationalError
 
 
 class HiddenValues(AsyncpgDBClient):
@@ -20,13 +21,19 @@ class HiddenValues(AsyncpgDBClient):
             await self._raise_translated(error)
 
     async def _raise_translated(self, error: Exception) -> NoReturn:
-        """Raise ``error`` without its values, as Tortoise's class for it if there is one."""
+        """Raise ``error`` without its values, as Tortoise's class for it if there is one.
+
+        A statement that a read-only database refused is an OperationalError, as for other errors: after a
+        TransactionManagementError Tortoise rolls nothing back, and returns the connection in its failed transaction.
+        """
         try:
             await super()._translate_exceptions(_raise, error)
         except Exception as translated:
             for shown in (translated, translated.__cause__):
                 if isinstance(shown, PostgresError):
                     shown.detail = None
+            if isinstance(translated.__cause__, ReadOnlySQLTransactionError):
+                raise OperationalError(translated.__cause__) from translated.__cause__
             raise
         raise AssertionError from error
 
