@@ -8,7 +8,7 @@ host.
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dss_client.errors import Unreachable
 
@@ -29,7 +29,7 @@ def require_address(server: str) -> None:
     """
     try:
         parts = urlsplit(server)
-        usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+        usable = _has_host(parts)
     except ValueError:
         raise Unreachable(
             f"{server} is not the address of a server: its host or port cannot be understood; "
@@ -47,6 +47,13 @@ def require_address(server: str) -> None:
         raise Unreachable(
             f"{server} is not the address of a server; it begins with http:// or https://."
         )
+
+
+def _has_host(parts: SplitResult) -> bool:
+    """True for an HTTP address with a host.  Raises ValueError if its port is none, or its host cannot be looked up."""
+    host = parts.hostname or ""
+    host.encode("idna")
+    return parts.scheme in _SCHEMES and bool(host) and parts.port != 0
 
 
 def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
@@ -68,8 +75,7 @@ def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
 def _address(variable: str, value: str) -> str:
     address = value if "://" in value else f"http://{value}"
     try:
-        parts = urlsplit(address)
-        usable = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+        usable = _has_host(urlsplit(address))
     except ValueError:
         usable = False
     if not usable:

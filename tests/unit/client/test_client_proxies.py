@@ -3,7 +3,7 @@
 import pytest
 
 from dss_client.errors import Unreachable
-from dss_client.proxies import proxy_for
+from dss_client.proxies import proxy_for, require_address
 
 PROXIES = {"http_proxy": "http://proxy:3128", "HTTPS_PROXY": "proxy:3129"}
 
@@ -53,3 +53,11 @@ def test_a_proxy_without_a_scheme_speaks_http() -> None:
 def test_a_proxy_that_cannot_be_used_is_told_by_its_variable(address: str) -> None:
     with pytest.raises(Unreachable, match="all_proxy does not name a proxy that can be used"):
         proxy_for("http://dss", {"all_proxy": address})
+
+
+@pytest.mark.parametrize("host", ["..", "a" * 64, "[::1"])
+def test_a_host_that_cannot_be_looked_up_is_no_address(host: str) -> None:
+    with pytest.raises(Unreachable, match="host or port cannot be understood"):
+        require_address(f"http://{host}")
+    with pytest.raises(Unreachable, match="http_proxy does not name a proxy"):
+        proxy_for("http://server", {"http_proxy": f"http://{host}:3128"})
