@@ -222,7 +222,8 @@ class CheckResults:
     ResultsRefused.
 
     ``names`` are the files, without folders, in ``results_dir``; ``input_dir`` has the user's files; both are relative
-    to the datastore.  The portal waits ``patience_s`` for the answer.
+    to the datastore.  The portal waits ``patience_s`` for the answer.  ``has_attachments``: the provider has attached files
+    to the ticket's log, which are a result, too.
     """
 
     ticket_id: int
@@ -231,6 +232,7 @@ class CheckResults:
     input_dir: str
     names: tuple[str, ...]
     patience_s: float
+    has_attachments: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

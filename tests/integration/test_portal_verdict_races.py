@@ -12,7 +12,7 @@ from dss_broker.topology import RESULT_CHECKS
 from dss_portal.models import Claim, Status, TicketHistory
 from support import verdicts
 from support.builders import result_files
-from support.portals import LONG_AGO, Portal, eventually, post, text
+from support.portals import LONG_AGO, Portal, eventually, post, send_file, text
 from support.verdicts import SENTENCE, Work
 
 pytestmark = pytest.mark.stack
@@ -66,6 +66,18 @@ async def test_a_checker_that_never_answers_is_waited_for_no_longer_than_set(
     assert (status, "within 0.3 seconds" in sentence) == (400, True)
     assert len(slow.asked) == 1
     assert await work.status() == "claimed"
+
+
+@pytest.mark.usefixtures("patient")
+async def test_the_checker_is_told_of_attachments_since_they_are_a_result_too(
+    work: Work, slow: SlowChecker
+) -> None:
+    await work.give(result_files())
+    await work.succeed()
+    await send_file(work.provider, f"{work.base}/attachments", "volumes.csv", b"a", desc="Volumes")
+    await work.succeed()
+
+    assert [asked.has_attachments for asked in slow.asked] == [False, True]
 
 
 async def test_before_the_verdict_nobody_sees_a_success_and_no_connection_is_held(

@@ -198,10 +198,12 @@ async def post(client: Client, path: str, **form: str) -> tuple[int, str]:
     return answer.status_code, await answer.get_data(as_text=True)
 
 
-async def send_file(client: Client, path: str, name: str, data: bytes) -> tuple[int, str]:
-    """Upload as ITK-SNAP does: ``myfile``, then ``submit``."""
+async def send_file(
+    client: Client, path: str, name: str, data: bytes, **more: str
+) -> tuple[int, str]:
+    """Upload as ITK-SNAP does: ``myfile``, then ``submit``, then ``more``."""
     file = FileStorage(BytesIO(data), filename=name)
-    answer = await client.post(path, files={"myfile": file}, form={"submit": "send"})
+    answer = await client.post(path, files={"myfile": file}, form={"submit": "send", **more})
     return answer.status_code, await answer.get_data(as_text=True)
 
 

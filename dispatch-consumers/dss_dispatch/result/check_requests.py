@@ -78,7 +78,9 @@ class CheckRequestHandler:
             for folder in (request.results_dir, request.input_dir):
                 access.fetch(PurePosixPath(folder))
             results, sent = access.root / request.results_dir, access.root / request.input_dir
-            return check_provider_results(results, request.names, sent)
+            return check_provider_results(
+                results, request.names, sent, has_attachments=request.has_attachments
+            )
         except ResultRefused as error:
             return f"{error.finding[:1].upper()}{error.finding[1:]}."
         except TicketError as error:

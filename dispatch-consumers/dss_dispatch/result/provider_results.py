@@ -39,14 +39,18 @@ from dss_workspace.registry import MAX_BYTES, Folder, read
 EMPTY = "The segmentation {} is empty: no voxel has a label."
 NOT_FINITE = "The image {} has voxels that are not numbers (NaN or infinite), the first at {}."
 OUTSIDE = "The landmark '{}' lies outside of the image."
+NOTHING_NEW = "The results have nothing but what was sent: no segmentation, image, mesh, landmark or file is new."
 MOST_REMARKS, LONGEST_REMARK = 20, 300
 """Largest number of remarks, and of characters of each.  They go in one message and become lines of the ticket's log."""
 
 
 @workspace_errors()
-def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tuple[str, ...]:
+def check_provider_results(
+    folder: Path, names: Sequence[str], sent: Path, *, has_attachments: bool = False
+) -> tuple[str, ...]:
     """Check the files ``names`` of ``folder``; ``sent`` is the folder of the user's input.  Returns warnings for the
-    user, at most MOST_REMARKS, about faults that are no reason to refuse the results; () if there are none.
+    user, at most MOST_REMARKS, about faults that are no reason to refuse the results; () if there are none.  Results
+    without anything new are such a fault, unless the provider has attached files to the log (``has_attachments``).
 
     Raises ResultRefused or another TicketError with a sentence; OSError if a file is removed meanwhile.
     """
@@ -69,6 +73,8 @@ def check_provider_results(folder: Path, names: Sequence[str], sent: Path) -> tu
             check_mesh(folder / name, main)
     _check_landmarks(workspace, sent)
     remarks += _landmarks_outside(workspace, main, sent)
+    if not has_attachments and not _has_news(folder, names, workspace, sent):
+        remarks.append(NOTHING_NEW)
     return tuple(remark[:LONGEST_REMARK] for remark in shortened(remarks, MOST_REMARKS))
 
 
@@ -182,6 +188,18 @@ def _landmarks_outside(workspace: Folder, main: ImageHeader, sent: Path) -> Iter
         is_in = all(0 <= at <= size for at, size in zip(position, main.size[:3], strict=True))
         if mark not in theirs and not is_in:
             yield OUTSIDE.format(text)
+
+
+def _has_news(folder: Path, names: Sequence[str], workspace: Folder, sent: Path) -> bool:
+    """True if a file of the results, other than the workspace, is not one that the user sent under this name, or if a
+    landmark is new.
+    """
+    before = frozenset(landmark_positions(_sent_workspace(sent) or Folder()))
+    files = [name for name in names if not name.endswith(WORKSPACE_SUFFIX)]
+    return any(mark not in before for mark in landmark_positions(workspace)) or any(
+        not is_plain_file(sent / name) or sha256(folder / name) != sha256(sent / name)
+        for name in files
+    )
 
 
 def _meshes_of_user(sent: Path) -> frozenset[str]:

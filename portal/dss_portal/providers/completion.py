@@ -16,7 +16,7 @@ from dss_portal.database import clock
 from dss_portal.datastore import Datastore
 from dss_portal.datastore.stored import Stamps
 from dss_portal.estimates import runs
-from dss_portal.models import Claim, Status, Ticket, TicketFile, TicketLog, User
+from dss_portal.models import Attachment, Claim, Status, Ticket, TicketFile, TicketLog, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
@@ -191,6 +191,7 @@ async def _question(held: Claim, frozen: _Frozen, settings: Settings) -> CheckRe
         input_dir=str(layout.input_dir(held.ticket_id, folder)),
         names=tuple(file.name for file in frozen.files),
         patience_s=settings.check_results_s,
+        has_attachments=await Attachment.exists(ticket_id=held.ticket_id),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
+from dss_dispatch.result.provider_results import check_provider_results
 from support.builders import (
     MAIN,
     SEGMENTED,
@@ -81,6 +82,45 @@ def test_an_empty_segmentation_is_remarked_on(tmp_path: Path) -> None:
     said = judgement(tmp_path, result_files(segmented=segmentation(())))
 
     assert said == ("The segmentation 'lungs.nii.gz' is empty: no voxel has a label.",)
+
+
+NOTHING = (
+    "The results have nothing but what was sent: no segmentation, image, mesh, landmark or file is new.",
+)
+
+
+def sent_back(folder: Path, extra: str = "") -> Files:
+    """What the user has sent, with a workspace of it."""
+    sent = submit(folder)
+    files = result_files(layers=(MAIN,), extra=extra)
+    return {
+        MAIN.file_name: (sent / MAIN.file_name).read_bytes(),
+        "result.itksnap": files["result.itksnap"],
+    }
+
+
+def test_a_result_with_nothing_new_is_remarked_on(tmp_path: Path) -> None:
+    assert judgement(tmp_path, sent_back(tmp_path)) == NOTHING
+
+
+def test_a_result_that_is_in_the_log_alone_is_not_remarked_on(tmp_path: Path) -> None:
+    files = sent_back(tmp_path)
+    results, sent = tmp_path / "results", tmp_path / "tickets" / "00000042" / "input"
+    judgement(tmp_path, files)
+
+    assert check_provider_results(results, tuple(files), sent, has_attachments=True) == ()
+
+
+@pytest.mark.parametrize("new", ["report.txt", MAIN.file_name])
+def test_a_new_file_or_other_voxels_are_something_new(tmp_path: Path, new: str) -> None:
+    files = sent_back(tmp_path)
+    other = files[MAIN.file_name] + b"\0" if new == MAIN.file_name else b"found"
+
+    assert judgement(tmp_path, {**files, new: other}) != NOTHING
+
+
+def test_a_landmark_is_something_new(tmp_path: Path) -> None:
+    assert judgement(tmp_path, sent_back(tmp_path, extra=landmarks_xml(("tip", "1 2 3")))) == ()
 
 
 @pytest.mark.parametrize(
