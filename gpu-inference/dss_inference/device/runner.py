@@ -22,6 +22,13 @@ NEAR, CERTAIN = 127, 254
 _NEAR_SHARE = 20
 
 
+def device_name(device: torch.device) -> str:
+    """The device as people know it: ``cpu``, or a GPU and its name."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """True for each kind of error by which torch reports exhausted memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -82,10 +89,8 @@ class Runner:
 
     @property
     def device(self) -> str:
-        """The device as people know it: ``cpu``, or a GPU and its name."""
-        if self._device.type == "cuda":
-            return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
-        return str(self._device)
+        """As ``device_name``."""
+        return device_name(self._device)
 
     def release(self) -> None:
         """Return memory of the GPU that torch has reserved but does not use, so that other programs can use it."""

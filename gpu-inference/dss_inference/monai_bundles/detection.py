@@ -23,7 +23,7 @@ from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
 from dss_inference.ct.writing import write_segmentation
 from dss_inference.device.compute_thread import ComputeThread
-from dss_inference.device.runner import memory_errors
+from dss_inference.device.runner import device_name, memory_errors
 from dss_inference.errors import InferenceError, IsCancelled
 from dss_inference.findings import Finding
 from dss_inference.monai_bundles import boxes as bx
@@ -79,9 +79,7 @@ class MonaiDetection:
 
     @property
     def device(self) -> str:
-        if self._device.type == "cuda":
-            return f"{self._device} ({torch.cuda.get_device_name(self._device)})"
-        return str(self._device)
+        return device_name(self._device)
 
     def run(
         self,
