@@ -2,7 +2,7 @@
 lung segmentation (``segment.lungs_in``).
 
 In each axial slice the connected dark parts are found.  Parts that touch the edge of the slice or the padding are
-linked into chains from slice to slice (``rim.Chain``); a chain is either air outside the body, or lung that the edge of
+linked into chains from slice to slice (``edge_chains.Chain``); a chain is either air outside the body, or lung that the edge of
 the image cuts.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.rim import IN_SLICE, Chain, chains_of, labelled, rim_of
+from dss_inference.lungs.edge_chains import IN_SLICE, Chain, chains_of, labelled, parts_at_edge
 from dss_inference.lungs.view import Flags, View, open_to_side, spread, thinned, walled_parts
 
 Labels: TypeAlias = npt.NDArray[np.integer]
@@ -90,7 +90,7 @@ def enclosed_air(view: View) -> Enclosed:
     padding = _padding(view) & dark
     air = dark & ~padding
     label, count = labelled(air)
-    chains = list(chains_of(label, rim_of(label, padding)))
+    chains = list(chains_of(label, parts_at_edge(label, padding)))
     smooth = ndi.uniform_filter(view.hu, 3)
     values = _values_of(smooth, label, chains)
     sure = [_surrounds(c, hu, label.size) for c, hu in zip(chains, values, strict=True)]
@@ -170,7 +170,7 @@ def _padding(view: View) -> Flags:
         return even
     label, count = labelled(even)
     table = np.zeros(count + 1, bool)
-    table[rim_of(label, np.zeros_like(even))] = True
+    table[parts_at_edge(label, np.zeros_like(even))] = True
     return np.asarray(ndi.binary_dilation(table[label], IN_SLICE, iterations=1))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.rim import IN_SLICE
+from dss_inference.lungs.edge_chains import IN_SLICE
 from dss_inference.lungs.view import Flags, T, Triple, View
 
 Axes: TypeAlias = npt.NDArray[np.float64]

@@ -50,7 +50,7 @@ def labelled(flags: Flags) -> tuple[Labels, int]:
     return label, int(count)
 
 
-def rim_of(label: Labels, padding: Flags) -> list[int]:
+def parts_at_edge(label: Labels, padding: Flags) -> list[int]:
     """The labels of the parts that touch the side of a slice or the ``padding``; ``label`` is the array of
     ``labelled``.
     """
@@ -61,18 +61,18 @@ def rim_of(label: Labels, padding: Flags) -> list[int]:
     return [int(i) for i in np.unique(np.concatenate(ends)) if i]
 
 
-def chains_of(label: Labels, rim: list[int]) -> Iterator[Chain]:
+def chains_of(label: Labels, at_edge: list[int]) -> Iterator[Chain]:
     """Link the parts of neighbouring slices that overlap by at least half of the smaller part and whose labels are in
-    ``rim``.  Yields one Chain for each group of linked parts, also for a single part.
+    ``at_edge``.  Yields one Chain for each group of linked parts, also for a single part.
     """
-    if not rim:
+    if not at_edge:
         return
     boxes = ndi.find_objects(label)
     corners = {int(i) for i in np.unique(label[:, [0, 0, -1, -1], [0, -1, 0, -1]])}
     across = {int(i) for y in (0, -1) for i in label[label[:, y, 0] == label[:, y, -1], y, 0]}
     areas = np.bincount(label.ravel(), minlength=len(boxes) + 1)
-    hulls = {i: _hull_area(label[boxes[i - 1]][0] == i) for i in rim}
-    for parts in _linked(label, rim, areas):
+    hulls = {i: _hull_area(label[boxes[i - 1]][0] == i) for i in at_edge}
+    for parts in _linked(label, at_edge, areas):
         area = float(areas[parts].sum())
         yield Chain(
             parts=tuple(parts),
@@ -109,22 +109,22 @@ def _hull_area(part: Flags) -> float:
         return float(part.sum())
 
 
-def _linked(label: Labels, rim: list[int], areas: Labels) -> list[list[int]]:
+def _linked(label: Labels, at_edge: list[int], areas: Labels) -> list[list[int]]:
     number = np.zeros(int(label.max()) + 1, np.int64)
-    number[rim] = np.arange(1, len(rim) + 1)
+    number[at_edge] = np.arange(1, len(at_edge) + 1)
     numbers = number[label]
-    pairs = [_pairs(below, above, areas[rim]) for below, above in pairwise(numbers)]
+    pairs = [_pairs(below, above, areas[at_edge]) for below, above in pairwise(numbers)]
     first, second = np.concatenate(pairs or [np.zeros((2, 0), np.int64)], axis=1)
-    graph = coo_array((np.ones(first.size), (first, second)), shape=(len(rim), len(rim)))
+    graph = coo_array((np.ones(first.size), (first, second)), shape=(len(at_edge), len(at_edge)))
     count, member = connected_components(graph, directed=False)
     groups: list[list[int]] = [[] for _ in range(count)]
-    for value, group in zip(rim, member, strict=True):
+    for value, group in zip(at_edge, member, strict=True):
         groups[group].append(value)
     return groups
 
 
 def _pairs(below: Labels, above: Labels, areas: Labels) -> Labels:
-    """Array (2, pairs) of overlapping parts of two neighbouring slices, as positions from 0 in the list of rim labels.
+    """Array (2, pairs) of overlapping parts of two neighbouring slices, as positions from 0 in the list of labels.
     The overlap is at least _OVERLAP of the smaller part.
 
     ``below`` and ``above``, (y, x), hold positions from 1, and 0 elsewhere; ``areas`` are by position.
