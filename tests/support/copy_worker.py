@@ -30,6 +30,7 @@ class CopyBundle:
     name: str = "copy"
     device: str = "cpu"
     runs: int = 0
+    labels: tuple[Label, ...] = (LABEL,)
     before: Callable[[], None] = lambda: None
     started: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -55,7 +56,7 @@ class CopyBundle:
         found.write_text("none\n", encoding="utf-8")
         return BundleOutcome(
             segmentation=copied,
-            labels=(LABEL,),
+            labels=self.labels,
             notes=(),
             stage_seconds=stages.seconds(),
             reports=(Report(path=found, description="Findings", mime_type="text/csv"),),

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from concurrent.futures import Future
 from functools import partial
 from typing import NoReturn
 
@@ -31,6 +32,10 @@ that was recorded on disk.
 UNEXPECTED = (
     "The segmentation failed for a reason that the service did not foresee; "
     "please tell its operator the number of this ticket."
+)
+TOO_LARGE = (
+    "The algorithm found more labels, landmarks or remarks than can be told, so the segmentation was not kept. Please tell "
+    "the operator of the service."
 )
 EXHAUSTED = "The service ran out of memory or disk space; please tell its operator."
 WITHDRAWN = "The ticket was withdrawn."
@@ -66,7 +71,7 @@ class RequestHandler:
         with metrics.INFERENCE_IN_HAND.labels(message.bundle).track_inprogress():
             reply = self._reply(delivery, message)
         try:
-            delivery.reply(reply).result(timeout=CONFIRM_S)
+            _sent(delivery, message, reply).result(timeout=CONFIRM_S)
         except TimeoutError as error:
             raise TryAgainLater("RabbitMQ does not take the answer") from error
 
@@ -123,6 +128,19 @@ class RequestHandler:
         _count(message, "failed")
         log.error("inference failed", extra=facts, exc_info=error)
         return failed(message, UNEXPECTED)
+
+
+def _sent(
+    delivery: Delivery, message: RunInference, reply: InferenceFinished | InferenceFailed
+) -> "Future[None]":
+    """Send ``reply`` or, if it is larger than a message may be, a failure in its place; otherwise every attempt would
+    fail in the same way, and the requester would wait in vain.
+    """
+    try:
+        return delivery.reply(reply)
+    except ValueError:
+        log.exception("answer not sent", extra=_facts(message))
+        return delivery.reply(failed(message, TOO_LARGE))
 
 
 def _request(

@@ -15,7 +15,7 @@ from dss_broker.messages import (
 )
 from dss_datastore import access
 from dss_inference.errors import InferenceError
-from dss_inference.worker.request_handler import EXHAUSTED, UNEXPECTED
+from dss_inference.worker.request_handler import EXHAUSTED, TOO_LARGE, UNEXPECTED
 from dss_inference.worker.server import NOT_SUBSCRIBED, QueueServer
 from support.copy_worker import (
     LABEL,
@@ -118,6 +118,15 @@ def test_what_the_bundle_refuses_is_told_as_it_stands(
     bundle.before = raises(InferenceError("The image has 4 dimensions; a CT volume has 3."))
 
     assert failure(broker, REQUEST) == "The image has 4 dimensions; a CT volume has 3."
+
+
+@pytest.mark.usefixtures("server")
+def test_an_answer_that_is_larger_than_a_message_fails_with_a_sentence(
+    broker: MemoryBroker, bundle: CopyBundle
+) -> None:
+    bundle.labels = tuple(replace(LABEL, value=v, name=300 * "x") for v in range(1, 256))
+
+    assert failure(broker, REQUEST) == TOO_LARGE
 
 
 @pytest.mark.usefixtures("server")
