@@ -1,6 +1,7 @@
 """Serves ``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own, for operators only."""
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
@@ -30,6 +31,12 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class _Server6(_Server):
+    """For an address of IPv6, such as ``[::]``, at which IPv4 is served too."""
+
+    address_family = socket.AF_INET6
+
+
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Do nothing: requests of probes and scrapes are not logged."""
@@ -52,7 +59,7 @@ def serve_health(
 ) -> Callable[[], None]:
     """Serve the pages on ``bind`` (host:port) in a thread; returns a function that ends the server.
 
-    Serves nothing if ``bind`` is "".  ``missing`` returns why the program is not ready, as sentences; the sentences of
+    Serves nothing if ``bind`` is "".  An IPv6 address may have brackets.  ``missing`` returns why the program is not ready, as sentences; the sentences of
     ``worth_knowing`` are shown on ``/readyz``, but do not make the program unready.  Raises OSError if the address is
     in use or does not belong to this machine.
     """
@@ -60,7 +67,9 @@ def serve_health(
         return lambda: None
     metrics.READY.set_function(lambda: not _found(missing))
     host, _, port = bind.rpartition(":")
-    server = make_server(host, int(port), _app(missing, worth_knowing), _Server, _Quiet)
+    host = host.strip("[]")
+    kind = _Server6 if ":" in host else _Server
+    server = make_server(host, int(port), _app(missing, worth_knowing), kind, _Quiet)
     threading.Thread(
         target=server.serve_forever, args=(POLL_S,), name="health", daemon=True
     ).start()

@@ -20,6 +20,7 @@ from dss_inference.device.runner import runner_for
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_phantom.files import write_phantom
 from support import loopback
+from support.facades import BrightBundle, facade
 from support.stacks import free_port
 from support.waiting import wait_until
 
@@ -169,3 +170,8 @@ def test_an_upload_that_breaks_off_leaves_nothing(program: FacadeProgram) -> Non
 
     wait_until(lambda: not any(path.is_dir() for path in program.folder.iterdir()), START_S)
     assert program.answers()
+
+
+def test_an_address_of_ipv6_is_served(tmp_path: Path) -> None:
+    with facade(BrightBundle(), tmp_path, host="[::1]") as address:
+        assert loopback.get(f"{address}/healthz").status_code == 200

@@ -70,14 +70,14 @@ class BrightBundle:
 
 
 @contextmanager
-def facade(bundle: Bundle, folder: Path, port: int = 0) -> Iterator[str]:
+def facade(bundle: Bundle, folder: Path, port: int = 0, host: str = "127.0.0.1") -> Iterator[str]:
     """A server's address; ended after the block, with what is in hand left for the next."""
     port = port or free_port()
     submissions = Submissions([bundle], RequestStore(folder), instance="remote", keep_s=3600)
-    end = serve_facade(f"127.0.0.1:{port}", Facade(submissions, 10_000_000))
+    end = serve_facade(f"{host}:{port}", Facade(submissions, 10_000_000))
     submissions.start()
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://{host}:{port}"
     finally:
         end()
         submissions.stop(0)

@@ -26,7 +26,7 @@ def serve_facade(bind: str, facade: Facade) -> Callable[[], None]:
     """
     host, _, port = bind.rpartition(":")
     server = _Server(
-        (host, int(port)),
+        (host.strip("[]"), int(port)),
         facade,
         numthreads=_THREADS,
         timeout=_SILENCE_S,

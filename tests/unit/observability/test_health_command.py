@@ -10,7 +10,7 @@ from dss_observability.serving import serve_health
 from support.stacks import free_port, two_free_ports
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "[::1]", "[::]"])
 def test_a_program_that_is_ready_ends_the_command_with_0(host: str) -> None:
     bind = f"{host}:{free_port()}"
     end = serve_health(bind, list)

@@ -19,6 +19,16 @@ def test_what_is_missing_is_told_with_503() -> None:
         end()
 
 
+@pytest.mark.parametrize("host", ["[::1]", "[::]"])
+def test_an_address_of_ipv6_is_served(host: str) -> None:
+    port = free_port()
+    end = serve_health(f"{host}:{port}", list)
+    try:
+        assert loopback.get(f"http://[::1]:{port}/readyz").text == "ok"
+    finally:
+        end()
+
+
 def test_metrics_are_served_with_their_meaning() -> None:
     bind = f"127.0.0.1:{free_port()}"
     end = serve_health(bind, list)
