@@ -99,7 +99,7 @@ async def test_only_the_newest_runs_of_each_service_are_kept(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert portal
-    monkeypatch.setattr(runs, "KEPT", 2)
+    monkeypatch.setattr(runs, "KEPT_RUNS", 2)
     for service in "aba":
         for seconds in (1.0, 2.0):
             await Run.create(

@@ -14,7 +14,7 @@ Scan = Callable[[list[File]], T]
 """A function that reads the tags of all files of a source, and returns the result."""
 
 
-class _Memory(Generic[T]):
+class _ScanCache(Generic[T]):
     """A cache with the result of ``scan`` for the last source, and the state of the source's files before that scan."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class _Memory(Generic[T]):
         self._open.close()
 
 
-_MEMORY: ContextVar["_Memory[object] | None"] = ContextVar("_MEMORY", default=None)
+_CACHE: ContextVar["_ScanCache[object] | None"] = ContextVar("_CACHE", default=None)
 
 
 @contextmanager
@@ -50,13 +50,13 @@ def one_scan_per_source() -> Iterator[None]:
 
     Meanwhile the source's archives stay unpacked.  The cache belongs to the current thread or asyncio task.
     """
-    memory: _Memory[object] = _Memory()
-    token = _MEMORY.set(memory)
+    cache: _ScanCache[object] = _ScanCache()
+    token = _CACHE.set(cache)
     try:
         yield
     finally:
-        _MEMORY.reset(token)
-        memory.close()
+        _CACHE.reset(token)
+        cache.close()
 
 
 @contextmanager
@@ -66,9 +66,9 @@ def scanned(source: Path, scan: Scan[T]) -> Iterator[T]:
 
     In ``one_scan_per_source`` the result may come from the cache.  Raises DicomRefused.
     """
-    memory = _MEMORY.get()
-    if memory is not None:
-        yield cast("_Memory[T]", memory).of(source, scan)
+    cache = _CACHE.get()
+    if cache is not None:
+        yield cast("_ScanCache[T]", cache).of(source, scan)
         return
     with files_of(source) as files:
         yield scan(files)

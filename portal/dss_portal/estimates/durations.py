@@ -9,14 +9,14 @@ NEWEST = 60
 """Number of past runs that a prediction uses, the newest ones.  Later runs have more weight,
 because a service changes.
 """
-FADING = 0.97
-FEW = 3
+DECAY = 0.97
+MIN_RUNS_FOR_LINE = 3
 """With at least this many runs, a line is fitted; with fewer, the durations are scaled."""
-FAR = 3.0
+MAX_SIZE_FACTOR = 3.0
 """With few runs, no prediction is made for sizes that differ from all known ones by more than this factor."""
 ROUNDS = 3
 """Number of fits of a line, each with weights from the last one."""
-ODD, ODD_SPREADS = 1.6, 4.5
+OUTLIER_FACTOR, OUTLIER_SPREADS = 1.6, 4.5
 """A line is fitted without runs that differ from the usual by more than this factor, and by more than this many times
 the median of such differences (as logarithms): where all runs differ much, because others use the device, none is odd.
 """
@@ -66,7 +66,7 @@ class DurationPredictor:
         with_voxels = [run for run in newest if run.size.voxels is not None]
         self._by_voxels = _DurationBySize([(r.size.voxels or 0, r.seconds) for r in with_voxels])
         self._by_bytes = _DurationBySize([(r.size.size_bytes, r.seconds) for r in newest])
-        self._knows_voxels = len(with_voxels) >= min(FEW, len(newest))
+        self._knows_voxels = len(with_voxels) >= min(MIN_RUNS_FOR_LINE, len(newest))
 
     def seconds(self, size: TicketSize) -> float | None:
         """The expected duration in seconds of a run for an image of ``size``; None if past runs do not determine it."""
@@ -92,13 +92,13 @@ class _DurationBySize:
     def __init__(self, known: Sequence[tuple[int, float]]) -> None:
         """``known``: sizes and seconds, in order of time."""
         self._points = [(float(max(s, 1)), max(seconds, 0.001)) for s, seconds in known]
-        self._line = _line(self._points) if len(self._points) >= FEW else None
+        self._line = _line(self._points) if len(self._points) >= MIN_RUNS_FOR_LINE else None
 
     def at(self, size: int) -> float | None:
         if self._line is not None:
             return self._line.at(max(size, 1))
         near = min((abs(math.log(known / max(size, 1))) for known, _ in self._points), default=None)
-        return None if near is None or near > math.log(FAR) else self.scaled(size)
+        return None if near is None or near > math.log(MAX_SIZE_FACTOR) else self.scaled(size)
 
     def scaled(self, size: int) -> float:
         """The median of the past durations, each multiplied by the square root of (``size`` / its own size).  That is
@@ -118,9 +118,9 @@ def _line(points: Sequence[tuple[float, float]]) -> Line:
     off = [math.log(seconds / first.at(size)) for size, seconds in points]
     usual = statistics.median(off)
     spread = statistics.median(abs(each - usual) for each in off)
-    most = max(math.log(ODD), ODD_SPREADS * spread)
+    most = max(math.log(OUTLIER_FACTOR), OUTLIER_SPREADS * spread)
     kept = [p for p, each in zip(points, off, strict=True) if abs(each - usual) < most]
-    return fit(kept if len(kept) >= FEW else points)
+    return fit(kept if len(kept) >= MIN_RUNS_FOR_LINE else points)
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:
@@ -139,7 +139,7 @@ def fit(points: Sequence[tuple[float, float]]) -> Line:
 def _weighted(points: Sequence[tuple[float, float]], scales: Sequence[float]) -> Line:
     """As ``fit``, with errors relative to ``scales``, one for each point."""
     ages = range(len(points))[::-1]
-    weights = [FADING**age / scale**2 for age, scale in zip(ages, scales, strict=True)]
+    weights = [DECAY**age / scale**2 for age, scale in zip(ages, scales, strict=True)]
     total = sum(weights)
     mean_x = sum(w * x for w, (x, _) in zip(weights, points, strict=True)) / total
     mean_s = sum(w * s for w, (_, s) in zip(weights, points, strict=True)) / total

@@ -20,7 +20,7 @@ FRESH_S = 2.0
 """Shortest time in seconds between two readings of the site's state from the database, for any number of requests."""
 AT_LEAST_S = 0.5
 """Shortest time in seconds between two readings if a request is about a ticket that is newer than the last reading."""
-NEW = 0
+NEW_TICKET = 0
 """The number that stands for a ticket which the user might submit."""
 
 
@@ -174,11 +174,11 @@ def _offer(
     if size is None or missing is not MissingProgram.NONE or before >= reading.MOST:
         return NewTicketEstimate(missing=missing, before=before, forecast=None)
     queue = list(snapshot.site.waiting.get(service, ()))
-    new = Waiting(ticket_id=NEW, service=service, size=size, came_s=snapshot.site.now_s)
+    new = Waiting(ticket_id=NEW_TICKET, service=service, size=size, came_s=snapshot.site.now_s)
     queue.insert(before, new)
     site = replace(snapshot.site, waiting={**snapshot.site.waiting, service: queue})
     return NewTicketEstimate(
-        missing=missing, before=before, forecast=forecasts(site, predictors).get(NEW)
+        missing=missing, before=before, forecast=forecasts(site, predictors).get(NEW_TICKET)
     )
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from dss_portal.estimates.durations import DurationPredictor, Run, TicketSize
 
-LEAST_LEFT = 0.1
+LEAST_REMAINING = 0.1
 """A run that has taken longer than expected is assumed to need at least this fraction of the
 expected time in addition.
 """
-TELLING = 0.3
+TRUSTED_PROGRESS = 0.3
 """From this progress on, the progress itself predicts the duration as well as past runs do."""
-UNLIKELY = 3.0
+UNKNOWN_DEVICE_COST = 3.0
 """The cost, as a logarithm, of the assumption that a ticket runs on a device without a past run of its service."""
 
 
@@ -220,9 +220,9 @@ class _Simulation:
     def _cost(self, running: Running, worker: Worker) -> float:
         expected_s = self._expected(running.service, running.size, worker.device)
         if expected_s is None:
-            return UNLIKELY
+            return UNKNOWN_DEVICE_COST
         spent_s = self.site.now_s - running.began_s
-        if running.progress >= TELLING:
+        if running.progress >= TRUSTED_PROGRESS:
             return abs(math.log(max(spent_s, 1.0) / running.progress / expected_s))
         excess = math.log(max(spent_s, 1.0) / expected_s)
         return max(0.0, excess) + len(worker.services) * 1e-3
@@ -234,9 +234,9 @@ class _Simulation:
         if expected_s is None:
             return None
         spent_s = self.site.now_s - running.began_s
-        if running.progress >= TELLING:
+        if running.progress >= TRUSTED_PROGRESS:
             expected_s = math.sqrt(expected_s * max(spent_s, 1.0) / running.progress)
-        left_s = max(expected_s - spent_s, LEAST_LEFT * expected_s)
+        left_s = max(expected_s - spent_s, LEAST_REMAINING * expected_s)
         if is_told:
             self.found[running.ticket_id] = Forecast(begins_s=0.0, ends_s=left_s)
         return self.site.now_s + left_s

@@ -14,7 +14,7 @@ from dss_portal.scrubbing.image_headers import voxels_in
 
 NEWEST = 300
 """Most runs of a service that estimates use, of all devices together."""
-KEPT = 1000
+KEPT_RUNS = 1000
 """Number of runs of each service that remain after a cleanup."""
 MOST_VOXELS = 2**62
 """Largest number of voxels that is believed: a header that states more is damaged."""
@@ -69,8 +69,8 @@ async def newest(services: Iterable[str]) -> list[Run]:
 
 
 async def forget_old() -> None:
-    """Delete all but the newest KEPT runs of each service."""
-    await get_connection("default").execute_query(_FORGET, [KEPT])
+    """Delete all but the newest KEPT_RUNS runs of each service."""
+    await get_connection("default").execute_query(_FORGET, [KEPT_RUNS])
 
 
 def kind_of(device: str) -> str:
