@@ -85,6 +85,22 @@ def layers(workspace: Folder) -> tuple[Layer, ...]:
     return found
 
 
+def require_separate_files(workspace: Folder) -> None:
+    """Raises WorkspaceInvalid if two image layers have files of the same name in different folders.
+
+    Files are uploaded without their folders, so that both layers would get the same one of them.
+    """
+    location = PureWindowsPath(workspace.get("SaveLocation"))
+    paths: dict[str, PureWindowsPath] = {}
+    for folder in layer_folders(workspace).values():
+        path = location / folder.get("AbsolutePath")
+        if paths.setdefault(path.name.casefold(), path) != path:
+            raise WorkspaceInvalid(
+                f"Two layers of the workspace have files with the name '{path.name}' in different folders, so that it is not "
+                "known which of them was sent. Rename one, and submit again."
+            )
+
+
 def main_folder(workspace: Folder) -> Folder:
     """The registry folder of the first layer, the main image, which also contains the labels.  It is made if it is
     missing.

@@ -77,6 +77,7 @@ def open_input(folder: Path) -> TicketInput:
     try:
         workspace = read(found[0])
         layers = ws.layers(workspace)
+        ws.require_separate_files(workspace)
     except WorkspaceInvalid as error:
         raise AlgorithmFailed(str(error)) from error
     for layer in layers:

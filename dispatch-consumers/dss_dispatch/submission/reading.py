@@ -51,6 +51,7 @@ def read_submission(folder: Path, service: Service) -> Submission:
     """Read a ticket's input folder.  Raises TicketError if the service cannot work on it."""
     workspace = _read_workspace(folder)
     layers = ws.layers(workspace)
+    ws.require_separate_files(workspace)
     _require_files(folder, layers)
     _require_names({layer.file_name for layer in layers} | set(mesh_file_names(workspace)))
     for tag in service.tags:

@@ -13,7 +13,7 @@ from dss_dispatch.errors import TicketError
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import Submission, read_submission
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.results import TicketInput
+from dss_provider.results import TicketInput, open_input
 from dss_workspace.layers import layers
 from dss_workspace.registry import Folder, parse, serialize
 from support.builders import (
@@ -115,6 +115,35 @@ def test_the_tag_must_be_on_exactly_one_fitting_layer(
 ) -> None:
     with pytest.raises(TicketError, match=said):
         read(submit(tmp_path, spec=WorkspaceSpec(layers=layers)))
+
+
+@pytest.mark.parametrize(
+    ("folders", "is_refused"),
+    [
+        (("/a", "/b"), True),
+        (("C:\\scans\\a", "C:\\scans\\b"), True),
+        (("/client/tmp/alfabis_x62lS8", "/client/tmp/alfabis_x62lS8/old"), True),
+        (("/a", "/a"), False),
+        (("/client/tmp/alfabis_x62lS8", "."), False),
+    ],
+)
+def test_two_files_of_one_name_are_not_taken_for_one_another(
+    tmp_path: Path, folders: tuple[str, str], is_refused: bool
+) -> None:
+    one, other = (
+        replace(layer, file_name="ct.nii.gz", folder=path)
+        for layer, path in zip((MAIN, OVERLAY), folders, strict=True)
+    )
+    folder = submit(tmp_path, spec=WorkspaceSpec(layers=(one, other)))
+
+    if not is_refused:
+        assert read(folder).target.file_name == "ct.nii.gz"
+        assert len(open_input(folder).layers) == 2
+        return
+    with pytest.raises(TicketError, match=r"Two layers .* 'ct\.nii\.gz' in different folders"):
+        read(folder)
+    with pytest.raises(AlgorithmFailed, match=r"Two layers .* 'ct\.nii\.gz' in different folders"):
+        open_input(folder)
 
 
 def _no_workspace(folder: Path) -> None:
