@@ -190,7 +190,7 @@ def _from_workspace(
     display: PreparationDisplay,
 ) -> Write:
     root = _opened(source.path)
-    found = {key: _file(source.path, root, layer) for key, layer in ws.layer_folders(root).items()}
+    found = _files(source.path, root)
     tags = {tag for layer in ws.layers(root) for tag in layer.tags}
     require_tags(service, tags)
     written = {key: to_layer(path) for key, path in found.items()}
@@ -211,8 +211,7 @@ def _from_workspace(
 
 def workspace_files(path: Path) -> list[Path]:
     """The files of the image layers of a workspace.  Raises ImageUnreadable if it cannot be read or a file is missing."""
-    root = _opened(path)
-    return [_file(path, root, named) for named in ws.layer_folders(root).values()]
+    return list(_files(path, _opened(path)).values())
 
 
 def _opened(path: Path) -> Folder:
@@ -224,6 +223,23 @@ def _opened(path: Path) -> Folder:
     except OSError as error:
         raise ImageUnreadable(f"{path.name} cannot be read: {error.strerror}.") from error
     return root
+
+
+def _files(workspace: Path, root: Folder) -> dict[str, Path]:
+    """The files of the image layers of ``workspace``, by key.  Raises ImageUnreadable if one is missing, or if the file
+    beside the workspace has the name of two layers' files, so that it is not known of which.
+    """
+    named = ws.layer_folders(root)
+    found = {key: _file(workspace, root, layer) for key, layer in named.items()}
+    paths: dict[Path, str] = {}
+    for key, file in found.items():
+        path = named[key].get("AbsolutePath")
+        if paths.setdefault(file, path) != path and file == workspace.parent / file.name:
+            raise ImageUnreadable(
+                f"Two layers of {workspace.name} have files with the name {file.name} in different folders, and only one "
+                "is there."
+            )
+    return found
 
 
 def _file(workspace: Path, root: Folder, named: Folder) -> Path:

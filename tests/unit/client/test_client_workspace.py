@@ -8,7 +8,9 @@ import pytest
 from dss_client.errors import NotUnderstood
 from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import DownloadedResults, read_outcome
+from dss_submission.errors import ImageUnreadable
 from dss_submission.layer import Layer
+from dss_submission.preparing import workspace_files
 from dss_submission.workspace import write_workspace
 from support.builders import (
     LayerSpec,
@@ -139,3 +141,27 @@ def test_the_main_image_is_no_segmentation(tmp_path: Path) -> None:
     path.write_bytes(workspace_xml(WorkspaceSpec()))
 
     assert read_outcome(path).segmentations == ()
+
+
+@pytest.mark.parametrize(
+    ("folders", "is_refused"), [(("/gone/a", "/gone/b"), True), (("/gone/a", "/gone/a"), False)]
+)
+def test_a_file_beside_a_workspace_is_not_taken_for_two_of_other_folders(
+    tmp_path: Path, folders: tuple[str, str], is_refused: bool
+) -> None:
+    roles = ("MainRole", "OverlayRole")
+    layers = tuple(
+        LayerSpec(role=role, file_name="ct.nii.gz", folder=folder)
+        for role, folder in zip(roles, folders, strict=True)
+    )
+    beside = write_image(tmp_path / "ct.nii.gz", image())
+    path = tmp_path / "a.itksnap"
+    path.write_bytes(workspace_xml(WorkspaceSpec(layers=layers)))
+
+    if not is_refused:
+        assert workspace_files(path) == [beside, beside]
+        return
+    with pytest.raises(
+        ImageUnreadable, match=r"the name ct\.nii\.gz in different folders, and only"
+    ):
+        workspace_files(path)
