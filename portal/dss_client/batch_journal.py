@@ -18,6 +18,7 @@ from dss_client.batch_items import (
     Item,
 )
 from dss_client.errors import ClientError
+from dss_workspace.cells import cell
 
 RESULTS = "results.csv"
 VOLUMES = "volumes.csv"
@@ -103,7 +104,7 @@ class Journal:
                 i.service,
                 i.ticket or "",
                 i.status,
-                i.reason,
+                cell(i.reason),
                 i.uid,
                 i.content,
                 *self._sent.values(),
@@ -116,7 +117,7 @@ class Journal:
     def write_volumes(self, items: Sequence[Item]) -> None:
         """Write the volumes that this run has measured.  Volumes of other items from earlier runs stay in the table."""
         rows = [
-            (item.name, label.value, label.name, label.volume_ml, label.segmentation)
+            (item.name, label.value, cell(label.name), label.volume_ml, cell(label.segmentation))
             for item in items
             for label in item.labels
         ]

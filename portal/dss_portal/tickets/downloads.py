@@ -14,6 +14,7 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import segmentation_facts, store, submission
 from dss_portal.web.context import components
 from dss_portal.web.zip_archive import Archive, ArchiveMember
+from dss_workspace.cells import cell
 
 
 async def archive(ticket_id: int) -> Response:
@@ -36,7 +37,7 @@ async def volumes(ticket_id: int) -> Response:
     """
     await submission.readable(ticket_id, current_user())
     found = await segmentation_facts.labels(ticket_id)
-    rows = [(label.value, label.name, label.volume_ml) for label in found]
+    rows = [(label.value, cell(label.name), label.volume_ml) for label in found]
     answer = Response(csv_text([("label", "name", "volume_ml"), *rows]), content_type="text/csv")
     name = f"ticket_{ticket_id:08d}_volumes.csv"
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
