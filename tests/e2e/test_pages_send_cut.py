@@ -13,6 +13,8 @@ from playwright.sync_api import Page, Request, Route, expect
 from support import send_pages
 from support.builders import image, write_image
 from support.send_pages import (
+    OTHER,
+    SERVICE,
     SOON_MS,
     TWO,
     check_only,
@@ -99,6 +101,17 @@ def test_an_upload_goes_on_after_the_tab_was_closed(
     assert all(offset >= 8 * MB for offset in offsets[2:]), "nothing is sent twice"
     assert same_voxels(volume(jane, number, tmp_path), sitk.ReadImage(str(large)))
     assert again.evaluate("localStorage.length") == 0
+
+
+def test_a_file_for_two_services_is_asked_for_once(page: Page, scan: Path) -> None:
+    other = page.context.new_page()
+    held_declarations(page)
+    choose(page, scan, services=(SERVICE, OTHER))
+    expect(page.locator("#batch-rows tr")).to_have_count(2)
+
+    other.goto("/send")
+    expect(other.locator("#batch-rows tr")).to_have_count(2, timeout=SOON_MS)
+    expect(other.locator("#again-names")).to_have_text(scan.name, timeout=SOON_MS)
 
 
 def test_a_case_with_a_tag_goes_on_after_the_tab_was_closed(
