@@ -2,7 +2,12 @@
 
 from typing import Any, NoReturn
 
-from asyncpg import PostgresError, ReadOnlySQLTransactionError
+from asyncpg import (
+    ConnectionDoesNotExistError,
+    InternalClientError,
+    PostgresError,
+    ReadOnlySQLTransactionError,
+)
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from tortoise.exceptions import OperationalError
 
@@ -25,7 +30,11 @@ class HiddenValues(AsyncpgDBClient):
 
         A statement that a read-only database refused is an OperationalError, as for other errors: after a
         TransactionManagementError Tortoise rolls nothing back, and returns the connection in its failed transaction.
+        A statement on a connection that the server is just ending is an internal error for asyncpg; it is raised as the
+        lost connection that it is.
         """
+        if isinstance(error, InternalClientError):
+            error = ConnectionDoesNotExistError("PostgreSQL has ended the connection")
         try:
             await super()._translate_exceptions(_raise, error)
         except Exception as translated:
