@@ -83,7 +83,7 @@ class SendOptions:
     unsent: Sequence[Item] = ()
 
     @property
-    def told(self) -> str:
+    def signature(self) -> str:
         """The options that change the results, as text; "" without any."""
         return "; ".join(
             [
@@ -130,7 +130,7 @@ class Batch:
         self._display = display
         self._pause = pause
         self._journal = Journal(
-            folder, self._what.unsent, server=client.server, options=self._what.told
+            folder, self._what.unsent, server=client.server, options=self._what.signature
         )
         self._full = False
         self._said = ""
