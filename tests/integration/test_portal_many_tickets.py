@@ -11,7 +11,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.models import OutboxMessage, Service, Ticket, User
 from dss_portal.services import liveness
 from dss_portal.tickets import cleanup, reaper
-from support.portals import Portal, submitted_ticket
+from support.portals import Portal, eventually, submitted_ticket
 from support.probes import lateness_s
 
 pytestmark = pytest.mark.stack
@@ -105,4 +105,5 @@ async def test_no_announcement_is_added_while_the_outbox_has_very_many(
     assert await portal.sweep() == 0
 
     await OutboxMessage.filter(message_id="0").delete()
-    assert await portal.sweep() == 1
+    # The relay may hold the ticket's row, because nobody listens, or still store its first announcement.
+    await eventually(portal.sweep, lambda announced: announced == 1)
