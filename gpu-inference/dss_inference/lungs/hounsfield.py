@@ -10,6 +10,36 @@ _DENSE_HU, _MOST_DENSE = 600, 0.04
 _DARK_HU, _LEAST_DARK = -400, 0.005
 _SOFT_HU, _LEAST_SOFT = (-200, 300), 0.005
 _PADDING_HU = -1020
+_LEAST_CONTRAST_HU = 200
+"""Smallest difference between the 99.5th and the 0.5th percentile of a body with air around it or in it; some 1100 in
+a CT.
+"""
+_CUT_OFF_ABOVE_HU, _CUT_OFF_SHARE = -900, 0.02
+"""Darker values were cut off if the lowest value is above the first value, and more than the second fraction of the
+voxels have exactly this lowest value.
+"""
+
+
+def require_contrast(hu: npt.NDArray[np.int16]) -> None:
+    """Raises InferenceError if the values (z, y, x) differ so little that they must have been scaled, or if darker values
+    were cut off, so that lung could not be told from flesh.  An image of a single value passes.
+
+    For an image in which no lung was found: a part of a body may have little contrast, too.
+    """
+    few = _few(hu)
+    low, high = np.percentile(few, [0.5, 99.5])
+    if 0 < high - low < _LEAST_CONTRAST_HU:
+        raise InferenceError(
+            f"No lung was found, and nearly all values lie between {low:.0f} and {high:.0f}; a chest CT in Hounsfield units "
+            "is needed, where air is about -1000 and water 0: were the values scaled?"
+        )
+    lowest = int(few.min())
+    cut_off = float((few == lowest).mean())
+    if lowest > _CUT_OFF_ABOVE_HU and cut_off > _CUT_OFF_SHARE and high > low:
+        raise InferenceError(
+            f"No lung was found, and {cut_off:.0%} of the image's values are {lowest}, its lowest value; a chest CT in "
+            "Hounsfield units is needed, where air is about -1000: were darker values cut off?"
+        )
 
 
 def require_hounsfield_units(hu: npt.NDArray[np.int16]) -> None:
@@ -19,7 +49,7 @@ def require_hounsfield_units(hu: npt.NDArray[np.int16]) -> None:
     A minimum below zero proves nothing, because noise makes single voxels negative in an image stored as HU + 1024.
     Padding is left out, because a wide field of view may contain little of the body.
     """
-    few = hu[:: max(1, hu.shape[0] // 32), ::4, ::4]
+    few = _few(hu)
     shown = few[few > _PADDING_HU]
     if not shown.size:
         return
@@ -37,3 +67,8 @@ def require_hounsfield_units(hu: npt.NDArray[np.int16]) -> None:
             f"Only {soft:.1%} of the image's values are those of fat or flesh (-200 to 300); a chest CT in Hounsfield "
             "units is needed, where air is about -1000 and water 0."
         )
+
+
+def _few(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """Every fourth voxel of each row and column in about 32 evenly spread slices."""
+    return hu[:: max(1, hu.shape[0] // 32), ::4, ::4]

@@ -6,6 +6,7 @@ from dss_broker.messages import Label
 from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct
 from dss_inference.errors import InferenceError
+from dss_inference.lungs.hounsfield import require_contrast
 from dss_inference.lungs.quality import Quality, Verdict, quality_of
 from dss_inference.lungs.segment import Lungs
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
@@ -13,16 +14,20 @@ from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 _NAMES = {LEFT: "left lung", RIGHT: "right lung", UNSIDED: "lung"}
 _COLOURS = {LEFT: (84, 155, 224), RIGHT: (240, 146, 88), UNSIDED: (120, 200, 130)}
 _SUSPECT_ML = 20.0
+_LEAST_ACROSS_MM = 60.0
+"""Smallest width or depth of an image, the larger of both, that may show a chest: a premature infant's is 80 mm wide."""
 
 
 def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
     """The assessment of ``lungs`` in the complete image; None if the image shows no lung.
 
-    Raises InferenceError, which the user reads, if more was found than lungs can hold, or if no lung was found but the
-    image has more than 20 ml that may be lung.
+    Raises InferenceError, which the user reads, if more was found than lungs can hold; or if no lung was found, but the
+    image has more than 20 ml that may be lung, or its values or its spacing are not those of a chest CT.
     """
     if lungs.signs is None:
         _require_no_suspect(lungs)
+        require_contrast(ct.hu)
+        _require_size(ct)
         return None
     labels = labels_of(lungs.sides, ct.grid.voxel_ml)
     quality = quality_of(lungs.sides, ct.hu, labels, lungs.signs)
@@ -40,6 +45,16 @@ def _require_no_suspect(lungs: Lungs) -> None:
         raise InferenceError(
             f"No lung was found, but {lungs.suspect_ml:.0f} ml may be lung that the rules did not take for it: too dark, too "
             "even, or open to the border of the view. Please check that the image is a chest CT in Hounsfield units."
+        )
+
+
+def _require_size(ct: Ct) -> None:
+    _, *in_plane = (n * s for n, s in zip(ct.hu.shape, ct.spacing_mm, strict=True))
+    across_mm = max(in_plane)
+    if across_mm < _LEAST_ACROSS_MM:
+        raise InferenceError(
+            f"No lung was found, and the image is only {across_mm:.0f} mm across, which shows no chest: please "
+            "check its spacing, which is needed in millimetres."
         )
 
 

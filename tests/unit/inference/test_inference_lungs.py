@@ -12,6 +12,7 @@ from dss_inference.bundle import BundleOutcome
 from dss_inference.device.runner import Runner
 from dss_inference.errors import Cancelled, InferenceError
 from dss_inference.lungs.bundle import LungSegmentation
+from dss_inference.lungs.hounsfield import require_contrast
 from dss_inference.lungs.notes import NO_LUNG
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.builders import grid_of
@@ -221,6 +222,38 @@ def test_an_image_1024_below_hounsfield_units_is_refused(
     lower = sitk.Cast(sitk.Clamp(chest.ct - 1024, sitk.sitkInt16, -1024, 3071), sitk.sitkInt16)
     with pytest.raises(InferenceError, match="a CT in Hounsfield units is needed"):
         outcome_on(lower, tmp_path, runner)
+
+
+def test_a_chest_whose_values_were_scaled_is_refused(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    faint = sitk.Cast(chest.ct, sitk.sitkFloat32) * 0.1
+
+    with pytest.raises(InferenceError, match="were the values scaled"):
+        outcome_on(faint, tmp_path, runner)
+
+
+@pytest.mark.parametrize("lowest", [-160, -350])
+def test_a_chest_whose_dark_values_were_cut_off_is_refused(
+    chest: Phantom, runner: Runner, tmp_path: Path, lowest: int
+) -> None:
+    """By a window for soft tissue."""
+    windowed = sitk.Clamp(chest.ct, sitk.sitkInt16, lowest, 240)
+
+    with pytest.raises(InferenceError, match=f"values are {lowest}.*were darker values cut off"):
+        outcome_on(windowed, tmp_path, runner)
+
+
+def test_an_image_of_a_single_value_has_no_contrast_to_be_lost() -> None:
+    require_contrast(np.full((8, 8, 8), 40, np.int16))
+
+
+def test_a_chest_in_centimetres_is_refused(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
+    tiny = sitk.Image(chest.ct)
+    tiny.SetSpacing([s / 10 for s in tiny.GetSpacing()])
+
+    with pytest.raises(InferenceError, match=r"only 38 mm across.*check its spacing"):
+        outcome_on(tiny, tmp_path, runner)
 
 
 def test_the_verdict_comes_first(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
