@@ -108,29 +108,45 @@ def outside_ml(
     scale = scale_of_lung(lung, spacing_mm)
     dz, dy, dx = spacing_mm
     along_mm, across_mm = (dy, dx) if way in (Way.BACK, Way.FRONT) else (dx, dy)
-    if not noisy:
-        bone = bone | _border(lung, way)
-    lung, bone, air = (_turned(flags, way) for flags in (lung, bone, air))
+    ends = bone if noisy else bone | _border(lung, way)
+    lung, ends, air = (_turned(flags, way) for flags in (lung, ends, air))
     there = np.asarray(lung.any(axis=1), bool)
     last = lung.shape[1] - 1 - lung[:, ::-1].argmax(axis=1)
-    beyond = np.arange(lung.shape[1])[:, None] > last[:, None]
-    none = lung.shape[1]
-    hit = _first(beyond & bone)
-    hit = np.where(there & (hit < _first(beyond & air)), hit, none)
-    window = [
-        2 * round(mm * scale / s) + 1
-        for mm, s in ((_RIBS_APART_MM, dz), (_RIB_WIDTH_MM, across_mm))
-    ]
-    ribs = ndi.minimum_filter(hit, window)
-    known = np.asarray(there & (ribs < none), bool)
+    rib_voxels = (
+        2 * round(_RIBS_APART_MM * scale / dz) + 1,
+        2 * round(_RIB_WIDTH_MM * scale / across_mm) + 1,
+    )
+    ribs = ndi.minimum_filter(_ends_behind(last, there, ends, air), rib_voxels)
+    known = np.asarray(there & (ribs < lung.shape[1]), bool)
     if way == Way.FRONT:
-        heights = np.flatnonzero(there.any(axis=1))
-        upper = _UPPER_CUT if cut_at_head else _UPPER
-        known[: round(heights[-1] - upper * (heights[-1] - heights[0]))] = False
-        if not cut_at_head:
-            known[heights[-1] + 1 - round(_APEX_MM * scale / dz) :] = False
+        known &= _heights_of_front(there, _APEX_MM * scale / dz, cut_at_head=cut_at_head)[:, None]
     gap_mm = np.where(known, (ribs - last - 1) * along_mm, 0.0)
     return _counted(gap_mm, known, there, scale, way) * dz * across_mm / 1000
+
+
+def _ends_behind(
+    last: npt.NDArray[np.int64], there: Flags, ends: Flags, air: Flags
+) -> npt.NDArray[np.int64]:
+    """Index along the second axis of the first voxel of ``ends`` behind the ``last`` voxel of lung, for each slice and
+    column; that axis' length without lung (``there`` is False), without such a voxel, or if ``air`` comes before it.
+    """
+    length = ends.shape[1]
+    behind = np.arange(length)[:, None] > last[:, None]
+    hit = _first(behind & ends)
+    return np.where(there & (hit < _first(behind & air)), hit, length)
+
+
+def _heights_of_front(there: Flags, apex: float, *, cut_at_head: bool) -> Flags:
+    """The slices in which tissue in front of a lung is counted: the upper part of those with lung, without the topmost
+    ``apex`` slices unless the image cuts the lung's top.  ``there``: the slices and columns with lung.
+    """
+    heights = np.flatnonzero(there.any(axis=1))
+    upper = _UPPER_CUT if cut_at_head else _UPPER
+    counted = np.ones(len(there), bool)
+    counted[: round(heights[-1] - upper * (heights[-1] - heights[0]))] = False
+    if not cut_at_head:
+        counted[heights[-1] + 1 - round(apex) :] = False
+    return counted
 
 
 def _border(lung: Flags, way: Way) -> Flags:
