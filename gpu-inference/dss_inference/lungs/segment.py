@@ -13,11 +13,12 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.device.runner import CERTAIN, NEAR, Runner
-from dss_inference.lungs.air import AIR_HU, USUAL_AIR_HU, enclosed_air
+from dss_inference.lungs.air import AIR_HU, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.haze import hazy_lung
 from dss_inference.lungs.hounsfield import require_hounsfield_units
+from dss_inference.lungs.outside_air import USUAL_AIR_HU
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
 from dss_inference.lungs.signs import Seen, Signs, signs_of
 from dss_inference.lungs.unexplained import left_out_ml, other_air_ml

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.air import ABOVE_AIR_HU, THICK_MM
+from dss_inference.lungs.air import THICK_MM
+from dss_inference.lungs.outside_air import ABOVE_AIR_HU
 from dss_inference.lungs.signs import DENSE_HU, Seen
 from dss_inference.lungs.view import TISSUE_HU, walled_parts
 
