@@ -19,8 +19,9 @@ from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.haze import hazy_lung
 from dss_inference.lungs.hounsfield import require_hounsfield_units
 from dss_inference.lungs.outside_air import USUAL_AIR_HU
+from dss_inference.lungs.segmented_chest import SegmentedChest
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
-from dss_inference.lungs.signs import Seen, Signs, signs_of
+from dss_inference.lungs.signs import Signs, signs_of
 from dss_inference.lungs.unexplained import left_out_ml, other_air_ml
 from dss_inference.lungs.view import Flags, Triple, View, box_around, closed, scale_of, thinned
 
@@ -96,9 +97,9 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     )
 
 
-def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner) -> Seen:
+def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner) -> SegmentedChest:
     steps = view.steps(_SIGNS_MM * view.scale)
-    return Seen(
+    return SegmentedChest(
         view=View(hu=runner.block_mean(view.hu, steps), spacing_mm=_times(view.spacing_mm, steps)),
         sides=thinned(found, steps),
         air=thinned(air, steps),

@@ -6,7 +6,8 @@ import scipy.ndimage as ndi
 
 from dss_inference.lungs.air import THICK_MM
 from dss_inference.lungs.outside_air import ABOVE_AIR_HU
-from dss_inference.lungs.signs import DENSE_HU, Seen
+from dss_inference.lungs.segmented_chest import SegmentedChest
+from dss_inference.lungs.signs import DENSE_HU
 from dss_inference.lungs.view import TISSUE_HU, walled_parts
 
 _MUCH_GAS_ML = 1000.0
@@ -14,7 +15,7 @@ _GAS_SPREAD_HU = 25.0
 """Largest difference between the lower quartile and the median of gas, in HU; walls around it hardly change these."""
 
 
-def other_air_ml(seen: Seen) -> tuple[float, float]:
+def other_air_ml(chest: SegmentedChest) -> tuple[float, float]:
     """Two volumes in millilitres: of air in the body that was not segmented as lung, and of the part of it that may be
     lung.
 
@@ -22,25 +23,25 @@ def other_air_ml(seen: Seen) -> tuple[float, float]:
     that are less even than gas and reach the last slice with tissue, at the head, where the edge of the image may cut
     lung.
     """
-    other = ndi.binary_opening(seen.air & (seen.sides == 0)) & ~seen.to_side
-    other_ml = float(other.sum()) * seen.view.voxel_ml
+    other = ndi.binary_opening(chest.air & ~chest.lungs) & ~chest.to_side
+    other_ml = float(other.sum()) * chest.view.voxel_ml
     if other_ml > _MUCH_GAS_ML:
         return other_ml, other_ml
     label, _ = ndi.label(other)
-    flesh = np.flatnonzero((seen.view.hu > TISSUE_HU).any(axis=(1, 2)))
+    flesh = np.flatnonzero((chest.view.hu > TISSUE_HU).any(axis=(1, 2)))
     at_head = np.unique(label[flesh[-1] - 1 : flesh[-1] + 1]) if flesh.size else np.zeros(0, int)
     parts = [label == i for i in at_head if i]
-    uneven = [float(part.sum()) for part in parts if _is_uneven(seen.view.hu[part])]
-    return other_ml, sum(uneven) * seen.view.voxel_ml
+    uneven = [float(part.sum()) for part in parts if _is_uneven(chest.view.hu[part])]
+    return other_ml, sum(uneven) * chest.view.voxel_ml
 
 
-def left_out_ml(seen: Seen) -> float:
+def left_out_ml(chest: SegmentedChest) -> float:
     """Volume of tissue that may be lung but was not found: thick parts next to flesh that have lung's density and are
     neither in the segmentation nor air in the body.
     """
-    between = (seen.smooth > seen.clear_hu + ABOVE_AIR_HU) & (seen.smooth < DENSE_HU)
-    rest = between & (seen.sides == 0) & ~seen.air & ~seen.to_side
-    return float(walled_parts(seen.view, rest, THICK_MM).sum()) * seen.view.voxel_ml
+    between = (chest.smooth > chest.clear_hu + ABOVE_AIR_HU) & (chest.smooth < DENSE_HU)
+    rest = between & ~chest.lungs & ~chest.air & ~chest.to_side
+    return float(walled_parts(chest.view, rest, THICK_MM).sum()) * chest.view.voxel_ml
 
 
 def _is_uneven(hu: npt.NDArray[np.int16]) -> bool:
