@@ -5,6 +5,7 @@ closing over vessels and the hilum; refinement to the image's resolution.  Not f
 effusion, large pleural masses.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import scipy.ndimage as ndi
 
 from dss_inference.device.runner import CERTAIN, NEAR, Runner
-from dss_inference.lungs.air import AIR_HU, enclosed_air
+from dss_inference.lungs.air import AIR_HU, Enclosed, enclosed_air
 from dss_inference.lungs.airway import airway
 from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.haze import hazy_lung
@@ -62,48 +63,86 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     step(0.0, "shrinking the image")
     view = View(hu=runner.block_mean(hu, factors), spacing_mm=_times(spacing_mm, factors))
     step(0.25, "looking for lungs")
-    enclosed = enclosed_air(view)
-    air = enclosed.air
-    body = body_of(view, air)
-    tubes = ndi.binary_dilation(airway(view, air, body.middle_x))
-    air_hu = USUAL_AIR_HU if enclosed.air_hu is None else enclosed.air_hu
-    lungs = lung_air(view, air & ~tubes, air_hu, enclosed.noise_hu)
-    labels = np.zeros(hu.shape, np.uint8)
-    found = np.zeros(view.hu.shape, np.uint8)
+    air = _body_air(view)
+    lungs = _coarse_lungs(view, air)
+    sides, coarse_sides = np.zeros(hu.shape, np.uint8), np.zeros(view.hu.shape, np.uint8)
     if lungs.any():
-        lungs |= hazy_lung(view, lungs, body.middle_x) & ~tubes
-        box = box_around(lungs, tuple(int(np.ceil(_MARGIN_MM / s)) for s in view.spacing_mm))
-        step(0.5, "telling left from right")
-        middle_x = body.middle_x - box[2].start
-        near = Body(middle_x=middle_x, whole=body.whole)
-        sides = sided(view.cropped(box), lungs[box], near)
-        step(0.65, "closing over vessels")
-        coarse, spread = _shares(sides, tubes[box], view.spacing_mm, _closing_mm(view, lungs))
-        found[box] = np.where(coarse > 0, spread, 0)
+        box = box_around(lungs, tuple(math.ceil(_MARGIN_MM / s) for s in view.spacing_mm))
+        certainty, near = _closed_sides(view, lungs, air, box, step)
+        coarse_sides[box] = np.where(certainty > 0, near, 0)
         step(0.8, "going back to full resolution")
         fine = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, factors, strict=True))
-        labels[fine] = runner.refine(hu[fine], coarse, spread, factors, AIR_HU)
+        sides[fine] = runner.refine(hu[fine], certainty, near, factors, AIR_HU)
     step(0.95, "judging the lungs")
-    seen = _seen(view, found, air & ~tubes, enclosed.clear_hu, runner)
-    gas_ml, suspect_ml = other_air_ml(seen)
-    if not labels.any():
-        suspect_ml += left_out_ml(seen) + enclosed.doubtful_ml
-    return Lungs(
-        sides=labels,
-        air_hu=air_hu,
-        gas_ml=gas_ml,
-        suspect_ml=suspect_ml,
-        signs=signs_of(seen, gas_ml) if labels.any() else None,
-    )
+    return _with_signs(sides, _chest(view, coarse_sides, air, runner), air)
 
 
-def _seen(view: View, found: Sides, air: Flags, clear_hu: float, runner: Runner) -> SegmentedChest:
+@dataclass(frozen=True, kw_only=True)
+class _BodyAir:
+    """The air in the body: flags (z, y, x) of the coarse view.  ``airways`` include a margin of one voxel."""
+
+    enclosed: Enclosed
+    body: Body
+    airways: Flags
+
+    @property
+    def air_hu(self) -> float:
+        """HU of air in this image; a usual value if the image shows too little air around the body."""
+        return USUAL_AIR_HU if self.enclosed.air_hu is None else self.enclosed.air_hu
+
+    @property
+    def outside_airways(self) -> Flags:
+        return self.enclosed.air & ~self.airways
+
+
+def _body_air(view: View) -> _BodyAir:
+    enclosed = enclosed_air(view)
+    body = body_of(view, enclosed.air)
+    airways = ndi.binary_dilation(airway(view, enclosed.air, body.middle_x))
+    return _BodyAir(enclosed=enclosed, body=body, airways=airways)
+
+
+def _coarse_lungs(view: View, air: _BodyAir) -> Flags:
+    """Voxels of lung in the coarse view, haze beside the lungs included; vessels and the hilum are not filled yet."""
+    lungs = lung_air(view, air.outside_airways, air.air_hu, air.enclosed.noise_hu)
+    if lungs.any():
+        lungs |= hazy_lung(view, lungs, air.body.middle_x) & ~air.airways
+    return lungs
+
+
+def _closed_sides(
+    view: View, lungs: Flags, air: _BodyAir, box: tuple[slice, ...], step: Step
+) -> tuple[Sides, Sides]:
+    """In ``box``, the arrays of ``_shares`` for ``lungs``, after left and right were separated."""
+    step(0.5, "telling left from right")
+    body = Body(middle_x=air.body.middle_x - box[2].start, whole=air.body.whole)
+    sides = sided(view.cropped(box), lungs[box], body)
+    step(0.65, "closing over vessels")
+    return _shares(sides, air.airways[box], view.spacing_mm, _closing_mm(view, lungs))
+
+
+def _chest(view: View, sides: Sides, air: _BodyAir, runner: Runner) -> SegmentedChest:
     steps = view.steps(_SIGNS_MM * view.scale)
     return SegmentedChest(
         view=View(hu=runner.block_mean(view.hu, steps), spacing_mm=_times(view.spacing_mm, steps)),
-        sides=thinned(found, steps),
-        air=thinned(air, steps),
-        clear_hu=clear_hu,
+        sides=thinned(sides, steps),
+        air=thinned(air.outside_airways, steps),
+        clear_hu=air.enclosed.clear_hu,
+    )
+
+
+def _with_signs(sides: Sides, chest: SegmentedChest, air: _BodyAir) -> Lungs:
+    """The answer of ``lungs_in`` for the segmentation ``sides`` and the same on a coarse grid, ``chest``."""
+    found = bool(sides.any())
+    gas_ml, suspect_ml = other_air_ml(chest)
+    if not found:
+        suspect_ml += left_out_ml(chest) + air.enclosed.doubtful_ml
+    return Lungs(
+        sides=sides,
+        air_hu=air.air_hu,
+        gas_ml=gas_ml,
+        suspect_ml=suspect_ml,
+        signs=signs_of(chest, gas_ml) if found else None,
     )
 
 
