@@ -1,6 +1,6 @@
 """Compares the measured signs of a lung segmentation with limits, and flags what may be wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dss_inference.lungs.signs import Signs
@@ -110,6 +110,13 @@ def _density_flags(signs: Signs) -> Iterator[Flag]:
 
 def _shape_flags(signs: Signs) -> Iterator[Flag]:
     share = _shares_of_limits(signs)
+    yield from _pair_flags(signs, share)
+    yield from _outline_flags(signs, share)
+    yield from _loss_flags(signs, share)
+
+
+def _pair_flags(signs: Signs, share: Mapping[str, float]) -> Iterator[Flag]:
+    """Flags of left and right compared; ``share`` is that of ``_shares_of_limits``, so also below."""
     if _is_uneven(signs):
         text = (
             "Left and right lung differ much at the same height: fluid, consolidation, removed lung, or a part that "
@@ -122,6 +129,10 @@ def _shape_flags(signs: Signs) -> Iterator[Flag]:
             "or the spine may be missing, or the heart is enlarged."
         )
         yield Flag(code="lungs_apart", text=text)
+
+
+def _outline_flags(signs: Signs, share: Mapping[str, float]) -> Iterator[Flag]:
+    """Flags of the outline of both lungs, seen from the front and from the side."""
     if share["interrupted"] > 1:
         text = "Some slices show much less lung than those above and below them: a part may be missing."
         yield Flag(code="interrupted", text=text)
@@ -131,6 +142,10 @@ def _shape_flags(signs: Signs) -> Iterator[Flag]:
             "be missing."
         )
         yield Flag(code="shallow", text=text)
+
+
+def _loss_flags(signs: Signs, share: Mapping[str, float]) -> Iterator[Flag]:
+    """Flags of places where lung is usual and was not found: at the ribs and at a lung's ends."""
     if max(share["behind"], share["before"], share["beside"]) > 1:
         outside = signs.behind + signs.before + signs.beside
         text = (
