@@ -70,11 +70,17 @@ def end_claim(
         case BrokerClosed() | TryAgainLater():
             raise error
         case _:
-            log.error("ticket broke the dispatcher", extra=facts, exc_info=error)
-            events.failed(
-                "An unexpected error stopped the work on this ticket. Please tell the operator "
-                f"its number, {claim.ticket_id}."
-            )
+            _fail_unexpectedly(error, claim, events)
+
+
+def _fail_unexpectedly(error: Exception, claim: ClaimGranted, events: ClaimEvents) -> None:
+    """Log an error of the code with its traceback, and fail the ticket without naming the error to the user."""
+    facts = {"ticket": claim.ticket_id, "claim": claim.claim_id}
+    log.error("ticket broke the dispatcher", extra=facts, exc_info=error)
+    events.failed(
+        "An unexpected error stopped the work on this ticket. Please tell the operator "
+        f"its number, {claim.ticket_id}."
+    )
 
 
 def _retry_later(events: ClaimEvents, reason: str, attempt: int) -> None:
