@@ -7,13 +7,14 @@ from dss_dashboards.panels import (
     COUNT,
     PER_SECOND,
     SECONDS,
+    Row,
     dashboard,
     graph,
     mean,
     number,
     quantile,
     rate,
-    row,
+    with_rows,
 )
 
 _LATENCY = "entry_commit|max_commit|commit"
@@ -22,23 +23,16 @@ _LATENCY = "entry_commit|max_commit|commit"
 """
 
 
-def broker() -> Dashboard:
-    """The dashboard of RabbitMQ and of our messages."""
-    board = dashboard("dss-broker", "DSS broker", "RabbitMQ's numbers, and those of our messages.")
-    for part in (_now, _queues, _flow, _ours, _node):
-        board = part(board)
-    return board
+_ALARMS = "memory_used_watermark|free_disk_space_watermark|file_descriptor_limit"
 
-
-def _now(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Now"))
-    alarms = "memory_used_watermark|free_disk_space_watermark|file_descriptor_limit"
-    for panel in (
+_NOW = Row(
+    "Now",
+    (
         number(
             "Alarms",
             "RabbitMQ's alarms for memory, disk and file descriptors; it blocks publishers while one holds.",
             COUNT,
-            f'sum({{__name__=~"rabbitmq_alarms_({alarms})"}})',
+            f'sum({{__name__=~"rabbitmq_alarms_({_ALARMS})"}})',
             bad_from=1,
         ),
         number(
@@ -57,14 +51,13 @@ def _now(board: Dashboard) -> Dashboard:
         number("Connections", "Connections to RabbitMQ.", COUNT, "sum(rabbitmq_connections)"),
         number("Queues", "Queues of all kinds.", COUNT, "sum(rabbitmq_queues)"),
         number("Consumers", "Consumers of all queues.", COUNT, "sum(rabbitmq_consumers)"),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _queues(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Queues"))
-    for panel in (
+_QUEUES = Row(
+    "Queues",
+    (
         graph(
             "Ready messages",
             "Messages that wait for a reader, by queue.",
@@ -89,14 +82,13 @@ def _queues(board: Dashboard) -> Dashboard:
                 "{{queue}}",
             ),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _flow(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Flow"))
-    for panel in (
+_FLOW = Row(
+    "Flow",
+    (
         graph(
             "Messages",
             "Messages each second as RabbitMQ counts them: received, confirmed, delivered, acknowledged.",
@@ -128,14 +120,13 @@ def _flow(board: Dashboard) -> Dashboard:
                 "{{instance}}",
             ),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _ours(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Our messages"))
-    for panel in (
+_OURS = Row(
+    "Our messages",
+    (
         graph(
             "Published",
             "Messages each second that our programs sent, by type.",
@@ -174,14 +165,13 @@ def _ours(board: Dashboard) -> Dashboard:
             ("sum by (job) (increase(dss_broker_connections_lost_total[15m]))", "lost by {{job}}"),
             ("sum by (job) (increase(dss_messages_refused_total[15m]))", "refused to {{job}}"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _node(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Node"))
-    for panel in (
+_NODE = Row(
+    "Node",
+    (
         graph(
             "Memory",
             "Memory of RabbitMQ, and the limit above which it takes no messages.",
@@ -203,6 +193,11 @@ def _node(board: Dashboard) -> Dashboard:
             ("rabbitmq_process_open_fds", "open at {{instance}}"),
             ("rabbitmq_process_max_fds", "limit at {{instance}}"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
+
+
+def broker() -> Dashboard:
+    """The dashboard of RabbitMQ and of our messages."""
+    board = dashboard("dss-broker", "DSS broker", "RabbitMQ's numbers, and those of our messages.")
+    return with_rows(board, _NOW, _QUEUES, _FLOW, _OURS, _NODE)

@@ -7,26 +7,18 @@ from dss_dashboards.panels import (
     COUNT,
     PER_SECOND,
     SECONDS,
+    Row,
     dashboard,
     graph,
     mean,
     number,
     rate,
-    row,
+    with_rows,
 )
 
-
-def overview() -> Dashboard:
-    """The dashboard of the complete site."""
-    board = dashboard("dss-overview", "DSS overview", "Is all well, and if not, where to look.")
-    for part in (_now, _slow, _failing, _present, _room):
-        board = part(board)
-    return board
-
-
-def _now(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Now"))
-    for panel in (
+_NOW = Row(
+    "Now",
+    (
         number(
             "Alerts",
             "Alerts that fire; the run-book has a section for each.",
@@ -66,14 +58,13 @@ def _now(board: Dashboard) -> Dashboard:
             'sum(increase(dss_tickets_finished_total{outcome=~"failed|timeout"}[1h]))',
             bad_from=1,
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _slow(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Why are tickets slow?"))
-    for panel in (
+_SLOW = Row(
+    "Why are tickets slow?",
+    (
         graph(
             "Waiting tickets",
             "How many tickets of each service wait for a dispatcher.",
@@ -110,14 +101,13 @@ def _slow(board: Dashboard) -> Dashboard:
             SECONDS,
             (mean("dss_message_wait_seconds", by="queue"), "{{queue}}"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _failing(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Why do tickets fail?"))
-    for panel in (
+_FAILING = Row(
+    "Why do tickets fail?",
+    (
         graph(
             "Ends of tickets",
             "Tickets that came to an end each second, by outcome.",
@@ -158,14 +148,13 @@ def _failing(board: Dashboard) -> Dashboard:
             ),
             (rate("dss_messages_redelivered_total"), "came again"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _present(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Who is there?"))
-    for panel in (
+_PRESENT = Row(
+    "Who is there?",
+    (
         graph(
             "Ready processes",
             "Processes that can do their work, by kind; /readyz tells what the others miss.",
@@ -184,14 +173,13 @@ def _present(board: Dashboard) -> Dashboard:
             COUNT,
             ("max by (bundle) (dss_workers)", "{{bundle}}"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _room(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Is there room?"))
-    for panel in (
+_ROOM = Row(
+    "Is there room?",
+    (
         graph(
             "Datastore",
             "Size of the datastore's file system, and what is free.",
@@ -210,6 +198,11 @@ def _room(board: Dashboard) -> Dashboard:
             SECONDS,
             ('max(dss_outbox_age_seconds{job="portal"})', "oldest"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
+
+
+def overview() -> Dashboard:
+    """The dashboard of the complete site."""
+    board = dashboard("dss-overview", "DSS overview", "Is all well, and if not, where to look.")
+    return with_rows(board, _NOW, _SLOW, _FAILING, _PRESENT, _ROOM)

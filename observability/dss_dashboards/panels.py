@@ -1,6 +1,7 @@
 """The building blocks of all dashboards.  Every panel must have a unit and a description."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from grafana_foundation_sdk.builders import common, prometheus, stat, timeseries
@@ -18,6 +19,7 @@ COUNT, SECONDS, BYTES, RATIO = "short", "s", "bytes", "percentunit"
 PER_SECOND, REQUESTS, THROUGHPUT, DATE = "ops", "reqps", "Bps", "dateTimeFromNow"
 """Grafana's names of units: operations per second, requests per second, bytes per second, and time since a date."""
 
+Panel: TypeAlias = timeseries.Panel | stat.Panel
 Line: TypeAlias = tuple[str, str]
 """A query in PromQL, and the legend of its series."""
 
@@ -84,9 +86,23 @@ def choice(name: str, label: str, metric: str) -> grafana.QueryVariable:
     return variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
 
 
-def row(title: str) -> grafana.Row:
-    """A heading for the panels that follow."""
-    return grafana.Row(title)
+@dataclass(frozen=True)
+class Row:
+    """A heading, and the panels below it from left to right.  Each panel belongs to one row of one dashboard, because
+    the dashboard writes the panel's position into it.
+    """
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+def with_rows(board: grafana.Dashboard, *rows: Row) -> grafana.Dashboard:
+    """``board`` with ``rows`` added from top to bottom."""
+    for row in rows:
+        board = board.with_row(grafana.Row(row.title))
+        for panel in row.panels:
+            board = board.with_panel(panel)
+    return board
 
 
 def mean(metric: str, labels: str = "", by: str = "") -> str:

@@ -10,29 +10,22 @@ from dss_dashboards.panels import (
     REQUESTS,
     SECONDS,
     THROUGHPUT,
+    Row,
     dashboard,
     graph,
     mean,
     number,
     quantile,
     rate,
-    row,
+    with_rows,
 )
 
 _NO_FILES = '{route!~".*(files|attachments).*"}'
 
 
-def portal() -> Dashboard:
-    """The dashboard of the portal."""
-    board = dashboard("dss-portal", "DSS portal", "What users ask, and how fast they are answered.")
-    for part in (_requests, _traffic, _work, _process):
-        board = part(board)
-    return board
-
-
-def _requests(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Requests"))
-    for panel in (
+_REQUESTS = Row(
+    "Requests",
+    (
         graph(
             "By status",
             "Requests answered each second, by status; 500 and above are errors of the portal.",
@@ -64,14 +57,13 @@ def _requests(board: Dashboard) -> Dashboard:
             (f"topk(5, {mean('dss_http_request_seconds', by='route')})", "{{route}}"),
             span=12,
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _traffic(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Files and users"))
-    for panel in (
+_TRAFFIC = Row(
+    "Files and users",
+    (
         graph(
             "Traffic",
             "Bytes of bodies each second, received (in) and sent (out).",
@@ -90,29 +82,29 @@ def _traffic(board: Dashboard) -> Dashboard:
             PER_SECOND,
             (rate("dss_sign_ins_total", by="way, outcome"), "{{way}} {{outcome}}"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _work(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Behind the pages"))
-    events = '{queue="dss.portal.events"}'
-    claims = '{queue="dss.portal.claims"}'
-    for panel in (
+_EVENTS = '{queue="dss.portal.events"}'
+_CLAIMS = '{queue="dss.portal.claims"}'
+
+_WORK = Row(
+    "Behind the pages",
+    (
         graph(
             "Lag of events",
             "Age of progress and results when the portal reads them: half and nine tenths.",
             SECONDS,
-            (quantile(0.5, "dss_message_wait_seconds", events), "50%"),
-            (quantile(0.9, "dss_message_wait_seconds", events), "90%"),
+            (quantile(0.5, "dss_message_wait_seconds", _EVENTS), "50%"),
+            (quantile(0.9, "dss_message_wait_seconds", _EVENTS), "90%"),
         ),
         graph(
             "Handling",
             "Mean time to handle an event, and to answer a claim.",
             SECONDS,
-            (mean("dss_message_handling_seconds", events), "event"),
-            (mean("dss_message_handling_seconds", claims), "claim"),
+            (mean("dss_message_handling_seconds", _EVENTS), "event"),
+            (mean("dss_message_handling_seconds", _CLAIMS), "claim"),
         ),
         graph(
             "What happens to tickets",
@@ -139,14 +131,13 @@ def _work(board: Dashboard) -> Dashboard:
             BYTES,
             ("max by (kind) (dss_datastore_bytes)", "{{kind}}"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _process(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Processes"))
-    for panel in (
+_PROCESS = Row(
+    "Processes",
+    (
         number(
             "Ready portals",
             "Portals that can do their work.",
@@ -176,6 +167,11 @@ def _process(board: Dashboard) -> Dashboard:
             ('process_resident_memory_bytes{job="portal"}', "{{instance}}"),
             span=6,
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
+
+
+def portal() -> Dashboard:
+    """The dashboard of the portal."""
+    board = dashboard("dss-portal", "DSS portal", "What users ask, and how fast they are answered.")
+    return with_rows(board, _REQUESTS, _TRAFFIC, _WORK, _PROCESS)

@@ -6,6 +6,8 @@ from dss_dashboards.panels import (
     COUNT,
     PER_SECOND,
     SECONDS,
+    Panel,
+    Row,
     choice,
     dashboard,
     graph,
@@ -13,31 +15,20 @@ from dss_dashboards.panels import (
     number,
     quantile,
     rate,
-    row,
+    with_rows,
 )
 
 _THIS = '{service="$service"}'
 _BUNDLE = '{bundle="$bundle"}'
 
 
-def service() -> Dashboard:
-    """The dashboard of one service, which its user chooses."""
-    board = dashboard("dss-service", "DSS one service", "How long users wait, and for what.")
-    board = board.with_variable(choice("service", "service", "dss_tickets"))
-    bundle = f"dss_dispatch_bundle_info{_THIS}"
-    board = board.with_variable(choice("bundle", "bundle", bundle))
-    for part in (_now, _times, _stages, _ends):
-        board = part(board)
-    return board
-
-
 def _stage(name: str) -> str:
     return f'{{service="$service", stage="{name}"}}'
 
 
-def _now(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Now"))
-    for panel in (
+_NOW = Row(
+    "Now",
+    (
         number(
             "Waiting",
             "Tickets that wait for a dispatcher.",
@@ -76,29 +67,32 @@ def _now(board: Dashboard) -> Dashboard:
             COUNT,
             f"sum(dss_inference_requests_in_hand{_BUNDLE})",
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _times(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("How long do users wait?"))
-    for title, sentence, stage in (
-        ("Queue wait", "Time from the submission to the last claim.", "queued"),
-        ("Work", "Time from the last claim to the end.", "claimed"),
-        ("End to end", "Time from the first submission to the end.", "total"),
-    ):
-        lines = [
-            (quantile(q, "dss_ticket_stage_seconds", _stage(stage)), f"{q:.0%}") for q in (0.5, 0.9)
-        ]
-        board = board.with_panel(graph(title, f"{sentence} Half and nine tenths.", SECONDS, *lines))
-    return board
+def _quantiles(title: str, sentence: str, stage: str) -> Panel:
+    lines = [
+        (quantile(q, "dss_ticket_stage_seconds", _stage(stage)), f"{q:.0%}") for q in (0.5, 0.9)
+    ]
+    return graph(title, f"{sentence} Half and nine tenths.", SECONDS, *lines)
 
 
-def _stages(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("For what?"))
-    queue = '{queue="dss.inference.$bundle"}'
-    for panel in (
+_TIMES = Row(
+    "How long do users wait?",
+    (
+        _quantiles("Queue wait", "Time from the submission to the last claim.", "queued"),
+        _quantiles("Work", "Time from the last claim to the end.", "claimed"),
+        _quantiles("End to end", "Time from the first submission to the end.", "total"),
+    ),
+)
+
+
+_QUEUE = '{queue="dss.inference.$bundle"}'
+
+_STAGES = Row(
+    "For what?",
+    (
         graph(
             "Stages of a claim",
             "Mean time of asking for the ticket, reading, inference with its queue, and building.",
@@ -109,7 +103,7 @@ def _stages(board: Dashboard) -> Dashboard:
             "Queue of inference",
             "Mean time that requests wait before a worker takes them.",
             SECONDS,
-            (mean("dss_message_wait_seconds", queue), "wait"),
+            (mean("dss_message_wait_seconds", _QUEUE), "wait"),
         ),
         graph(
             "Stages of inference",
@@ -117,14 +111,13 @@ def _stages(board: Dashboard) -> Dashboard:
             SECONDS,
             (mean("dss_inference_stage_seconds", _BUNDLE, "stage"), "{{stage}}"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _ends(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("What becomes of tickets?"))
-    for panel in (
+_ENDS = Row(
+    "What becomes of tickets?",
+    (
         graph(
             "Tickets by state",
             "Tickets that are not deleted.",
@@ -143,6 +136,14 @@ def _ends(board: Dashboard) -> Dashboard:
             PER_SECOND,
             (rate("dss_dispatch_tickets_total", _THIS, "outcome"), "{{outcome}}"),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
+
+
+def service() -> Dashboard:
+    """The dashboard of one service, which its user chooses."""
+    board = dashboard("dss-service", "DSS one service", "How long users wait, and for what.")
+    board = board.with_variable(choice("service", "service", "dss_tickets"))
+    bundle = f"dss_dispatch_bundle_info{_THIS}"
+    board = board.with_variable(choice("bundle", "bundle", bundle))
+    return with_rows(board, _NOW, _TIMES, _STAGES, _ENDS)

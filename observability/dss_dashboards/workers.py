@@ -8,26 +8,18 @@ from dss_dashboards.panels import (
     PER_SECOND,
     RATIO,
     SECONDS,
+    Row,
     dashboard,
     graph,
     mean,
     quantile,
     rate,
-    row,
+    with_rows,
 )
 
-
-def workers() -> Dashboard:
-    """The dashboard of the inference workers."""
-    board = dashboard("dss-workers", "DSS GPU workers", "Are they busy, fast, and has each memory?")
-    for part in (_load, _speed, _device):
-        board = part(board)
-    return board
-
-
-def _load(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Load"))
-    for panel in (
+_LOAD = Row(
+    "Load",
+    (
         graph(
             "Busy",
             "1 while a worker has a request on its device; all at 1 for long means that more workers are needed.",
@@ -80,14 +72,13 @@ def _load(board: Dashboard) -> Dashboard:
                 "{{bundle}} {{outcome}}",
             ),
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _speed(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Speed"))
-    for panel in (
+_SPEED = Row(
+    "Speed",
+    (
         graph(
             "Stages",
             "Mean time of each stage of successful requests, by bundle.",
@@ -144,23 +135,23 @@ def _speed(board: Dashboard) -> Dashboard:
             ('rate(process_cpu_seconds_total{job="inference"}[$__rate_interval])', "{{instance}}"),
             span=12,
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
 
 
-def _device(board: Dashboard) -> Dashboard:
-    board = board.with_row(row("Device"))
-    used = (
-        'dss_gpu_memory_bytes{kind="total"} - ignoring (kind) dss_gpu_memory_bytes{kind="free"}',
-        "used at {{instance}}",
-    )
-    for panel in (
+_USED_MEMORY = (
+    'dss_gpu_memory_bytes{kind="total"} - ignoring (kind) dss_gpu_memory_bytes{kind="free"}',
+    "used at {{instance}}",
+)
+
+_DEVICE = Row(
+    "Device",
+    (
         graph(
             "GPU memory",
             "Memory of the GPU: used by all processes, the most that the worker has held, and the total; 0 on a CPU.",
             BYTES,
-            used,
+            _USED_MEMORY,
             ('dss_gpu_memory_bytes{kind="peak"}', "peak of {{instance}}"),
             ('dss_gpu_memory_bytes{kind="total"}', "all at {{instance}}"),
             span=6,
@@ -187,6 +178,11 @@ def _device(board: Dashboard) -> Dashboard:
             ('process_resident_memory_bytes{job="inference"}', "{{instance}}"),
             span=6,
         ),
-    ):
-        board = board.with_panel(panel)
-    return board
+    ),
+)
+
+
+def workers() -> Dashboard:
+    """The dashboard of the inference workers."""
+    board = dashboard("dss-workers", "DSS GPU workers", "Are they busy, fast, and has each memory?")
+    return with_rows(board, _LOAD, _SPEED, _DEVICE)
