@@ -481,6 +481,28 @@ class WorkerAnnounced:
     ends: bool = False
 
 
+ClaimEvent: TypeAlias = (
+    ClaimProgressed
+    | ClaimLogged
+    | ClaimReported
+    | ClaimHeartbeat
+    | ClaimSucceeded
+    | ClaimFailed
+    | LeaseOverdue
+)
+"""What happens to a claim, sent to the portal under one routing key for each class."""
+
+Reply: TypeAlias = (
+    ClaimGranted
+    | ClaimRefused
+    | ResultsAccepted
+    | ResultsRefused
+    | InferenceProgressed
+    | InferenceFinished
+    | InferenceFailed
+)
+"""Answers to a request, sent to the queue that the request names."""
+
 Message: TypeAlias = (
     TicketReady
     | TicketWithdrawn

@@ -212,6 +212,12 @@ def is_mandatory(message: m.Message) -> bool:
 
 def routing_key(message: m.Message) -> str:  # noqa: PLR0912 - a branch for each message
     """The routing key of ``message``.  Raises ValueError for a reply, whose key is the requester's queue."""
+    if isinstance(message, m.Reply):
+        raise ValueError(  # noqa: TRY004 - a reply is a valid message, but has no key
+            f"{type(message).__name__} is a reply and has no routing key"
+        )
+    if isinstance(message, m.ClaimEvent):
+        return f"claim.event.{type(message).__name__}"
     match message:
         case m.TicketReady():
             return f"ticket.ready.{word(message.service)}"
@@ -219,16 +225,6 @@ def routing_key(message: m.Message) -> str:  # noqa: PLR0912 - a branch for each
             return f"ticket.withdrawn.{word(message.service)}"
         case m.ClaimTicket():
             return f"claim.requested.{word(message.service)}"
-        case (
-            m.ClaimProgressed()
-            | m.ClaimLogged()
-            | m.ClaimReported()
-            | m.ClaimHeartbeat()
-            | m.ClaimSucceeded()
-            | m.ClaimFailed()
-            | m.LeaseOverdue()
-        ):
-            return f"claim.event.{type(message).__name__}"
         case m.CheckResults():
             return "results.check"
         case m.ReadUpload():
@@ -243,15 +239,5 @@ def routing_key(message: m.Message) -> str:  # noqa: PLR0912 - a branch for each
             return f"service.announced.{word(message.service)}"
         case m.WorkerAnnounced():
             return f"worker.announced.{word(message.bundle)}"
-        case (
-            m.ClaimGranted()
-            | m.ClaimRefused()
-            | m.ResultsAccepted()
-            | m.ResultsRefused()
-            | m.InferenceProgressed()
-            | m.InferenceFinished()
-            | m.InferenceFailed()
-        ):
-            raise ValueError(f"{type(message).__name__} is a reply and has no routing key")
         case _:
             assert_never(message)
