@@ -1,7 +1,6 @@
 """``dss send``: sends one image with a live display, or many images as a batch."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -13,10 +12,8 @@ from dss_client.commands.single_image import (
     ServerAccess,
     SingleImage,
     preview_one,
-    require_service,
     send_one,
 )
-from dss_client.extras import installed
 from dss_submission.preparing import Source
 from dss_submission.region import Region, box_in
 
@@ -99,30 +96,17 @@ def send_images(
     volumes.csv.  If the command was interrupted, the same command continues.  Without the extra `images`, NIfTI files
     and workspaces of NIfTI files are sent unchanged, and labels are not measured.
     """
-    what = SendOptions(
+    send_options = SendOptions(
         tagged=_tagged(tags), region=_region(crop, time_point), name=name, wait=not no_wait
     )
-    one = SingleImage(output=output, series=series, json=json, delete=delete)
-    place = ServerAccess(server=server, token=token, jar=jar)
+    single = SingleImage(output=output, series=series, json=json, delete=delete)
+    access = ServerAccess(server=server, token=token, jar=jar)
     if len(images) > 1 or each or len(services) > 1:
-        with _one_scan():
-            send_several(images, services, what, one, place, each=each, dry_run=dry_run)
+        send_several(images, services, send_options, single, access, each=each, dry_run=dry_run)
     elif dry_run:
-        preview_one(Source(path=images[0], series=series, tagged=what.tagged))
+        preview_one(Source(path=images[0], series=series, tagged=send_options.tagged))
     else:
-        require_service(services)
-        send_one(images[0], services[0], what, one, place)
-
-
-def _one_scan() -> AbstractContextManager[None]:
-    """A context in which each DICOM folder is scanned only once, because it may have hundreds of series.  Without the
-    extra ``images`` it does nothing.
-    """
-    if not installed("images"):
-        return nullcontext()
-    from dss_images.dicom.scan_cache import one_scan_per_source  # noqa: PLC0415  (needs the extra ``images``)
-
-    return one_scan_per_source()
+        send_one(images[0], services, send_options, single, access)
 
 
 def _region(crop: str | None, time_point: int | None) -> Region:

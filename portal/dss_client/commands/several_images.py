@@ -1,6 +1,7 @@
 """Sends many images as a batch for ``dss send``, and prints at the end which images have not succeeded."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dss_client.commands.interruptions import ends_as_interrupts
 from dss_client.commands.single_image import ServerAccess, SingleImage, require_service
 from dss_client.console import connected, jar_of, local_errors, sign_in
 from dss_client.errors import ImageUnreadable
+from dss_client.extras import installed
 from dss_client.output import say
 from dss_client.printable import on_one_line
 from dss_client.result_paths import check_folder
@@ -28,35 +30,65 @@ REASONS = 20
 def send_several(
     images: Sequence[Path],
     services: Sequence[str],
-    what: SendOptions,
-    one: SingleImage,
-    place: ServerAccess,
+    send_options: SendOptions,
+    single: SingleImage,
+    access: ServerAccess,
     *,
     each: bool,
     dry_run: bool,
 ) -> None:
-    _refuse_for_several(series=one.series, json=one.json, delete=one.delete)
-    if what.tagged and (len(images) > 1 or each):
+    """Send each image to each service as one batch, and wait for its end; with ``dry_run`` only list the images.
+
+    Exits with status 1 if an image is neither submitted nor finished with success, and with 130 after Ctrl-C.
+    """
+    _refuse_for_several(series=single.series, json=single.json, delete=single.delete)
+    if send_options.tagged and (len(images) > 1 or each):
         raise click.BadParameter("this is for one image alone", param_hint="--tag")
-    items, rest = _items(images, each=each)
-    for told in rest.sentences():
-        say(on_one_line(told), error=True)
-    what = replace(what, unsent=unsent(rest.foreign))
-    if dry_run:
-        say("\n".join(f"{i.name}  {i.source} {i.series}".rstrip() for i in items))
-        return
-    require_service(services)
-    items = for_services(items, list(dict.fromkeys(services)))
-    folder = one.output or Path("dss-results")
-    with connected(place.server, place.jar) as client:
+    with _one_scan():
+        items, rest = _items(images, each=each)
+        for sentence in rest.sentences():
+            say(on_one_line(sentence), error=True)
+        if dry_run:
+            say("\n".join(f"{i.name}  {i.source} {i.series}".rstrip() for i in items))
+            return
+        require_service(services)
+        send_options = replace(send_options, unsent=unsent(rest.foreign))
+        folder = single.output or Path("dss-results")
+        _send_items(items, list(dict.fromkeys(services)), folder, send_options, access)
+
+
+def _send_items(
+    items: list[Item],
+    services: list[str],
+    folder: Path,
+    send_options: SendOptions,
+    access: ServerAccess,
+) -> None:
+    """Sign in, print how long each of the ``services`` is expected to take, and send the items to each of them."""
+    with connected(access.server, access.jar) as client:
         check_folder(folder)
-        sign_in(client, place.token, jar_of(place.server, place.jar))
-        found = {service: selected_service(client, service) for service in dict.fromkeys(services)}
+        sign_in(client, access.token, jar_of(access.server, access.jar))
+        selected = {service: selected_service(client, service) for service in services}
         estimates = client.service_estimates()
-        for service, each_one in found.items():
-            if sentence := estimates.get(each_one.githash):
+        for service, found in selected.items():
+            if sentence := estimates.get(found.githash):
                 say(f"{service}: {sentence}")
-        _run(items, folder, lambda screen: Batch(client, found, folder, screen, what=what))
+        _run(
+            for_services(items, services),
+            folder,
+            lambda screen: Batch(client, selected, folder, screen, what=send_options),
+        )
+
+
+def _one_scan() -> AbstractContextManager[None]:
+    """A context in which each DICOM folder is scanned only once, because it may have hundreds of series.  Without the
+    extra ``images`` it does nothing.
+    """
+    if not installed("images"):
+        return nullcontext()
+    from dss_images.dicom.scan_cache import one_scan_per_source  # noqa: PLC0415  (needs the extra ``images``)
+
+    return one_scan_per_source()
 
 
 def _refuse_for_several(*, series: str, json: Path | None, delete: bool) -> None:

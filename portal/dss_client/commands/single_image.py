@@ -13,6 +13,7 @@ from dss_client.command_group import FAILED
 from dss_client.commands.interruptions import interruptible
 from dss_client.console import connected, jar_of, local_errors, sign_in
 from dss_client.errors import ImageUnreadable
+from dss_client.itksnap import ItkSnap
 from dss_client.output import say
 from dss_client.report import summary, write_report
 from dss_client.result_paths import check_file, check_folder
@@ -62,31 +63,44 @@ def preview_one(source: Source) -> None:
 
 
 def send_one(
-    image: Path, service: str, what: SendOptions, one: SingleImage, place: ServerAccess
+    image: Path,
+    services: Sequence[str],
+    send_options: SendOptions,
+    single: SingleImage,
+    access: ServerAccess,
 ) -> None:
-    source = Source(path=image, series=one.series, tagged=what.tagged, region=what.region)
-    title = stem_of(image) if what.name is None else what.name
+    require_service(services)
+    service = services[0]
+    source = Source(
+        path=image, series=single.series, tagged=send_options.tagged, region=send_options.region
+    )
+    title = stem_of(image) if send_options.name is None else send_options.name
     if not image.exists():
         raise ImageUnreadable(f"There is no file {image}.")
     screen = Screen()
-    with connected(place.server, place.jar) as client, interruptible(screen, place.server):
-        check_folder(one.output)
-        check_file(one.json)
-        sign_in(client, place.token, jar_of(place.server, place.jar))
+    with connected(access.server, access.jar) as client, interruptible(screen, access.server):
+        check_folder(single.output)
+        check_file(single.json)
+        sign_in(client, access.token, jar_of(access.server, access.jar))
         with screen, _hinted(image):
-            if not what.wait:
-                found = selected_service(client, service)
-                if sentence := client.service_estimates().get(found.githash):
-                    screen.note(sentence)
-                ticket = submit(client, source, found, screen, Stopwatch(), title=title)
-                screen.note(f"To follow it: dss watch {ticket}")
+            if not send_options.wait:
+                _submit(client, source, service, screen, title)
                 return
-            sent = send(client, source, service, one.output, screen, title=title)
-        if one.json is not None:
-            write_report(sent, one.json)
+            sent = send(client, source, service, single.output, screen, title=title)
+        if single.json is not None:
+            write_report(sent, single.json)
         _tell(sent)
-        if one.delete:
+        if single.delete:
             client.delete(sent.ticket)
+
+
+def _submit(client: ItkSnap, source: Source, service: str, screen: Screen, title: str) -> None:
+    """Submit a ticket, and show how long it is expected to take and the command that follows it."""
+    found = selected_service(client, service)
+    if sentence := client.service_estimates().get(found.githash):
+        screen.note(sentence)
+    ticket = submit(client, source, found, screen, Stopwatch(), title=title)
+    screen.note(f"To follow it: dss watch {ticket}")
 
 
 @contextmanager
