@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from dss_broker.dispatch_section import LabelStyle, Modality, ProviderKind
+from dss_broker.dispatch_section import Dispatch, LabelStyle, Modality, ProviderKind
 from dss_datastore.space import has_free
 from dss_provider.child import DISK_FULL
 from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import ALMOST_FULL_BYTES
 from dss_provider.outcome import AlgorithmOutcome, NamedLabel, OutputImage, Point, Task
-from dss_provider.processes import ProcessLimits, ProgressListener, run_process
+from dss_provider.processes import Ending, ProcessLimits, ProgressListener, run_process
 from dss_provider.programs import ProgramInput, failure_sentence, run_program, scratch
 
 
@@ -79,7 +79,22 @@ def _python(
     service: ServiceFolder, work: RunInput, on_progress: ProgressListener, ended: threading.Event
 ) -> AlgorithmOutcome:
     dispatch = service.dispatch
-    task = Task(
+    (work.folder / "task.json").write_bytes(msgspec.json.encode(_task(service, work)))
+    words = [sys.executable, "-m", "dss_provider.child", str(work.folder)]
+    limits = ProcessLimits(time_s=dispatch.time_s, scratch=scratch(work.folder))
+    ending = run_process(words, service.path, limits, on_progress, ended)
+    outcome = _read_outcome(work.folder, ending, dispatch)
+    if outcome.error:
+        raise AlgorithmFailed(outcome.error, ending.detail)
+    styles = {style.value: style for style in dispatch.labels}
+    maps = tuple(_styled(found, styles) for found in outcome.segmentations)
+    return replace(outcome, segmentations=maps)
+
+
+def _task(service: ServiceFolder, work: RunInput) -> Task:
+    """What the child process reads to call the function of the service."""
+    dispatch = service.dispatch
+    return Task(
         folder=str(service.path.resolve()),
         function=dispatch.function,
         tag=dispatch.tag,
@@ -89,24 +104,19 @@ def _python(
         memory_bytes=dispatch.memory_bytes,
         hounsfield=dispatch.modality is Modality.CT,
     )
-    (work.folder / "task.json").write_bytes(msgspec.json.encode(task))
-    words = [sys.executable, "-m", "dss_provider.child", str(work.folder)]
-    limits = ProcessLimits(time_s=dispatch.time_s, scratch=scratch(work.folder))
-    ending = run_process(words, service.path, limits, on_progress, ended)
+
+
+def _read_outcome(folder: Path, ending: Ending, dispatch: Dispatch) -> AlgorithmOutcome:
+    """The outcome that the child process wrote into ``folder``.  Raises AlgorithmFailed with the reason if there is
+    none that can be read.
+    """
     try:
-        outcome = msgspec.json.decode(
-            (work.folder / "outcome.json").read_bytes(), type=AlgorithmOutcome
-        )
+        return msgspec.json.decode((folder / "outcome.json").read_bytes(), type=AlgorithmOutcome)
     except (OSError, msgspec.MsgspecError) as error:
-        if not has_free(work.folder, ALMOST_FULL_BYTES):
+        if not has_free(folder, ALMOST_FULL_BYTES):
             raise AlgorithmFailed(DISK_FULL, ending.detail) from error
         how = failure_sentence(ending.status, dispatch) if ending.status else _NOTHING
         raise AlgorithmFailed(how, ending.detail) from error
-    if outcome.error:
-        raise AlgorithmFailed(outcome.error, ending.detail)
-    styles = {style.value: style for style in dispatch.labels}
-    maps = tuple(_styled(found, styles) for found in outcome.segmentations)
-    return replace(outcome, segmentations=maps)
 
 
 _NOTHING = "The algorithm ended without a result."

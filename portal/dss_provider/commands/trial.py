@@ -16,6 +16,7 @@ from dss_provider.commands.folders import folder_name
 from dss_provider.commands.site import BEAT_S, Site, instance, publisher_of, token_for
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.folder import ServiceFolder, load
+from dss_provider.outcome import Point
 from dss_provider.trial_arguments import images_by_tag, points_by_tag, require_tags
 
 if TYPE_CHECKING:
@@ -72,12 +73,9 @@ def try_here(
     service = load(folder)
     inputs = {service.dispatch.tag: image.resolve(), **images_by_tag(tag)}
     places = points_by_tag(landmark)
-    for path in inputs.values():
-        if not path.is_file():
-            raise ExplainedError(f"There is no file {path}.")
+    _require_files(inputs)
     require_tags(service, inputs, places)
-    if output is not None and output.exists() and any(output.iterdir()):
-        raise ExplainedError(f"{output} is not empty; name a new folder.")
+    _require_empty(output)
     if server:
         if places:
             raise ExplainedError(
@@ -85,12 +83,30 @@ def try_here(
             )
         site = Site(server, token, provider)
         raise click.exceptions.Exit(_run_on_server(service, site, inputs, output, time_point))
-    from dss_provider.trial import TrialInput  # noqa: PLC0415  (takes a while to import)
-
     signal.signal(signal.SIGTERM, _end)  # like Ctrl-C, so that files are removed
     with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
-        given = TrialInput(images=inputs, landmarks=places, time_point=time_point)
-        _try(service, given, Path(work), output)
+        _try(service, _input(inputs, places, time_point), Path(work), output)
+
+
+def _input(
+    images: dict[str, Path], landmarks: dict[str, Point], time_point: int | None
+) -> "TrialInput":
+    from dss_provider.trial import TrialInput  # noqa: PLC0415  (takes a while to import)
+
+    return TrialInput(images=images, landmarks=landmarks, time_point=time_point)
+
+
+def _require_files(inputs: dict[str, Path]) -> None:
+    """Raises ExplainedError if an input, by tag, is no file."""
+    for path in inputs.values():
+        if not path.is_file():
+            raise ExplainedError(f"There is no file {path}.")
+
+
+def _require_empty(output: Path | None) -> None:
+    """Raises ExplainedError if the folder for the results exists and has content."""
+    if output is not None and output.exists() and any(output.iterdir()):
+        raise ExplainedError(f"{output} is not empty; name a new folder.")
 
 
 def _end(_number: int, _frame: object) -> None:
