@@ -3,6 +3,7 @@ first.
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
@@ -46,10 +47,7 @@ async def receive(
     files.check_name("input", name)
     if not 0 < size_bytes <= settings.max_upload_bytes:
         return False
-
-    async def check() -> None:
-        submission.require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, person)
-
+    check = partial(_require_open, ticket_id, person)
     async with files.receiving_file(datastore, ticket_id, check):
         temporary, size_bytes = await datastore.receive(ticket_id, "input", _pieces(file))
         try:
@@ -71,6 +69,10 @@ async def receive(
                 return False
         finally:
             datastore.discard(temporary)
+
+
+async def _require_open(ticket_id: int, person: Person) -> None:
+    submission.require_open(await Ticket.get_or_none(id=ticket_id), ticket_id, person)
 
 
 async def _pieces(file: LoneFile) -> AsyncIterator[Piece]:
