@@ -129,13 +129,7 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
     datastore = _datastore(settings)
     end_facade = _start_facade(settings.facade_bind, loaded, settings)
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "inference", settings.instance)
-    server = QueueServer(
-        broker=broker,
-        bundles=loaded,
-        datastore=datastore,
-        instance=settings.instance,
-        ahead=settings.requests_ahead,
-    )
+    server = _queue_server(broker, loaded, datastore, settings)
     supervisor = Supervisor(stop)
     end_health = _serve_health(
         settings,
@@ -156,6 +150,18 @@ def _serve(loaded: Sequence[Bundle], settings: Settings) -> None:
         end_health()
         broker.close()
         starting.join()
+
+
+def _queue_server(
+    broker: RabbitBroker, loaded: Sequence[Bundle], datastore: SharedDatastore, settings: Settings
+) -> QueueServer:
+    return QueueServer(
+        broker=broker,
+        bundles=loaded,
+        datastore=datastore,
+        instance=settings.instance,
+        ahead=settings.requests_ahead,
+    )
 
 
 def _serve_health(

@@ -1,11 +1,14 @@
 """``dss-phantom``: makes a synthetic chest CT with the true segmentation of its lungs."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from dss_process.commands import version_option
+
+if TYPE_CHECKING:
+    from dss_phantom.chest import Phantom, PhantomSpec
 
 main = typer.Typer(add_completion=False)
 
@@ -30,25 +33,38 @@ def phantom(
     version: Annotated[bool, version_option("dss-phantom")] = False,  # noqa: ARG001 - its callback has used it
 ) -> None:
     """Make a synthetic chest CT, with the truth about its lungs."""
-    from dss_inference.device.runner import runner_for  # noqa: PLC0415 - two seconds of CPU time, also for --help
-    from dss_inference.errors import InferenceError  # noqa: PLC0415
-    from dss_inference.settings import DeviceSettings, read_settings  # noqa: PLC0415
-    from dss_phantom.chest import PhantomSpec, make_phantom  # noqa: PLC0415
-    from dss_phantom.files import write_phantom  # noqa: PLC0415
+    from dss_phantom.chest import PhantomSpec  # noqa: PLC0415 - two seconds of CPU time, also for --help
 
-    settings = read_settings(DeviceSettings)
     spec = PhantomSpec(
         size=size, spacing_mm=spacing, orientation=orientation, oblique_deg=oblique, seed=seed
     )
+    made = _made(spec)
+    _write(made, folder)
+    typer.echo(f"left lung {made.left_ml:.0f} ml, right lung {made.right_ml:.0f} ml")
+
+
+def _made(spec: "PhantomSpec") -> "Phantom":
+    """Compute the phantom on the device of the settings.  Exits with status 2 if it cannot be made."""
+    from dss_inference.device.runner import runner_for  # noqa: PLC0415 - as above
+    from dss_inference.errors import InferenceError  # noqa: PLC0415
+    from dss_inference.settings import DeviceSettings, read_settings  # noqa: PLC0415
+    from dss_phantom.chest import make_phantom  # noqa: PLC0415
+
+    settings = read_settings(DeviceSettings)
     try:
-        made = make_phantom(spec, runner_for(settings.device, settings.threads))
+        return make_phantom(spec, runner_for(settings.device, settings.threads))
     except InferenceError as error:
         _refuse(str(error))
+
+
+def _write(made: "Phantom", folder: Path) -> None:
+    """Write the phantom's files.  Exits with status 2 if the folder cannot take them."""
+    from dss_phantom.files import write_phantom  # noqa: PLC0415 - as above
+
     try:
         write_phantom(made, folder)
     except OSError as error:
         _refuse(f"{folder} cannot take the files of a phantom: {error.strerror or error}.")
-    typer.echo(f"left lung {made.left_ml:.0f} ml, right lung {made.right_ml:.0f} ml")
 
 
 def _refuse(sentence: str) -> NoReturn:

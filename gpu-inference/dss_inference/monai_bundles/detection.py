@@ -17,7 +17,7 @@ import torch
 
 from dss_broker.messages import Label, Note
 from dss_images.default_colours import default_colour
-from dss_inference.bundle import BundleOutcome, Progress, Stages
+from dss_inference.bundle import BundleOutcome, Progress, Report, Stages
 from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct, read_ct
 from dss_inference.ct.region import region_of
@@ -107,10 +107,7 @@ class MonaiDetection:
             labels=labels,
             notes=(*_left_out(sure, most), *self._notes(found.findings, least_score)),
             landmarks=landmarks_of(found.findings, labels),
-            reports=(
-                *write_finding_reports(found.findings, output_dir),
-                *picture_report(ct, found.voxels, labels, output_dir, parameters),
-            ),
+            reports=_reports(found, ct, labels, output_dir, parameters),
             stage_seconds=stages.seconds(),
             peak_memory_bytes=stages.peak_memory_bytes,
         )
@@ -161,6 +158,16 @@ class MonaiDetection:
         lines = lines or [f"Nothing was found with a score of {least_score:g} or more."]
         origin = f"Found by the MONAI bundle '{self._folder.title}' {self._folder.version}."
         return tuple(Note(level="info", text=text) for text in [*lines, origin])
+
+
+def _reports(
+    found: _Found, ct: Ct, labels: tuple[Label, ...], folder: Path, parameters: dict[str, str]
+) -> tuple[Report, ...]:
+    """Write the table of the findings and their picture into ``folder``, and return them as reports."""
+    return (
+        *write_finding_reports(found.findings, folder),
+        *picture_report(ct, found.voxels, labels, folder, parameters),
+    )
 
 
 def _left_out(sure: list[bx.DetectedBox], most: int) -> tuple[Note, ...]:
