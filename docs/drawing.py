@@ -7,12 +7,14 @@ LINE_PX = 16
 """Height of a line of text."""
 
 
-def figure(name: str, size: tuple[int, int], told: tuple[str, str], parts: Iterable[str]) -> str:
-    """A block of HTML without empty lines, as Markdown wants it.  ``told`` is a title and a description, for readers
+def figure(
+    name: str, size: tuple[int, int], title_and_description: tuple[str, str], parts: Iterable[str]
+) -> str:
+    """A block of HTML without empty lines, as Markdown wants it.  ``title_and_description`` is, for readers
     who do not see the drawing.
     """
     width, height = size
-    title, description = (escape(text) for text in told)
+    title, description = (escape(text) for text in title_and_description)
     lines = (
         (
             f'<figure class="drawing"><svg viewBox="0 0 {width} {height}" role="img" '

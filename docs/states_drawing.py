@@ -117,8 +117,8 @@ def drawing() -> str:
 
 
 def described() -> str:
-    told = [f"{a} to {b}: {', '.join(words)}." for (a, b), words in arrows().items()]
-    return " ".join([*told, "Any state to deleted: Deleted."])
+    sentences = [f"{a} to {b}: {', '.join(words)}." for (a, b), words in arrows().items()]
+    return " ".join([*sentences, "Any state to deleted: Deleted."])
 
 
 def _state(state: Status) -> str:

@@ -130,7 +130,7 @@ def drawing() -> str:
 
 def described() -> str:
     """The drawing in sentences."""
-    told = [
+    sentences = [
         f"{sender} sends {', '.join(names)} through {exchange} to {flow.queue}, which {flow.reader} reads."
         for exchange, found in ((topology.EXCHANGE, flows()), (topology.REPLY_EXCHANGE, replies()))
         for flow in found
@@ -139,7 +139,7 @@ def described() -> str:
     dead = (
         f"What nobody could handle goes through {topology.DEAD_EXCHANGE} to {topology.DEAD_QUEUE}."
     )
-    return " ".join([*told, dead])
+    return " ".join([*sentences, dead])
 
 
 def _table(parts: list[str], found: Sequence[Flow], exchange: str, y: int) -> int:

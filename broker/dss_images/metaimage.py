@@ -166,8 +166,8 @@ def _require_unit_axes(matrix: Any) -> None:
 
 def _require_one(fields: Fields) -> None:
     for same in _SAME:
-        said = {fields[name] for name in same if name in fields}
-        if len(said) > 1:
+        values = {fields[name] for name in same if name in fields}
+        if len(values) > 1:
             raise _damaged(f"its {' and '.join(n for n in same if n in fields)} differ")
 
 

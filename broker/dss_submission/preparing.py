@@ -270,7 +270,7 @@ def _assign(root: Folder, tags: list[str]) -> None:
 
 def _keep_meshes(workspace: Path, root: Folder, folder: Path) -> None:
     """Copy the mesh files to ``folder``.  Mesh layers without a file, which ITK-SNAP could not load, are removed."""
-    kept = set()
+    names = set()
     for number, mesh in enumerate(mesh_file_folders(root)):
         try:
             found = _file(workspace, root, mesh)
@@ -279,11 +279,11 @@ def _keep_meshes(workspace: Path, root: Folder, folder: Path) -> None:
                 "AbsolutePath", MISSING_MESH_PATH
             )  # another mesh may have a file of the same name
             continue
-        name = found.name if found.name not in kept else f"{number}_{found.name}"
-        kept.add(name)
+        name = found.name if found.name not in names else f"{number}_{found.name}"
+        names.add(name)
         shutil.copyfile(found, folder / name)
         mesh.set("AbsolutePath", (folder / name).as_posix())
-    remove_incomplete_meshes(root, kept.__contains__)
+    remove_incomplete_meshes(root, names.__contains__)
 
 
 def _written(root: Folder, path: Path) -> Path:

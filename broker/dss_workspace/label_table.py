@@ -79,8 +79,8 @@ def _spare_values(taken: set[int], known: set[int], reserved: set[int]) -> Itera
     """
     above = max(known, default=0)
     yield from range(above + 1, MAX_VALUE + 1)
-    kept = taken | reserved
-    yield from (v for v in range(1, min(above, MAX_VALUE) + 1) if v not in kept)
+    used = taken | reserved
+    yield from (v for v in range(1, min(above, MAX_VALUE) + 1) if v not in used)
 
 
 def _next_of(spare: Iterator[int]) -> int:

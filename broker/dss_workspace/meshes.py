@@ -62,11 +62,11 @@ def remove_incomplete_meshes(workspace: Folder, is_there: Callable[[str], bool])
     if meshes is None:
         return 0
     layers = [meshes.folders.pop(key) for key in sorted(meshes.folders) if is_layer(key)]
-    kept = [layer for layer in layers if _is_complete(layer, is_there)]
-    meshes.folders.update({layer_key(i): layer for i, layer in enumerate(kept)})
+    complete = [layer for layer in layers if _is_complete(layer, is_there)]
+    meshes.folders.update({layer_key(i): layer for i, layer in enumerate(complete)})
     if not meshes.folders:
         del workspace.folders["MeshLayers"]
-    return len(layers) - len(kept)
+    return len(layers) - len(complete)
 
 
 def _is_complete(mesh: Folder, is_there: Callable[[str], bool]) -> bool:

@@ -43,11 +43,13 @@ def login_token(stack: Stack) -> str:
     return printed.split()[-1]
 
 
-def provider_token(stack: Stack, provider: str, say: Callable[[str], None], kept: str = "") -> str:
+def provider_token(
+    stack: Stack, provider: str, say: Callable[[str], None], known_token: str = ""
+) -> str:
     """A token for programs that may send tickets, publish services as ``provider`` and list them.  Makes the user and
     the provider if they are missing, and adds the user to the provider.  Raises StackError.
 
-    It is ``kept`` or, if that is "", a new token.  ``say`` is called with the name of each step before the step.
+    It is ``known_token`` or, if that is "", a new token.  ``say`` is called with the name of each step before the step.
     """
     scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
     steps = (
@@ -56,10 +58,10 @@ def provider_token(stack: Stack, provider: str, say: Callable[[str], None], kept
         (f"adding {USER} to it", ("providers", "add-user", provider, USER)),
         ("making a token", ("tokens", "create", USER, *scopes, "--name", "make provider")),
     )
-    for step, words in steps[: 3 if kept else 4]:
+    for step, words in steps[: 3 if known_token else 4]:
         say(step)
         printed = stack.run("dss_portal", *words, purpose=f"Making the provider {provider}")
-    return kept or printed.split()[-1]
+    return known_token or printed.split()[-1]
 
 
 def provider_variables(stack: Stack, provider: str, say: Callable[[str], None]) -> Path:

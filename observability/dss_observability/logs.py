@@ -103,13 +103,13 @@ def _complete(record: logging.LogRecord) -> bool:
 
     Always True, so that every record is logged.
     """
-    said = vars(record)
+    attributes = vars(record)
     for name, value in ((_log_facts.get() or {}) | {"trace": tracing.trace_id()}).items():
-        if value is not None and said.get(name) is None:
-            said[name] = value
-    for name in set(said) - _STANDARD:
-        if isinstance(value := said[name], str):
-            said[name] = without_file_names(value)
+        if value is not None and attributes.get(name) is None:
+            attributes[name] = value
+    for name in set(attributes) - _STANDARD:
+        if isinstance(value := attributes[name], str):
+            attributes[name] = without_file_names(value)
         elif value is None:
-            del said[name]
+            del attributes[name]
     return True

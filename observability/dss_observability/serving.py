@@ -106,10 +106,10 @@ def _app(missing: Missing, worth_knowing: Missing) -> "WSGIApplication":
             page: Iterable[bytes] = metrics_page(environ, start_response)
             return page
         found = _found(missing) if path == "/readyz" else []
-        told = _found(worth_knowing) if path == "/readyz" else []
+        remarks = _found(worth_knowing) if path == "/readyz" else []
         known = path in {"/readyz", "/healthz"}
         status = "404 Not Found" if not known else "503 Not Ready" if found else "200 OK"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
-        return ["\n".join([*(found or ["ok"]), *told]).encode() if known else b"not found"]
+        return ["\n".join([*(found or ["ok"]), *remarks]).encode() if known else b"not found"]
 
     return app

@@ -119,6 +119,6 @@ class _OtelTracer:
             attributes=dict(attributes),
             start_time=began_ns,
         )
-        told: dict[str, str] = {}
-        carrier.inject(told, trace.set_span_in_context(span, Context()))
-        return _OtelSpan(span, told[TRACEPARENT])
+        headers: dict[str, str] = {}
+        carrier.inject(headers, trace.set_span_in_context(span, Context()))
+        return _OtelSpan(span, headers[TRACEPARENT])

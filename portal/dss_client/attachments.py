@@ -50,11 +50,11 @@ def _plain(description: str, mime_type: str) -> str:
     """``description`` as a file name that every system can store.  Without a suffix it gets that of the media type, if
     there is one; a name that cannot be stored begins with "attachment_".
     """
-    kept = "".join(c if c.isprintable() and c not in '/\\:<>"|?*' else "_" for c in description)
-    kept = kept.strip(" .")[:_LONGEST].strip(" .")
-    if not Path(kept).suffix:
-        kept += mimetypes.guess_extension(mime_type.partition(";")[0].strip()) or ""
-    return f"attachment_{kept}" if file_names.problem(kept) else kept
+    name = "".join(c if c.isprintable() and c not in '/\\:<>"|?*' else "_" for c in description)
+    name = name.strip(" .")[:_LONGEST].strip(" .")
+    if not Path(name).suffix:
+        name += mimetypes.guess_extension(mime_type.partition(";")[0].strip()) or ""
+    return f"attachment_{name}" if file_names.problem(name) else name
 
 
 def _unique(name: str, others: Iterable[str]) -> str:

@@ -121,8 +121,8 @@ class Journal:
             for item in items
             for label in item.labels
         ]
-        kept = self._volumes_but_of({item.name for item in items if item.labels})
-        self._replace(VOLUMES, [_VOLUME_COLUMNS, *kept, *rows])
+        other_rows = self._volumes_but_of({item.name for item in items if item.labels})
+        self._replace(VOLUMES, [_VOLUME_COLUMNS, *other_rows, *rows])
 
     def _rows(self) -> list[dict[str, str]]:
         try:

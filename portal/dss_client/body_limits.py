@@ -51,18 +51,18 @@ def _is_refused(server: str, size: int) -> bool:
             secured = ssl.create_default_context().wrap_socket(stream, server_hostname=host)
             stream = opened.enter_context(secured)
         stream.sendall(head.encode())
-        told = _answer(stream)
-    return b" 413 " in told.partition(b"\r\n")[0] and b"<html" in told.lower()
+        response = _answer(stream)
+    return b" 413 " in response.partition(b"\r\n")[0] and b"<html" in response.lower()
 
 
 def _answer(stream: socket.socket) -> bytes:
     """The beginning of the response, up to about 8 kB; b"" if nothing comes within WITHIN_S, because the server waits
     for the body.
     """
-    told = b""
+    response = b""
     with suppress(TimeoutError):
-        while len(told) < 4096 and (piece := stream.recv(4096)):
-            told += piece
-            if told.startswith(b"HTTP/1.1 100"):
+        while len(response) < 4096 and (piece := stream.recv(4096)):
+            response += piece
+            if response.startswith(b"HTTP/1.1 100"):
                 break
-    return told
+    return response

@@ -39,10 +39,10 @@ class Credentials:
 
     def token(self) -> str:
         """The stored token; "" if there is none, or if the keyring that has it cannot be read."""
-        kept = self._read()
-        if kept.get("place") == "keyring":
+        entry = self._read()
+        if entry.get("place") == "keyring":
             return self._from_keyring()
-        return kept.get("token", "")
+        return entry.get("token", "")
 
     @property
     def is_own(self) -> bool:
@@ -88,17 +88,19 @@ class Credentials:
 
     def _read(self) -> dict[str, str]:
         try:
-            kept = json.loads(self._file.read_text(encoding="utf-8"))
+            entry = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return (
-            {k: v for k, v in kept.items() if isinstance(v, str)} if isinstance(kept, dict) else {}
+            {k: v for k, v in entry.items() if isinstance(v, str)}
+            if isinstance(entry, dict)
+            else {}
         )
 
-    def _write(self, kept: dict[str, str]) -> None:
+    def _write(self, entry: dict[str, str]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with replacing(self._file, mode=0o600) as draft:
-            draft.write_text(json.dumps(kept), encoding="utf-8")
+            draft.write_text(json.dumps(entry), encoding="utf-8")
 
 
 def _keyring() -> _Keyring | None:

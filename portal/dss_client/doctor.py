@@ -194,8 +194,8 @@ def _version_and_address(server: str) -> tuple[str, str]:
     Both are "" if the request fails, or if the server, such as the reference server, does not give them.
     """
     with suppress(ValueError, KeyError, TypeError, IndexError, _Stop):
-        told = json.loads(_asked(server, "GET", "api/openapi.json").text)
-        return f", version {told['info']['version']}", str(told["servers"][0]["url"])
+        description = json.loads(_asked(server, "GET", "api/openapi.json").text)
+        return f", version {description['info']['version']}", str(description["servers"][0]["url"])
     return "", ""
 
 

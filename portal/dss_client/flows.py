@@ -65,7 +65,7 @@ def submit(
     githash: str,
     folder: Path,
     write: Callable[[int], Path],
-    heard: SubmissionListener,
+    listener: SubmissionListener,
     title: str = "",
 ) -> Steps[int]:
     """Create a ticket, upload the files of ``folder`` and the workspace that ``write`` adds for the ticket's number,
@@ -78,19 +78,19 @@ def submit(
     ticket = yield from protocol.create_ticket(githash)
     if ticket <= 0:
         raise NotUnderstood("The server did not answer with the number of a ticket.")
-    heard.created(ticket)
+    listener.created(ticket)
     try:
         if title:
             yield from _named(ticket, title)
         write(ticket)
-        heard.stage("Uploading")
+        listener.stage("Uploading")
         for path in sorted(folder.iterdir()):
-            yield from protocol.upload(ticket, path, heard.moved, resumes=True)
+            yield from protocol.upload(ticket, path, listener.moved, resumes=True)
         yield from _surely_submitted(ticket)
     except BaseException:
-        yield from _withdrawn(ticket, heard)
+        yield from _withdrawn(ticket, listener)
         raise
-    heard.submitted(ticket)
+    listener.submitted(ticket)
     return ticket
 
 
@@ -141,12 +141,12 @@ def _known_submitted(ticket: int, error: Refused) -> Steps[None]:
         raise error
 
 
-def _withdrawn(ticket: int, heard: SubmissionListener) -> Steps[None]:
+def _withdrawn(ticket: int, listener: SubmissionListener) -> Steps[None]:
     try:
         yield from protocol.delete(ticket, WITHDRAW_S)
     except ClientError:
         return
-    heard.withdrawn(ticket)
+    listener.withdrawn(ticket)
 
 
 class Watch:

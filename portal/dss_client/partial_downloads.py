@@ -144,10 +144,10 @@ def _is_own(path: Path) -> bool:
 def _version_in(text: bytes, address: str) -> str:
     """The version that the record ``text`` has for ``address``; "" if it has none."""
     try:
-        told = json.loads(text)
+        record = json.loads(text)
     except ValueError:
         return ""
-    if not isinstance(told, dict) or told.get("address") != address:
+    if not isinstance(record, dict) or record.get("address") != address:
         return ""
-    version = told.get("version")
+    version = record.get("version")
     return version if isinstance(version, str) else ""

@@ -52,12 +52,12 @@ def preview(source: Source, progress: Progress) -> list[str]:
 
 def _prepared(source: Source, progress: Progress) -> "tuple[list[FoundImage], list[str]]":
     """The images that would be sent, and the notes on them."""
-    told = _Notes(progress)
+    display = _Notes(progress)
     tags = [Tag(name=name, type="OverlayImage", required=False) for name in source.tagged]
     with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
-        workspace = prepare(source, ServiceDetail(tags=tuple(tags)), Path(folder), told)(0)
+        workspace = prepare(source, ServiceDetail(tags=tuple(tags)), Path(folder), display)(0)
         found = [_found(layer, Path(folder)) for layer in layers(read(workspace))]
-    return found, told.notes
+    return found, display.notes
 
 
 def _found(layer: Layer, folder: Path) -> "FoundImage":
@@ -158,8 +158,8 @@ def list_series(source: Path, progress: Progress) -> list[str]:
         return preview(Source(path=source), progress)
     lines = []
     for verdict in found.verdicts:
-        told = f"Refused: {verdict.sentence}" if verdict.refused else verdict.sentence
-        lines += [verdict.series.line, f"      {told}"]
+        sentence = f"Refused: {verdict.sentence}" if verdict.refused else verdict.sentence
+        lines += [verdict.series.line, f"      {sentence}"]
         lines += [f"      {note.text}" for note in verdict.notes]
     return [*lines, found.choice]
 

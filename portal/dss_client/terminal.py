@@ -89,13 +89,13 @@ class Terminal:
 
 def fitted(text: str, cells: int) -> str:
     """``text`` in exactly that many cells of a terminal: truncated, or padded with blanks."""
-    taken, kept = 0, ""
+    taken, text_that_fits = 0, ""
     for letter in text:
         width = _width(letter)
         if taken + width > cells:
             break
-        taken, kept = taken + width, kept + letter
-    return kept + " " * (cells - taken)
+        taken, text_that_fits = taken + width, text_that_fits + letter
+    return text_that_fits + " " * (cells - taken)
 
 
 def _width(letter: str) -> int:

@@ -35,12 +35,12 @@ DISK_FULL = "The disk of the provider's machine is full; please try again later.
 
 def main() -> None:
     work = Path(sys.argv[1])
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    progress_stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # output of the function must not be mixed with messages
     task = msgspec.json.decode((work / "task.json").read_bytes(), type=Task)
     if task.memory_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (task.memory_bytes, task.memory_bytes))
-    outcome = _outcome(task, work, told)
+    outcome = _outcome(task, work, progress_stream)
     _end_copy()
     _leave(outcome, work)
     sys.stderr.flush()
@@ -60,9 +60,9 @@ def _leave(outcome: AlgorithmOutcome, work: Path) -> None:
     draft.replace(work / "outcome.json")
 
 
-def _outcome(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
+def _outcome(task: Task, work: Path, progress_stream: TextIO) -> AlgorithmOutcome:
     try:
-        return _called(task, work, told)
+        return _called(task, work, progress_stream)
     except (AlgorithmFailed, CannotSegment) as error:
         return AlgorithmOutcome(
             error=one_line(str(error)) or "The algorithm cannot segment this image."
@@ -85,11 +85,11 @@ def _crash(error: BaseException, folder: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    text = f": {said}" if (said := one_line(str(error))[:300]) else ""
+    text = f": {reason}" if (reason := one_line(str(error))[:300]) else ""
     return f"The algorithm failed with {type(error).__name__}{text}{where}."
 
 
-def _called(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
+def _called(task: Task, work: Path, progress_stream: TextIO) -> AlgorithmOutcome:
     function = _function(task)
     images = {tag: read_image(Path(path)) for tag, path in task.inputs.items()}
     offered = {
@@ -97,7 +97,7 @@ def _called(task: Task, work: Path, told: TextIO) -> AlgorithmOutcome:
         "images": images,
         "landmarks": task.landmarks,
         "parameters": task.parameters,
-        "progress": _progress(told),
+        "progress": _progress(progress_stream),
     }
     wanted = {
         name: offered[name] for name in inspect.signature(function).parameters if name in offered
@@ -142,11 +142,11 @@ def _module(folder: Path, file: str) -> ModuleType:
     return module
 
 
-def _progress(told: TextIO) -> Progress:
+def _progress(progress_stream: TextIO) -> Progress:
     def progress(fraction: float, text: str = "") -> None:
         message = {"fraction": float(fraction), "text": one_line(str(text))[:LONGEST_TEXT]}
         with suppress(OSError):  # without a reader the algorithm continues
-            told.write(json.dumps(message) + "\n")
+            progress_stream.write(json.dumps(message) + "\n")
 
     return progress
 

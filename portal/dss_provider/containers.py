@@ -44,8 +44,8 @@ def engine_fault() -> str:
     done = _run_engine("version")
     if done is not None and done.returncode == 0:
         return ""
-    said = done.stderr.decode(errors="replace").strip() if done else "no answer"
-    last = said.splitlines()[-1][:300] if said else "no reason was given"
+    stderr = done.stderr.decode(errors="replace").strip() if done else "no answer"
+    last = stderr.splitlines()[-1][:300] if stderr else "no reason was given"
     return f"{engine()} does not run containers: {last}"
 
 

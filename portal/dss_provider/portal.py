@@ -75,7 +75,9 @@ class Portal:
         """Add a service, or a new version of it, to the portal's catalogue.  Needs a token of a site admin."""
         self._form(f"api/admin/providers/{provider}/services", descriptor=descriptor)
 
-    def announce(self, said: PublisherAnnouncement, *, ends: bool, asks: bool = False) -> int:
+    def announce(
+        self, announcement: PublisherAnnouncement, *, ends: bool, asks: bool = False
+    ) -> int:
         """Announce that a publisher serves its service; with ``ends``, that it claims no more tickets.  The request is
         not repeated.
 
@@ -83,9 +85,9 @@ class Portal:
         does not tell.
         """
         body = _encoded(
-            services=said.githash,
-            code=said.instance,
-            parallel=str(said.parallel),
+            services=announcement.githash,
+            code=announcement.instance,
+            parallel=str(announcement.parallel),
             ends=str(int(ends)),
             others=str(int(asks)),
         )

@@ -143,14 +143,14 @@ def require_alike(groups: Sequence[Sequence[Slice]], mark: str) -> None:
     ends = np.array([[s.slices[0].position_mm, s.slices[-1].position_mm] for s in stacks])
     far_mm = float(np.linalg.norm(ends - ends[0], axis=2).max())
     if far_mm > _SAME_END * max(float(np.diff(s.places_mm).max()) for s in stacks):
-        told = "; ".join(
+        listed = "; ".join(
             f"{number}. {counted(len(s.slices), 'slice')}, from {s.name([0])} to {s.name([-1])}"
             for number, s in enumerate(stacks[:_MOST_TOLD], start=1)
         )
         more = f"; and {len(stacks) - _MOST_TOLD} more" if len(stacks) > _MOST_TOLD else ""
         raise DicomRefused(
             f"The series holds {len(stacks)} parts, told apart by {mark}, that do not begin and end at the same "
-            f"places: {told}{more}. Choose one with --series NUMBER.PART."
+            f"places: {listed}{more}. Choose one with --series NUMBER.PART."
         )
 
 
@@ -199,9 +199,11 @@ def _by_number(stack: SliceStack, places: list[list[int]]) -> list[list[Slice]]:
         return []
     ordered = [sorted(place, key=lambda i: numbers[i] or 0) for place in places]
     phases = [[place[k] for place in ordered] for k in range(most)]
-    told = [[numbers[i] or 0 for i in phase] for phase in phases]
-    one_by_one = all(max(a) < min(b) for a, b in pairwise(told))
-    side_by_side = all(b - a == 1 for row in zip(*told, strict=True) for a, b in pairwise(row))
+    phase_numbers = [[numbers[i] or 0 for i in phase] for phase in phases]
+    one_by_one = all(max(a) < min(b) for a, b in pairwise(phase_numbers))
+    side_by_side = all(
+        b - a == 1 for row in zip(*phase_numbers, strict=True) for a, b in pairwise(row)
+    )
     if not one_by_one and not side_by_side:
         return []
     return [[stack.slices[i] for i in phase] for phase in phases]

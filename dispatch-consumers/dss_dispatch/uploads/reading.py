@@ -63,8 +63,8 @@ def plain(text: str, most: int) -> str:
     """``text``, cut to ``most`` characters, with blanks for characters that a database, a message or a page cannot
     represent.  Names of files may contain any characters.
     """
-    kept = text.encode(errors="replace").decode()
-    shown = "".join(c if c.isprintable() or c == "\n" else " " for c in kept).strip()
+    encodable = text.encode(errors="replace").decode()
+    shown = "".join(c if c.isprintable() or c == "\n" else " " for c in encodable).strip()
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
@@ -97,8 +97,8 @@ def _read(order: ReadOrder, scratch: Path) -> Answer:
 
 def _for_page(reason: str) -> str:
     """``reason`` without the advice to use ``--series`` and the list of series after it.  The page shows its own list."""
-    told, option, _ = reason.partition(" with --series:")
-    return f"{told}." if option else told
+    sentence, option, _ = reason.partition(" with --series:")
+    return f"{sentence}." if option else sentence
 
 
 def _without_our_names(reason: str, paths: Sequence[Path]) -> str:

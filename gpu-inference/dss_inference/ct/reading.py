@@ -62,9 +62,9 @@ class Ct:
         """``labels``, an array like ``hu``, with 0 outside ``box``; ``labels`` itself if the box is all that was read."""
         if self.box == self.place.box:
             return labels
-        kept, part = np.zeros_like(labels), self.box.slices
-        self.order.undo(kept)[part] = self.order.undo(labels)[part]
-        return kept
+        inner_labels, part = np.zeros_like(labels), self.box.slices
+        self.order.undo(inner_labels)[part] = self.order.undo(labels)[part]
+        return inner_labels
 
 
 def limit_threads(threads: int) -> None:

@@ -33,9 +33,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True for each kind of error by which torch reports exhausted memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    said = str(error)
+    text = str(error)
     return isinstance(error, RuntimeError) and (
-        "allocate memory" in said or "out of memory" in said or "ALLOC_FAILED" in said
+        "allocate memory" in text or "out of memory" in text or "ALLOC_FAILED" in text
     )
 
 
@@ -71,8 +71,10 @@ class GpuMemory:
     def free_bytes(self) -> int:
         """Free memory of the GPU, including what torch has reserved and does not use."""
         free, _ = torch.cuda.mem_get_info(self._device)
-        kept = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        return int(free + kept)
+        cached_bytes = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(
+            self._device
+        )
+        return int(free + cached_bytes)
 
 
 class Runner:
@@ -252,9 +254,9 @@ def runner_for(device: str, threads: int) -> Runner:
 
 
 def _require_gpu(device: str) -> None:
-    asked = f"The device {device} was asked for, but"
+    beginning = f"The device {device} was asked for, but"
     if not torch.cuda.is_available():
-        raise InferenceError(f"{asked} no GPU was found.")
+        raise InferenceError(f"{beginning} no GPU was found.")
     last = torch.cuda.device_count() - 1
     if (torch.device(device).index or 0) > last:
-        raise InferenceError(f"{asked} the last GPU is cuda:{last}.")
+        raise InferenceError(f"{beginning} the last GPU is cuda:{last}.")

@@ -68,12 +68,12 @@ def _windpipe(view: View, enclosed: Flags, midline: float) -> Flags:
 def _lumina(view: View, air: Flags, midline: float) -> Flags:
     """The parts of ``air``, flags (y, x) of one slice, whose area, shape and distance from ``midline`` fit a windpipe."""
     label, count = ndi.label(air)
-    kept = np.zeros(count + 1, bool)
+    is_lumen = np.zeros(count + 1, bool)
     _, dy, dx = view.spacing_mm
     for i, box in enumerate(ndi.find_objects(label), start=1):
         height, width = (box[0].stop - box[0].start) * dy, (box[1].stop - box[1].start) * dx
         area = float((label[box] == i).sum()) * dy * dx
         off_mm = abs((box[1].start + box[1].stop - 1) / 2 - midline) * dx
         compact = area > 0.5 * height * width and max(height, width) < 2.2 * min(height, width)
-        kept[i] = _AREA_MM2[0] <= area <= _AREA_MM2[1] and off_mm <= _OFF_MIDLINE_MM and compact
-    return kept[label]
+        is_lumen[i] = _AREA_MM2[0] <= area <= _AREA_MM2[1] and off_mm <= _OFF_MIDLINE_MM and compact
+    return is_lumen[label]

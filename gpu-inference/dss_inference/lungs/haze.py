@@ -42,8 +42,8 @@ def hazy_lung(view: View, lungs: Flags, middle_x: float) -> Flags:
     """
     steps = view.steps(_GRID_MM)
     smooth = ndi.uniform_filter(view.hu, 3)
-    kept = _kept(view.thinned(smooth, steps), thinned(lungs, steps), middle_x / steps[2])
-    near = spread(ndi.binary_dilation(kept, _BLOCK), steps, lungs.shape)
+    haze = _kept(view.thinned(smooth, steps), thinned(lungs, steps), middle_x / steps[2])
+    near = spread(ndi.binary_dilation(haze, _BLOCK), steps, lungs.shape)
     return near & ~lungs & (smooth < _HAZY_HU[1])
 
 
@@ -65,7 +65,7 @@ def _kept(few: View, lungs: Flags, middle_x: float) -> Flags:
     on_its_side = np.where(to_left > sizes / 2, left, 1 - left)
     _, dy, dx = few.spacing_mm
     touching = (near * dy * dx > _LEAST_CONTACT_MM2) & (on_its_side > _LEAST_OF_LUNGS)
-    kept = touching & (sizes * few.voxel_ml > _LEAST_ML)
-    kept |= (sizes * few.voxel_ml > _LARGE_ML) & (beside > sizes / 2)
-    kept[0] = False
-    return np.asarray(kept[parts], bool)
+    is_haze = touching & (sizes * few.voxel_ml > _LEAST_ML)
+    is_haze |= (sizes * few.voxel_ml > _LARGE_ML) & (beside > sizes / 2)
+    is_haze[0] = False
+    return np.asarray(is_haze[parts], bool)

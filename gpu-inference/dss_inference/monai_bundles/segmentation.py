@@ -199,10 +199,10 @@ class MonaiSegmentation:
             if is_out_of_memory(why):
                 raise
             if isinstance(why, KeyError):
-                told = f"asks for {why}; there are {' and '.join(map(repr, data))}"
+                what_happened = f"asks for {why}; there are {' and '.join(map(repr, data))}"
             else:
-                told = f"fails with {type(why).__name__}: {str(why).rstrip('.')}"
-            raise InferenceError(f"The {part} of '{self._folder.name}' {told}.") from error
+                what_happened = f"fails with {type(why).__name__}: {str(why).rstrip('.')}"
+            raise InferenceError(f"The {part} of '{self._folder.name}' {what_happened}.") from error
         return made
 
     def _check_channels(self, channels: int) -> None:

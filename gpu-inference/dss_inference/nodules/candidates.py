@@ -91,11 +91,11 @@ def without_overlaps(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """The candidates in descending order of their score, without those whose centre is no farther from that of a better
     one than the larger radius of the two plus 1 mm.
     """
-    kept: list[Candidate] = []
+    separate: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.score):
-        if all(_apart(candidate.shape, other.shape) for other in kept):
-            kept.append(candidate)
-    return tuple(kept)
+        if all(_apart(candidate.shape, other.shape) for other in separate):
+            separate.append(candidate)
+    return tuple(separate)
 
 
 def _apart(one: Shape, other: Shape) -> bool:

@@ -76,9 +76,9 @@ def _licenses(found: Distribution) -> list[dict[str, object]]:
         for classifier in found.metadata.get_all("Classifier", [])
         if classifier.startswith("License :: ")
     ]
-    said = _said(found, "License")
-    if not words and said and "\n" not in said:
-        words = [said]
+    license_text = _said(found, "License")
+    if not words and license_text and "\n" not in license_text:
+        words = [license_text]
     return [{"license": {"name": word}} for word in words]
 
 

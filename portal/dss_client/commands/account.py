@@ -52,12 +52,12 @@ def login(
         token = usable_token(token or by_browser or _pasted(server))
         if token.startswith(LONG_LIVED_PREFIX):
             email = _known(client, token)
-            kept = Credentials(place).keep(token, is_own=bool(by_browser))
+            location = Credentials(place).keep(token, is_own=bool(by_browser))
             earlier.revoke_token(token)
             earlier.end_session()
             forget_jar(place)
             TokenMemory(place).forget()
-            say(f"Signed in as {email}. The token is kept in {kept}.")
+            say(f"Signed in as {email}. The token is kept in {location}.")
             return
         email = client.login(token)
         Credentials(place).forget()

@@ -57,14 +57,14 @@ async def finish() -> Redirect:
     Raises Refused if this browser did not begin the sign-in, if it took too long, if the issuer refused the user or
     cannot be reached, or if the account is disabled.
     """
-    kept = session.pop(_KEPT, None)
+    pending = session.pop(_KEPT, None)
     state = request.args.get("state", "")
-    if kept is None or not hmac.compare_digest(kept[0].encode(), state.encode()):
+    if pending is None or not hmac.compare_digest(pending[0].encode(), state.encode()):
         raise Refused("This sign-in was not begun here, or it took too long. Begin again.")
     if "code" not in request.args:
         raise Refused("The sign-in service did not let you in.", 401)
     try:
-        person = await issuer().finish(request.args["code"], nonce=kept[1], verifier=kept[2])
+        person = await issuer().finish(request.args["code"], nonce=pending[1], verifier=pending[2])
         user = await store.signed_in_by_issuer(person.email, person.name)
     except Refused:
         metrics.SIGN_INS.labels("issuer", "refused").inc()

@@ -67,10 +67,10 @@ def sender() -> RequestOrigin:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return RequestOrigin.OURS if site in {"same-origin", "none"} else RequestOrigin.OTHER_SITE
-    told = request.headers.get("Origin") or request.headers.get("Referer")
-    if not told:
+    header = request.headers.get("Origin") or request.headers.get("Referer")
+    if not header:
         return RequestOrigin.UNKNOWN
-    return RequestOrigin.OURS if origin(told) in _our_origins() else RequestOrigin.OTHER_SITE
+    return RequestOrigin.OURS if origin(header) in _our_origins() else RequestOrigin.OTHER_SITE
 
 
 def origin(address: str) -> str:

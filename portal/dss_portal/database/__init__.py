@@ -179,8 +179,8 @@ async def problem() -> str:
 async def _takes_changes() -> bool:
     """False for a standby, and for a server or a database that was made read-only."""
     async with in_transaction() as connection:
-        asked = "SELECT current_setting('transaction_read_only') AS read_only"
-        (row,) = await connection.execute_query_dict(asked)
+        query = "SELECT current_setting('transaction_read_only') AS read_only"
+        (row,) = await connection.execute_query_dict(query)
     return bool(row["read_only"] == "off")
 
 

@@ -26,16 +26,16 @@ async def for_server(database_url: str, wait_s: float, say: Callable[[str], obje
     Raises the last error if none is accepted in that time.  An error that waiting cannot cure, such as a wrong password,
     is raised at once.
     """
-    ends_s, said = time.monotonic() + wait_s, False
+    ends_s, is_logged = time.monotonic() + wait_s, False
     while True:
         try:
             connection = await asyncpg.connect(**await arguments(parse(database_url)))
         except Exception as error:
             if not database.is_away(error) or time.monotonic() >= ends_s:
                 raise
-            if not said:
+            if not is_logged:
                 say(f"Waiting up to {wait_s:g} s for PostgreSQL: {error}.")
-            said = True
+            is_logged = True
         else:
             await connection.close()
             return

@@ -49,8 +49,8 @@ async def listed(broker: Broker) -> list[DeadLetter]:
     """
     async with _session(broker) as session:
         letters = list(session.letters)
-    told = [replace(letter, ticket_id=await _ticket_of(letter)) for letter in letters]
-    return told + await unsent.listed()
+    with_tickets = [replace(letter, ticket_id=await _ticket_of(letter)) for letter in letters]
+    return with_tickets + await unsent.listed()
 
 
 async def requeue(broker: Broker, datastore: Datastore, letter_id: str | None) -> RequeueOutcome:

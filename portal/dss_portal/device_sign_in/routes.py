@@ -39,7 +39,7 @@ async def begin() -> Response:
         client_addresses.key(),
     )
     page = components().settings.public_url.rstrip("/") + addresses.DEVICE
-    told: dict[str, object] = {
+    answer: dict[str, object] = {
         "device_code": codes.secret,
         "user_code": store.displayed_code(codes.code),
         "verification_uri": page,
@@ -49,8 +49,8 @@ async def begin() -> Response:
     if form.get(
         "callback"
     ):  # without it the code must be typed, so that an attacker's link is not enough
-        told["verification_uri_complete"] = f"{page}?code={store.displayed_code(codes.code)}"
-    return _unkept(json_body(told))
+        answer["verification_uri_complete"] = f"{page}?code={store.displayed_code(codes.code)}"
+    return _unkept(json_body(answer))
 
 
 @blueprint.post("/token")

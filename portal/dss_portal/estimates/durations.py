@@ -119,8 +119,8 @@ def _line(points: Sequence[tuple[float, float]]) -> Line:
     usual = statistics.median(off)
     spread = statistics.median(abs(each - usual) for each in off)
     most = max(math.log(OUTLIER_FACTOR), OUTLIER_SPREADS * spread)
-    kept = [p for p, each in zip(points, off, strict=True) if abs(each - usual) < most]
-    return fit(kept if len(kept) >= MIN_RUNS_FOR_LINE else points)
+    usual_points = [p for p, each in zip(points, off, strict=True) if abs(each - usual) < most]
+    return fit(usual_points if len(usual_points) >= MIN_RUNS_FOR_LINE else points)
 
 
 def fit(points: Sequence[tuple[float, float]]) -> Line:

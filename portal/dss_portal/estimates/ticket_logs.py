@@ -110,13 +110,13 @@ def promises(snapshot: SiteSnapshot, found: Mapping[int, Forecast]) -> list[Prom
     spent_s = _spent_s(snapshot)
     due = []
     for ticket_id, forecast in found.items():
-        told = snapshot.promised.get(ticket_id)
+        promised_end = snapshot.promised.get(ticket_id)
         at = datetime.fromtimestamp(snapshot.site.now_s + forecast.ends_s, UTC)
-        if _is_due(forecast, told, at, spent_s.get(ticket_id, 0.0)):
+        if _is_due(forecast, promised_end, at, spent_s.get(ticket_id, 0.0)):
             line = words.promise(
-                forecast.ends_s, at, ahead.get(ticket_id, 0), again=told is not None
+                forecast.ends_s, at, ahead.get(ticket_id, 0), again=promised_end is not None
             )
-            due.append(Promise(ticket_id=ticket_id, at=at, before=told, line=line))
+            due.append(Promise(ticket_id=ticket_id, at=at, before=promised_end, line=line))
     return due
 
 
@@ -129,8 +129,10 @@ def _spent_s(snapshot: SiteSnapshot) -> dict[int, float]:
     return waits | {ticket.ticket_id: site.now_s - ticket.began_s for ticket in site.running}
 
 
-def _is_due(forecast: Forecast, told: datetime | None, at: datetime, spent_s: float) -> bool:
-    if told is None:
+def _is_due(
+    forecast: Forecast, promised_end: datetime | None, at: datetime, spent_s: float
+) -> bool:
+    if promised_end is None:
         return forecast.ends_s >= SHORT_S
     late_s = max(LATE_S, LATE_SHARE * forecast.ends_s, LONG_SHARE * spent_s)
-    return at - told > timedelta(seconds=late_s)
+    return at - promised_end > timedelta(seconds=late_s)

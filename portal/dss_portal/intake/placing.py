@@ -78,8 +78,8 @@ async def _place(datastore: Datastore, settings: Settings, ticket_id: int) -> No
             datastore.discard(file_taken.temporary)
     if uploaded is None:
         return
-    kept = {file_taken.name for file_taken in taken}
-    await datastore.remove_files(ticket_id, "input", [p for p in uploaded if p not in kept])
+    names = {file_taken.name for file_taken in taken}
+    await datastore.remove_files(ticket_id, "input", [p for p in uploaded if p not in names])
     await _clear(datastore, image.folder)
 
 

@@ -80,7 +80,7 @@ def description(public_url: str) -> dict[str, Json]:
 def _operation(operation: Operation) -> Json:
     in_path = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     query = [*operation.query, *_format_of(operation)]
-    told: dict[str, Json] = {
+    described: dict[str, Json] = {
         "summary": operation.summary,
         "parameters": [
             *(_parameter(f"{name}!", "path") for name in in_path),
@@ -89,10 +89,10 @@ def _operation(operation: Operation) -> Json:
         "responses": _answers(operation),
     }
     if operation.form or operation.sends_file:
-        told["requestBody"] = _body(operation)
+        described["requestBody"] = _body(operation)
     if operation.public:
-        told["security"] = []
-    return told
+        described["security"] = []
+    return described
 
 
 def _format_of(operation: Operation) -> Iterable[str]:

@@ -52,27 +52,27 @@ def read(form: Mapping[str, str]) -> Announcement:
     )
 
 
-async def record(user: User, services: Sequence[Service], said: Announcement) -> None:
+async def record(user: User, services: Sequence[Service], announcement: Announcement) -> None:
     """Record an announcement of ``user`` for each of ``services``, which the caller has checked that the user provides.
     Raises Refused if the user has announced MOST_PUBLISHERS others for a service.
     """
     now = clock.now()
-    state = {"parallel": said.parallel, "heard_at": now, "ended": said.ends}
+    state = {"parallel": announcement.parallel, "heard_at": now, "ended": announcement.ends}
     for name in {service.name for service in services}:
-        same = Publisher.filter(user=user, service=name, instance=said.instance)
+        same = Publisher.filter(user=user, service=name, instance=announcement.instance)
         if not await same.update(**state):
-            await _begin(user, name, said.instance, state)
+            await _begin(user, name, announcement.instance, state)
     await Service.filter(id__in=[service.id for service in services]).update(heard_at=now)
 
 
-async def others(user: User, services: Sequence[Service], said: Announcement) -> int:
+async def others(user: User, services: Sequence[Service], announcement: Announcement) -> int:
     """The number of live publishers and dispatchers that serve any of ``services``, without the publisher that has sent
-    the announcement ``said``.
+    the ``announcement``.
     """
     names = {service.name for service in services}
     publishers = liveness.alive_publishers().filter(service__in=names)
     own = (
-        await publishers.filter(user=user, instance=said.instance)
+        await publishers.filter(user=user, instance=announcement.instance)
         .distinct()
         .values_list("user_id", "instance")
     )

@@ -169,9 +169,9 @@ async def _warn(ticket_id: int, remarks: Sequence[str]) -> None:
     provider has written them.
     """
     lines = await TicketLog.filter(ticket_id=ticket_id, message__in=list(remarks)).only("message")
-    told = {line.message for line in lines}
+    messages = {line.message for line in lines}
     for remark in remarks:
-        if remark not in told:
+        if remark not in messages:
             await tickets.add_log(ticket_id, "warning", remark)
 
 

@@ -80,10 +80,10 @@ async def announce() -> Response:
     """
     user, form = current_user(), await parameters.form()
     services = await store.require_provided(user, _listed(form))
-    said = announcements.read(form)
-    await announcements.record(user, services, said)
+    announcement = announcements.read(form)
+    await announcements.record(user, services, announcement)
     if form.get("others") == "1":
-        return plain(str(await announcements.others(user, services, said)))
+        return plain(str(await announcements.others(user, services, announcement)))
     return plain("success")
 
 

@@ -47,26 +47,26 @@ async def _fetch(git: "_Git", repository: str, reference: str) -> None:
     try:
         await git(words[0], "--depth=1", *words[1:])
     except _Failed as error:
-        if b"shallow" not in error.said:
+        if b"shallow" not in error.stderr:
             raise
         await git(*words)
 
 
 class _Failed(Refused):
-    """Git ended with an error.  ``said`` is what it wrote to standard error."""
+    """Git ended with an error.  ``stderr`` is what it wrote to standard error."""
 
-    def __init__(self, said: bytes) -> None:
-        super().__init__(_sentence(said))
-        self.said = said
+    def __init__(self, stderr: bytes) -> None:
+        super().__init__(_sentence(stderr))
+        self.stderr = stderr
 
 
-def _sentence(said: bytes) -> str:
-    if b"certificate" in said.lower():
+def _sentence(output: bytes) -> str:
+    if b"certificate" in output.lower():
         return (
             "Error fetching Git repository: its server's certificate is not trusted here; "
             "DSS_GIT_CA_FILE can name the certificate of its authority."
         )
-    if b"could not read Username" in said or b"Authentication failed" in said:
+    if b"could not read Username" in output or b"Authentication failed" in output:
         return (
             "Error fetching Git repository: its server wants a user who may read it; "
             "the file that DSS_GIT_CREDENTIALS_FILE names can hold one."
@@ -102,13 +102,13 @@ class _Git:
             start_new_session=True,
         )
         try:
-            output, said = await asyncio.wait_for(process.communicate(), self._timeout_s)
+            output, stderr = await asyncio.wait_for(process.communicate(), self._timeout_s)
         except TimeoutError as error:
             os.killpg(process.pid, 9)
             await process.wait()
             raise Refused("Error fetching Git repository: it took too long.") from error
         if process.returncode != 0:
-            raise _Failed(said)
+            raise _Failed(stderr)
         return output
 
     def _environment(self) -> dict[str, str]:

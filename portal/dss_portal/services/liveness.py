@@ -90,7 +90,7 @@ async def workers_at_work() -> int:
 
 async def availability() -> dict[str, ServiceAvailability]:
     """The availability of every service that was ever registered, by its name; one for all versions of a service."""
-    heard, polled = await _last_signs()
+    heard_at, polled = await _last_signs()
     current = await Service.filter(current=True).values_list("name", flat=True)
     offered = set(map(str, current))
     processes, bundles = await _dispatchers()
@@ -98,7 +98,7 @@ async def availability() -> dict[str, ServiceAvailability]:
     served = set(map(str, await alive_workers().distinct().values_list("bundle", flat=True)))
     held, publishers = await _held_over_http(), await _publishers()
     found = {}
-    for name in {*heard, *processes}:
+    for name in {*heard_at, *processes}:
         asks = polled.get(name, clock.EPOCH) > _ago(POLL_ALIVE_S)
         here = publishers.get(name, Publishers())
         works = asks or held.get(name, False) or here.alive > 0
@@ -108,11 +108,11 @@ async def availability() -> dict[str, ServiceAvailability]:
         found[name] = ServiceAvailability(
             dispatchers=len(processes[name]) + here.alive + (asks or name in held),
             missing=MissingProgram.SILENT if is_silent else missing,
-            heard_at=heard.get(name),
+            heard_at=heard_at.get(name),
             offered=name in offered,
             has_dispatched=name in known,
             polls=works,
-            was_polled=at_http == heard.get(name),
+            was_polled=at_http == heard_at.get(name),
             places=here.places,
         )
     return found
@@ -146,15 +146,15 @@ async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]
     """Times of the last signs of life, by service name: of any program that serves it (None if there was none), and of
     providers that poll (without services that were never polled).
     """
-    heard: dict[str, datetime | None] = {}
+    heard_at: dict[str, datetime | None] = {}
     polled: dict[str, datetime] = {}
     for service in await Service.all().only("id", "name", "heard_at", "polled_at"):
-        signs = [at for at in (heard.get(service.name), service.heard_at) if at is not None]
-        heard[service.name] = max(signs, default=None)
+        signs = [at for at in (heard_at.get(service.name), service.heard_at) if at is not None]
+        heard_at[service.name] = max(signs, default=None)
         if service.polled_at is not None:
             last = polled.get(service.name, service.polled_at)
             polled[service.name] = max(last, service.polled_at)
-    return heard, polled
+    return heard_at, polled
 
 
 async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:

@@ -92,12 +92,12 @@ class Statistics:
 
 def _stats(service: Service, counts: Counts) -> Stats:
     now = clock.now()
-    heard, listed_at = service.heard_at, service.created_at or now
+    heard_at, listed_at = service.heard_at, service.created_at or now
     return Stats(
         n_success=counts.n_success,
         n_failed=counts.n_failed,
         mean_s=counts.mean_s,
         queue_length=counts.queue_length,
-        silent_s=None if heard is None else int((now - heard).total_seconds()),
+        silent_s=None if heard_at is None else int((now - heard_at).total_seconds()),
         listed_s=int((now - listed_at).total_seconds()),
     )

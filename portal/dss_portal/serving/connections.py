@@ -169,12 +169,12 @@ class Connection(TCPServer):
         """
         received, exchange.ahead = exchange.received, b""
         protocol = cast("H11Protocol", self.protocol.protocol)
-        kept = protocol.connection_state
-        protocol.connection_state = layer_attempt.with_attempt(kept, not_handled)
+        previous = protocol.connection_state
+        protocol.connection_state = layer_attempt.with_attempt(previous, not_handled)
         try:
             await protocol.handle(RawData(received[0]))
         finally:
-            protocol.connection_state = kept
+            protocol.connection_state = previous
         for piece in received[1:]:
             await self.protocol.handle(RawData(piece))
 

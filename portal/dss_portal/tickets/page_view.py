@@ -182,9 +182,9 @@ def warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[s
     was never claimed.  Earlier warnings are left out, because they belong to earlier attempts.
     """
     claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]
-    said = [
+    messages = [
         line.entry.message
         for line in log
         if line.entry.category == "warning" and claimed and line.entry.at >= claimed[-1]
     ]
-    return list(dict.fromkeys(said))[:MOST_WARNINGS]
+    return list(dict.fromkeys(messages))[:MOST_WARNINGS]

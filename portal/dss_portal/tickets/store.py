@@ -221,9 +221,9 @@ async def _with_attachments(entries: Sequence[TicketLog]) -> list[LogLine]:
 
 
 async def set_progress(ticket_id: int, start: float, end: float, progress: float) -> None:
-    told = TicketProgress(ticket_id=ticket_id, chunk_start=start, chunk_end=end, progress=progress)
+    row = TicketProgress(ticket_id=ticket_id, chunk_start=start, chunk_end=end, progress=progress)
     key = ("ticket_id", "chunk_start", "chunk_end")
-    await TicketProgress.bulk_create([told], on_conflict=key, update_fields=("progress",))
+    await TicketProgress.bulk_create([row], on_conflict=key, update_fields=("progress",))
 
 
 async def clear_progress(ticket_id: int, start: float = 0.0, end: float = 1.0) -> None:

@@ -74,8 +74,8 @@ class WriteHandler:
         """Store ``file`` as an input file of the ticket, and return the response.  None, with nothing stored, if the
         framework must handle the request.  Raises Refused, with nothing stored, if the ticket accepts no such file.
         """
-        kept = await small_files.receive(self.datastore, self.settings, ticket, file, person)
-        return Answer(body="success") if kept else None
+        is_stored = await small_files.receive(self.datastore, self.settings, ticket, file, person)
+        return Answer(body="success") if is_stored else None
 
     async def _create(self, form: Mapping[str, str], person: Person) -> Answer:
         quiet_s = self.settings.quiet_upload_s
