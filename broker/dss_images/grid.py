@@ -54,7 +54,7 @@ class Grid:
         indices = [(x, y, z) for x in ends[0] for y in ends[1] for z in ends[2]]
         return np.array([self.point_mm(np.array(index, float)) for index in indices])
 
-    def holds(self, other: "Grid") -> bool:
+    def is_same_as(self, other: "Grid") -> bool:
         """True if ``other`` is the same grid: size, spacing and origin are equal to the last bit, and the elements of
         ``direction`` differ by at most DIRECTION_TOLERANCE.
         """
@@ -90,13 +90,13 @@ class FileGrid:
             direction=tuple(float(cosine) for cosine in axes.ravel()),
         )
 
-    def holds(self, other: "FileGrid") -> bool:
+    def is_same_as(self, other: "FileGrid") -> bool:
         """True if ``other``, with the same number of time points, is the same grid in space: size, spacing and origin
         are equal to the last bit, and the elements of ``direction`` differ by at most DIRECTION_TOLERANCE.
 
         The spacing of time points is not compared.  Both must have three or four axes.
         """
-        return self.size == other.size and self.volume.holds(other.volume)
+        return self.size == other.size and self.volume.is_same_as(other.volume)
 
 
 def file_grid_of(image: sitk.Image | sitk.ImageFileReader) -> FileGrid:
@@ -160,7 +160,7 @@ def nearly_same(one: FileGrid, other: FileGrid) -> bool:
 
 def difference(found: Grid, needed: Grid) -> str:
     """The first difference between two grids (size, spacing, origin, direction), as part of a sentence; "" if they are
-    the same grid, as defined by ``Grid.holds``.
+    the same grid, as defined by ``Grid.is_same_as``.
     """
     for name, a, b in (
         ("size", found.size, needed.size),

@@ -120,7 +120,7 @@ def test_a_real_image_gets_its_segmentation_in_its_exact_grid(
     outcome = outcome_on(bundle, shared_data / name, tmp_path)
 
     found = grid_of(sitk.ReadImage(outcome.segmentation))
-    assert found.holds(grid_of(sitk.ReadImage(shared_data / name)))
+    assert found.is_same_as(grid_of(sitk.ReadImage(shared_data / name)))
 
 
 @pytest.mark.parametrize("code", ["RAS", "PIR", "ASL"])

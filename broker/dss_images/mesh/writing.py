@@ -6,7 +6,8 @@ from dss_images.mesh.surface import TO_LPS, Array
 
 
 def mesh_bytes(points_lps_mm: Array, triangles: Array) -> bytes:
-    """The bytes of a mesh file with the given points (n, 3) in LPS, in millimetres, which are converted to RAS.
+    """The bytes of a mesh file in VTK's binary legacy format.  The points (n, 3) are in LPS, in millimetres; the file
+    has them in RAS.
 
     ``triangles`` (m, 3) are numbers of points, from 0.
     """

@@ -50,7 +50,7 @@ def _write(image: sitk.Image, folder: Path, name: str, grid: FileGrid) -> Path |
         raise
     if name.endswith(".gz"):
         _check_complete(partial, image.GetNumberOfPixels())
-    if not _grid_in(partial).holds(grid):
+    if not _grid_in(partial).is_same_as(grid):
         partial.unlink()
         return None
     put_in_place(partial, folder / name)

@@ -18,7 +18,9 @@ PROBES = ("/readyz", "/healthz")
 
 
 def install(app: Quart) -> None:
-    """Count and time every request of ``app``.  The metrics are labelled with the URL rule, not with the URL."""
+    """Count and time every request of ``app``, and count separately the server errors that are no answers of probes.  The
+    metrics are labelled with the URL rule, not with the URL.  The counters of sign-ins begin at 0.
+    """
     for way in ("token", "issuer"):
         for outcome in ("accepted", "refused"):
             metrics.SIGN_INS.labels(way, outcome)

@@ -61,9 +61,9 @@ def grid(origin_x: float = 1.0, tilt: float = 0.0) -> Grid:
 
 
 def test_a_grid_whose_origin_moved_by_one_bit_is_another() -> None:
-    assert not grid(float(np.nextafter(1.0, 2.0))).holds(grid())
+    assert not grid(float(np.nextafter(1.0, 2.0))).is_same_as(grid())
 
 
 def test_a_direction_may_differ_by_rounding_only() -> None:
-    assert grid(tilt=0.00009).holds(grid())
-    assert not grid(tilt=0.00011).holds(grid())
+    assert grid(tilt=0.00009).is_same_as(grid())
+    assert not grid(tilt=0.00011).is_same_as(grid())

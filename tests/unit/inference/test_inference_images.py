@@ -113,7 +113,7 @@ def test_a_grid_that_nifti_would_round_is_kept_in_another_format(tmp_path: Path)
     written = write_segmentation(np.ones(fine.hu.shape, np.uint8), fine, tmp_path)
 
     assert written.suffix == ".nrrd"
-    assert grid_of(sitk.ReadImage(written)).holds(fine.grid)
+    assert grid_of(sitk.ReadImage(written)).is_same_as(fine.grid)
 
 
 def test_nothing_half_written_stays_behind(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_segmentation_lies_in_the_exact_grid_of_its_image(
 
     segmentation = found_in(phantom.ct, tmp_path, runner)
 
-    assert grid_of(segmentation).holds(grid_of(sitk.ReadImage(tmp_path / "ct.nii.gz")))
+    assert grid_of(segmentation).is_same_as(grid_of(sitk.ReadImage(tmp_path / "ct.nii.gz")))
     truth = sitk.GetArrayFromImage(phantom.truth)
     assert min(dice(sitk.GetArrayFromImage(segmentation), truth, s) for s in (1, 2)) > 0.97
 

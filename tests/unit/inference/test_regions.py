@@ -56,7 +56,7 @@ def written_marks(path: Path, region: Region, folder: Path, value: int) -> npt.N
     found = read_ct(path, region)
     marks = (found.hu == value).astype(np.uint8)
     segmentation = sitk.ReadImage(write_segmentation(marks, found, folder))
-    assert file_grid_of(segmentation).holds(file_grid_of(sitk.ReadImage(path)))
+    assert file_grid_of(segmentation).is_same_as(file_grid_of(sitk.ReadImage(path)))
     marked: npt.NDArray[np.uint8] = sitk.GetArrayFromImage(segmentation)
     return marked
 
