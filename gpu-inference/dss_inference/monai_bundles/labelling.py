@@ -10,7 +10,8 @@ from dss_inference.ct.counting import voxels_by_value
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.bundle_checks import MOST_LABELS
 from dss_inference.monai_bundles.network_watch import NOT_NUMBERS
-from dss_inference.monai_bundles.output_channels import HALF, Channels, Rule
+from dss_inference.monai_bundles.output_channels import Channels, Rule
+from dss_inference.monai_bundles.postprocessing_steps import HALF
 
 if TYPE_CHECKING:
     import torch

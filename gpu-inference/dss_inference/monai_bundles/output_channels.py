@@ -4,20 +4,17 @@ map.  Loads no torch.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from dss_inference.errors import InferenceError
-from dss_inference.monai_bundles.transform_lists import Config, kind_of, saving_steps, steps_of
+from dss_inference.monai_bundles.postprocessing_steps import (
+    HALF,
+    LabellingSteps,
+    labelling_steps,
+    option_at,
+    place_of_pred,
+)
+from dss_inference.monai_bundles.transform_lists import Config, saving_steps
 
-HALF = 0.5
-"""Probability from which on a voxel belongs to an independent channel."""
-
-PRED = "pred"
-"""The key of the network's output in the transforms of a bundle."""
-
-_FUNCTIONS = ("sigmoid", "softmax", "argmax")
-_DISCRETE = ("argmax", "to_onehot", "threshold")
-_RENUMBERING = ("MapLabelValue", "LabelToMask")
 _BACKGROUNDS = {"bg", "empty", "none", "nothing", "null", "other", "others", "outside", "rest"}
 _UNLABELLED = ("background", "unlabeled", "unlabelled", "void")
 
@@ -60,27 +57,6 @@ class Channels:
         return self.rule == Rule.VALUES and len(self.labels) > 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Steps:
-    """The operations of the postprocessing on the channels: ``order`` has their names, first to last, such as argmax,
-    threshold or sigmoid; "unknown" is any other function, "renumbered" a step that changes the labels' values.
-    ``threshold`` is the value of the threshold, HALF if there is none.
-    """
-
-    order: tuple[str, ...]
-    threshold: object
-
-    def has(self, name: str) -> bool:
-        return name in self.order
-
-    @property
-    def activated(self) -> bool:
-        """True if a sigmoid, or a softmax together with a threshold, is applied and no argmax."""
-        return not self.has("argmax") and (
-            self.has("sigmoid") or (self.has("softmax") and self.has("threshold"))
-        )
-
-
 def names_of(channel_def: object) -> dict[int, str]:
     """Names by channel from the metadata's ``channel_def``, with the background; entries without a number are left out."""
     known = channel_def.items() if isinstance(channel_def, dict) else ()
@@ -93,8 +69,8 @@ def is_resampled_when_saved(config: Config) -> bool:
     the image's grid when it writes the file.
     """
     return any(
-        (at := _place_of_pred(step, config)) is not None
-        and _option(step.get("resample"), at, config) is True
+        (at := place_of_pred(step, config)) is not None
+        and option_at(step.get("resample"), at, config) is True
         for step in saving_steps(config.get("postprocessing"))
     )
 
@@ -113,7 +89,7 @@ def channels_of(names: dict[int, str], count: int | None, config: Config) -> Cha
 
     Raises InferenceError if metadata and configuration contradict each other or can be understood in several ways.
     """
-    steps = _steps(config)
+    steps = labelling_steps(config)
     _require_one_order(steps)
     channels = _by_rule(names, count, steps)
     _require_labels_kept(steps, channels.labels)
@@ -123,7 +99,7 @@ def channels_of(names: dict[int, str], count: int | None, config: Config) -> Cha
     return replace(channels, activated=steps.activated, compares=compares)
 
 
-def _by_rule(names: dict[int, str], count: int | None, steps: _Steps) -> Channels:
+def _by_rule(names: dict[int, str], count: int | None, steps: LabellingSteps) -> Channels:
     if steps.has("argmax"):
         return _largest(names, count, "its postprocessing takes the largest channel (argmax)")
     if steps.has("threshold"):
@@ -149,7 +125,7 @@ def _by_rule(names: dict[int, str], count: int | None, steps: _Steps) -> Channel
     return _largest(names, count, "its postprocessing says nothing else")
 
 
-def _require_one_order(steps: _Steps) -> None:
+def _require_one_order(steps: LabellingSteps) -> None:
     both = steps.has("argmax") and steps.has("threshold")
     if both and steps.order.index("threshold") < steps.order.index("argmax"):
         raise InferenceError(
@@ -158,7 +134,7 @@ def _require_one_order(steps: _Steps) -> None:
         )
 
 
-def _require_labels_kept(steps: _Steps, labels: dict[int, str]) -> None:
+def _require_labels_kept(steps: LabellingSteps, labels: dict[int, str]) -> None:
     """Raises InferenceError if several labels get other values than the metadata say: a transform renumbers them, or a
     threshold follows the argmax and turns every label into 1.  With ``to_onehot`` the labels are channels again, and
     kept.
@@ -254,76 +230,3 @@ def _numbered(names: dict[int, str], count: int | None) -> tuple[dict[int, str],
         )
     first = 1 if count == max(labels) else 0
     return labels, {value: value - first for value in labels}
-
-
-def _steps(config: Config) -> _Steps:
-    order: list[str] = []
-    threshold: object = HALF
-    for step in steps_of(config.get("postprocessing")):
-        kind = kind_of(step).removesuffix("ict").rstrip("dD")
-        at = _place_of_pred(step, config)
-        if at is None:
-            continue
-        if kind == "Activations":
-            order += [n for n in ("sigmoid", "softmax") if _is_set(step.get(n), at, config)]
-            order += _named_function(step.get("other"), at, config)
-        elif kind == "Lambda":
-            order += [n for n in _FUNCTIONS if n in str(step.get("func", ""))]
-        elif kind == "AsDiscrete":
-            used = [n for n in _DISCRETE if _is_set(step.get(n), at, config)]
-            if "threshold" in used:
-                threshold = _option(step.get("threshold"), at, config)
-            order += used
-        elif kind in _RENUMBERING:
-            order.append("renumbered")
-    return _Steps(order=tuple(order), threshold=threshold)
-
-
-def _place_of_pred(step: dict[str, Any], config: Config) -> int | None:
-    """The position, from 0, of the network's output among the keys of a transform; None if the transform does not use
-    it.  A key given as Python code counts as the output.
-    """
-    keys = _plain(step.get("keys", PRED), config)
-    if not isinstance(keys, list):
-        return 0 if _plain(keys, config) == PRED or _is_code(keys) else None
-    places = [i for i, key in enumerate(keys) if _plain(key, config) == PRED or _is_code(key)]
-    return places[0] if places else None
-
-
-def _is_code(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("$")
-
-
-def _named_function(value: object, at: int, config: Config) -> list[str]:
-    """The name of the function that a transform's option ``value`` gives as Python code, for its key number ``at``:
-    sigmoid, softmax or unknown; [] if none is given.
-    """
-    given = _option(value, at, config)
-    if given is None:
-        return []
-    return [n for n in ("sigmoid", "softmax") if n in str(given).lower()] or ["unknown"]
-
-
-def _is_set(value: object, at: int, config: Config) -> bool:
-    """True if the option ``value`` of a transform is set for its key number ``at`` (from 0)."""
-    one = _option(value, at, config)
-    return one is not None and one is not False
-
-
-def _option(value: object, at: int, config: Config) -> object:
-    """The option ``value`` of a transform for its key number ``at`` (from 0).  An option is one value for all keys, or
-    a list with one value for each; None if the list is too short.
-    """
-    plain = _plain(value, config)
-    if isinstance(plain, list):
-        return _plain(plain[at], config) if at < len(plain) else None
-    return plain
-
-
-def _plain(value: object, config: Config) -> object:
-    """``value`` itself or, if it is a reference ("@name"), the value of the entry of the configuration that it refers
-    to, None if there is no such entry.
-    """
-    if isinstance(value, str) and value.startswith("@"):
-        return config.get(value[1:])
-    return value

@@ -18,7 +18,7 @@ from dss_broker.messages import Note
 from dss_inference.ct.reading import Ct
 from dss_inference.monai_bundles.monai_patches import with_nearest_interpolation
 from dss_inference.monai_bundles.network_input import beyond
-from dss_inference.monai_bundles.output_channels import PRED
+from dss_inference.monai_bundles.postprocessing_steps import PRED
 
 Flags = npt.NDArray[np.bool_]
 
