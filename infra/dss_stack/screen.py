@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dss_stack.addresses import Addresses
+from dss_stack.process_states import ProcessState
 from dss_stack.program import uptime_s
 from dss_stack.sample import SampleResult
-from dss_stack.stack import ProcessState
 
 
 class StepLines:

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
-from dss_stack import health
 from dss_stack.addresses import Addresses
 from dss_stack.commands import run_module
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
 from dss_stack.postgres import PostgresCluster
+from dss_stack.process_states import ProcessState, Server, state_of
 from dss_stack.program import Program
 from dss_stack.prometheus import PrometheusServer
 from dss_stack.rabbitmq import RabbitNode
@@ -24,33 +22,6 @@ _PORTAL_PORT = 8080
 
 Report = Callable[[str], None]
 """Function that is called with the name of each server or program when it is ready, or when it has ended."""
-
-
-class Server(Protocol):
-    """A server that the stack starts and stops: RabbitMQ, PostgreSQL or Prometheus."""
-
-    log: Path
-
-    @property
-    def process(self) -> psutil.Process | None: ...
-    def ready(self) -> bool: ...
-    def stop(self) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProcessState:
-    """The state of one process of the stack.  ``process`` is None if it does not run.
-
-    ``address`` is its address for users, ``metrics`` that for Prometheus; "" for none.  ``missing`` is the sentence
-    with which a running process says why it is not ready; "" if it is ready.
-    """
-
-    name: str
-    process: psutil.Process | None
-    healthy: bool
-    address: str
-    metrics: str = ""
-    missing: str = ""
 
 
 class Stack:
@@ -299,18 +270,4 @@ class Stack:
         ]
 
     def _program_parts(self) -> list[ProcessState]:
-        return [_part(program) for program in reversed(self.programs().in_stop_order)]
-
-
-def _part(program: Program) -> ProcessState:
-    process = program.process
-    healthy = process is not None and program.ready(process)
-    unhealthy = process is not None and not healthy
-    return ProcessState(
-        name=program.name,
-        process=process,
-        healthy=healthy,
-        address=program.address,
-        metrics=program.metrics,
-        missing=health.reason_not_ready(program.metrics) if unhealthy else "",
-    )
+        return [state_of(program) for program in reversed(self.programs().in_stop_order)]

@@ -7,8 +7,8 @@ from rich.console import Console, RenderableType
 
 from dss_observability.serving import serve_health
 from dss_stack import health, log_following, screen
+from dss_stack.process_states import ProcessState
 from dss_stack.sample import SampleResult
-from dss_stack.stack import ProcessState
 from support.stacks import free_port
 
 
