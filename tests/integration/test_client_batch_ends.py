@@ -14,13 +14,14 @@ import pytest
 
 from dss_client import batch as batch_module
 from dss_client import resumable
-from dss_client.batch import Batch, PortalAway, SendOptions
+from dss_client.batch import Batch, PortalAway
 from dss_client.batch_items import Item, for_services, items_of
 from dss_client.batch_screen import BatchScreen
 from dss_client.errors import ClientError, Refused
 from dss_client.flows import SelectedService
 from dss_client.itksnap import ItkSnap
 from dss_client.records import ServiceDetail, Tag
+from dss_client.send_options import SendOptions
 from dss_submission.region import Region
 from support.builders import image, write_image
 from support.dicom_series import stack, write

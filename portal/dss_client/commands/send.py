@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from dss_client import options
-from dss_client.batch import SendOptions
 from dss_client.commands.several_images import send_several
 from dss_client.commands.single_image import (
     ServerAccess,
@@ -14,6 +13,7 @@ from dss_client.commands.single_image import (
     preview_one,
     send_one,
 )
+from dss_client.send_options import SendOptions
 from dss_submission.preparing import Source
 from dss_submission.region import Region, box_in
 

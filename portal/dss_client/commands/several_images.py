@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dss_client.batch import Batch, SendOptions
+from dss_client.batch import Batch
 from dss_client.batch_items import SUBMITTED, SUCCESS, Item, for_services, items_of, unsent
 from dss_client.batch_journal import RESULTS
 from dss_client.batch_screen import BatchScreen
@@ -20,6 +20,7 @@ from dss_client.extras import installed
 from dss_client.output import say
 from dss_client.printable import on_one_line
 from dss_client.result_paths import check_folder
+from dss_client.send_options import SendOptions
 from dss_client.sending import selected_service
 from dss_submission.left_out import LeftOut, left_out
 

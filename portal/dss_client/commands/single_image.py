@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from dss_client.batch import SendOptions
 from dss_client.batch_items import stem_of
 from dss_client.command_group import FAILED
 from dss_client.commands.interruptions import interruptible
@@ -18,6 +17,7 @@ from dss_client.output import say
 from dss_client.report import summary, write_report
 from dss_client.result_paths import check_file, check_folder
 from dss_client.screen import Screen
+from dss_client.send_options import SendOptions
 from dss_client.sending import Sent, Stopwatch, selected_service, send, submit
 from dss_images.dicom.errors import NoSeries
 from dss_submission.parts import parts_of
