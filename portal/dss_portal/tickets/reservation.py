@@ -8,7 +8,6 @@ so that they do not both fail.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Container
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -20,9 +19,9 @@ from dss_datastore.layout import Area
 from dss_portal.datastore.pieces import Mark, Piece
 from dss_portal.incoming import Incoming
 from dss_portal.models import Status, Ticket, Upload
-from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 from dss_portal.tickets import quota, store
+from dss_portal.tickets.quota_use import QuotaUse, no_room
 
 SMALLEST_STEP_BYTES, LARGEST_STEP_BYTES = 64 * 1024, 8 * 2**20
 GROWTH = 16
@@ -42,36 +41,6 @@ _HELD = "SELECT * FROM room_of_user($1, $2, $3, $4, $5, $6, $7)"
 _RESERVE = "SELECT upload_id, room_bytes FROM reserve_upload($1, $2, $3, $4, $5, $6, $7, $8)"
 
 _KEEP = "SELECT keep_input($1, $2, $3, $4, $5, $6, $7) AS folder"
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuotaUse:
-    """A user's quota and its use, as seen by one upload, which is not counted.  ``stored_bytes`` includes attachments,
-    ``files`` the files that are being uploaded.  ``coming_bytes`` is the space reserved for the user's other uploads;
-    ``younger`` is the number of those that began later, without resumable ones.
-    """
-
-    max_stored_bytes: int
-    max_files: int
-    stored_bytes: int
-    coming_bytes: int
-    files: int
-    younger: int
-
-    @property
-    def room_bytes(self) -> int:
-        return max(0, self.max_stored_bytes - self.stored_bytes - self.coming_bytes)
-
-    def require(self, size_bytes: int) -> None:
-        """Raises Refused (413) unless the user may store one more file of ``size_bytes``."""
-        if self.files >= self.max_files:
-            raise _too_many_files(self)
-        if self.room_bytes < size_bytes:
-            raise _no_room(self)
-
-    def fits_alone(self, size_bytes: int) -> bool:
-        """True if a file of ``size_bytes`` would fit if the other uploads had reserved nothing."""
-        return self.stored_bytes + size_bytes <= self.max_stored_bytes
 
 
 class Reservation:
@@ -215,7 +184,7 @@ class Reservation:
             if room_bytes < size_bytes:
                 if may_wait and held.younger and held.fits_alone(size_bytes):
                     return True
-                raise _no_room(held)
+                raise no_room(held)
             self._reserved_bytes = min(size_bytes + step_bytes, room_bytes)
             await Upload.filter(id=self._id).update(
                 reserved_bytes=self._reserved_bytes, heard_at=store.now()
@@ -288,25 +257,3 @@ async def registered(
 async def delete_dead() -> None:
     """Delete the reservations of uploads without a heartbeat for a day, because their portals have ended."""
     await Upload.filter(heard_at__lt=store.now() - timedelta(days=1)).delete()
-
-
-def _no_room(held: QuotaUse) -> Refused:
-    coming = f", and {_size(held.coming_bytes)} are coming" if held.coming_bytes else ""
-    return Refused(
-        f"Your tickets may hold {_size(held.max_stored_bytes)}; they hold "
-        f"{_size(held.stored_bytes)}{coming}. Delete some to make room for this file.",
-        413,
-    )
-
-
-def _too_many_files(held: QuotaUse) -> Refused:
-    return Refused(
-        f"Your tickets may hold {held.max_files} files; delete some to make room for this one.", 413
-    )
-
-
-def _size(size_bytes: int) -> str:
-    for unit_bytes, unit in ((2**30, "GB"), (2**20, "MB"), (2**10, "kB")):
-        if size_bytes >= unit_bytes:
-            return f"{size_bytes / unit_bytes:.3g} {unit}"
-    return f"{size_bytes} bytes"
