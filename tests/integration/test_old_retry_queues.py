@@ -15,7 +15,7 @@ from dss_broker.envelope import ATTEMPT, for_retry, new_envelope
 from dss_broker.rabbit import RabbitBroker, old_retry_queues
 from dss_broker.rabbit.declare import NEVER_LOST, QUORUM
 from dss_broker.rabbit.old_retry_queues import start_emptying
-from dss_broker.rabbit.publisher import properties_of
+from dss_broker.rabbit.publication import properties_of
 from dss_broker.rights import USERS, definitions
 from dss_stack.rabbitmq import RabbitNode
 from support.brokers import RETRY_S, fresh_vhost

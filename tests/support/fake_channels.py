@@ -10,7 +10,8 @@ from pika.frame import Method
 
 from dss_broker.envelope import Envelope
 from dss_broker.rabbit.link import Link
-from dss_broker.rabbit.publisher import Publication, Publisher
+from dss_broker.rabbit.publication import Publication
+from dss_broker.rabbit.publisher import Publisher
 
 
 class FakeLink:

@@ -25,7 +25,8 @@ from dss_broker.rabbit.declare import declare_shared
 from dss_broker.rabbit.instance_lock import InstanceLock
 from dss_broker.rabbit.link import Link
 from dss_broker.rabbit.marks import Marks
-from dss_broker.rabbit.publisher import Publication, Publisher
+from dss_broker.rabbit.publication import Publication
+from dss_broker.rabbit.publisher import Publisher
 from dss_broker.rabbit.replies import Replies
 from dss_broker.spans import begin_publish_span
 from dss_broker.topology import (

@@ -19,7 +19,8 @@ from dss_broker.rabbit.deaths import DeathCounter
 from dss_broker.rabbit.declare import declare_bindings, declare_subscription
 from dss_broker.rabbit.inbox import Inbox
 from dss_broker.rabbit.link import Backoff, Link
-from dss_broker.rabbit.publisher import Publication, Publisher
+from dss_broker.rabbit.publication import Publication
+from dss_broker.rabbit.publisher import Publisher
 from dss_broker.rabbit.refusal import refusal
 from dss_broker.rabbit.unacked import UnackedMessage, UnackedMessages, envelope_of
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, own_queue, retry_exchange

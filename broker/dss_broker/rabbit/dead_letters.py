@@ -22,7 +22,7 @@ from dss_broker.envelope import for_requeueing
 from dss_broker.errors import BrokerAway, BrokerRefuses, DeadLettersBusy, MessageRefused, Unroutable
 from dss_broker.rabbit.declare import CLASSIC, declare_dead
 from dss_broker.rabbit.link import parameters_of
-from dss_broker.rabbit.publisher import properties_of
+from dss_broker.rabbit.publication import properties_of
 from dss_broker.rabbit.refusal import refusal
 from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE

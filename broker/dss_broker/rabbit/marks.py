@@ -17,7 +17,8 @@ from pika.channel import Channel
 from dss_broker.envelope import Envelope
 from dss_broker.rabbit.declare import declare_deaths, declare_marks
 from dss_broker.rabbit.link import Link
-from dss_broker.rabbit.publisher import Publication, Publisher
+from dss_broker.rabbit.publication import Publication
+from dss_broker.rabbit.publisher import Publisher
 from dss_broker.topology import DEATH_EXCHANGE, death_queue
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 
@@ -16,16 +15,23 @@ from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker
 from pika.frame import Method
 
-from dss_broker.envelope import Envelope, ids
-from dss_broker.errors import BrokerClosed, MessageRefused, Unroutable
+from dss_broker.envelope import ids
+from dss_broker.errors import MessageRefused
 from dss_broker.rabbit.link import Backoff, Link
+from dss_broker.rabbit.publication import (
+    Publication,
+    closed_before_sending,
+    count_outcome,
+    is_about,
+    properties_of,
+    resolve,
+)
 from dss_broker.rabbit.refusal import ACCESS_REFUSED, refusal
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)
 
 NACKED_RETRY_S = 0.2
-PERSISTENT = 2
 
 CONFIRM_TIMEOUT_S = 3.0
 """Seconds without a confirm after which a channel with messages in flight is replaced; they double each time, up to
@@ -37,25 +43,6 @@ REFUSED_RETRY_S = 5.0
 """Longest pause between attempts to open the channel, in seconds, while RabbitMQ refuses the user a right: until an
 operator grants the right, or the first portal has created the retry queues.
 """
-
-
-@dataclass(kw_only=True, eq=False)
-class Publication:
-    """An envelope to be published to ``exchange``, and the state of its publishing.
-
-    The future ``confirmed`` is done when RabbitMQ has stored the message; it raises Unroutable if the message is
-    ``mandatory`` and was ``returned`` because it reaches no queue, MessageRefused if RabbitMQ refuses it, BrokerClosed
-    if the broker is closed before.  ``suspect``: RabbitMQ may have refused it (see Publisher).
-    """
-
-    exchange: str
-    routing_key: str
-    envelope: Envelope
-    mandatory: bool
-    confirmed: "Future[None]" = field(default_factory=Future)
-    returned: bool = False
-    suspect: bool = False
-    began_s: float = field(default_factory=time.monotonic)
 
 
 class Publisher:
@@ -90,7 +77,7 @@ class Publisher:
         """
         publication.confirmed.set_running_or_notify_cancel()
         if not self._link.call(partial(self._accept, publication)):
-            publication.confirmed.set_exception(_closed())
+            publication.confirmed.set_exception(closed_before_sending())
         return publication.confirmed
 
     def send_on_link_thread(self, publication: Publication) -> "Future[None]":
@@ -135,7 +122,7 @@ class Publisher:
         """The broker is being closed: make the futures of unconfirmed messages raise BrokerClosed."""
         self.down()
         while self._waiting:
-            self._waiting.popleft().confirmed.set_exception(_closed())
+            self._waiting.popleft().confirmed.set_exception(closed_before_sending())
 
     def _open_channel(self, connection: SelectConnection) -> None:
         if connection.is_open:
@@ -188,7 +175,7 @@ class Publisher:
         if not in_flight[0].suspect:
             for publication in in_flight:
                 publication.suspect = True
-        elif _is_about(in_flight[0], reason):
+        elif is_about(in_flight[0], reason):
             self._in_flight.clear()
             may_change = reason.reply_code == ACCESS_REFUSED
             _refuse(in_flight[0], reason.reply_text, may_change=may_change)
@@ -255,7 +242,7 @@ class Publisher:
                 self._waiting.append(publication)
                 self._link.call_later(NACKED_RETRY_S, self._flush)
             else:
-                _resolve(publication)
+                resolve(publication)
                 if publication.suspect:
                     self._flush()
 
@@ -269,26 +256,8 @@ class Publisher:
         self._flush()
 
 
-def _resolve(publication: Publication) -> None:
-    _count(publication, "unroutable" if publication.returned else "confirmed")
-    metrics.CONFIRM_SECONDS.observe(time.monotonic() - publication.began_s)
-    if publication.returned:
-        error = Unroutable(f"No queue wants {publication.routing_key!r}")
-        publication.confirmed.set_exception(error)
-    else:
-        publication.confirmed.set_result(None)
-
-
-def _is_about(publication: Publication, reason: ChannelClosedByBroker) -> bool:
-    """True if RabbitMQ closed the channel because of ``publication``; False for another reason, such as the declaration
-    of the reply queue.
-    """
-    text = str(reason.reply_text)
-    return "message size" in text or f"exchange '{publication.exchange}'" in text
-
-
 def _refuse(publication: Publication, reason: str, *, may_change: bool) -> None:
-    _count(publication, "refused")
+    count_outcome(publication, "refused")
     facts = {
         "type": publication.envelope.type_name,
         "key": publication.routing_key,
@@ -296,23 +265,3 @@ def _refuse(publication: Publication, reason: str, *, may_change: bool) -> None:
     }
     log.error("message refused", extra={**facts, **ids(publication.envelope)})
     publication.confirmed.set_exception(MessageRefused(reason, may_change=may_change))
-
-
-def _count(publication: Publication, outcome: str) -> None:
-    metrics.MESSAGES_PUBLISHED.labels(publication.envelope.type_name, outcome).inc()
-
-
-def properties_of(envelope: Envelope) -> BasicProperties:
-    return BasicProperties(
-        type=envelope.type_name,
-        content_type="application/json",
-        delivery_mode=PERSISTENT,
-        message_id=envelope.message_id,
-        correlation_id=envelope.correlation_id,
-        reply_to=envelope.reply_to,
-        headers=dict(envelope.headers),
-    )
-
-
-def _closed() -> BrokerClosed:
-    return BrokerClosed("The broker was closed before RabbitMQ had the message")
