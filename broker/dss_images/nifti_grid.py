@@ -16,7 +16,7 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _PRECISION = 1e-3
 """Largest relative error of a rotation that is stored as three single-precision numbers."""
 Record = Any
-"""A NIfTI header as a numpy record, with the fields of _FIELDS_1 or _FIELDS_2."""
+"""A NIfTI header as a numpy record, with the fields that ``nifti`` reads."""
 
 
 def grid_of_record(record: Record, size: list[int]) -> FileGrid:

@@ -1,4 +1,7 @@
-"""``dss doctor``: checks each step of a connection, as ITK-SNAP makes it, and says what to do if one fails."""
+"""``dss doctor``: checks each step of a connection, as ITK-SNAP makes it, and says what to do if one fails.
+
+More than 300 lines: one short function for each step, in the order in which they run.
+"""
 
 import json
 import os

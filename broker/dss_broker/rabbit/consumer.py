@@ -1,4 +1,7 @@
-"""Consumes one subscription from RabbitMQ, with a channel and threads of its own."""
+"""Consumes one subscription from RabbitMQ, with a channel and threads of its own.
+
+More than 300 lines: one class with a short method for each event of the channel, because all of them share its state.
+"""
 
 import logging
 import threading

@@ -18,7 +18,7 @@ from dss_portal.intake.states import State
 from dss_portal.models import Intake, Status, Ticket, TicketFile, User
 from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
-from dss_portal.tickets import files, reservation, store, submission, submitting
+from dss_portal.tickets import files, received_files, reservation, store, submitting
 from dss_portal.tickets.quota import TooManyTickets
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ async def _replace_input(
         held = await reservation.held_without(ticket, "input", "", settings)
         held.require(size_bytes)
         for file in taken:
-            await submission.store_file(
+            await received_files.store_file(
                 datastore,
                 ticket_id,
                 "input",

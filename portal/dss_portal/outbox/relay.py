@@ -3,6 +3,8 @@
 The outbox is a table: ``store.put`` stores a message there in the transaction of the change that the message reports.
 The relay publishes the message, and deletes it once the broker has confirmed it; after a crash in between it is
 published twice.  A message that fails is sent again later or set aside, and does not delay others.
+
+More than 300 lines: the queries stand beside the one class that uses them.
 """
 
 import asyncio

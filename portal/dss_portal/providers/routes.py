@@ -14,7 +14,7 @@ from dss_portal.formats import csv_text
 from dss_portal.models import Ticket
 from dss_portal.providers import announcements, claiming, completion, keys, store, writing
 from dss_portal.refusals import Refused
-from dss_portal.tickets import claims, files, progress, submission
+from dss_portal.tickets import claims, files, progress, received_files
 from dss_portal.tickets import store as tickets
 from dss_portal.web import parameters, uploads
 from dss_portal.web.answers import plain, table
@@ -153,7 +153,7 @@ async def upload(ticket_id: int, area: Area) -> Response:
             async with in_transaction():
                 _, held = await store.lock_held_ticket(ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
-                await submission.store_file(
+                await received_files.store_file(
                     datastore,
                     ticket_id,
                     area,

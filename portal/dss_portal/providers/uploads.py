@@ -13,7 +13,7 @@ from dss_portal.models import Claim, ResumableUpload, Status, Ticket, User
 from dss_portal.providers import store
 from dss_portal.refusals import Refused
 from dss_portal.resumable.rules import AnnouncedFile, UploadTarget
-from dss_portal.tickets import claims, files, submission
+from dss_portal.tickets import claims, files, received_files
 
 MOST_UNFINISHED = 100
 """Largest number of unfinished uploads to one ticket by its provider; a publisher has one at a time."""
@@ -88,7 +88,7 @@ class ProviderRules:
             return
         ticket_id, name = upload.ticket_id, upload.name
         await files.check_twin(ticket_id, "results", name)
-        await submission.store_file(
+        await received_files.store_file(
             self.datastore,
             ticket_id,
             "results",

@@ -14,7 +14,7 @@ from dss_portal.models import ResumableUpload, Status, Ticket, User
 from dss_portal.refusals import Refused
 from dss_portal.resumable.rules import AnnouncedFile, UploadTarget
 from dss_portal.settings import Settings
-from dss_portal.tickets import files, reservation, store, submission
+from dss_portal.tickets import files, received_files, reservation, store, submission
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class InputRules:
     async def keep(self, upload: ResumableUpload, temporary: Path, size_bytes: int) -> None:
         number, name = upload.ticket_id, upload.name
         await self._require_room(number, name, size_bytes, upload.id)
-        await submission.store_file(
+        await received_files.store_file(
             self.datastore, number, "input", temporary, name=name, size_bytes=size_bytes
         )
         await _touch(number)

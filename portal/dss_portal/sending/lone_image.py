@@ -16,7 +16,7 @@ from dss_portal.models import Service, Ticket, TicketFile, User
 from dss_portal.refusals import Refused
 from dss_portal.scrubbing.image_headers import voxels_in
 from dss_portal.settings import Settings
-from dss_portal.tickets import files, store, submission
+from dss_portal.tickets import files, received_files, store, submission
 from dss_portal.tickets.reservation import Reservation
 from dss_workspace.layers import Role, main_folder
 from dss_workspace.registry import Folder, serialize
@@ -43,7 +43,7 @@ async def add_workspace(
     sent = Incoming(name=f"ticket_{ticket.id:08d}.itksnap", fields={}, expected_bytes=0)
     sent.data = _once(serialize(_workspace(image, tags), is_project=False))
     reservation = Reservation(ticket, "input", sent, settings)
-    await submission.receive_file(datastore, reservation, user, scrubs=False)
+    await received_files.receive_file(datastore, reservation, user, scrubs=False)
 
 
 def _tags(service: Service) -> list[str]:

@@ -23,7 +23,7 @@ from dss_portal.refusals import Refused
 from dss_portal.sending.suffixes import suffix_of
 from dss_portal.services import store as services
 from dss_portal.services.liveness import MissingProgram
-from dss_portal.tickets import submission
+from dss_portal.tickets import received_files, submission
 from dss_portal.tickets.reservation import Reservation
 from dss_portal.web import uploads
 from dss_portal.web.context import components
@@ -140,7 +140,7 @@ async def _sent(found: Identity) -> int:
 async def _receive(number: int, sent: Incoming, user: User, title: str) -> None:
     datastore, settings = components().datastore, components().settings
     reservation = Reservation(await Ticket.get(id=number), "input", sent, settings)
-    await submission.receive_file(datastore, reservation, user, scrubs=False)
+    await received_files.receive_file(datastore, reservation, user, scrubs=False)
     stored = await TicketFile.get(ticket_id=number, area="input", name=sent.name)
     file = ExpectedFile(name=sent.name, size_bytes=stored.size_bytes)
     intake_request = Request(files=(file,), series=sent.fields.get("series", ""))

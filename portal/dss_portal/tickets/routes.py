@@ -16,6 +16,7 @@ from dss_portal.tickets import (
     downloads,
     progress,
     queue_places,
+    received_files,
     store,
     submission,
     submitting,
@@ -96,7 +97,7 @@ async def upload(ticket_id: int, area: Area) -> Response:
     sent = await uploads.file_part()
     reservation = Reservation(ticket, area, sent, components().settings)
     scrubs = components().settings.scrub_inputs
-    await submission.receive_file(
+    await received_files.receive_file(
         components().datastore, reservation, current_user(), scrubs=scrubs
     )
     return plain("success")
