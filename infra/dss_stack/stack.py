@@ -16,7 +16,7 @@ from dss_stack.prometheus import PrometheusServer
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.settings import Settings
 from dss_stack.stack_programs import PORTS, StackPrograms, programs_of
-from dss_stack.stored_facts import Facts, store_facts, stored_facts
+from dss_stack.stored_facts import Facts, signing_key, store_facts, stored_facts
 
 _PORTAL_PORT = 8080
 
@@ -73,7 +73,7 @@ class Stack:
             datastore=(self._settings.datastore or self.state / "datastore").absolute(),
             bind=bind,
             public_url=self._settings.public_url or f"http://{bind}",
-            secret_key=self._facts["secret"],
+            secret_key=signing_key(self._facts),
             console_url=self.rabbit.console_url if ours else None,
             console_user=self.rabbit.user if ours else None,
             console_password=self.rabbit.password if ours else None,

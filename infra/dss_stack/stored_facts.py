@@ -1,5 +1,6 @@
 """Stores what is chosen once for the folder of a server or of the stack, and must stay the same: ports and a password."""
 
+import hashlib
 import json
 import secrets
 from collections.abc import Sequence
@@ -43,3 +44,10 @@ def stored_facts(file: Path, ports: Sequence[str], /, **favourites: int) -> Fact
 def store_facts(file: Path, facts: Facts) -> None:
     """Store the facts in ``file``."""
     write_private(file, json.dumps(facts, indent=1))
+
+
+def signing_key(facts: Facts) -> str:
+    """The portal's DSS_SECRET_KEY, 64 characters that follow from the secret.  The secret itself has 24, fewer than the
+    portal takes.
+    """
+    return hashlib.sha256(f"signs cookies: {facts['secret']}".encode()).hexdigest()

@@ -33,6 +33,9 @@ Network = IPv4Network | IPv6Network
 GIT_SCHEMES = ("https", "ssh", "http", "git", "file")
 """Beginnings of addresses that git can fetch from."""
 
+SECRET_KEY_LENGTH = 32
+"""Least number of characters of ``Settings.secret_key``: 128 bits, if they are hexadecimal digits."""
+
 
 def _database_address(url: SecretStr) -> SecretStr:
     """``url`` unchanged.  Raises ValueError if it is blank or not valid, without showing it, because it contains a
@@ -58,6 +61,20 @@ def _not_blank(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _long_enough(secret: SecretStr) -> SecretStr:
+    """``secret`` unchanged.  Raises ValueError, without showing it, if it is short enough to be guessed from a cookie
+    that it signed.
+    """
+    _not_blank(secret)
+    if (length := len(secret.get_secret_value().strip())) < SECRET_KEY_LENGTH:
+        characters = "1 character" if length == 1 else f"{length} characters"
+        raise ValueError(
+            f"it has {characters}, and at least {SECRET_KEY_LENGTH} are needed, which nobody can guess; "
+            "`openssl rand -hex 24` makes 48. All users sign in again after a change"
+        )
+    return secret
+
+
 class DatabaseSettings(BaseSettings):
     """The settings of those commands of ``dss-portal`` that use only the database."""
 
@@ -77,8 +94,8 @@ class Settings(DatabaseSettings, DatastoreSettings):
     """All settings of a portal."""
 
     amqp_url: AmqpUrl = Field(description="amqp://user:password@host:port/vhost")
-    secret_key: Annotated[SecretStr, AfterValidator(_not_blank)] = Field(
-        description="signs session cookies; if it changes, all users are signed out"
+    secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
+        description="signs session cookies, of at least 32 characters; if it changes, all users are signed out"
     )
     bind: Bind = Field("127.0.0.1:8080", description="host:port to listen on")
     portal_processes: int = Field(

@@ -185,7 +185,7 @@ class Site:
             "PYTHONPATH": self.path,
             "DSS_AMQP_URL": self.rabbit.amqp_url,
             "DSS_DATABASE_URL": self.postgres.database_url,
-            "DSS_SECRET_KEY": "for tests",
+            "DSS_SECRET_KEY": "k" * 32,
             "DSS_LOG_JSON": "true",
             "DSS_LEASE_S": str(self.lease_s),
             "DSS_MAX_ATTEMPTS": "50",

@@ -77,7 +77,7 @@ def written(
     found, folder = Written(), tmp_path_factory.mktemp("logs")
     with whole_stack(rabbit, postgres, folder, DSS_LOG_JSON="true") as stack:
         token = stack.token(EMAIL)
-        found.secrets = [token, EMAIL, "mueller", "for tests", stack.amqp_url, stack.database_url]
+        found.secrets = [token, EMAIL, "mueller", "k" * 32, stack.amqp_url, stack.database_url]
         found.secrets.append(rabbit.password)
         with ItkSnap(stack.url) as client:
             client.login(token)

@@ -78,7 +78,7 @@ def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) 
     return Settings(
         database_url=database_url,
         amqp_url="amqp://memory",
-        secret_key="for tests",
+        secret_key="k" * 32,
         upload_silence_s=5,
         **place,
     )

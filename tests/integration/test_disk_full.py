@@ -53,7 +53,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def settings(database_url: str, disk: Path) -> Settings:
     """Of the portal: its datastore is on the small disk."""
     return Settings(
-        database_url=database_url, amqp_url="amqp://memory", datastore=disk, secret_key="for tests"
+        database_url=database_url, amqp_url="amqp://memory", datastore=disk, secret_key="k" * 32
     )
 
 

@@ -50,7 +50,7 @@ async def test_many_users_are_served_at_once_through_a_pooler(pooled: str, tmp_p
         database_url=pooled,
         amqp_url="amqp://memory",
         datastore=tmp_path / "datastore",
-        secret_key="for tests",
+        secret_key="k" * 32,
     )
     broker = MemoryBroker()
     app = create_app(settings, broker)

@@ -47,7 +47,7 @@ async def unmigrated(postgres: PostgresCluster, tmp_path: Path) -> AsyncIterator
         database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
         amqp_url="amqp://memory",
         datastore=tmp_path / "datastore",
-        secret_key="for tests",
+        secret_key="k" * 32,
     )
     broker = MemoryBroker()
     app = create_app(settings, broker)

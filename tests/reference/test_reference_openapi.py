@@ -15,7 +15,7 @@ def test_the_description_lists_exactly_the_routes_of_the_api(tmp_path: object) -
             "database_url": "postgres://dss@127.0.0.1/dss",
             "amqp_url": "amqp://memory",
             "datastore": tmp_path,
-            "secret_key": "-",
+            "secret_key": "k" * 32,
         }
     )
     broker = MemoryBroker()

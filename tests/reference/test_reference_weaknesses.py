@@ -28,7 +28,7 @@ async def test_a_repository_that_never_answers_is_given_up(tmp_path: Path) -> No
             "database_url": "postgres://dss@127.0.0.1/dss",
             "amqp_url": "amqp://memory",
             "datastore": tmp_path,
-            "secret_key": "-",
+            "secret_key": "k" * 32,
             "git_timeout_s": 1,
         }
     )

@@ -84,7 +84,7 @@ class Stack:
             "DSS_DATASTORE": str(self.datastore),
             "DSS_BIND": f"127.0.0.1:{self.port}",
             "DSS_PUBLIC_URL": self.url,
-            "DSS_SECRET_KEY": "for tests",
+            "DSS_SECRET_KEY": "k" * 32,
             **self.settings,
         }
 

@@ -181,6 +181,21 @@ def test_a_secret_of_white_space_is_none(monkeypatch: pytest.MonkeyPatch, settin
     assert _told(monkeypatch, PortalSettings, {setting: " \t"}) == [f"{setting}: it is blank"]
 
 
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [("x", "1 character"), ("k" * 31, "31 characters"), (f"  {'k' * 31}\t", "31 characters")],
+)
+def test_a_key_that_could_be_guessed_is_refused_with_how_to_make_one(
+    monkeypatch: pytest.MonkeyPatch, key: str, found: str
+) -> None:
+    (line,) = _told(monkeypatch, PortalSettings, {"DSS_SECRET_KEY": key})
+
+    assert line == (
+        f"DSS_SECRET_KEY: it has {found}, and at least 32 are needed, which nobody can guess; "
+        "`openssl rand -hex 24` makes 48. All users sign in again after a change"
+    )
+
+
 FILES = [
     *((kind, "DSS_S3_CA_FILE") for kind in PROGRAMS),
     *((PortalSettings, f"DSS_{name}_FILE") for name in ("SMTP_CA", "SMTP_PASSWORD")),

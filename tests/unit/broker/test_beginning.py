@@ -66,7 +66,7 @@ def test_a_signal_ends_a_container_that_is_just_starting(program: str, tmp_path:
         "DSS_AMQP_URL": "amqp://u:p@127.0.0.1:9/",
         "DSS_DATABASE_URL": "postgres://u:p@127.0.0.1:9/d",
         "DSS_DATASTORE": str(tmp_path),
-        "DSS_SECRET_KEY": "for tests",
+        "DSS_SECRET_KEY": "k" * 32,
     }
     arguments = ["-m", f"{program}.start", *PROGRAMS[program]]
     with process_1(*arguments, environment={**os.environ, **closed}) as (parent, process):

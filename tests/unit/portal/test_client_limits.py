@@ -47,7 +47,7 @@ def test_what_is_no_network_is_told_in_a_sentence() -> None:
         "database_url": "postgres://dss@127.0.0.1/dss",
         "amqp_url": "amqp://memory",
         "datastore": ".",
-        "secret_key": "s",
+        "secret_key": "k" * 32,
     }
 
     with pytest.raises(ValidationError, match="'proxy' is neither an address nor a network"):

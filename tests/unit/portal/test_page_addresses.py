@@ -25,7 +25,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Quart:
         database_url="postgres://nobody@127.0.0.1/none",
         amqp_url="amqp://memory",
         datastore=tmp_path_factory.mktemp("datastore"),
-        secret_key="for tests",
+        secret_key="k" * 32,
     )
     return create_app(settings, MemoryBroker())
 

@@ -13,7 +13,7 @@ PROGRAM = """
 import sys, time, typer
 from dss_portal.processes import serve_in_many
 from dss_portal.settings import Settings
-settings = Settings(database_url="postgres://u@h/d", amqp_url="amqp://h", datastore="/d", secret_key="k",
+settings = Settings(database_url="postgres://u@h/d", amqp_url="amqp://h", datastore="/d", secret_key="k" * 32,
     instance="p", portal_processes=2)
 
 def serve(own):
@@ -28,7 +28,7 @@ SIGNALLED = """
 import os, signal, sys, time
 from dss_portal.processes import serve_in_many
 from dss_portal.settings import Settings
-settings = Settings(database_url="postgres://u@h/d", amqp_url="amqp://h", datastore="/d", secret_key="k",
+settings = Settings(database_url="postgres://u@h/d", amqp_url="amqp://h", datastore="/d", secret_key="k" * 32,
     instance="p", portal_processes=1)
 fork, forks = os.fork, []
 
@@ -71,7 +71,7 @@ def settings(metrics_bind: str) -> Settings:
             "database_url": "postgres://u@h/d",
             "amqp_url": "amqp://h",
             "datastore": "/d",
-            "secret_key": "k",
+            "secret_key": "k" * 32,
             "metrics_bind": metrics_bind,
             "portal_processes": 3,
         }

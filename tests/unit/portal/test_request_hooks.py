@@ -14,7 +14,7 @@ def test_no_hook_of_a_request_needs_a_thread(tmp_path: Path) -> None:
         database_url="postgres://nobody@127.0.0.1/none",
         amqp_url="amqp://guest:guest@127.0.0.1/none",
         datastore=tmp_path,
-        secret_key="k",
+        secret_key="k" * 32,
     )
     app = create_app(settings, MemoryBroker())
 

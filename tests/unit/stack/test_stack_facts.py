@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from dss_portal.settings import SECRET_KEY_LENGTH
 from dss_stack.addresses import Addresses
 from dss_stack.errors import StackError
 from dss_stack.ports import LOOPBACK, choose_ports, is_free
 from dss_stack.settings import Settings
 from dss_stack.stack import Stack
-from dss_stack.stored_facts import stored_facts
+from dss_stack.stored_facts import signing_key, stored_facts
 
 
 def addresses(**changes: object) -> Addresses:
@@ -33,6 +34,16 @@ def test_facts_are_the_same_when_asked_for_again(tmp_path: Path) -> None:
     first = stored_facts(tmp_path / "facts.json", ("a", "b"))
 
     assert stored_facts(tmp_path / "facts.json", ("a", "b")) == first
+
+
+def test_the_portal_takes_the_key_of_a_stack_and_gets_the_same_one_again(tmp_path: Path) -> None:
+    facts = stored_facts(tmp_path / "facts.json", ("a",))
+
+    key = signing_key(facts)
+
+    assert len(key) >= SECRET_KEY_LENGTH
+    assert facts["secret"] not in key
+    assert signing_key(stored_facts(tmp_path / "facts.json", ("a",))) == key
 
 
 def test_facts_that_were_half_written_are_made_anew(tmp_path: Path) -> None:
