@@ -27,6 +27,7 @@ from dss_observability.logs import configure_logging
 from dss_observability.serving import Missing, missing, serve_health
 from dss_observability.telemetry import start_tracing
 from dss_process.commands import add_version
+from dss_process.proxies import ProxyUnusable, proxy_for
 from dss_process.signals import exit_immediately, stop_signal, wait_for_stop
 from dss_process.startup import prepare_process
 from dss_process.supervision import Supervisor
@@ -147,6 +148,16 @@ def _service_url(service: Service) -> str:
         raise typer.Exit(2) from error
 
 
+def _proxy(service_url: str) -> str:
+    """The address of the proxy for an inference server; "" for none.  Exits with a sentence if it cannot be used."""
+    try:
+        found = proxy_for(service_url, os.environ) if service_url else None
+    except ProxyUnusable as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    return found.address if found else ""
+
+
 def _serve(service: Service, settings: Settings, service_url: str) -> None:
     stop = stop_signal()
     amqp_url = settings.amqp_url.get_secret_value()
@@ -160,6 +171,7 @@ def _serve(service: Service, settings: Settings, service_url: str) -> None:
         instance=settings.instance,
         silence_s=settings.inference_silence_s,
         service_url=service_url,
+        proxy=_proxy(service_url),
         reads=_limits(settings),
     )
     supervisor = Supervisor(stop)

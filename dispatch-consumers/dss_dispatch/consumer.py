@@ -52,9 +52,11 @@ class Consumer:
         instance: str,
         silence_s: float,
         service_url: str = "",
+        proxy: str = "",
         reads: ReadLimits = READ_LIMITS,
     ) -> None:
-        """``service_url`` is the address of an inference server; "" for the queue of the bundle's workers.
+        """``service_url`` is the address of an inference server; "" for the queue of the bundle's workers.  ``proxy`` is
+        the address of the proxy for that server; "" for a direct connection.
         ``datastore`` may be the path of its folder.  ``silence_s`` is the time in seconds after which a worker without
         a sign of life is given up.  ``reads`` limits the reading of an upload.
         """
@@ -65,7 +67,7 @@ class Consumer:
         self._silence_s = silence_s
         self._withdrawals, self._workers = Withdrawals(), WorkerLiveness()
         self._inference: Inference = (
-            HttpInference(service_url, silence_s)
+            HttpInference(service_url, silence_s, proxy)
             if service_url
             else QueueInference(broker, self._workers, silence_s)
         )

@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from dss_stack import processes, rabbitmq_files
-from dss_stack.health import NO_AUTHORITIES
+from dss_stack import health, processes, rabbitmq_files
 from dss_stack.ports import LOOPBACK, choose_ports, is_free, is_open
 from dss_stack.rabbitmq_files import ClusterMember
 from dss_stack.servers import Programs, find_rabbitmq, rabbitmq_within
@@ -92,12 +91,7 @@ class RabbitNode:
         if not is_open(self._ports["amqp"]):
             return False
         try:
-            answer = httpx.get(
-                f"{self.console_url}/api/whoami",
-                auth=(self.user, self.password),
-                timeout=5,
-                verify=NO_AUTHORITIES,
-            )
+            answer = health.get(f"{self.console_url}/api/whoami", auth=(self.user, self.password))
         except httpx.HTTPError:
             return False
         return answer.status_code == httpx.codes.OK

@@ -55,10 +55,7 @@ class RabbitCluster:
         without a leader.  Raises httpx.HTTPError if there is no such queue or the node does not answer.
         """
         node = next(node for node in self.nodes.values() if node.running)
-        answer = httpx.get(
-            f"{node.console_url}/api/queues/%2F/{quote(name, safe='')}",
-            auth=(node.user, node.password),
-            timeout=20,
-        )
+        address = f"{node.console_url}/api/queues/%2F/{quote(name, safe='')}"
+        answer = httpx.get(address, auth=(node.user, node.password), timeout=20, trust_env=False)
         found = answer.raise_for_status().json()
         return str(found.get("leader", "")), set(found.get("online", []))

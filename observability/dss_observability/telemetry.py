@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dss_observability import tracing
 from dss_observability.tracing import TRACEPARENT, Attributes, SpanKind
+from dss_process.proxies import ProxyUnusable, proxy_for
 
 if TYPE_CHECKING:  # importing it takes megabytes and a third of a second
     from opentelemetry import trace
@@ -34,13 +35,17 @@ def start_tracing(
 ) -> Callable[[], None]:
     """Send the later spans of this process to the collector, if one is ``is_configured``; otherwise do nothing.
 
-    If the extra ``tracing`` is not installed, only a warning is logged.  Returns a function that sends the remaining
+    If the extra ``tracing`` is not installed, or the collector's proxy cannot be used, only a warning is logged.  Returns a function that sends the remaining
     spans and ends tracing.
     """
     if not is_configured(environment):
         return lambda: None
     try:
+        proxy_for(next(filter(None, map(environment.get, ENDPOINTS)), ""), environment)
         provider = _provider(program, instance)
+    except ProxyUnusable as error:
+        log.warning("no traces: the collector's proxy cannot be used", extra={"reason": str(error)})
+        return lambda: None
     except ModuleNotFoundError:
         log.warning("no traces: OpenTelemetry is wanted, but the extra 'tracing' is not installed")
         return lambda: None

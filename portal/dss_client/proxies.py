@@ -1,26 +1,13 @@
-"""Chooses the proxy for a server by the rules of libcurl, which ITK-SNAP uses.
+"""Checks the server's address, and chooses the proxy for it (see ``dss_process.proxies``)."""
 
-Facts: the manual of curl, ENVIRONMENT.  An entry of ``NO_PROXY`` is a host name, which includes the names below it;
-an address; or a network such as ``10.0.0.0/8`` or ``fd00::/8``.  IPv6 may have brackets.  ``*`` stands for every
-host.
-"""
-
-import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from dss_client.errors import Unreachable
+from dss_process import proxies
+from dss_process.proxies import Proxy, ProxyUnusable
 
 _SCHEMES = frozenset({"http", "https"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proxy:
-    """A proxy.  ``variable`` is the environment variable that contains its ``address``."""
-
-    variable: str
-    address: str
 
 
 def require_address(server: str) -> None:
@@ -57,60 +44,8 @@ def _has_host(parts: SplitResult) -> bool:
 
 
 def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
-    """The proxy for ``server`` by the variables in ``environment``; None for a direct connection.  Raises Unreachable
-    if the proxy's address is malformed.
-    """
-    parts = urlsplit(server)
-    excepted = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    if _is_excepted(parts.hostname or "", excepted):
-        return None
-    # Ignore HTTP_PROXY in capitals, as curl does: web servers set it from a header of the request.
-    names = ("https_proxy", "HTTPS_PROXY") if parts.scheme == "https" else ("http_proxy",)
-    for variable in (*names, "all_proxy", "ALL_PROXY"):
-        if environment.get(variable):
-            return Proxy(variable=variable, address=_address(variable, environment[variable]))
-    return None
-
-
-def _address(variable: str, value: str) -> str:
-    address = value if "://" in value else f"http://{value}"
+    """As ``dss_process.proxies.proxy_for``, but raises Unreachable if the proxy cannot be used."""
     try:
-        usable = _has_host(urlsplit(address))
-    except ValueError:
-        usable = False
-    if not usable:
-        raise Unreachable(
-            f"{variable} does not name a proxy that can be used; it needs http://HOST:PORT. "
-            "Set NO_PROXY to the server's name to reach it without a proxy."
-        )
-    return address
-
-
-def _is_excepted(host: str, excepted: str) -> bool:
-    return any(_matches(host, entry) for entry in excepted.replace(",", " ").split())
-
-
-def _matches(host: str, entry: str) -> bool:
-    if entry == "*":
-        return True
-    address = _ip(host)
-    if address is not None:
-        return _contains(entry, address)
-    name = entry.lstrip("*").strip(".").partition(":")[0]  # a port may follow
-    return bool(name) and f".{host.lower().rstrip('.')}".endswith(f".{name.lower()}")
-
-
-def _contains(entry: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    head, _, tail = entry.partition("/")
-    text = head.strip("[]") + (f"/{tail}" if tail else "")
-    try:
-        return address in ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-
-
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return None
+        return proxies.proxy_for(server, environment)
+    except ProxyUnusable as error:
+        raise Unreachable(str(error)) from error

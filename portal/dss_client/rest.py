@@ -17,10 +17,11 @@ from dss_client.cookie_jar import CookieJar
 from dss_client.errors import Unreachable
 from dss_client.multipart import FileForm, Progress
 from dss_client.partial_downloads import partial_download
-from dss_client.proxies import Proxy, proxy_for, require_address
+from dss_client.proxies import proxy_for, require_address
 from dss_client.resumable import Reply
 from dss_client.steps import Answer, Download, Pause, Request, Step, Steps, Upload, body_of
 from dss_client.unreachable import unreachable
+from dss_process.proxies import Proxy
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from dss_client.errors import Unreachable
-from dss_client.proxies import Proxy
+from dss_process.proxies import Proxy
 
 
 def unreachable(server: str, proxy: Proxy | None, error: httpx.TransportError) -> Unreachable:

@@ -32,6 +32,7 @@ from dss_portal.settings import DatabaseSettings, Settings
 from dss_portal.web.context import components_of
 from dss_process.commands import add_version
 from dss_process.signals import stop_event
+from dss_process.proxies import ProxyUnusable, proxy_for
 from dss_process.startup import prepare_process
 
 main = typer.Typer(help="The portal of the Distributed Segmentation Service.", no_args_is_help=True)
@@ -55,6 +56,7 @@ def serve() -> None:
     _check_port("DSS_BIND", settings.bind)
     _check_scratch(settings)
     for number in range(settings.portal_processes):
+    _check_proxy(settings)
         if bind := of_process(settings, number).metrics_bind:
             _check_port("DSS_METRICS_BIND", bind)
     if settings.portal_processes == 1:
@@ -116,6 +118,18 @@ def _check_port(setting: str, bind: str) -> None:
     host, _, port = bind.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+def _check_proxy(settings: Settings) -> None:
+    """End the program with a sentence if users sign in by OpenID Connect, and the issuer's proxy cannot be used."""
+    if not settings.oidc_issuer:
+        return
+    from dss_portal.accounts.openid import address_of  # noqa: PLC0415 - takes 0.3 s; many sites need it not
+
+    try:
+        proxy_for(address_of(settings.oidc_issuer), os.environ)
+    except ProxyUnusable as error:
+        raise exit_with(str(error)) from error
+
+
         family, kind, _, _, address = found[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

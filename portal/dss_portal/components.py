@@ -1,5 +1,6 @@
 """Builds the objects that the routes and the background tasks of one portal process share."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -77,4 +78,5 @@ def _issuer(settings: Settings) -> "OpenIdIssuer | None":
         settings.oidc_client_id,
         settings.oidc_client_secret.get_secret_value(),
         f"{settings.public_url.rstrip('/')}/api/oauth2cb",
+        os.environ,
     )

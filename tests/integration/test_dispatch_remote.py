@@ -55,8 +55,14 @@ def results_left(folder: Path) -> list[Path]:
 
 
 def test_a_ticket_is_done_by_a_server_and_nothing_stays_there(
-    broker: MemoryBroker, bundle: BrightBundle, datastore: Path, tmp_path: Path
+    broker: MemoryBroker,
+    bundle: BrightBundle,
+    datastore: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Variables for proxies count where the program starts; httpx itself would end with an error for this one."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://proxy:1080")
     portal = FakePortal(broker)
 
     with facade(bundle, tmp_path / "remote") as url:

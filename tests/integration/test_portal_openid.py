@@ -1,5 +1,6 @@
 """Sign-in by a real OpenID Connect provider, every redirect of it."""
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ async def _begun(client: Client) -> str:
 
 def _at_the_issuer(address: str, who: str) -> str:
     """Sign in as ``who`` and consent; where the issuer then sends the browser."""
-    with httpx.Client(follow_redirects=False) as browser:
+    with httpx.Client(follow_redirects=False, trust_env=False) as browser:
         answer = browser.get(address)
         while not str(answer.headers.get("Location", "")).startswith(CALLBACK):
             if answer.is_redirect:
@@ -186,6 +187,21 @@ async def test_a_disabled_user_stays_out(client: Client) -> None:
     back = _at_the_issuer(await _begun(client), "ann@example.com")
 
     assert (await client.get(_path(back))).status_code == 401
+
+
+async def test_a_proxy_that_is_not_for_the_issuer_does_not_count(
+    portal: Portal, issuer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library httpx itself would end with an error for the kind of the proxy, or for the network in NO_PROXY."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://proxy:1080")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,fd00::/8")
+    excepted = OpenIdIssuer(issuer, "dss", SECRET, CALLBACK, os.environ)
+    context.install(portal.app, replace(portal.components, openid=excepted))
+    client = portal.app.test_client()
+
+    back = _at_the_issuer(await _begun(client), "ann@example.com")
+
+    assert (await client.get(_path(back))).status_code == 303
 
 
 async def test_an_issuer_that_is_away_is_a_sentence(portal: Portal) -> None:

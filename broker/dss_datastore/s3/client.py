@@ -2,15 +2,18 @@
 # (boto3 ships no types; it builds the methods of its client at run time)
 """Makes boto3's client, and turns its errors into those of a file system."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from dss_datastore.s3.errors import translated
 from dss_datastore.volume import away
+from dss_process.proxies import proxy_address
 
 CONNECT_S = 5.0
 READ_S = 20.0
@@ -44,7 +47,7 @@ def client(server: Server, *, read_s: float = READ_S) -> Client:
     """The boto3 client of ``server``.  It is cached, because making one takes a second of CPU time.
 
     Raises ModuleNotFoundError with a sentence if boto3 is not installed, and ValueError with one if boto3's own
-    settings are wrong, such as AWS_PROFILE.
+    settings are wrong, such as AWS_PROFILE, or if the server's proxy cannot be used.
     """
     try:
         import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - the extra, and 150 ms
@@ -62,7 +65,7 @@ def client(server: Server, *, read_s: float = READ_S) -> Client:
         s3={"addressing_style": "path"} if server.endpoint else {},
     )
     try:
-        return boto3.session.Session().client(
+        made = boto3.session.Session().client(
             "s3",
             endpoint_url=server.endpoint or None,
             region_name=server.region or None,
@@ -73,6 +76,20 @@ def client(server: Server, *, read_s: float = READ_S) -> Client:
         if not is_of_the_library(error):
             raise
         raise ValueError(f"The S3 client cannot be set up: {error}.") from error
+    _require_usable_proxy(made.meta.endpoint_url)
+    return made
+
+
+def _require_usable_proxy(endpoint: str) -> None:
+    """Raises ValueError with a sentence if boto3 cannot use the proxy that it would take for ``endpoint``.  Otherwise it
+    would only say that the server does not answer.
+    """
+    from botocore import utils  # type: ignore[import-untyped]  # noqa: PLC0415 - the extra
+
+    scheme = urlsplit(endpoint).scheme
+    if address := utils.get_environ_proxies(endpoint).get(scheme):
+        named = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+        proxy_address(next(name for name in named if os.environ.get(name)), address)
 
 
 def copied_parts(size_bytes: int) -> Any:

@@ -65,8 +65,10 @@ class HttpInference:
     is not understood, or gives no sign of life for ``silence_s`` seconds.
     """
 
-    def __init__(self, url: str, silence_s: float) -> None:
+    def __init__(self, url: str, silence_s: float, proxy: str = "") -> None:
+        """``proxy`` is the address of the proxy for ``url``; "" for a direct connection."""
         self._url = url.rstrip("/")
+        self._proxy = proxy or None
         self._silence_s = silence_s
 
     def run(
@@ -79,7 +81,15 @@ class HttpInference:
     ) -> InferenceFinished:
         target = access.root / request.output_dir / _SEGMENTATION
         make_folder(target.parent)
-        with httpx.Client(timeout=_TIMEOUT, headers=_trace_headers()) as client:
+        with (
+            httpx.Client(
+                timeout=_TIMEOUT,
+                headers=_trace_headers(),
+                verify=httpx.create_ssl_context(),  # with SSL_CERT_FILE, which trust_env=False would ignore
+                proxy=self._proxy,
+                trust_env=False,
+            ) as client
+        ):
             image = _ServerImage(client=client, url=self._url, request=request, withdrawn=withdrawn)
             endpoint = image.upload(access.root / request.image_path)
             try:

@@ -3,7 +3,9 @@
 Facts: OpenID Connect Core 1.0, sections 3.1 (code flow) and 3.1.3.7 (what to check of an ID token).
 """
 
+import logging
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,9 @@ from joserfc.jwk import KeySet
 
 from dss_portal.database import clock
 from dss_portal.refusals import Refused
+from dss_process.proxies import ProxyUnusable, proxy_for
+
+log = logging.getLogger(__name__)
 
 PRESETS = {"google": "https://accounts.google.com"}
 SCOPE = "openid email profile"
@@ -48,8 +53,20 @@ class Person:
 class OpenIdIssuer:
     """An OpenID Connect issuer.  Its configuration is fetched by discovery at its first use."""
 
-    def __init__(self, issuer: str, client_id: str, client_secret: str, redirect_uri: str) -> None:
-        self._issuer = PRESETS.get(issuer, issuer).rstrip("/")
+    def __init__(
+        self,
+        issuer: str,
+        client_id: str,
+        client_secret: str,
+        redirect_uri: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """``environment`` has the variables that name proxies; None is no proxy.  Raises ProxyUnusable if the issuer's
+        proxy cannot be used.
+        """
+        self._issuer = address_of(issuer)
+        self._environment = environment or {}
+        proxy_for(self._issuer, self._environment)
         self._client_id = client_id
         self._client_secret = client_secret
         self._redirect_uri = redirect_uri
@@ -61,7 +78,7 @@ class OpenIdIssuer:
         """
         metadata = await self._discovered()
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        async with self._client() as client:
+        async with self._client(metadata["authorization_endpoint"]) as client:
             url, state = client.create_authorization_url(
                 metadata["authorization_endpoint"], nonce=nonce, code_verifier=verifier
             )
@@ -73,14 +90,15 @@ class OpenIdIssuer:
         """
         metadata = await self._discovered()
         try:
-            async with self._client() as client:
-                token = await client.fetch_token(
-                    metadata["token_endpoint"], code=code, code_verifier=verifier
-                )
-                claims = await self._checked(token.get("id_token", ""), nonce)
-                if "email" not in claims and "userinfo_endpoint" in metadata:
-                    answer = await client.get(metadata["userinfo_endpoint"])
-                    claims = _same_subject(claims, _object(answer.raise_for_status().json()))
+            endpoint = metadata["token_endpoint"]
+            async with self._client(endpoint) as client:
+                token = await client.fetch_token(endpoint, code=code, code_verifier=verifier)
+            claims = await self._checked(token.get("id_token", ""), nonce)
+            if "email" not in claims and "userinfo_endpoint" in metadata:
+                endpoint = metadata["userinfo_endpoint"]
+                async with self._client(endpoint, token=token) as client:
+                    answer = await client.get(endpoint)
+                claims = _same_subject(claims, _object(answer.raise_for_status().json()))
         except (OAuthError, JoseError, ValueError, RecursionError) as error:
             raise Refused("The sign-in was not confirmed. Please begin again.", 401) from error
         except httpx2.HTTPError as error:
@@ -117,20 +135,41 @@ class OpenIdIssuer:
 
     async def _get(self, url: str) -> dict[str, Any]:
         try:
-            async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
+            async with httpx2.AsyncClient(**self._transport(url)) as http:
                 return _object((await http.get(url)).raise_for_status().json())
         except (httpx2.HTTPError, ValueError, RecursionError) as error:
             raise _unreachable() from error
 
-    def _client(self) -> AsyncOAuth2Client:
+    def _client(self, url: str, token: Mapping[str, Any] | None = None) -> AsyncOAuth2Client:
+        """The client for requests to ``url``."""
         return AsyncOAuth2Client(
             self._client_id,
             self._client_secret,
             scope=SCOPE,
             redirect_uri=self._redirect_uri,
             code_challenge_method="S256",
-            timeout=TIMEOUT_S,
+            token=token,
+            **self._transport(url),
         )
+
+    def _transport(self, url: str) -> dict[str, Any]:
+        """Arguments of a client of httpx for requests to ``url``.  Raises Refused if its proxy cannot be used."""
+        try:
+            proxy = proxy_for(url, self._environment)
+        except ProxyUnusable as error:
+            log.warning("sign-in service away", extra={"reason": str(error)})
+            raise _unreachable() from error
+        return {
+            "timeout": TIMEOUT_S,
+            "verify": httpx2.create_ssl_context(),  # with SSL_CERT_FILE, which trust_env=False would ignore
+            "proxy": proxy.address if proxy else None,
+            "trust_env": False,
+        }
+
+
+def address_of(issuer: str) -> str:
+    """The address of an issuer from the settings, which may be a name in PRESETS."""
+    return PRESETS.get(issuer, issuer).rstrip("/")
 
 
 def _object(value: object) -> dict[str, Any]:
