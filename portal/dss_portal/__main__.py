@@ -24,6 +24,7 @@ from dss_portal.commands.console import exit_with, or_sentence, read, with_datab
 from dss_portal.commands.dead_letters import dead_letters
 from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
+from dss_portal.commands.postgres_programs import with_database as run_with_database
 from dss_portal.database import waiting
 from dss_portal.patches import hypercorn
 from dss_portal.processes import of_process, serve_in_many
@@ -31,8 +32,8 @@ from dss_portal.serving.connections import Connection
 from dss_portal.settings import DatabaseSettings, Settings
 from dss_portal.web.context import components_of
 from dss_process.commands import add_version
-from dss_process.signals import stop_event
 from dss_process.proxies import ProxyUnusable, proxy_for
+from dss_process.signals import stop_event
 from dss_process.startup import prepare_process
 
 main = typer.Typer(help="The portal of the Distributed Segmentation Service.", no_args_is_help=True)
@@ -55,8 +56,8 @@ def serve() -> None:
     configure_logging("portal", json_lines=settings.log_json)
     _check_port("DSS_BIND", settings.bind)
     _check_scratch(settings)
-    for number in range(settings.portal_processes):
     _check_proxy(settings)
+    for number in range(settings.portal_processes):
         if bind := of_process(settings, number).metrics_bind:
             _check_port("DSS_METRICS_BIND", bind)
     if settings.portal_processes == 1:
@@ -92,6 +93,12 @@ def migrate() -> None:
     with_database(accounts.make_tiers)
 
 
+main.command(
+    "with-database",
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
+)(run_with_database)
+
+
 async def _migrate(settings: DatabaseSettings) -> list[str]:
     url = settings.database_url.get_secret_value()
     await waiting.for_server(url, settings.database_wait_s, lambda s: typer.echo(s, err=True))
@@ -111,13 +118,6 @@ def _check_scratch(settings: Settings) -> None:
     scratch.close()
 
 
-def _check_port(setting: str, bind: str) -> None:
-    """End the program with a sentence if the portal cannot listen on the address ``bind``, the value of ``setting``.
-    Hypercorn would report that only after the whole start.
-    """
-    host, _, port = bind.rpartition(":")
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
 def _check_proxy(settings: Settings) -> None:
     """End the program with a sentence if users sign in by OpenID Connect, and the issuer's proxy cannot be used."""
     if not settings.oidc_issuer:
@@ -130,6 +130,13 @@ def _check_proxy(settings: Settings) -> None:
         raise exit_with(str(error)) from error
 
 
+def _check_port(setting: str, bind: str) -> None:
+    """End the program with a sentence if the portal cannot listen on the address ``bind``, the value of ``setting``.
+    Hypercorn would report that only after the whole start.
+    """
+    host, _, port = bind.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
         family, kind, _, _, address = found[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

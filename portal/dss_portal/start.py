@@ -25,6 +25,7 @@ _GROUPS = {
 OVERVIEW = {
     "serve": "Serve ITK-SNAP clients and browsers until SIGTERM.  Settings come from DSS_* variables.",
     "migrate": "Bring the database schema up to date.  May be repeated, also by several portals at once.",
+    "with-database": "Run a program of PostgreSQL, such as pg_dump, on the database of DSS_DATABASE_URL.",
     "users": "Users who may sign in.",
     "tiers": "What classes of users may do.",
     "tokens": "Long-lived tokens for programs.",

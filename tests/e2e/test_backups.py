@@ -1,8 +1,10 @@
 """The drill of docs/pages/operators/operate.md: a backup made under work, restored into an empty site."""
 
 import asyncio
+import os
 import shutil
 import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from dss_stack.servers import Programs, find_postgres
+from dss_stack.servers import find_postgres
 from support import sites
 from support.brokers import fresh_vhost
 from support.sites import Site, claim, finish, new_ticket
@@ -21,9 +23,11 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.stack
 
 
-def run(programs: Programs, *command: str) -> None:
-    words = [programs.path(command[0]), *command[1:]]
-    subprocess.run(words, env=programs.environment, check=True)
+def with_database(postgres: PostgresCluster, url: str, name: str, *words: str) -> None:
+    programs = find_postgres(postgres.sysroot)
+    command = [sys.executable, "-m", "dss_portal", "with-database", str(programs.path(name))]
+    variables = {**os.environ, **programs.environment, "DSS_DATABASE_URL": f"{url}?maxsize=5"}
+    subprocess.run([*command, *words], env=variables, check=True)
 
 
 def statuses(user: httpx.Client) -> dict[int, str]:
@@ -40,8 +44,8 @@ def restored(site: Site, postgres: PostgresCluster, dump: Path, copy: Path, amqp
     name = f"restored_{uuid.uuid4().hex}"
     asyncio.run(sites.create_database(postgres.database_url, name))
     url = f"{postgres.database_url.rpartition('/')[0]}/{name}"
-    programs = find_postgres(postgres.sysroot)
-    run(programs, "pg_restore", "--clean", "--if-exists", "--no-owner", "--dbname", url, str(dump))
+    from_dump = ("--clean", "--if-exists", "--no-owner", "--dbname", "postgres://", str(dump))
+    with_database(postgres, url, "pg_restore", *from_dump)
     stack = Stack(
         folder=copy.parent, amqp_url=amqp_url, database_url=url, settings=site.stack.settings
     )
@@ -71,11 +75,8 @@ def test_a_restored_site_has_every_ticket_and_goes_on(
                 assert claim(pat, "hospital", "lung-segmentation") == worked_on
                 unfinished = int(ann.post("/api/tickets", data={"name": "lung-segmentation"}).text)
                 before, bytes_before = statuses(ann), result(ann, done)
-                run(
-                    find_postgres(postgres.sysroot),
-                    *("pg_dump", "--format", "custom", "--file", str(dump)),
-                    old.stack.database_url,
-                )
+                to_dump = ("--format", "custom", "--file", str(dump))
+                with_database(postgres, old.stack.database_url, "pg_dump", *to_dump)
                 late = new_ticket(ann)
                 copy.parent.mkdir()
                 shutil.copytree(old.stack.datastore, copy)

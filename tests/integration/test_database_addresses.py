@@ -14,12 +14,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tortoise.connection import get_connection
 
 from dss_portal import database
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
 from dss_stack.postgres import PostgresCluster
+from dss_stack.servers import find_postgres
 from support.stacks import free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
@@ -191,6 +193,38 @@ async def test_a_server_is_trusted_by_the_certificate_that_the_address_names(
     with pytest.raises(Exception) as refused:  # noqa: PT011 - whichever the ORM makes of it
         await asked(f"{database_url}?sslmode=verify-full&sslrootcert={quote(str(other))}", question)
     assert database.is_away(refused.value)  # the certificate may be mended while the portal runs
+
+
+def test_the_password_of_a_key_reaches_postgresql_s_programs(
+    database_url: str, postgres: PostgresCluster, encrypting: Path, tmp_path: Path
+) -> None:
+    """The option sslpassword, for which libpq has no variable."""
+    pair = load_pem_private_key((tmp_path / "server.key").read_bytes(), password=None)
+    locked = tmp_path / "locked.key"
+    pkcs8, hidden = (
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"w#rd"),
+    )
+    locked.write_bytes(pair.private_bytes(serialization.Encoding.PEM, pkcs8, hidden))
+    locked.chmod(0o600)
+    files = f"sslmode=require&sslcert={quote(str(encrypting))}&sslkey={quote(str(locked))}"
+    programs = find_postgres(postgres.sysroot)
+    words = [sys.executable, "-m", "dss_portal", "with-database", str(programs.path("psql"))]
+
+    done = subprocess.run(
+        [*words, "--no-password", "--tuples-only", "--command", "SELECT 7"],
+        env={
+            **environ,
+            **programs.environment,
+            "DSS_DATABASE_URL": f"{database_url}?{files}&sslpassword=w%23rd&maxsize=2",
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.strip()) == (0, "7"), done.stderr
 
 
 @pytest.mark.parametrize(

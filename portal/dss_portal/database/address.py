@@ -101,12 +101,20 @@ def parse(text: str) -> DatabaseAddress:
     """Parse an address.  Raises AddressInvalid if it is malformed, has an option or a value that the portal cannot
     honour, or names a file that cannot be read.
     """
+    return _address(options_in(text))
+
+
+def options_in(text: str) -> dict[str, str]:
+    """The options in an address, by libpq's names.  Raises AddressInvalid as ``parse`` does, but does not check hosts
+    and ports.
+    """
     scheme, separator, rest = text.strip().partition("://")
-    if separator and scheme in {"postgres", "postgresql"}:
-        return _address(_of_uri(rest))
-    if separator and "=" not in scheme:
+    is_uri = bool(separator) and scheme in {"postgres", "postgresql"}
+    if separator and not is_uri and "=" not in scheme:
         _refuse("it begins with neither postgres:// nor postgresql://")
-    return _address(_of_pairs(text))
+    found = _of_uri(rest) if is_uri else _of_pairs(text)
+    _check(found)
+    return found
 
 
 def _of_uri(rest: str) -> dict[str, str]:
@@ -182,7 +190,6 @@ def _decoded(text: str) -> str:
 
 
 def _address(given: dict[str, str]) -> DatabaseAddress:
-    _check(given)
     settings = {k: given[k] for k in ("application_name", "options") if given.get(k)}
     if "application_name" not in settings and given.get("fallback_application_name"):
         settings["application_name"] = given["fallback_application_name"]

@@ -64,17 +64,17 @@ async def arguments(address: DatabaseAddress) -> dict[str, Any]:
     With a pooler they cannot: it may give each transaction another server connection, which does not know them.
     """
     found = address.arguments()
-    if address.statement_cache_size is None and await _is_pooled(found):
+    if address.statement_cache_size is None and await is_pooled(address):
         log.info("a pooler is between, so no prepared statements are kept")
         found["statement_cache_size"] = 0
     return found
 
 
-async def _is_pooled(found: dict[str, Any]) -> bool:
+async def is_pooled(address: DatabaseAddress) -> bool:
     """True if there is a pooler.  Then the process id that was given when connecting is not that of the server
     process that answers.
     """
-    connection = await asyncpg.connect(**{**found, "statement_cache_size": 0})
+    connection = await asyncpg.connect(**{**address.arguments(), "statement_cache_size": 0})
     try:
         return bool(
             await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid()

@@ -68,6 +68,8 @@ def missing(command: Any, words: Sequence[str]) -> str:
         if inner is None:
             return words[0] if words[0].islower() else ""  # NAME stands for any
         return missing(inner, words[1:])
+    if command.context_settings.get("ignore_unknown_options"):
+        return ""  # they are those of a program that it runs
     known = {"--help", "-h", "--version"}
     for parameter in command.params:
         known |= {*parameter.opts, *parameter.secondary_opts}
