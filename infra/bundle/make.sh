@@ -5,6 +5,8 @@
 #   chart/        the Helm chart, packed                     sbom/     a bill of materials of each image of ours
 #   site/         compose.yaml with what it mounts           install.sh, SHA256SUMS
 #   images.env    the names of these images, for compose.yaml
+#
+# EXTRA_IMAGES names further ones, such as grafana/grafana:12.1.1 for the profile dashboards.
 set -eu
 version=$1
 engine=${ENGINE:-podman}
@@ -15,7 +17,7 @@ rm -rf "$here"
 mkdir -p "$out/wheels" "$out/chart" "$out/site"
 
 images=
-for image in "${RABBITMQ_IMAGE:-rabbitmq:4}" "${POSTGRES_IMAGE:-postgres:17}" "${PROMETHEUS_IMAGE:-prom/prometheus:v3.5.0}" "${ALERTMANAGER_IMAGE:-prom/alertmanager:v0.28.1}"; do
+for image in "${RABBITMQ_IMAGE:-rabbitmq:4}" "${POSTGRES_IMAGE:-postgres:17}" "${PROMETHEUS_IMAGE:-prom/prometheus:v3.5.0}" "${ALERTMANAGER_IMAGE:-prom/alertmanager:v0.28.1}" ${EXTRA_IMAGES:-}; do
   image=${DSS_REGISTRY:-}$image
   $engine image inspect "$image" > /dev/null 2>&1 || $engine pull "$image"
   images="$images $image"
@@ -51,7 +53,7 @@ parts="Makefile pyproject.toml requirements.lock LICENSE SECURITY.md CHANGELOG.m
 if git ls-files -z -- $parts > "$here/listed" 2> /dev/null && [ -s "$here/listed" ]; then
   tar --create --file "$here/site.tar" --null --files-from "$here/listed"
 else
-  tar --create --file "$here/site.tar" --exclude=infra/secrets --exclude=infra/.env --exclude=infra/bundles --exclude=__pycache__ $parts
+  tar --create --file "$here/site.tar" --exclude=infra/secrets --exclude=infra/.env --exclude=infra/bundles --exclude=infra/backup --exclude=__pycache__ $parts
 fi
 tar --extract --file "$here/site.tar" --directory "$out/site"
 mv "$out/site/infra/compose/alertmanager.yml" "$out/site/infra/compose/alertmanager.example.yml"

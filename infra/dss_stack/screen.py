@@ -78,6 +78,7 @@ def summary(addresses: Addresses, segmented: SampleResult, token: str, prometheu
         *_console_rows(addresses),
         *([("Prometheus", prometheus_url)] if prometheus_url else []),
         ("Stop", "make stop; the data stays, and make up goes on with it"),
+        ("", "This is for trials and development; infra/README.md tells how to install a site."),
     )
     return Text("\n".join(f"{name:<11}{what}" for name, what in rows))
 

@@ -137,6 +137,15 @@ def test_a_ticket_is_done_by_the_units_as_documented(server: Server, tmp_path: P
         assert server.of(unit, "ActiveState") == "active"
 
 
+def test_a_backup_is_made_with_the_settings_of_the_units(server: Server) -> None:
+    """By the command as printed."""
+    (backup,) = commands_below(HEADING, block=2)
+
+    server.run(backup)
+
+    assert "TABLE DATA public ticket " in server.run("pg_restore --list /var/backups/dss.dump")
+
+
 def test_a_unit_that_is_killed_is_started_again(server: Server) -> None:
     for unit in UNITS:
         before = server.of(unit, "MainPID")

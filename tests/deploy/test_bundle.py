@@ -142,6 +142,14 @@ def test_an_upgrade_of_a_site_with_a_bucket_keeps_the_bucket(
     ]
 
 
+def test_images_of_profiles_go_along_by_name(copy: Path, tmp_path: Path) -> None:
+    build(copy, "1.0", EXTRA_IMAGES="grafana/grafana:12.1.1 dss-inference-cuda:1.0")
+
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").splitlines()
+    saved = next(line for line in asked if line.startswith("save"))
+    assert {"grafana/grafana:12.1.1", "dss-inference-cuda:1.0"} <= set(saved.split())
+
+
 def test_the_wheels_are_those_of_all_that_a_site_may_use(copy: Path, tmp_path: Path) -> None:
     build(copy, "1.0")
 

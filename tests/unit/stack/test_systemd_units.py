@@ -53,6 +53,18 @@ def test_a_unit_survives_what_it_depends_on_and_may_finish_its_work(unit: Path) 
     assert values(unit, "UMask") == ["0007"]
 
 
+@pytest.mark.parametrize("unit", UNITS, ids=lambda u: u.name)
+def test_a_unit_may_write_the_datastore_of_each_example(unit: Path) -> None:
+    """All else cannot be written, by ProtectSystem=strict."""
+    examples = EXAMPLE + (CHECKOUT / "infra/env.example").read_text(encoding="utf-8")
+    places = [f"/var/lib/{name}" for name in values(unit, "StateDirectory")]
+    places += [path.lstrip("-") for path in values(unit, "ReadWritePaths")]
+
+    datastores = re.findall(r"^DSS_DATASTORE=(\S+)", examples, re.MULTILINE)
+    assert len(datastores) == 2
+    assert all(any(Path(d).is_relative_to(p) for p in places) for d in datastores)
+
+
 def test_settings_of_one_dispatcher_go_before_those_of_all_programs() -> None:
     """The last value of a variable counts, says systemd.exec(5)."""
     files = values(CHECKOUT / "infra/systemd/dss-dispatch@.service", "EnvironmentFile")
