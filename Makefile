@@ -31,8 +31,8 @@ IMAGE_LABELS = --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-p
   --build-arg SOURCE="$$(git remote get-url origin 2> /dev/null)"
 
 .DEFAULT_GOAL := help
-.PHONY: client docs help up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos upgrade-drill failover bench bench-many-tickets bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-viewer bench-inference bench-startup bench-site migration dashboards lock \
-  images site-secrets first-ticket bundle test-deploy test-deploy-full
+.PHONY: client docs help image-inference-cuda up provider stop status logs reset check test test-quick test-brokers test-defences test-setup test-chart manifests chaos upgrade-drill failover bench bench-many-tickets bench-dialogs bench-tickets bench-lungs bench-nodules bench-estimates bench-viewer bench-inference bench-startup bench-site migration dashboards lock \
+  images site-secrets first-ticket site-backup site-restore bundle test-deploy test-deploy-full
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -197,6 +197,12 @@ image-%:
 	@$(ENGINE) run --rm --interactive --network none --entrypoint python $(call TAG,$*) - "dss-$*" "$(VERSION)" \
 	  < infra/dss_stack/images/sbom.py > dist/sbom/dss-$*.cdx.json
 
+image-inference-cuda: ## the worker's image for NVIDIA GPUs; TORCH_CUDA names an index or folder with such a torch, blank is pip's own
+	@mkdir -p dist/sbom
+	@TORCH_CPU="$$TORCH_CUDA"; $(BUILD) --target inference --build-arg DEVICE=cuda --tag $(call TAG,inference-cuda) .
+	@$(ENGINE) run --rm --interactive --network none --entrypoint python $(call TAG,inference-cuda) - dss-inference "$(VERSION)" \
+	  < infra/dss_stack/images/sbom.py > dist/sbom/dss-inference-cuda.cdx.json
+
 client: ## the wheel of the client alone, into dist
 	@rm -rf $(DIST)/client
 	@$(PYTHON) infra/dss_stack/images/one_program.py client . $(DIST)/client
@@ -209,6 +215,16 @@ site-secrets: ## write fresh passwords for infra/compose.yaml into infra/secrets
 
 first-ticket: ## of a composed site: make a sysadmin, and send the sample CT as that user
 	@sh infra/compose/first_ticket.sh "$(COMPOSE) --file $(COMPOSE_FILE)"
+
+site-backup: ## of a composed site at work: database and datastore into a folder; BACKUP=/backup/dss
+	@test -n "$(BACKUP)" || { echo "BACKUP names a folder for the backup, such as BACKUP=/backup/dss"; exit 1; }
+	@mkdir -p -m 700 "$(BACKUP)"
+	@DSS_BACKUP="$(abspath $(BACKUP))" $(COMPOSE) --file $(COMPOSE_FILE) --profile backup run --rm -T backup
+
+site-restore: ## of a composed site without data, before its programs are started: from such a folder; BACKUP=/backup/dss
+	@test -n "$(BACKUP)" || { echo "BACKUP names the folder of the backup, such as BACKUP=/backup/dss"; exit 1; }
+	@$(COMPOSE) --file $(COMPOSE_FILE) up --detach postgres
+	@DSS_BACKUP="$(abspath $(BACKUP))" $(COMPOSE) --file $(COMPOSE_FILE) --profile backup run --rm -T restore
 
 bundle: ## one file for a site without a network: images, chart, wheels, checksums; install.sh in it installs
 	@DSS_VERSION=$(VERSION) $(MAKE) --no-print-directory images

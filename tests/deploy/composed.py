@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import httpx
+
 from deploy.engines import Engine
 from deploy.git_server import GitServer
 from support.waiting import wait_until
@@ -83,3 +85,12 @@ def crash(site: Site, service: str) -> None:
     before = site.engine.process(container)
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: site.engine.process(container) not in {0, before}, 60)
+
+
+def results(site: Site) -> dict[int, tuple[str, bytes]]:
+    """By number, the tickets of the user of ``token``: the status, and the first file of the result."""
+    with httpx.Client(base_url=site.portal) as ann:
+        ann.post("/api/login", data={"token": token(site)}).raise_for_status()
+        rows = ann.get("/api/tickets?format=json").raise_for_status().json()["result"]
+        first = {row["id"]: ann.get(f"/api/tickets/{row['id']}/files/results/0") for row in rows}
+        return {row["id"]: (row["status"], first[row["id"]].content) for row in rows}

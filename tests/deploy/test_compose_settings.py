@@ -1,6 +1,7 @@
 """compose.yaml: what it hands on is what the programs understand, and each setting is explained."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,31 @@ def test_four_printed_commands_lead_from_nothing_to_the_first_ticket() -> None:
     expected = ["make images", "make site-secrets", up, "make first-ticket"]
 
     assert commands_below("In containers") == expected
+
+
+def test_the_log_of_each_container_has_a_limit_that_docker_and_podman_understand() -> None:
+    """Of the two options, podman ignores max-file."""
+    for name, service in COMPOSE["services"].items():
+        assert service["logging"]["driver"] == "json-file", name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+
+
+def test_all_that_goes_on_is_started_with_the_machine() -> None:
+    """The service podman-restart of podman 4.3 starts what is to be restarted always, and nothing else."""
+    policies = {name: service["restart"] for name, service in COMPOSE["services"].items()}
+    by_hand = {name for name, service in COMPOSE["services"].items() if service["restart"] == "no"}
+
+    assert by_hand == {"phantom", "client", "backup", "restore"}
+    assert policies.pop("migrate") == "on-failure"
+    assert set(policies.values()) == {"always", "no"}
+
+
+def test_the_worker_for_gpus_is_the_image_that_make_builds() -> None:
+    dry = ["make", "--dry-run", "--no-print-directory", "image-inference-cuda"]
+    said = subprocess.run(dry, cwd=CHECKOUT, check=True, capture_output=True, encoding="utf-8")
+
+    assert "--target inference --build-arg DEVICE=cuda" in said.stdout
+    assert COMPOSE["services"]["inference-gpu"]["image"].split("}")[1].split(":")[0] in said.stdout
 
 
 @pytest.mark.parametrize(
