@@ -226,6 +226,21 @@ async def test_what_the_broker_keeps_silent_about_is_asked_for_once_and_holds_no
     assert broker.asked == 1
 
 
+async def test_what_the_broker_keeps_silent_about_delays_others_once(
+    portal: Portal, broker: Picky, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.silent = True
+    portal.serve()
+    await submitted(ann, HEART)
+    tried = OutboxMessage.filter(tries__gt=0).count
+    await eventually(tried, lambda count: count == 1)
+    monkeypatch.setattr(outbox, "CONFIRM_TIMEOUT_S", 60.0)  # from now on for first attempts alone
+
+    await submitted(ann, LUNG)
+
+    await portal.next_ready()
+
+
 async def test_a_portal_whose_outbox_stands_still_is_not_ready(
     portal: Portal, ann: Client, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

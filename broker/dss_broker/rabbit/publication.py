@@ -13,6 +13,11 @@ from dss_observability import metrics
 
 PERSISTENT = 2
 
+ONE_CONFIRM_TIMEOUT_S = 10.0
+"""Seconds without the confirm of one message, while RabbitMQ confirms others, after which the channel is replaced; they
+double for this message each time, up to the publisher's LONGEST_CONFIRM_TIMEOUT_S.
+"""
+
 
 @dataclass(kw_only=True, eq=False)
 class Publication:
@@ -31,6 +36,11 @@ class Publication:
     returned: bool = False
     suspect: bool = False
     began_s: float = field(default_factory=time.monotonic)
+    sent_s: float = 0.0
+    confirm_timeout_s: float = ONE_CONFIRM_TIMEOUT_S
+
+    def is_overdue(self, now_s: float) -> bool:
+        return now_s - self.sent_s > self.confirm_timeout_s
 
 
 def resolve(publication: Publication) -> None:

@@ -105,18 +105,27 @@ class Publisher:
     def check_confirms(self) -> None:
         """Replace the channel if confirms are overdue; to be called every second.
 
-        A channel of RabbitMQ 3.10 that publishes just when a queue's leader dies stays without confirms, because it
-        waits for the dead leader; another channel finds the new one.
+        A channel of RabbitMQ 3.10 that publishes just when a queue's leader dies stays without the confirms of that
+        queue, because it waits for the dead leader, although it confirms messages to other queues; another channel
+        finds the new one.
         """
-        silence_s = time.monotonic() - self._last_confirm_s
+        now_s = time.monotonic()
+        silence_s = now_s - self._last_confirm_s
         idle = not self._in_flight and not self._waiting
-        if self._channel is None or self._blocked or idle:
+        if self._channel is None or self._blocked or idle or not self._channel.is_open:
             return
-        if silence_s > self._confirm_timeout_s and self._channel.is_open:
-            facts = {"in_flight": len(self._in_flight), "silence_s": round(silence_s, 1)}
-            log.warning("RabbitMQ confirms nothing, publishing again", extra=facts)
-            self._confirm_timeout_s = min(2 * self._confirm_timeout_s, LONGEST_CONFIRM_TIMEOUT_S)
-            self._channel.close()
+        overdue = [sent for sent in self._in_flight.values() if sent.is_overdue(now_s)]
+        if silence_s <= self._confirm_timeout_s and not overdue:
+            return
+        facts = {"in_flight": len(self._in_flight), "overdue": len(overdue)}
+        log.warning(
+            "RabbitMQ does not confirm, publishing again",
+            extra=facts | {"silence_s": round(silence_s, 1)},
+        )
+        self._confirm_timeout_s = _doubled(self._confirm_timeout_s)
+        for publication in overdue:
+            publication.confirm_timeout_s = _doubled(publication.confirm_timeout_s)
+        self._channel.close()
 
     def abandon(self) -> None:
         """The broker is being closed: make the futures of unconfirmed messages raise BrokerClosed."""
@@ -200,7 +209,7 @@ class Publisher:
         return first is not None and (first.suspect or publication.suspect)
 
     def _publish(self, channel: Channel, publication: Publication) -> None:
-        publication.returned = False
+        publication.returned, publication.sent_s = False, time.monotonic()
         try:
             channel.basic_publish(
                 publication.exchange,
@@ -253,7 +262,13 @@ class Publisher:
     def _unblock(self, _: SelectConnection, __: Method) -> None:
         log.info("RabbitMQ takes messages again")
         self._blocked = False
+        for publication in self._in_flight.values():
+            publication.sent_s = time.monotonic()
         self._flush()
+
+
+def _doubled(timeout_s: float) -> float:
+    return min(2 * timeout_s, LONGEST_CONFIRM_TIMEOUT_S)
 
 
 def _refuse(publication: Publication, reason: str, *, may_change: bool) -> None:

@@ -34,7 +34,11 @@ from dss_portal.outbox import store, unsent
 log = logging.getLogger(__name__)
 
 BATCH = 200
-CONFIRM_TIMEOUT_S = 10.0
+CONFIRM_TIMEOUT_S = 5.0
+RETRIED_TIMEOUT_S = 0.5
+"""Longest wait in seconds for a message that RabbitMQ did not confirm in an earlier attempt.  The messages of the same
+batch wait, too, so it is short: its queue may be without a leader for long.
+"""
 IDLE_S = (
     5.0  # between two reads of the table, which find commits of other processes and of dead portals
 )
@@ -253,7 +257,9 @@ class Relay:
         try:
             with _sending_span(stored):
                 confirmed = asyncio.wrap_future(self._published(stored, message))
-                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                async with asyncio.timeout(
+                    RETRIED_TIMEOUT_S if stored.tries else CONFIRM_TIMEOUT_S
+                ):
                     await confirmed
         except Unroutable:
             facts = {"type": stored.type_name, "ticket": stored.ticket_id}

@@ -83,6 +83,37 @@ def test_a_broker_that_is_merely_slow_is_given_more_time_each_time(
     assert broker.published == ["a", "a"]
 
 
+def test_a_message_that_is_not_confirmed_while_others_are_is_sent_on_another_channel(
+    publisher: Publisher,
+    broker: FakeConnection,
+    link: FakeLink,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The queue of "a" has no leader, that of the others has one."""
+    moment = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: moment[0])
+    sent = send(publisher, "a")
+    for tag in range(2, 11):
+        send(publisher, "other")
+        broker.ack(tag)
+        moment[0] += 1.0
+        publisher.check_confirms()
+    assert broker.published.count("a") == 1
+
+    moment[0] += 1.1
+    publisher.check_confirms()
+    link.later.pop()()
+
+    assert broker.published[-1] == "a"
+    moment[0] += 19.0
+    send(publisher, "other")
+    broker.ack(2)
+    publisher.check_confirms()
+    assert link.later == []  # it is given more time now
+    broker.ack(1)
+    assert sent.done()
+
+
 def test_a_channel_that_refuses_everything_is_replaced_too(
     publisher: Publisher,
     broker: FakeConnection,
