@@ -10,9 +10,10 @@ from dss_broker.messages import Message
 
 
 class OpenConversation:
-    """A ``broker.Conversation`` whose replies the owner adds with ``put``, from any thread."""
+    """A ``broker.Conversation`` about ``request``, whose replies the owner adds with ``put``, from any thread."""
 
-    def __init__(self, on_close: Callable[[], None]) -> None:
+    def __init__(self, request: Message, on_close: Callable[[], None]) -> None:
+        self.request = request
         self._arrived: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
         self._on_close = on_close
 
@@ -50,11 +51,16 @@ class Conversations:
         self._open: dict[str, OpenConversation] = {}
         self._lock = threading.Lock()
 
-    def open(self, request_id: str) -> OpenConversation:
-        conversation = OpenConversation(on_close=lambda: self._forget(request_id))
+    def open(self, request_id: str, request: Message) -> OpenConversation:
+        conversation = OpenConversation(request, on_close=lambda: self._forget(request_id))
         with self._lock:
             self._open[request_id] = conversation
         return conversation
+
+    def all_open(self) -> list[tuple[str, OpenConversation]]:
+        """The ids of the open requests, and their conversations."""
+        with self._lock:
+            return list(self._open.items())
 
     def deliver(self, request_id: str | None, reply: Message) -> None:
         """Add ``reply`` to its conversation.  Drop it if that conversation is closed or unknown."""

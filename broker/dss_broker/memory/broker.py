@@ -88,7 +88,7 @@ class MemoryBroker:
         envelope = new_envelope(
             message, message_id=request_id, correlation_id=request_id, reply_to=self._reply_to
         )
-        conversation = self._conversations.open(request_id)
+        conversation = self._conversations.open(request_id, message)
         conversation.watch(self._send(message, envelope))
         return conversation
 

@@ -73,7 +73,9 @@ class RabbitBroker:
         self._connection: SelectConnection | None = None
         self._conversations = Conversations()
         self._replies = Replies(
-            reply_queue(program, instance, uuid4().hex[:8]), self._conversations
+            lambda: reply_queue(program, instance, uuid4().hex[:8]),
+            self._conversations,
+            on_replaced=self._repeat_requests,
         )
         name = f"{program} {instance}"
         self._link = Link(url, name, on_up=self._up, on_down=self._down, on_close=self._abandon)
@@ -127,13 +129,13 @@ class RabbitBroker:
 
     def request(self, message: Message) -> OpenConversation:
         request_id = uuid4().hex
-        reply_to = self._replies.queue
-        envelope = new_envelope(
-            message, message_id=request_id, correlation_id=request_id, reply_to=reply_to
-        )
         self._link.call(self._replies.want)
-        conversation = self._conversations.open(request_id)
-        conversation.watch(self._send(message, envelope))
+        conversation = self._conversations.open(request_id, message)
+        try:
+            self._send_request(request_id, conversation, message_id=request_id)
+        except ValueError:
+            conversation.close()
+            raise
         return conversation
 
     def dead_letters(self) -> AbstractContextManager[DeadLetterSession]:
@@ -160,6 +162,24 @@ class RabbitBroker:
         return self._publish(
             EXCHANGE, routing_key(message), envelope, mandatory=is_mandatory(message)
         )
+
+    def _send_request(
+        self, request_id: str, conversation: OpenConversation, *, message_id: str
+    ) -> None:
+        envelope = new_envelope(
+            conversation.request,
+            message_id=message_id,
+            correlation_id=request_id,
+            reply_to=self._replies.queue,
+        )
+        conversation.watch(self._send(conversation.request, envelope))
+
+    def _repeat_requests(self) -> None:
+        """Publish the open requests again with the new reply queue.  A repetition has a message id of its own, because
+        a program answers a message that it has acknowledged no second time.
+        """
+        for request_id, conversation in self._conversations.all_open():
+            self._send_request(request_id, conversation, message_id=uuid4().hex)
 
     def _send_reply(self, queue: str, reply: Envelope) -> "Future[None]":
         return self._publish(REPLY_EXCHANGE, queue, reply, mandatory=False)

@@ -102,8 +102,11 @@ def declare_bindings(channel: Channel, subscription: Subscription, queue: str) -
 def declare_replies(channel: Channel, queue: str) -> None:
     """Declare and bind a reply queue.  It survives a lost connection, and expires after REPLY_QUEUE_EXPIRY_S without a
     consumer.
+
+    It is a classic queue: a quorum queue may stay without a leader when RabbitMQ 3.10 is killed within seconds of its
+    declaration, and a reply queue is declared at each start of a program.
     """
-    _declare_durable(channel, queue, QUORUM | {"x-expires": REPLY_QUEUE_EXPIRY_S * 1000})
+    _declare_durable(channel, queue, CLASSIC | {"x-expires": REPLY_QUEUE_EXPIRY_S * 1000})
     channel.queue_bind(queue, REPLY_EXCHANGE, queue)
 
 
