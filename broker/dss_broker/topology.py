@@ -1,7 +1,8 @@
 """The names of exchanges, queues and routing keys, and the subscriptions of all programs, as data.
 
-The consumer of a queue declares it.  Every durable queue is a quorum queue, except those of ``death_queue``.  The queue
-of a subscription has a delivery limit and, unless it gets parked messages, a dead-letter exchange.
+The consumer of a queue declares it.  Every durable queue is a quorum queue, except those of ``reply_queue`` and
+``death_queue``.  The queue of a subscription has a delivery limit and, unless it gets parked messages, a dead-letter
+exchange.
 """
 
 from dataclasses import dataclass
