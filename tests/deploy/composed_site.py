@@ -310,6 +310,7 @@ def test_a_backup_made_at_work_restores_every_ticket_in_volumes_made_anew(
     (backup,), restore = (commands_below("Backup and restore", block=n) for n in (0, 1))
     folder = str(tmp_path / "dss")
     before = results(site)
+    site.git.stop()  # it is in the network of the site, which is made anew
 
     site.run(backup.replace("/backup/dss", folder))
     refused = site.run(f"! {restore[1].replace('/backup/dss', folder)}")
