@@ -47,6 +47,15 @@ def proxy_for(server: str, environment: Mapping[str, str]) -> Proxy | None:
     return None
 
 
+def excepting_loopback(environment: Mapping[str, str]) -> dict[str, str]:
+    """``environment``, in which this machine's own servers are reached without a proxy.  For programs whose servers all
+    run here: the loopback of the proxy is another machine's.
+    """
+    excepted = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    entries = ",".join(filter(None, (excepted, "localhost,127.0.0.1,::1")))
+    return {**environment, "no_proxy": entries, "NO_PROXY": entries}
+
+
 def proxy_address(variable: str, value: str) -> str:
     """The proxy's address in ``value``, which may lack http://.  Raises ProxyUnusable as ``proxy_for`` does."""
     address = value if "://" in value else f"http://{value}"

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from dss_process.commands import add_version
+from dss_process.proxies import excepting_loopback
 from dss_stack import sample, screen
 from dss_stack.errors import StackError
 from dss_stack.log_following import follow
@@ -133,7 +134,7 @@ def _stop(stack: Stack, steps: screen.StepLines) -> None:
 
 
 def _stack() -> Stack:
-    return Stack(Settings(), os.environ)
+    return Stack(Settings(), excepting_loopback(os.environ))
 
 
 def _existing() -> Stack:

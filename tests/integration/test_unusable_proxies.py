@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dss_observability import telemetry
-from dss_process.proxies import proxy_for
+from dss_process.proxies import excepting_loopback, proxy_for
 from dss_stack import health
 from support.stacks import free_port
 
@@ -95,6 +95,19 @@ def test_traces_are_not_sent_and_a_line_of_the_log_says_why(
     (line,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert line.getMessage() == "no traces: the collector's proxy cannot be used"
     assert SENTENCE.format("HTTPS_PROXY") == vars(line)["reason"]
+
+
+@pytest.mark.parametrize("given", [{}, {"NO_PROXY": "hospital.example"}, {"no_proxy": "a, b"}])
+def test_programs_of_the_local_stack_reach_it_without_the_proxy_of_the_site(
+    given: dict[str, str],
+) -> None:
+    environment = excepting_loopback({"http_proxy": "http://proxy:3128", **given})
+
+    for host in ("127.0.0.1", "localhost", "[::1]", *"".join(given.values()).split(", ")):
+        assert not host or proxy_for(f"http://{host}:8080", environment) is None
+    other = proxy_for("http://elsewhere", environment)
+    assert other is not None
+    assert other.address == "http://proxy:3128"
 
 
 def test_the_local_stack_asks_its_programs_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
