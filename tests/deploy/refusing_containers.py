@@ -64,6 +64,18 @@ def options(*settings: str) -> list[str]:
             [],
             "DSS_SMTP_USER and DSS_SMTP_PASSWORD_FILE must be set together",
         ),
+        (
+            "portal",
+            [*PORTAL[:2], "DSS_SECRET_KEY=x"],
+            [],
+            "DSS_SECRET_KEY: it has 1 character, and",
+        ),
+        (
+            "dispatch",
+            [AMQP, "LUNG_SEGMENTATION_SERVICE_URL=https://worker", "HTTPS_PROXY=socks5://p:1080"],
+            [],
+            "HTTPS_PROXY does not name a proxy that can be used: its kind is socks5",
+        ),
         ("dispatch", [AMQP], ["serve", "nothing"], "'nothing' is neither a folder nor"),
         ("client", ["DSS_SERVER=nowhere"], ["services"], "nowhere"),
     ],
