@@ -89,7 +89,8 @@ def wait_until_ready(
             raise StartFailed(f"{name} ended while starting. Its last words:\n{last_lines(log)}")
         if time.monotonic() > until:
             raise StartFailed(
-                f"{name} was not ready after {timeout_s:.0f} s. Its last words:\n{last_lines(log)}"
+                f"{name} was not ready after {timeout_s:.0f} s. A busy machine takes longer: run the command again. "
+                f"Its last words:\n{last_lines(log)}"
             )
         time.sleep(_POLL_S)
 

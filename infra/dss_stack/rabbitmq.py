@@ -18,7 +18,8 @@ from dss_stack.rabbitmq_files import ClusterMember
 from dss_stack.servers import Programs, find_rabbitmq, rabbitmq_within
 from dss_stack.stored_facts import Facts, store_facts, stored_facts
 
-_START_TIMEOUT_S = 120
+_START_TIMEOUT_S = 300
+"""With ten busy programs on two cores a first start took more than two minutes."""
 _STOP_TIMEOUT_S = 60
 _PORT_MAPPER_TIMEOUT_S = 5
 _ALONE = "dss@localhost"

@@ -77,11 +77,12 @@ class _Work:
         return "success"
 
     def _failed(self, sentence: str, detail: str = "") -> str:
-        """End the ticket as failed.  Returns "withdrawn" if the portal refuses that, because the claim was lost
+        """End the ticket as failed, and print the reason.  Returns "withdrawn" if the portal refuses that, because the claim was lost
         meanwhile.
         """
         if detail:
             self.say(f"Ticket {self.number}: the end of the algorithm's output:\n{detail}")
+        self.say(f"Ticket {self.number}: {sentence}")
         try:
             self.heartbeat.report_rest(self.portal)
             self.portal.log(self.number, "error", sentence)

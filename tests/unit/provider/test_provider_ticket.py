@@ -57,13 +57,14 @@ def test_a_surprise_fails_the_ticket_and_is_told_to_the_provider(
     assert works() == "failed"
 
     assert works.portal.lines[-1] == sentence
-    assert type(error).__name__ in works.said[-1]
+    assert type(error).__name__ in works.said[-2]
+    assert sentence in works.said[-1]
 
 
 def test_what_the_function_printed_is_for_its_provider_alone(works: Works) -> None:
     assert works("def segment(image):\n    print('my secret')\n    return 1 / 0") == "failed"
 
-    assert "my secret" in works.said[-1]
+    assert "my secret" in works.said[-2]
     assert "my secret" not in " ".join(works.portal.lines)
     assert "ZeroDivisionError: division by zero (algorithm.py, line 5)" in works.portal.lines[-1]
 
@@ -74,6 +75,7 @@ def test_results_that_the_portal_refuses_fail_the_ticket_with_its_sentence(works
     assert works() == "failed"
 
     assert works.portal.lines[-1] == works.portal.refusal
+    assert works.said == [f"Ticket 1: {works.portal.refusal}"]
 
 
 @pytest.mark.parametrize("page", ["<html><body>413 Too large</body></html>", "", '{"error": 413}'])
