@@ -1,5 +1,6 @@
 """The items of a batch, each with a unique name: image files, and series of DICOM folders."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -20,6 +21,9 @@ NOT_DOWNLOADED = "not downloaded"
 """State of an item whose ticket succeeded but whose results could not be downloaded.  An item whose ticket did not
 succeed has the ticket's own state, such as "failed".
 """
+
+_LONGEST_NAME = 200
+"""Bytes of an item's name with those of its folders.  A name of a file has 255 at most, and the service's may follow."""
 
 
 @dataclass
@@ -54,7 +58,8 @@ def items_of(sources: Sequence[Path], *, each: bool) -> list[Item]:
     """One item for each source; with ``each``, one for each image below a folder and for each of its DICOM series.  A
     source without an image gets one item, whose sending then fails with the reason.
 
-    Names are unique; the name of a series ends with its number.  Raises ImageUnreadable if no source contains an image.
+    Names are unique, see ``_names``; the name of a series ends with its number.  Raises ImageUnreadable if no source
+    contains an image.
     """
     within = [parts_of(source) if each else [SourcePart(source)] for source in sources]
     if not any(within):
@@ -105,10 +110,17 @@ def _name_in(service: str) -> str:
 
 
 def _names(parts: Iterable[SourcePart]) -> list[str]:
-    """A unique name for each part, in the same order: the file's name without its suffix, and the series' number; a
-    running number is added if several parts would have the same name.
+    """A unique name for each part, in the same order.
+
+    A file has its name without the suffix, behind that of its folder if several files have the same; a series has the
+    names of its folders below the source, and its number.  A running number is added to what is not unique even so.
     """
-    stems = [stem_of(p.source) + (f"_series_{p.series}" if p.series else "") for p in parts]
+    parts = list(parts)
+    counts = Counter(_stem(part) for part in parts)
+    stems = [
+        _stem(part) if part.series or counts[_stem(part)] == 1 else _stem_in_folder(part.source)
+        for part in parts
+    ]
     counts = Counter(stems)
     taken = {stem for stem in stems if counts[stem] == 1}
     names = []
@@ -117,6 +129,35 @@ def _names(parts: Iterable[SourcePart]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
+
+
+def _stem(part: SourcePart) -> str:
+    if not part.series:
+        return stem_of(part.source)
+    inside = f"{_folders_of_series(part)}_series_{part.series}"
+    if inside.startswith("_series") or not _fits(inside):
+        return f"{stem_of(part.source)}_series_{part.series}"
+    return inside
+
+
+def _folders_of_series(part: SourcePart) -> str:
+    """The folders between the source and the series' files, joined by "_", such as "P001_CT"; "" if there are none."""
+    source = part.source.absolute()
+    folder = os.path.commonpath([file.parent.absolute() for file in part.files])
+    if not Path(folder).is_relative_to(source):  # files of an archive are unpacked elsewhere
+        return ""
+    return "_".join(Path(folder).relative_to(source).parts)
+
+
+def _stem_in_folder(source: Path) -> str:
+    """The name of an image behind that of its folder: "3_ct" for "scans/3/ct.nii.gz"."""
+    path = source.resolve()
+    name = f"{path.parent.name}_{stem_of(path)}"
+    return name if path.parent.name and _fits(name) else stem_of(path)
+
+
+def _fits(name: str) -> bool:
+    return len(os.fsencode(name)) <= _LONGEST_NAME
 
 
 def _unused(stem: str, taken: Collection[str]) -> str:

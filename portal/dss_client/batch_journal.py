@@ -5,7 +5,7 @@
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dss_client.batch_items import (
@@ -60,14 +60,15 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
 
     def recall(self, items: Sequence[Item]) -> list[Item]:
-        """Set the ticket and the state of items to which an earlier run gave a ticket; see _RECALLED.  Returns the items
-        whose files have changed since; these are sent again.
+        """Set the ticket and the state of items to which an earlier run gave a ticket; see _RECALLED.  An item keeps the
+        name that the earlier run gave it.  Returns the items whose files have changed since; these are sent again.
 
         If that run ended before it knew whether a ticket was submitted, the item gets the ticket's number and stays in
         the state WAITING.  Rows about other images stay in the table.  Raises ClientError if the row with an item's
         name is about another image, server or other options, or if the file is no table of a batch.
         """
         before = {row["name"]: row for row in self._rows() if row["status"] != LEFT_OUT}
+        _name_as_before(items, before)
         own = {item.name for item in items}
         self._others = [row for name, row in before.items() if name not in own]
         changed = []
@@ -87,7 +88,10 @@ class Journal:
 
     def _require_own(self, row: dict[str, str], item: Item) -> None:
         """Raises ClientError unless ``row`` is about the image, the server and the options of ``item``."""
-        for column, value in {**_identity(item), **self._sent}.items():
+        wanted = {**_identity(item), **self._sent}
+        if item.uid and row.get("uid") == item.uid:
+            del wanted["series"]  # its number may have changed
+        for column, value in wanted.items():
             found = row.get(column)
             if found is not None and found != value:
                 what = f" ({column}: {found or 'none'})" if column in self._sent else ""
@@ -156,8 +160,30 @@ class Journal:
         draft.replace(self._folder / name)
 
 
+def _name_as_before(items: Sequence[Item], before: Mapping[str, Mapping[str, str]]) -> None:
+    """Give each item the name under which ``before`` has its image, unless another item has that name.
+
+    Names depend on the other images of the batch, and on the version of this program.
+    """
+    earlier = {_key(row): name for name, row in before.items()}
+    own = {item.name for item in items}
+    for item in items:
+        found = earlier.get(_key(_identity(item)))
+        if found is not None and item.name not in before and found not in own:
+            item.name = found
+            own.add(found)
+
+
+def _key(row: Mapping[str, str]) -> tuple[str | None, ...]:
+    """Equal for rows about the same image and service.  The number of a series counts only without a UID, because it
+    changes when the folder gets other series.
+    """
+    uid = row.get("uid", "")
+    return row["source"], "" if uid else row["series"], row.get("service"), uid
+
+
 def _identity(item: Item) -> dict[str, str]:
-    """The columns that identify the image and the service of a row.  Rows with equal values belong to the same item."""
+    """The columns that identify the image and the service of a row."""
     return {
         "source": str(item.source.resolve()),
         "series": item.series,

@@ -246,10 +246,10 @@ def test_tickets_of_another_server_are_not_taken_for_these(
         run(recorder, items_for(scans[:1]), tmp_path / "out")
 
 
-def test_a_series_whose_number_has_become_another_one_is_not_taken_for_done(
+def test_a_series_keeps_its_ticket_when_a_further_study_changes_its_number(
     recorder: Recorder, tmp_path: Path
 ) -> None:
-    """Series of several studies have numbers by their order, which a further study changes."""
+    """Series of several studies have numbers by their order."""
 
     def add(patient: str) -> list[Item]:
         tags = {"SeriesInstanceUID": f"1.2.{patient}", "SeriesNumber": 3}
@@ -258,9 +258,31 @@ def test_a_series_whose_number_has_become_another_one_is_not_taken_for_done(
 
     add("5")
     run(recorder, add("6"), tmp_path / "out")
+    recorder.answers["POST /api/tickets "] = ok(b"8")
+    recorder.answers["POST /api/tickets/8/"] = ok(b"success")
+
+    run(recorder, add("1"), tmp_path / "out")
+
+    assert {name: ticket for name, (ticket, _) in table(tmp_path / "out").items()} == {
+        "1_series_1": "8",
+        "5_series_1": "7",
+        "6_series_2": "7",
+    }
+
+
+def test_a_name_that_now_belongs_to_another_series_is_not_taken_for_done(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    def add(uid: str) -> list[Item]:
+        tags = {"SeriesInstanceUID": uid, "SeriesNumber": 3}
+        write(tmp_path / "in", [replace(p, name=uid + p.name, tags=tags) for p in stack(4)])
+        return for_services(items_of([tmp_path / "in"], each=True), ["lungs"])
+
+    add("1.2.5")
+    run(recorder, add("1.2.6"), tmp_path / "out")
 
     with pytest.raises(ClientError, match="is the table of another batch"):
-        run(recorder, add("1"), tmp_path / "out")
+        run(recorder, add("1.2.1"), tmp_path / "out")
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "500 Fault"])

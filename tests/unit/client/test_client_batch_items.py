@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dss_client.batch_items import items_of
+from dss_client.batch_journal import Journal
 from dss_client.errors import ImageUnreadable
 from support.builders import image, write_image
 from support.dicom_series import stack, write
@@ -120,3 +121,53 @@ def test_scan_9_comes_before_scan_10(tmp_path: Path) -> None:
         write_image(tmp_path / f"scan{number}.nii.gz", image())
 
     assert [i.name for i in items_of([tmp_path], each=True)] == ["scan1", "scan9", "scan10"]
+
+
+def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """Running numbers did not fit: "ct_2" lay in the folder "10"."""
+    sources = [tmp_path / n / "ct.nii.gz" for n in ("1", "10", "2")]
+    for source in sources:
+        source.parent.mkdir()
+        source.touch()
+
+    assert [i.name for i in items_of(sources, each=False)] == ["1_ct", "10_ct", "2_ct"]
+
+
+def test_series_are_called_after_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, uid in (("P001/CT", "1.2.5"), ("P002", "1.2.6")):
+        tags = {"SeriesInstanceUID": uid}
+        write(tmp_path / "scans" / place, [replace(p, tags=tags) for p in stack(4)])
+    monkeypatch.chdir(tmp_path)
+
+    names = [item.name for item in items_of([Path("scans")], each=True)]
+
+    assert names == ["P001_CT_series_1", "P002_series_2"]
+
+
+def test_a_name_too_long_for_a_folder_goes_without_folders(tmp_path: Path) -> None:
+    sources = [tmp_path / (letter * 150) / f"{'c' * 100}.nii" for letter in "ab"]
+    for source in sources:
+        source.parent.mkdir()
+        source.touch()
+
+    names = [item.name for item in items_of(sources, each=False)]
+
+    assert names == [f"{'c' * 100}_1", f"{'c' * 100}_2"]
+
+
+def test_an_image_keeps_the_name_of_an_earlier_run(tmp_path: Path) -> None:
+    sources = [tmp_path / n / "ct.nii.gz" for n in "ab"]
+    for source in sources:
+        source.parent.mkdir()
+        source.touch()
+    first = items_of(sources[:1], each=False)
+    journal = Journal(tmp_path / "study", server="http://x")
+    first[0].ticket, first[0].status = 5, "success"
+    journal.write(first)
+
+    both = items_of(sources, each=False)
+    journal.recall(both)
+
+    assert [(i.name, i.ticket) for i in both] == [("ct", 5), ("b_ct", 0)]
