@@ -8,7 +8,8 @@ change may be read late, but none is missed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, Protocol, TypeAlias
 
 
 class Subject(StrEnum):
@@ -57,20 +58,28 @@ FROM (SELECT 1) AS one LEFT JOIN (
 _FORGET = "DELETE FROM change WHERE at < now() - interval '5 minutes'"
 
 
+_Row: TypeAlias = tuple[str, int, str, int | None]
+"""A row of ``_SINCE`` without ``next``: the arguments of ``_change``."""
+
+
 class ChangeReader:
-    """Reads each committed change once.  The changes of one read are in the order of ``version``."""
+    """Reads each committed change once.  The changes of one read are in the order of ``version``.
+
+    While a transaction is open, all that was committed since it began is read again each time, and a program that tells
+    many tickets something makes thousands of rows.  So rows are compared as they are, and only new ones become objects.
+    """
 
     def __init__(self) -> None:
         self._next: str | None = None
-        self._told: set[Change] = set()
+        self._told: set[_Row] = set()
 
     async def read(self, connection: ListeningConnection) -> Sequence[Change]:
         """The changes that were committed since the last call; none at the first call."""
         rows = await connection.fetch(_SINCE, self._next)
-        found = {_change(row) for row in rows if row["subject"] is not None}
-        new = sorted(found - self._told, key=lambda change: change.version)
+        found: set[_Row] = {tuple(row)[1:] for row in rows if row["subject"] is not None}
+        new = [_change(*row) for row in found - self._told]
         self._next, self._told = rows[0]["next"], found
-        return new
+        return sorted(new, key=attrgetter("version"))
 
 
 async def forget(connection: ListeningConnection) -> None:
@@ -78,10 +87,5 @@ async def forget(connection: ListeningConnection) -> None:
     await connection.fetch(_FORGET)
 
 
-def _change(row: Any) -> Change:
-    return Change(
-        subject=Subject(row["subject"]),
-        number=row["number"],
-        owner=row["owner"],
-        version=int(row["version"]),
-    )
+def _change(subject: str, number: int, version: str, owner: int | None) -> Change:
+    return Change(subject=Subject(subject), number=number, owner=owner, version=int(version))
