@@ -115,6 +115,8 @@ class Streams:
         """Receive changes from the feed (None: anything may have changed), and send events to the pages that they
         affect.
         """
+        if not self._streams:
+            return
         if changes is None:
             self._tell_all({EVERYTHING})
             return
