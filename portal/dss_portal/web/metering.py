@@ -17,6 +17,9 @@ PROBES = ("/readyz", "/healthz")
 """Routes that probes request.  Their status 503 is a normal response, so it is not counted as an error."""
 
 
+_COMING, _GOING = metrics.HTTP_BYTES.labels("in"), metrics.HTTP_BYTES.labels("out")
+
+
 def install(app: Quart) -> None:
     """Count and time every request of ``app``, and count separately the server errors that are no answers of probes.  The
     metrics are labelled with the URL rule, not with the URL.  The counters of sign-ins begin at 0.
@@ -44,17 +47,16 @@ def counted(
     receive: ASGIReceiveCallable, send: ASGISendCallable
 ) -> tuple[ASGIReceiveCallable, ASGISendCallable]:
     """Wrap ASGI's ``receive`` and ``send`` so that they count the bytes of request and response bodies."""
-    coming, going = metrics.HTTP_BYTES.labels("in"), metrics.HTTP_BYTES.labels("out")
 
     async def receive_counted() -> ASGIReceiveEvent:
         event = await receive()
         if event["type"] == "http.request":
-            coming.inc(len(event.get("body", b"")))
+            _COMING.inc(len(event.get("body", b"")))
         return event
 
     async def send_counted(event: ASGISendEvent) -> None:
         if event["type"] == "http.response.body":
-            going.inc(len(event.get("body", b"")))
+            _GOING.inc(len(event.get("body", b"")))
         await send(event)
 
     return receive_counted, send_counted
