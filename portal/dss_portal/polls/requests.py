@@ -4,8 +4,9 @@ headers.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from dss_datastore.layout import Area
 
@@ -88,8 +89,7 @@ def poll_of(
         found[name] = value
     if b"text/html" in found.get(b"accept", b""):
         return None
-    return replace(
-        target,
+    return target(
         cookie=found.get(b"cookie", b""),
         authorization=found.get(b"authorization", b""),
         request_id=found.get(b"x-request-id", b""),
@@ -114,27 +114,29 @@ def changed_ticket(path: str) -> tuple[int, bool] | None:
     return (int(found[1]), found[2] not in _OF_LOG_OR_FILES) if found else None
 
 
-def _target(path: str, query: bytes) -> Poll | None:
-    """The Poll that the URL describes, still without the values from the headers; None if the URL is not that of a poll
-    or file.
+def _target(path: str, query: bytes) -> "partial[Poll] | None":
+    """The Poll that the URL describes, to be called with the values from the headers; None if the URL is not that of a
+    poll or file.
     """
     if path in {TICKETS, SERVICES}:
         if query not in {b"", b"format=json", b"format=csv"}:
             return None
         kind = PollKind.LIST if path == TICKETS else PollKind.SERVICES
-        return Poll(kind=kind, wants_json=query == b"format=json")
+        return partial(Poll, kind=kind, wants_json=query == b"format=json")
     if found := _TICKET.fullmatch(path):
         return _of_ticket(int(found[1]), found[2], query)
     if (found := _FILE.fullmatch(path)) and not query:
         area: Area = "input" if found[2] == "input" else "results"
-        return Poll(kind=PollKind.FILE, ticket=int(found[1]), area=area, index=int(found[3]))
+        return partial(
+            Poll, kind=PollKind.FILE, ticket=int(found[1]), area=area, index=int(found[3])
+        )
     return None
 
 
-def _of_ticket(ticket: int, what: str, query: bytes) -> Poll | None:
+def _of_ticket(ticket: int, what: str, query: bytes) -> "partial[Poll] | None":
     since = _SINCE.fullmatch(query) if query else None
     if what == "status":
-        return None if query else Poll(kind=PollKind.STATUS, ticket=ticket)
+        return None if query else partial(Poll, kind=PollKind.STATUS, ticket=ticket)
     if query and since is None:
         return None
-    return Poll(kind=PollKind.DETAIL, ticket=ticket, since=int(since[1]) if since else 0)
+    return partial(Poll, kind=PollKind.DETAIL, ticket=ticket, since=int(since[1]) if since else 0)
