@@ -163,3 +163,31 @@ async def test_a_first_run_that_reports_seldom_is_told_silent_once(
 
     lines = [line for line in await log_of(ann, waiting) if line in SENTENCES.values()]
     assert lines == [SENTENCES[MissingProgram.SILENT], SENTENCES[MissingProgram.NONE]]
+
+
+@pytest.mark.parametrize(
+    ("missed", "told_first", "left"),
+    [
+        (MissingProgram.DISPATCHER, [SENTENCES[MissingProgram.NONE]], MissingProgram.NONE),
+        (MissingProgram.SILENT, [SENTENCES[MissingProgram.NONE]], MissingProgram.NONE),
+        (MissingProgram.WORKER, [], MissingProgram.WORKER),
+        (MissingProgram.NONE, [], MissingProgram.NONE),
+    ],
+)
+async def test_before_its_claim_a_log_says_that_who_was_missing_is_back(
+    portal: Portal, missed: MissingProgram, told_first: list[str], left: MissingProgram
+) -> None:
+    """A claim shows that somebody takes tickets, but not that a worker is back."""
+    await silent_provider(portal, 1)
+    ann, provider = await portal.user(), await portal.user("pro@example.com")
+    waiting = await submitted_ticket(ann)
+    await Ticket.filter(id=waiting).update(missed=missed.value)
+    before = await log_of(ann, waiting)
+    githash = (await Service.get()).githash
+
+    answer = await post(provider, f"/api/pro/services/{githash}/claims", provider="dss")
+
+    assert answer == (200, str(waiting))
+    claimed = "Ticket claimed by provider dss instance default"
+    assert await log_of(ann, waiting) == [*before, *told_first, claimed]
+    assert (await Ticket.get(id=waiting)).missed == left.value

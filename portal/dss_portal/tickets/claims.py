@@ -144,7 +144,7 @@ async def last_granted_to(delivery_id: str) -> int | None:
 async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = None) -> Grant:
     service = service or await Service.get(id=ticket.service_id)
     lease_s = own_deadlines(service).claim_s or claimant.lease_s
-    if granting.can_write(ticket):
+    if ticket.status is Status.READY:
         return await granting.write(ticket, service, claimant, lease_s)
     granted = await Claim.create(
         id=uuid.uuid4().hex,
@@ -158,8 +158,6 @@ async def _grant(ticket: Ticket, claimant: Claimant, service: Service | None = N
         expires_at=now() + timedelta(seconds=lease_s),
     )
     await renew(granted.id)  # sets the lease by the database's clock
-    if ticket.status is Status.READY:
-        await queue.record_turn(ticket)
     await store.advance(ticket, Claimed(claim_id=granted.id))
     await store.clear_progress(ticket.id)
     await store.add_log(ticket.id, "info", claimant.line)

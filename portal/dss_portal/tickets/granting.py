@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from tortoise.connection import get_connection
 
-from dss_portal.models import Service, Status, Ticket
+from dss_portal.models import Service, Ticket
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import counting, lifecycle, store
 from dss_portal.tickets.lifecycle import Claimed
 
 log = logging.getLogger(__name__)
 
-# The lease is by the database's clock.  A log line gets the attachments that have no line yet.  Returns the folder of
-# the input files, which does not change any more: the ticket is locked, and a claimed one takes no files.
+# The lease is by the database's clock.  The first log line gets the attachments that have no line yet.  Returns the
+# folder of the input files, which does not change any more: the ticket is locked, and a claimed one takes no files.
 _WRITE = """
 WITH granted AS (
     INSERT INTO claim (id, ticket_id, provider, instance, user_id, delivery_id, deliveries, lease_s,
@@ -23,15 +24,18 @@ WITH granted AS (
     INSERT INTO turn (service, user_id, at) VALUES ($10, $11, $9)
     ON CONFLICT (user_id, service) DO UPDATE SET at = excluded.at
 ), changed AS (
-    UPDATE ticket SET status = $12, claim_id = $2, claimed_at = $9 WHERE id = $1
+    UPDATE ticket SET status = $12, claim_id = $2, claimed_at = $9, missed = $14 WHERE id = $1
 ), noted AS (
     INSERT INTO ticket_history (ticket_id, status, at) VALUES ($1, $12, $9)
 ), cleared AS (
     DELETE FROM ticket_progress WHERE ticket_id = $1
 ), line AS (
-    INSERT INTO ticket_log (ticket_id, at, category, message) VALUES ($1, $9, 'info', $13) RETURNING id
+    INSERT INTO ticket_log (ticket_id, at, category, message)
+    SELECT $1, $9, 'info', message FROM unnest($13::text[]) WITH ORDINALITY AS line (message, n) ORDER BY n
+    RETURNING id
 ), adopted AS (
-    UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id IS NULL
+    UPDATE attachment SET log_id = first.id FROM (SELECT min(id) AS id FROM line) AS first
+    WHERE ticket_id = $1 AND log_id IS NULL
 )
 SELECT coalesce(max(folder), '') AS folder FROM ticket_file WHERE ticket_id = $1 AND area = 'input'
 """
@@ -68,27 +72,25 @@ class Grant:
     input_folder: str
 
 
-def can_write(ticket: Ticket) -> bool:
-    """True if the ticket waits and its log does not report a missing program; only then can ``write`` grant it."""
-    return ticket.status is Status.READY and not ticket.missed
-
-
 async def write(ticket: Ticket, service: Service, claimant: Claimant, lease_s: float) -> Grant:
-    """Claim a locked ticket for which ``can_write`` is True, within the caller's transaction.  ``lease_s`` is the
-    claim's lease.
+    """Claim a locked ticket that waits, within the caller's transaction.  ``lease_s`` is the claim's lease.  If the
+    ticket's log reports a program as missing that the claim shows to be back, the log says so first.
     """
     before, now = store.state_of(ticket), store.now()
     claim_id = uuid.uuid4().hex
     event = Claimed(claim_id=claim_id)
     after = lifecycle.apply(before, event)
+    is_back = store.shows_return(ticket, event)
+    lines = [SENTENCES[MissingProgram.NONE], claimant.line] if is_back else [claimant.line]
+    missed = MissingProgram.NONE.value if is_back else ticket.missed
     values = [
         *(ticket.id, claim_id, claimant.provider, claimant.instance, claimant.user_id),
         *(claimant.delivery_id, claimant.deliveries, lease_s, now),
-        *(service.name, ticket.user_id, after.status.value, claimant.line),
+        *(service.name, ticket.user_id, after.status.value, lines, missed),
     ]
     (row,) = await get_connection("default").execute_query_dict(_WRITE, values)
     ticket.status, ticket.claim_id, ticket.claimed_at = after.status, after.claim_id, now
-    ticket.service = service
+    ticket.service, ticket.missed = service, missed
     await counting.count(ticket, event, before.status)
     facts = {"ticket": ticket.id, "event": "Claimed", "claim": claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})

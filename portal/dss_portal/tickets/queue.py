@@ -16,7 +16,7 @@ from typing import Any
 from tortoise.connection import get_connection
 
 from dss_portal import database
-from dss_portal.models import Status, Ticket, Turn
+from dss_portal.models import Status, Ticket
 from dss_portal.tickets import store
 
 GRANT_LOCK = 0x64737302  # the same number in all portals
@@ -102,7 +102,7 @@ async def lock_next(services: Sequence[str], service_ids: Sequence[int]) -> Tick
     values, connection = [list(service_ids), list(services)], get_connection("default")
     while rows := await connection.execute_query_dict(_FIRST_LOCKED, values):
         if rows[0]["status"] == Status.READY:  # otherwise it was deleted meanwhile
-            return await _as_locked(rows[0])
+            return _as_locked(rows[0])
     if not await connection.execute_query_dict(_OTHER_VERSION_WAITS, values):
         return None
     while found := await connection.execute_query_dict(_FIRST_OF_SOME, values):
@@ -112,18 +112,6 @@ async def lock_next(services: Sequence[str], service_ids: Sequence[int]) -> Tick
     return None
 
 
-async def _as_locked(row: dict[str, Any]) -> Ticket | None:
-    """The Ticket for a row that ``_FIRST_LOCKED`` has locked, with only the columns of that row.  If its log reports a
-    missing program, the complete row is read again, because the grant then changes further columns.
-    """
-    if row["missed"]:
-        return await store.locked(int(row["id"]))
+def _as_locked(row: dict[str, Any]) -> Ticket:
+    """The Ticket for a row that ``_FIRST_LOCKED`` has locked, with only the columns of that row."""
     return Ticket(**{**row, "status": Status(row["status"])})
-
-
-async def record_turn(ticket: Ticket) -> None:
-    """Record that a ticket of the user is claimed now, which ends the user's turn at the ticket's service."""
-    service = await ticket.service
-    await Turn.update_or_create(
-        user_id=ticket.user_id, service=service.name, defaults={"at": store.now()}
-    )

@@ -91,7 +91,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     ticket.status, ticket.attempt, ticket.claim_id = after.status, after.attempt, after.claim_id
     _note_time(ticket, before)
     await _save_state(ticket)
-    if ticket.missed and _goes_on(ticket, event):
+    if ticket.missed and shows_return(ticket, event):
         await add_log(ticket.id, "info", SENTENCES[MissingProgram.NONE])
         await begin_waiting(ticket)
     if claim_id := lifecycle.claim_to_withdraw(before, after, event):
@@ -105,7 +105,7 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
     return True
 
 
-def _goes_on(ticket: Ticket, event: lifecycle.Event) -> bool:
+def shows_return(ticket: Ticket, event: lifecycle.Event) -> bool:
     """True if the ticket's log reports a program as missing, and ``event`` shows that it is back."""
     had_to_wait = ticket.missed in {MissingProgram.DISPATCHER, MissingProgram.SILENT}
     is_taken = isinstance(event, lifecycle.Claimed) and had_to_wait
