@@ -2,18 +2,18 @@
 are in ``dss_broker.liveness``.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from tortoise.connection import get_connection
 from tortoise.queryset import QuerySet
 
 from dss_broker.liveness import ALIVE_S, POLL_ALIVE_S, PUBLISHER_ALIVE_S
 from dss_portal.database import clock
-from dss_portal.models import Dispatcher, Publisher, Service, Worker
+from dss_portal.models import Dispatcher, Publisher, Worker
 
 EXPIRY = timedelta(days=1)
 """Programs that have sent nothing for this time are forgotten: no longer listed, and their rows deleted."""
@@ -67,6 +67,33 @@ class ServiceAvailability:
     places: int
 
 
+# Several rounds of the portal read these every few seconds, so rows are not converted to objects.  "alive" counts those
+# that were heard since $1 and have not ended.
+_SERVICES = """
+SELECT name, bool_or(current) AS offered, max(heard_at) AS heard_at, max(polled_at) AS polled_at
+FROM service GROUP BY name
+"""
+_NOT_REGISTERED: dict[str, Any] = {"offered": False, "heard_at": None, "polled_at": None}
+
+_DISPATCHERS = """
+SELECT service, count(DISTINCT instance) FILTER (WHERE heard_at > $1 AND NOT ended) AS alive,
+    coalesce(array_agg(DISTINCT bundle) FILTER (WHERE heard_at > $1 AND NOT ended), '{}') AS bundles
+FROM dispatcher GROUP BY service
+"""
+_NO_DISPATCHER: dict[str, Any] = {"alive": 0, "bundles": ()}
+
+_PUBLISHERS = """
+SELECT service, count(*) FILTER (WHERE heard_at > $1 AND NOT ended) AS alive,
+    coalesce(sum(parallel) FILTER (WHERE heard_at > $1 AND NOT ended), 0) AS places, max(heard_at) AS heard_at
+FROM publisher GROUP BY service
+"""
+_NO_PUBLISHER: dict[str, Any] = {"alive": 0, "places": 0, "heard_at": clock.EPOCH}
+
+_WORKERS = """
+SELECT bundle, count(*) FILTER (WHERE heard_at > $1 AND NOT ended) AS alive FROM worker GROUP BY bundle
+"""
+
+
 def alive_workers() -> QuerySet[Worker]:
     return Worker.filter(heard_at__gt=_ago(ALIVE_S), ended=False)
 
@@ -90,32 +117,37 @@ async def workers_at_work() -> int:
 
 async def availability() -> dict[str, ServiceAvailability]:
     """The availability of every service that was ever registered, by its name; one for all versions of a service."""
-    heard_at, polled = await _last_signs()
-    current = await Service.filter(current=True).values_list("name", flat=True)
-    offered = set(map(str, current))
-    processes, bundles = await _dispatchers()
-    known = set(map(str, await Dispatcher.all().distinct().values_list("service", flat=True)))
-    served = set(map(str, await alive_workers().distinct().values_list("bundle", flat=True)))
-    held, publishers = await _held_over_http(), await _publishers()
+    services = await _rows_by("name", _SERVICES)
+    dispatchers = await _rows_by("service", _DISPATCHERS, _ago(ALIVE_S))
+    publishers = await _rows_by("service", _PUBLISHERS, _ago(PUBLISHER_ALIVE_S))
+    served = {bundle for bundle, workers in (await workers_by_bundle()).items() if workers}
+    held = await _held_over_http()
     found = {}
-    for name in {*heard_at, *processes}:
-        asks = polled.get(name, clock.EPOCH) > _ago(POLL_ALIVE_S)
-        here = publishers.get(name, Publishers())
-        works = asks or held.get(name, False) or here.alive > 0
-        at_http = max(polled.get(name, clock.EPOCH), here.heard_at)
-        missing = _missing_program(bundles[name], served, polls=works)
+    for name in {*services, *(name for name, row in dispatchers.items() if row["alive"])}:
+        registered = services.get(name, _NOT_REGISTERED)
+        ours, here = dispatchers.get(name, _NO_DISPATCHER), publishers.get(name, _NO_PUBLISHER)
+        polled_at = registered["polled_at"] or clock.EPOCH
+        asks = polled_at > _ago(POLL_ALIVE_S)
+        works = asks or held.get(name, False) or here["alive"] > 0
+        missing = _missing_program(ours["bundles"], served, polls=works)
         is_silent = missing is MissingProgram.DISPATCHER and name in held
         found[name] = ServiceAvailability(
-            dispatchers=len(processes[name]) + here.alive + (asks or name in held),
+            dispatchers=ours["alive"] + here["alive"] + (asks or name in held),
             missing=MissingProgram.SILENT if is_silent else missing,
-            heard_at=heard_at.get(name),
-            offered=name in offered,
-            has_dispatched=name in known,
+            heard_at=registered["heard_at"],
+            offered=registered["offered"],
+            has_dispatched=name in dispatchers,
             polls=works,
-            was_polled=at_http == heard_at.get(name),
-            places=here.places,
+            was_polled=max(polled_at, here["heard_at"]) == registered["heard_at"],
+            places=here["places"],
         )
     return found
+
+
+async def workers_by_bundle() -> dict[str, int]:
+    """The number of live workers by the bundle that they serve; 0 for a bundle whose workers have all ended."""
+    rows = await _rows_by("bundle", _WORKERS, _ago(ALIVE_S))
+    return {bundle: int(row["alive"]) for bundle, row in rows.items()}
 
 
 async def delete_expired() -> None:
@@ -140,56 +172,6 @@ def _missing_program(bundles: Iterable[str], served: set[str], *, polls: bool) -
     if polls or "" in needed or needed & served:
         return MissingProgram.NONE
     return MissingProgram.WORKER if needed else MissingProgram.DISPATCHER
-
-
-async def _last_signs() -> tuple[dict[str, datetime | None], dict[str, datetime]]:
-    """Times of the last signs of life, by service name: of any program that serves it (None if there was none), and of
-    providers that poll (without services that were never polled).
-    """
-    heard_at: dict[str, datetime | None] = {}
-    polled: dict[str, datetime] = {}
-    for service in await Service.all().only("id", "name", "heard_at", "polled_at"):
-        signs = [at for at in (heard_at.get(service.name), service.heard_at) if at is not None]
-        heard_at[service.name] = max(signs, default=None)
-        if service.polled_at is not None:
-            last = polled.get(service.name, service.polled_at)
-            polled[service.name] = max(last, service.polled_at)
-    return heard_at, polled
-
-
-async def _dispatchers() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """By service name: the names of its live dispatcher processes, and the bundles that these need."""
-    processes: dict[str, set[str]] = defaultdict(set)
-    bundles: dict[str, set[str]] = defaultdict(set)
-    for dispatcher in await alive_dispatchers():
-        processes[dispatcher.service].add(dispatcher.instance)
-        bundles[dispatcher.service].add(dispatcher.bundle)
-    return processes, bundles
-
-
-@dataclass(frozen=True, kw_only=True)
-class Publishers:
-    """Figures about the publishers of one service: how many are alive, how many tickets the live ones process at a
-    time, and the last time at which any was heard.
-    """
-
-    alive: int = 0
-    places: int = 0
-    heard_at: datetime = clock.EPOCH
-
-
-async def _publishers() -> dict[str, Publishers]:
-    """Figures about publishers by service name.  A publisher that has announced nothing for EXPIRY may be missing."""
-    found: dict[str, Publishers] = {}
-    for each in await Publisher.all():
-        before = found.get(each.service, Publishers())
-        is_here = not each.ended and each.heard_at > _ago(PUBLISHER_ALIVE_S)
-        found[each.service] = Publishers(
-            alive=before.alive + is_here,
-            places=before.places + (each.parallel if is_here else 0),
-            heard_at=max(before.heard_at, each.heard_at),
-        )
-    return found
 
 
 LONGEST_RUN_FACTOR = 1.5
@@ -228,6 +210,12 @@ async def _held_over_http() -> dict[str, bool]:
         > _ago(max(POLL_ALIVE_S, LONGEST_RUN_FACTOR * (row["longest_s"] or 0)))
         for row in rows
     }
+
+
+async def _rows_by(key: str, statement: str, *values: object) -> dict[str, dict[str, Any]]:
+    """The rows of ``statement``, by their column ``key``."""
+    rows = await get_connection("default").execute_query_dict(statement, list(values))
+    return {str(row[key]): row for row in rows}
 
 
 def _ago(seconds: float) -> datetime:

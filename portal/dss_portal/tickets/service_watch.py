@@ -5,7 +5,6 @@ the logs of the tickets that wait for it.
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from tortoise.connection import get_connection
@@ -14,7 +13,6 @@ from dss_broker.broker import Broker
 from dss_observability import metrics
 from dss_portal import database
 from dss_portal.database import clock, waiting
-from dss_portal.models import Worker
 from dss_portal.services import liveness
 from dss_portal.services.liveness import SENTENCES, MissingProgram, ServiceAvailability
 
@@ -96,12 +94,10 @@ class ServiceWatch:
             metrics.DISPATCHERS.labels(name).set(found[name].dispatchers)
             silent_s = (clock.now() - heard_at).total_seconds()
             metrics.SERVICE_SILENT_SECONDS.labels(name).set(max(0.0, silent_s))
-        self._bundles.update(
-            map(str, await Worker.all().distinct().values_list("bundle", flat=True))
-        )
-        at_work = Counter(map(str, await liveness.alive_workers().values_list("bundle", flat=True)))
+        at_work = await liveness.workers_by_bundle()
+        self._bundles.update(at_work)
         for bundle in self._bundles:
-            metrics.WORKERS.labels(bundle).set(at_work[bundle])
+            metrics.WORKERS.labels(bundle).set(at_work.get(bundle, 0))
 
     async def _tell(self, found: dict[str, ServiceAvailability]) -> int:
         """Report in tickets' logs which programs are missing, or that none is missing any more.  Returns the number of
