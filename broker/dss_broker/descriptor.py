@@ -129,8 +129,8 @@ def field_before_reason(error: str) -> str:
 
     Example: ``Expected `bool`, got `str` - at `$.x``` becomes ``x: Expected `bool`, got `str`.``
     """
-    what, _, where = error.partition(" - at `$")
-    return f"{where.strip('.`') or 'service.json'}: {what}."
+    reason, _, where = error.partition(" - at `$")
+    return f"{where.strip('.`') or 'service.json'}: {reason}."
 
 
 def _with_real_type(tag: object) -> object:

@@ -51,17 +51,17 @@ def dispatch_from(
     field has a wrong type, only with that fault and unknown fields.  What depends on the machine, such as whether a
     file exists, is not checked.
     """
-    given = raw.get("dispatch")
-    if not isinstance(given, dict):
+    section = raw.get("dispatch")
+    if not isinstance(section, dict):
         raise DispatchInvalid(['dispatch: this section is needed, with "provider" and "tag".'])
-    faults = list(_unknown_fields(given))
-    if "provider" not in given and "bundle" not in given:
+    faults = list(_unknown_fields(section))
+    if "provider" not in section and "bundle" not in section:
         faults.append(f"dispatch.provider: is needed; it is one of {', '.join(ProviderKind)}.")
         raise DispatchInvalid(faults)
     try:
-        found = msgspec.convert({"dispatch": given}, type=_Section).dispatch
+        found = msgspec.convert({"dispatch": section}, type=_Section).dispatch
     except msgspec.ValidationError as error:
-        faults.append(_with_choices(field_before_reason(str(error)), given))
+        faults.append(_with_choices(field_before_reason(str(error)), section))
         raise DispatchInvalid(faults) from error
     faults += [*_common_faults(found, tags), *_runner_faults(found, runner)]
     if faults:
@@ -77,14 +77,14 @@ def _runner_faults(dispatch: Dispatch, runner: ServiceRunner) -> list[str]:
     ]
 
 
-def _unknown_fields(given: Mapping[str, object]) -> Iterable[str]:
+def _unknown_fields(section: Mapping[str, object]) -> Iterable[str]:
     known = Dispatch.__dataclass_fields__
-    for name in given:
+    for name in section:
         if name not in known:
             yield f"dispatch.{name}: is unknown; known are {', '.join(known)}."
 
 
-def _with_choices(fault: str, given: Mapping[str, object]) -> str:
+def _with_choices(fault: str, section: Mapping[str, object]) -> str:
     """A sentence with the allowed values if the field of ``fault`` has a list of them; otherwise ``fault``."""
     choices: dict[str, type[StrEnum]] = {
         "dispatch.provider": ProviderKind,
@@ -93,7 +93,7 @@ def _with_choices(fault: str, given: Mapping[str, object]) -> str:
     name = fault.partition(":")[0]
     if name not in choices:
         return fault
-    found = given.get(name.partition(".")[2])
+    found = section.get(name.partition(".")[2])
     return f"{name}: '{found}' is unknown; it is one of {', '.join(choices[name])}."
 
 

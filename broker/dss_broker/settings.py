@@ -153,8 +153,8 @@ def problems(error: ValidationError) -> list[str]:
     ]
 
 
-def _problem(where: tuple[int | str, ...], what: str) -> str:
-    text = what.removeprefix("Value error, ")
+def _problem(where: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ")
     return f"DSS_{str(where[0]).upper()}: {text}" if where else text
 
 

@@ -37,20 +37,20 @@ def main_image_tags(detail: ServiceDetail) -> list[str]:
     return [tag.name for tag in detail.tags if tag.type in MAIN_IMAGE_TYPES]
 
 
-def require_tags(detail: ServiceDetail, given: Collection[str]) -> None:
-    """Raises ServiceUnfit if a required tag is neither for a main image nor in ``given``."""
+def require_tags(detail: ServiceDetail, sent_tags: Collection[str]) -> None:
+    """Raises ServiceUnfit if a required tag is neither for a main image nor in ``sent_tags``."""
     for tag in detail.tags:
-        if tag.required and tag.type not in MAIN_IMAGE_TYPES and tag.name not in given:
+        if tag.required and tag.type not in MAIN_IMAGE_TYPES and tag.name not in sent_tags:
             raise ServiceUnfit(
                 f"The service needs '{tag.name}' ({tag.type}) besides an image. An image is given by --tag "
                 f"{tag.name}=FILE; anything else by a workspace from ITK-SNAP with that tag."
             )
 
 
-def require_known(detail: ServiceDetail, given: Collection[str]) -> None:
-    """Raises ServiceUnfit for a tag in ``given`` that the service does not have, and so would ignore."""
+def require_known(detail: ServiceDetail, sent_tags: Collection[str]) -> None:
+    """Raises ServiceUnfit for a tag in ``sent_tags`` that the service does not have, and so would ignore."""
     names = [tag.name for tag in detail.tags]
-    for tag in given:
+    for tag in sent_tags:
         if tag not in names:
             raise ServiceUnfit(
                 f"The service has no tag '{tag}'; it has {', '.join(names) or 'none'}."

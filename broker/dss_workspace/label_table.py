@@ -62,14 +62,14 @@ def place_labels(
     wanted = {label.value for label in ours}
     spare = _spare_values(taken, {*used, *table, *wanted}, wanted | set(names.values()))
     places: dict[int, int] = {}
-    given: set[int] = set()
+    assigned: set[int] = set()
     for label in ours:
         place = names.get(label.name.casefold(), label.value)
         same_name = label.name.casefold() in names
-        if place in given or (place in taken and not same_name):
+        if place in assigned or (place in taken and not same_name):
             place = _next_of(spare)
         places[label.value] = place
-        given.add(place)
+        assigned.add(place)
     return places
 
 

@@ -53,8 +53,10 @@ def tag_time_point(workspace: Folder, number: int, tag: str, count: int) -> None
     Raises WorkspaceInvalid if ``number`` is not between 1 and ``count``, or ``count`` is less than 2.
     """
     if count < 2 or not 1 <= number <= count:
-        what = f"{count} time points" if count > 1 else "one time point"
-        raise WorkspaceInvalid(f"There is no time point {number} to choose: the image has {what}.")
+        available = f"{count} time points" if count > 1 else "one time point"
+        raise WorkspaceInvalid(
+            f"There is no time point {number} to choose: the image has {available}."
+        )
     points = workspace.make(_FOLDER)
     points.set("ArraySize", str(count))
     for each in range(1, count + 1):

@@ -129,8 +129,8 @@ def _outcome(
 
 
 def _introduce(folder: BundleFolder) -> None:
-    what = "marks findings" if folder.is_detection else ", ".join(folder.labels.values())
-    typer.echo(f"{folder.title} {folder.version} can be served as '{folder.name}': {what}")
+    answer = "marks findings" if folder.is_detection else ", ".join(folder.labels.values())
+    typer.echo(f"{folder.title} {folder.version} can be served as '{folder.name}': {answer}")
     if not folder.is_detection:
         typer.echo(f"One label map: {folder.channels.why}")
 

@@ -52,9 +52,9 @@ class PostgresCluster:
     @property
     def process(self) -> psutil.Process | None:
         """The postmaster's process (the server's main process), whether or not it is ready; None if it does not run."""
-        mine = self._processes()
-        pids = {process.pid for process in mine}
-        return next((p for p in mine if p.ppid() not in pids), None)
+        own = self._processes()
+        pids = {process.pid for process in own}
+        return next((p for p in own if p.ppid() not in pids), None)
 
     @property
     def running(self) -> bool:
@@ -89,10 +89,10 @@ class PostgresCluster:
 
     def kill(self) -> None:
         """End the cluster at once, as a power failure would."""
-        mine = self._processes()
+        own = self._processes()
         if (process := self.process) is not None:
             processes.end(process, signal=signal.SIGKILL, timeout_s=_STOP_TIMEOUT_S)
-        processes.wait_for_end(mine, _STOP_TIMEOUT_S)
+        processes.wait_for_end(own, _STOP_TIMEOUT_S)
 
     @cached_property
     def _programs(self) -> Programs:

@@ -29,8 +29,8 @@ class RabbitCluster:
         for name in self._names:
             home = folder / name.partition("@")[0]
             home.mkdir(parents=True)
-            mine = {port: ports[f"{name} {port}"] for port in own} | {"epmd": ports["epmd"]}
-            store_facts(home / "node.json", {"ports": mine, "secret": password})
+            own_ports = {port: ports[f"{name} {port}"] for port in own} | {"epmd": ports["epmd"]}
+            store_facts(home / "node.json", {"ports": own_ports, "secret": password})
             member = ClusterMember(name=name, names=self._names, cookie=cookie)
             self.nodes[name] = RabbitNode(home, sysroot=sysroot, member=member)
 

@@ -39,13 +39,13 @@ def of(form: Mapping[str, str], name: str) -> str:
 
 def fraction(form: Mapping[str, str], name: str) -> float:
     """The field ``name`` as a number from 0 to 1.  Raises Refused if it is missing or is not such a number."""
-    given = of(form, name)
+    text = of(form, name)
     try:
-        value = float(given)
+        value = float(text)
     except ValueError:
         value = nan
     if not 0 <= value <= 1:
-        raise Refused(f"'{name}' must be a number from 0 to 1, not '{given}'.")
+        raise Refused(f"'{name}' must be a number from 0 to 1, not '{text}'.")
     return value
 
 

@@ -267,9 +267,9 @@ class Settings(DatabaseSettings, DatastoreSettings):
         }
         missing = [name for name, value in parts.items() if not value]
         if missing and len(missing) < len(parts):
-            given = " and ".join(name for name in parts if name not in missing)
+            present = " and ".join(name for name in parts if name not in missing)
             raise ValueError(
-                f"{' and '.join(missing)} must be set too, since {given} is: "
+                f"{' and '.join(missing)} must be set too, since {present} is: "
                 "sign-in by OpenID Connect needs all three"
             )
         return self

@@ -151,23 +151,23 @@ def open_first_free(paths: list[Path]) -> HeldTickets:
     others could open files with the same tickets.
     """
     with _alone(paths[0].with_suffix(".opening")):
-        mine: HeldTickets | None = None
+        opened: HeldTickets | None = None
         for path in paths:
-            if mine is not None and not path.exists():
+            if opened is not None and not path.exists():
                 continue
             try:
                 found = HeldTickets(path)
             except BlockingIOError:
                 continue
-            if mine is None:
-                mine = found
+            if opened is None:
+                opened = found
             else:
-                mine.take_over(found)
-    if mine is None:
+                opened.take_over(found)
+    if opened is None:
         raise ServiceInvalid(
             f"{len(paths)} programs publish this folder on this machine already, which is the most: end one of them."
         )
-    return mine
+    return opened
 
 
 @contextmanager

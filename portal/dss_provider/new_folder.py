@@ -123,13 +123,13 @@ def _service(name: str, modality: Modality) -> dict[str, object]:
 
 
 def _dispatch(modality: Modality, command: tuple[str, ...], container: str) -> dict[str, object]:
-    given: dict[str, object] = {"provider": "python", "tag": _tag(modality)}
+    section: dict[str, object] = {"provider": "python", "tag": _tag(modality)}
     if command:
-        given |= {"provider": "program", "command": command}
+        section |= {"provider": "program", "command": command}
     if container:
-        given |= {"provider": "container", "image": container}
-    given |= {"modality": modality.value, "time_point": TIME_POINT}
+        section |= {"provider": "container", "image": container}
+    section |= {"modality": modality.value, "time_point": TIME_POINT}
     if not command:
-        given |= {"function": "algorithm.py:segment"}
+        section |= {"function": "algorithm.py:segment"}
     layer = "Segmentation" if command else "Bright tissue"
-    return given | {"segmentation": layer, "memory_gb": 8, "time_s": 3600}
+    return section | {"segmentation": layer, "memory_gb": 8, "time_s": 3600}

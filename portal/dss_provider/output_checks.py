@@ -37,25 +37,25 @@ def colour(rgb: object, what: str) -> Rgb | None:
     if rgb is None:
         return None
     try:
-        given = [float(part) for part in rgb]  # type: ignore[attr-defined]  # whatever a provider wrote
+        numbers = [float(part) for part in rgb]  # type: ignore[attr-defined]  # whatever a provider wrote
     except (TypeError, ValueError):
-        given = []
-    if len(given) != 3 or not all(0 <= n <= 255 and n == int(n) for n in given):
+        numbers = []
+    if len(numbers) != 3 or not all(0 <= n <= 255 and n == int(n) for n in numbers):
         raise AlgorithmFailed(
             f"{what} has the colour {ascii(rgb)[:60]}; red, green and blue from 0 to 255 are needed."
         )
-    return (int(given[0]), int(given[1]), int(given[2]))
+    return (int(numbers[0]), int(numbers[1]), int(numbers[2]))
 
 
-def point(given: object, what: str) -> Point:
-    """``given`` as three numbers.  Raises AlgorithmFailed unless they are finite."""
+def point(value: object, what: str) -> Point:
+    """``value`` as three numbers.  Raises AlgorithmFailed unless they are finite."""
     try:
-        numbers = [float(number) for number in given]  # type: ignore[attr-defined]  # whatever a provider wrote
+        numbers = [float(number) for number in value]  # type: ignore[attr-defined]  # whatever a provider wrote
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
         raise AlgorithmFailed(
-            f"{what} is at {ascii(given)[:80]}; three finite numbers are needed (x, y, z in LPS, mm)."
+            f"{what} is at {ascii(value)[:80]}; three finite numbers are needed (x, y, z in LPS, mm)."
         )
     return (numbers[0], numbers[1], numbers[2])
 
@@ -110,11 +110,11 @@ _FORMULA = ("=", "+", "-", "@")
 MOST_TABLE_BYTES = 2**20
 
 
-def as_labels(given: object, shape: tuple[int, ...]) -> Array:
-    """``given`` as an array of labels, uint8 or uint16.  Raises AlgorithmFailed if values are not whole numbers from 0
+def as_labels(value: object, shape: tuple[int, ...]) -> Array:
+    """``value`` as an array of labels, uint8 or uint16.  Raises AlgorithmFailed if values are not whole numbers from 0
     to 65535, or if the shape is not ``shape``.
     """
-    array = _numbers(given, "The segmentation", shape)
+    array = _numbers(value, "The segmentation", shape)
     if array.dtype == bool:
         return array.astype(np.uint8)
     if array.dtype.kind == "f":
@@ -132,13 +132,13 @@ def as_labels(given: object, shape: tuple[int, ...]) -> Array:
     return array.astype(np.uint8 if highest < 256 else np.uint16)
 
 
-def as_image(given: object, name: str, shape: tuple[int, ...]) -> Array:
-    """``given`` as an array of a type that NIfTI, NRRD and ITK-SNAP support: float32, or the smallest type of integers
+def as_image(value: object, name: str, shape: tuple[int, ...]) -> Array:
+    """``value`` as an array of a type that NIfTI, NRRD and ITK-SNAP support: float32, or the smallest type of integers
     that holds the values.  Raises AlgorithmFailed for NaN, infinite or too large values, and if the shape is not
     ``shape``.
     """
     what = f"The image '{name}'"
-    array = _numbers(given, what, shape)
+    array = _numbers(value, what, shape)
     if array.dtype == bool:
         return array.astype(np.uint8)
     if array.dtype.kind == "f":
@@ -160,11 +160,11 @@ def _narrowest(array: Array, what: str) -> Array:
     raise AlgorithmFailed(f"{what} has values from {lowest} to {highest}, beyond 32 bits.")
 
 
-def _numbers(given: object, what: str, shape: tuple[int, ...]) -> Array:
+def _numbers(value: object, what: str, shape: tuple[int, ...]) -> Array:
     try:
-        array: Array = np.asarray(given)
+        array: Array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise AlgorithmFailed(f"{what} is {type(given).__name__}; an array is needed.") from error
+        raise AlgorithmFailed(f"{what} is {type(value).__name__}; an array is needed.") from error
     if array.dtype.kind not in "biuf":
         raise AlgorithmFailed(f"{what} has values of type {array.dtype}; numbers are needed.")
     if array.shape != shape:

@@ -46,31 +46,37 @@ class ProgramInput:
 
 def run_program(
     service: ServiceFolder,
-    given: ProgramInput,
+    program_input: ProgramInput,
     on_progress: ProgressListener,
     ended: threading.Event,
 ) -> AlgorithmOutcome:
     """Run a program or container that reads images and writes its results to a folder below ``given.work``.  Raises
     AlgorithmFailed, and Withdrawn if ``ended`` is set meanwhile.
     """
-    given.output.mkdir()
-    given.output.chmod(0o777)  # a container may run as another user; others cannot enter ``work``
+    program_input.output.mkdir()
+    program_input.output.chmod(
+        0o777
+    )  # a container may run as another user; others cannot enter ``work``
     dispatch = service.dispatch
     if dispatch.provider is ProviderKind.CONTAINER:
-        ending = _contained(service, given, on_progress, ended)
+        ending = _contained(service, program_input, on_progress, ended)
     else:
         limits = ProcessLimits(
-            time_s=dispatch.time_s, memory_bytes=dispatch.memory_bytes, scratch=scratch(given.work)
+            time_s=dispatch.time_s,
+            memory_bytes=dispatch.memory_bytes,
+            scratch=scratch(program_input.work),
         )
-        images = {tag: str(path) for tag, path in given.images.items()}
-        parameters = _written_parameters(given.work / PARAMETERS_FILE, dispatch, given.landmarks)
-        words = fill_placeholders(dispatch, images, str(given.output), str(parameters))
+        images = {tag: str(path) for tag, path in program_input.images.items()}
+        parameters = _written_parameters(
+            program_input.work / PARAMETERS_FILE, dispatch, program_input.landmarks
+        )
+        words = fill_placeholders(dispatch, images, str(program_input.output), str(parameters))
         ending = run_process(words, service.path, limits, on_progress, ended)
     _check(ending, dispatch)
     only = "" if takes_folder(dispatch) else SEGMENTATION
-    image = given.images[dispatch.tag]
+    image = program_input.images[dispatch.tag]
     try:
-        return read_output(given.output, image, given.work, dispatch.labels, only)
+        return read_output(program_input.output, image, program_input.work, dispatch.labels, only)
     except AlgorithmFailed as error:
         raise AlgorithmFailed(str(error), ending.detail) from error
 
@@ -109,23 +115,23 @@ def fill_placeholders(
 
 def _contained(
     service: ServiceFolder,
-    given: ProgramInput,
+    program_input: ProgramInput,
     on_progress: ProgressListener,
     ended: threading.Event,
 ) -> Ending:
     if not containers.engine():
         raise AlgorithmFailed("The provider's machine has no engine for containers any more.")
-    dispatch, sent = service.dispatch, given.work / "input"
+    dispatch, sent = service.dispatch, program_input.work / "input"
     sent.mkdir()
     inside = {}
-    for i, (tag, path) in enumerate(given.images.items()):
+    for i, (tag, path) in enumerate(program_input.images.items()):
         name = f"image_{i}{_suffix(path)}"
         shutil.copyfile(path, sent / name)  # a copy has a plain name, and the engine may relabel it
         (sent / name).chmod(0o644)
         inside[tag] = f"{containers.INPUT}/{name}"
-    _written_parameters(sent / PARAMETERS_FILE, dispatch, given.landmarks)
+    _written_parameters(sent / PARAMETERS_FILE, dispatch, program_input.landmarks)
     run = containers.Container(
-        name=containers.new_name(), dispatch=dispatch, sent=sent, output=given.output
+        name=containers.new_name(), dispatch=dispatch, sent=sent, output=program_input.output
     )
     parameters = f"{containers.INPUT}/{PARAMETERS_FILE}"
     words = [*run.words, *fill_placeholders(dispatch, inside, containers.OUTPUT, parameters)]
@@ -134,7 +140,7 @@ def _contained(
         with containers.removed(run.name):
             return run_process(words, service.path, limits, on_progress, ended)
     finally:
-        containers.make_accessible(given.output)
+        containers.make_accessible(program_input.output)
 
 
 def _suffix(image: Path) -> str:

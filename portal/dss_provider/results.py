@@ -203,13 +203,13 @@ def _used(ticket: TicketInput) -> frozenset[int]:
     """The label values, without 0, that occur in the segmentations that the user sent.  Raises AlgorithmFailed if one
     cannot be read.
     """
-    theirs = [
+    sent_paths = [
         ticket.folder / layer.file_name
         for layer in ticket.layers
         if layer.role == ws.Role.SEGMENTATION
     ]
     try:
-        found = [set(label_volumes(path)) for path in theirs]
+        found = [set(label_volumes(path)) for path in sent_paths]
     except ImageRefused as error:
         raise AlgorithmFailed(f"A segmentation of the workspace cannot be read: {error}") from error
     return frozenset().union(*found)

@@ -98,13 +98,13 @@ def _result(returned: object) -> Result:
     return returned
 
 
-def _segmentations(given: object) -> Iterable[Segmentation]:
+def _segmentations(value: object) -> Iterable[Segmentation]:
     """The segmentations of a Result.  A single segmentation, or a plain array, is accepted in place of a list.  Raises
     AlgorithmFailed for anything else.
     """
-    if isinstance(given, Segmentation | np.ndarray):
-        given = (given,)
-    for found in given if isinstance(given, list | tuple) else (given,):
+    if isinstance(value, Segmentation | np.ndarray):
+        value = (value,)
+    for found in value if isinstance(value, list | tuple) else (value,):
         if isinstance(found, np.ndarray):
             yield Segmentation(found)
         elif isinstance(found, Segmentation):
@@ -115,16 +115,16 @@ def _segmentations(given: object) -> Iterable[Segmentation]:
             )
 
 
-def _mapping(given: object, what: str) -> Mapping[Any, Any]:
-    if not isinstance(given, Mapping):
+def _mapping(value: object, what: str) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
         raise AlgorithmFailed(
-            f"The Result's {what} are {type(given).__name__}; a dictionary by name is needed."
+            f"The Result's {what} are {type(value).__name__}; a dictionary by name is needed."
         )
-    return given
+    return value
 
 
-def _listed(given: object) -> Iterable[object]:
-    return (given,) if isinstance(given, str) else tuple(given)  # type: ignore[arg-type]  # whatever a provider wrote
+def _listed(value: object) -> Iterable[object]:
+    return (value,) if isinstance(value, str) else tuple(value)  # type: ignore[arg-type]  # whatever a provider wrote
 
 
 def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) -> OutputImage:
@@ -138,18 +138,18 @@ def _map(found: Segmentation, index: int, shape: tuple[int, ...], work: Path) ->
     )
 
 
-def _names(given: object) -> Mapping[int, str | Label]:
+def _names(value: object) -> Mapping[int, str | Label]:
     """The names of labels by value, unchanged.  Raises AlgorithmFailed for keys that are not whole numbers, such as
     "1", because they would name no label.
     """
-    wrong = [type(given).__name__]
-    if isinstance(given, Mapping):
-        wrong = [ascii(key)[:40] for key in given if not isinstance(key, int | np.integer)]
+    wrong = [type(value).__name__]
+    if isinstance(value, Mapping):
+        wrong = [ascii(key)[:40] for key in value if not isinstance(key, int | np.integer)]
     if wrong:
         raise AlgorithmFailed(
             f"The labels of a segmentation are named by {wrong[0]}; a dictionary by value is needed, such as {{1: 'Liver'}}."
         )
-    return given  # type: ignore[return-value]  # checked above
+    return value  # type: ignore[return-value]  # checked above
 
 
 def _named(value: int, labels: Mapping[int, str | Label]) -> NamedLabel:

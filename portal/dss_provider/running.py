@@ -43,8 +43,8 @@ def run(
     with _unchanged(work.inputs):
         if service.dispatch.provider is ProviderKind.PYTHON:
             return _python(service, work, on_progress, ended)
-        given = ProgramInput(images=work.inputs, landmarks=work.landmarks, work=work.folder)
-        return run_program(service, given, on_progress, ended)
+        program_input = ProgramInput(images=work.inputs, landmarks=work.landmarks, work=work.folder)
+        return run_program(service, program_input, on_progress, ended)
 
 
 @contextmanager

@@ -52,23 +52,23 @@ class TrialInput:
 
 
 def run_trial(
-    service: ServiceFolder, given: TrialInput, work: Path, on_progress: ProgressListener
+    service: ServiceFolder, trial_input: TrialInput, work: Path, on_progress: ProgressListener
 ) -> Trial:
-    """Run the algorithm on the input ``given``, and build its result in ``work``.  Raises AlgorithmFailed if the
+    """Run the algorithm on ``trial_input``, and build its result in ``work``.  Raises AlgorithmFailed if the
     algorithm fails or its result cannot be used.
     """
     sent, made = work / "input", work / "work"
     sent.mkdir()
     made.mkdir()
-    ticket = _ticket(service, given.images, sent)
-    if given.time_point is not None:
-        _choose(ticket, service.dispatch, given.time_point)
+    ticket = _ticket(service, trial_input.images, sent)
+    if trial_input.time_point is not None:
+        _choose(ticket, service.dispatch, trial_input.time_point)
     chosen = ticket.time_point(service.dispatch)
-    copies = at_time_point({tag: ticket.tagged(tag) for tag in given.images}, chosen, made)
-    run = running.RunInput(folder=made, inputs=copies, landmarks=given.landmarks)
+    copies = at_time_point({tag: ticket.tagged(tag) for tag in trial_input.images}, chosen, made)
+    run = running.RunInput(folder=made, inputs=copies, landmarks=trial_input.landmarks)
     outcome = running.run(service, run, on_progress, threading.Event())
     built = results.build(NUMBER, ticket, service, outcome, made)
-    image = given.images[service.dispatch.tag]
+    image = trial_input.images[service.dispatch.tag]
     sizes = label_sizes(outcome, made, image)
     lines = _lines(outcome, sizes, built.remarks) or ["No label was found."]
     files = [*built.files, *(made / FILES / name for name in outcome.files)]

@@ -38,15 +38,15 @@ def require_tags(service: ServiceFolder, inputs: dict[str, Path], places: dict[s
     """Raises ExplainedError if ``inputs`` has a tag that is not an image tag of the service, if ``places`` has one that is not
     a landmark tag, or if a required tag of these kinds is missing.  Other kinds of tags are not checked.
     """
-    for given, kinds, option in (
+    for sent, kinds, option in (
         (set(inputs), IMAGE_TAGS, "--tag TAG=FILE"),
         (set(places), (TagType.LANDMARK,), "--landmark TAG=X,Y,Z"),
     ):
         tags = {tag.name: tag.required for tag in service.descriptor.tags if tag.type in kinds}
-        if unknown := sorted(given - set(tags)):
+        if unknown := sorted(sent - set(tags)):
             known = ", ".join(tags) or "none"
             raise ExplainedError(
                 f"The service has no tag '{unknown[0]}' for {option}; it has {known}."
             )
-        if missing := [name for name, required in tags.items() if required and name not in given]:
+        if missing := [name for name, required in tags.items() if required and name not in sent]:
             raise ExplainedError(f"The service requires '{missing[0]}': {option}.")

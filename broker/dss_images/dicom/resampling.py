@@ -81,17 +81,17 @@ def planes(
     are interpolated along the normal.
     """
     tilted = is_evenly_tilted(stack)
-    held: dict[int, Array] = {}
+    read_planes: dict[int, Array] = {}
     for place in grid.places_mm:
         below = int(np.clip(np.searchsorted(stack.places_mm, place), 1, len(stack.slices) - 1)) - 1
         for index in (below, below + 1):
-            if index not in held:
+            if index not in read_planes:
                 plane = values(stack.slices[index]).astype(np.float64)
                 shift = stack.shifts_mm[index]
-                held[index] = plane if tilted else _moved(stack, shift, grid, plane)
-        held = {index: held[index] for index in (below, below + 1)}
+                read_planes[index] = plane if tilted else _moved(stack, shift, grid, plane)
+        read_planes = {index: read_planes[index] for index in (below, below + 1)}
         weight = _weight(stack, below, float(place))
-        plane = _between(held[below], held[below + 1], weight)
+        plane = _between(read_planes[below], read_planes[below + 1], weight)
         if tilted:
             shift = stack.shifts_mm[below] * (1 - weight) + stack.shifts_mm[below + 1] * weight
             plane = _moved(stack, shift, grid, plane)

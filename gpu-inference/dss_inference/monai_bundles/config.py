@@ -91,11 +91,11 @@ def out_channels(config: Config) -> int | None:
     """The number of output channels of the network; None if the configuration does not state it as a number."""
     for part in ("network_def", "network"):
         network = config.get(part)
-        given = network.get("out_channels") if isinstance(network, dict) else None
-        if isinstance(given, str) and given.startswith("@"):
-            given = config.get(given[1:])
-        if isinstance(given, int):
-            return given
+        value = network.get("out_channels") if isinstance(network, dict) else None
+        if isinstance(value, str) and value.startswith("@"):
+            value = config.get(value[1:])
+        if isinstance(value, int):
+            return value
     return None
 
 

@@ -40,11 +40,12 @@ class LabelMap:
 def label_map(
     pred: "torch.Tensor | npt.NDArray[Any]",
     channels: Channels,
-    given: int,
+    network_channels: int,
     shape: tuple[int, ...],
     seen: Flags | None = None,
 ) -> LabelMap:
-    """Make the label map from ``pred`` (c, x, y, z), the postprocessed output of a network with ``given`` channels.
+    """Make the label map from ``pred`` (c, x, y, z), the postprocessed output of a network with ``network_channels``
+    channels.
     ``channels`` is how they become labels; ``shape`` (z, y, x) is that of the image.  If the postprocessing made one
     channel of several, its values are the labels.  Voxels outside ``seen`` (x, y, z) get no label; None: all are seen.
 
@@ -54,7 +55,7 @@ def label_map(
     array = np.asarray(pred)
     if not np.isfinite(array).all():
         raise InferenceError(NOT_NUMBERS)
-    merged = len(array) == 1 and given > 1  # merged by the bundle's own postprocessing
+    merged = len(array) == 1 and network_channels > 1  # merged by the bundle's own postprocessing
     hidden: dict[int, int] = {}
     if channels.rule == Rule.INDEPENDENT and not merged:
         found, hidden = _passing(array, channels, seen)
@@ -72,13 +73,13 @@ def label_map(
     return LabelMap(voxels=voxels, hidden=hidden)
 
 
-def require_all_channels(channels: int, given: int) -> None:
-    """Raises InferenceError if a step of the postprocessing leaves several of the ``given`` channels of the network, but
-    not all, because the number of a channel is its label.
+def require_all_channels(channels: int, network_channels: int) -> None:
+    """Raises InferenceError if a step of the postprocessing leaves several of the ``network_channels`` channels of the
+    network, but not all, because the number of a channel is its label.
     """
-    if 1 < channels < given:
+    if 1 < channels < network_channels:
         raise InferenceError(
-            f"The bundle's postprocessing leaves {channels} of the network's {given} channels, so that it is not known "
+            f"The bundle's postprocessing leaves {channels} of the network's {network_channels} channels, so that it is not known "
             "which channel is which label: keep all of them."
         )
 

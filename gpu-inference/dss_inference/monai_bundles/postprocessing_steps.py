@@ -77,10 +77,10 @@ def _named_function(value: object, at: int, config: Config) -> list[str]:
     """The name of the function that a transform's option ``value`` gives as Python code, for its key number ``at``:
     sigmoid, softmax or unknown; [] if none is given.
     """
-    given = option_at(value, at, config)
-    if given is None:
+    function = option_at(value, at, config)
+    if function is None:
         return []
-    return [n for n in ("sigmoid", "softmax") if n in str(given).lower()] or ["unknown"]
+    return [n for n in ("sigmoid", "softmax") if n in str(function).lower()] or ["unknown"]
 
 
 def _is_set(value: object, at: int, config: Config) -> bool:

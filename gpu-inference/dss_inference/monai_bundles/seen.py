@@ -40,9 +40,9 @@ def seen_part(
     if inversion is None or beyond(prepared, image) <= _HALF_VOXEL:
         return None
     everything = MetaTensor(torch.ones((1, *prepared.shape[1:])), meta=prepared.meta)
-    given: dict[Hashable, torch.Tensor] = dict(data.items())
-    given[PRED] = everything
-    found = with_nearest_interpolation(inversion)(given)[PRED]
+    inputs: dict[Hashable, torch.Tensor] = dict(data.items())
+    inputs[PRED] = everything
+    found = with_nearest_interpolation(inversion)(inputs)[PRED]
     seen: Flags = found[0].numpy() > 0.5
     return seen
 

@@ -152,23 +152,23 @@ class MonaiSegmentation:
         stages.enter(0.8, "going back to the image's grid")
         data["pred"] = MetaTensor(answer.values, meta=prepared.meta)
         postprocess = without_argmax(self._postprocess) if answer.is_argmax else self._postprocess
-        given = self._channels.count if answer.is_argmax else len(answer.values)
-        pred = self._postprocessed(postprocess, data, given)
+        network_channels = self._channels.count if answer.is_argmax else len(answer.values)
+        pred = self._postprocessed(postprocess, data, network_channels)
         pred = in_grid_of(image, pred, prepared) if self._resamples else pred
         require_own_grid(pred, prepared, image, inverts=inverts(postprocess))
         seen = seen_part(postprocess, data, prepared, image)
-        found = label_map(pred, self._channels, given, ct.hu.shape, seen)
+        found = label_map(pred, self._channels, network_channels, ct.hu.shape, seen)
         return _Segmented(labels=found, notes=unseen_notes(seen, ct))
 
     def _postprocessed(
-        self, postprocess: Compose, data: dict[str, MetaTensor], given: int
+        self, postprocess: Compose, data: dict[str, MetaTensor], network_channels: int
     ) -> torch.Tensor:
-        """The network's answer, which has ``given`` channels, after the steps of ``postprocess``.  Raises InferenceError
-        if a step fails or leaves out channels.
+        """The network's answer, which has ``network_channels`` channels, after the steps of ``postprocess``.  Raises
+        InferenceError if a step fails or leaves out channels.
         """
         for step in postprocess.transforms:
             data = self._transformed("postprocessing", Compose([step]), data)
-            require_all_channels(len(data["pred"]), given)
+            require_all_channels(len(data["pred"]), network_channels)
         return data["pred"]
 
     def _answer(self, prepared: MetaTensor) -> NetworkOutput:

@@ -71,8 +71,8 @@ def saving_steps(part: object) -> Iterator[Step]:
 
 def is_disabled(step: Step) -> bool:
     """True if the transform is marked ``_disabled_`` by true or the text "true", so that MONAI leaves it out."""
-    given = step.get("_disabled_", False)
-    return given.strip().lower() == "true" if isinstance(given, str) else bool(given)
+    value = step.get("_disabled_", False)
+    return value.strip().lower() == "true" if isinstance(value, str) else bool(value)
 
 
 def faults_of(name: str, part: object) -> Iterator[str]:
@@ -102,9 +102,9 @@ def _faults_of_step(where: str, step: Step) -> Iterator[str]:
             "write the transforms that are meant."
         )
     if kind == "Compose":
-        given = [option for option in _LIST_OPTIONS if option in step]
-        if given:
-            yield f"Its '{where}' is a Compose with '{given[0]}', which is not read here: leave '{given[0]}' out."
+        unread = [option for option in _LIST_OPTIONS if option in step]
+        if unread:
+            yield f"Its '{where}' is a Compose with '{unread[0]}', which is not read here: leave '{unread[0]}' out."
         yield from faults_of(where, step)
 
 
@@ -126,12 +126,12 @@ def _move_entry(config: Config, part: str) -> None:
 def _write_out(part: object, config: Config) -> None:
     if not isinstance(part, dict):
         return
-    given = part.get("transforms")
-    if isinstance(given, str):
-        part["transforms"] = given = _sum_of_lists(given, config)
-    if isinstance(given, list):
-        given[:] = [_written_out(step, config) for step in given]
-        for step in given:
+    inner_steps = part.get("transforms")
+    if isinstance(inner_steps, str):
+        part["transforms"] = inner_steps = _sum_of_lists(inner_steps, config)
+    if isinstance(inner_steps, list):
+        inner_steps[:] = [_written_out(step, config) for step in inner_steps]
+        for step in inner_steps:
             if kind_of(step) == "Compose":
                 _write_out(step, config)
 

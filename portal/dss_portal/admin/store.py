@@ -72,8 +72,8 @@ async def provider_named(name: str) -> Provider:
 
 async def administers(user: User, provider: str) -> bool:
     """True if the user currently has admin rights with that provider."""
-    mine = ProviderAccess.filter(user=user, admin=True, provider__current=True)
-    return await mine.filter(provider__name=provider).exists()
+    admin_rights = ProviderAccess.filter(user=user, admin=True, provider__current=True)
+    return await admin_rights.filter(provider__name=provider).exists()
 
 
 async def provider_users(name: str) -> list[tuple[int, str, int]]:

@@ -77,27 +77,27 @@ class Watcher:
 
     async def run(self, report: Callable[[ChangePoll], None]) -> None:
         """Poll the table until cancelled.  ``report`` is called in the watcher's thread."""
-        here, theirs = asyncio.get_running_loop(), asyncio.new_event_loop()
-        ended: asyncio.Future[None] = here.create_future()
-        watching = theirs.create_task(self._watch(report))
-        self._loop = theirs
+        main_loop, thread_loop = asyncio.get_running_loop(), asyncio.new_event_loop()
+        ended: asyncio.Future[None] = main_loop.create_future()
+        watching = thread_loop.create_task(self._watch(report))
+        self._loop = thread_loop
 
         def work() -> None:
             try:
                 with suppress(asyncio.CancelledError):
-                    theirs.run_until_complete(watching)
-                theirs.run_until_complete(theirs.shutdown_default_executor())
+                    thread_loop.run_until_complete(watching)
+                thread_loop.run_until_complete(thread_loop.shutdown_default_executor())
             finally:
-                theirs.close()
+                thread_loop.close()
                 with suppress(RuntimeError):  # the portal's loop is closed
-                    here.call_soon_threadsafe(_end, ended)
+                    main_loop.call_soon_threadsafe(_end, ended)
 
         threading.Thread(target=work, name="changes", daemon=True).start()
         try:
             await asyncio.shield(ended)
         finally:
             with suppress(RuntimeError):  # it has ended by itself
-                theirs.call_soon_threadsafe(watching.cancel)
+                thread_loop.call_soon_threadsafe(watching.cancel)
             await asyncio.shield(ended)
 
     async def _watch(self, report: Callable[[ChangePoll], None]) -> None:

@@ -205,7 +205,7 @@ async def is_current() -> bool:
     """True if all migrations of this program have been applied; False also if none was ever applied.  Raises an error if
     the database cannot be asked.
     """
-    ours = {module.name for module in pkgutil.iter_modules(migrations.__path__)}
+    known = {module.name for module in pkgutil.iter_modules(migrations.__path__)}
     try:
         async with in_transaction() as connection:
             statement = "SELECT name FROM tortoise_migrations WHERE app = 'portal'"
@@ -214,7 +214,7 @@ async def is_current() -> bool:
         if is_missing_table(error):  # no migration was ever applied
             return False
         raise
-    return ours <= {row["name"] for row in rows}
+    return known <= {row["name"] for row in rows}
 
 
 async def migrate_to_latest(database_url: str) -> list[str]:

@@ -189,50 +189,50 @@ def _decoded(text: str) -> str:
         _refuse("it has bytes written with % that are no UTF-8")
 
 
-def _address(given: dict[str, str]) -> DatabaseAddress:
-    settings = {k: given[k] for k in ("application_name", "options") if given.get(k)}
-    if "application_name" not in settings and given.get("fallback_application_name"):
-        settings["application_name"] = given["fallback_application_name"]
-    numbers = {name: int(given[name]) for name in _NUMBERS if given.get(name)}
+def _address(parameters: dict[str, str]) -> DatabaseAddress:
+    settings = {k: parameters[k] for k in ("application_name", "options") if parameters.get(k)}
+    if "application_name" not in settings and parameters.get("fallback_application_name"):
+        settings["application_name"] = parameters["fallback_application_name"]
+    numbers = {name: int(parameters[name]) for name in _NUMBERS if parameters.get(name)}
     largest = numbers.get("maxsize", max(5, numbers.get("minsize", 1)))
     smallest = numbers.get("minsize", 1)
     if smallest > largest:
         _refuse(f"minsize is {smallest}, and maxsize only {largest}")
-    tls = ssl.create_default_context() if given.get("sslrootcert") == "system" else None
+    tls = ssl.create_default_context() if parameters.get("sslrootcert") == "system" else None
     return DatabaseAddress(
-        hosts=_hosts(given),
-        user=given.get("user") or None,
-        password=given.get("password") or None,
-        database=given.get("dbname") or None,
+        hosts=_hosts(parameters),
+        user=parameters.get("user") or None,
+        password=parameters.get("password") or None,
+        database=parameters.get("dbname") or None,
         server_settings=settings,
         timeout_s=_timeout_s(numbers.get("connect_timeout")),
-        target_session_attrs=given.get("target_session_attrs") or None,
+        target_session_attrs=parameters.get("target_session_attrs") or None,
         statement_cache_size=numbers.get("statement_cache_size"),
         pool=(smallest, largest),
         tls=tls,
-        for_driver={} if tls else {k: given[k] for k in _FOR_DRIVER if given.get(k)},
+        for_driver={} if tls else {k: parameters[k] for k in _FOR_DRIVER if parameters.get(k)},
     )
 
 
-def _check(given: dict[str, str]) -> None:
-    unknown = sorted(given.keys() - _KNOWN)
+def _check(parameters: dict[str, str]) -> None:
+    unknown = sorted(parameters.keys() - _KNOWN)
     if unknown:
         names = ", ".join(f"'{name[:40]}'" for name in unknown)
         _refuse(f"the portal cannot honour {names}; it understands {', '.join(sorted(_KNOWN))}")
     for name, choices in _CHOICES.items():
-        value = given.get(name)
+        value = parameters.get(name)
         if value and value not in choices:
             _refuse(f"{name} is '{value[:40]}', and the portal can do {', '.join(choices)}")
     for name in _NUMBERS:
-        if given.get(name) and not re.fullmatch(r"-?\d{1,9}", given[name]):
-            _refuse(f"{name} is '{given[name][:40]}', and a whole number is needed")
-        if given.get(name) and int(given[name]) < _LEAST.get(name, -(10**9)):
-            _refuse(f"{name} is {given[name]}, and at least {_LEAST[name]} is needed")
+        if parameters.get(name) and not re.fullmatch(r"-?\d{1,9}", parameters[name]):
+            _refuse(f"{name} is '{parameters[name][:40]}', and a whole number is needed")
+        if parameters.get(name) and int(parameters[name]) < _LEAST.get(name, -(10**9)):
+            _refuse(f"{name} is {parameters[name]}, and at least {_LEAST[name]} is needed")
     for name in _FILES:
-        _check_file(name, given.get(name, ""))
-    if given.get("sslrootcert") == "system" and given.get("sslmode") != "verify-full":
+        _check_file(name, parameters.get(name, ""))
+    if parameters.get("sslrootcert") == "system" and parameters.get("sslmode") != "verify-full":
         _refuse("sslrootcert=system needs sslmode=verify-full")
-    if given.get("hostaddr") and given.get("host"):
+    if parameters.get("hostaddr") and parameters.get("host"):
         _refuse("it has both host and hostaddr; the portal connects to one of them only")
 
 
@@ -246,9 +246,9 @@ def _check_file(name: str, value: str) -> None:
         _refuse(f"{name} names a file that cannot be read ({error.strerror})")
 
 
-def _hosts(given: dict[str, str]) -> tuple[tuple[str, int], ...]:
-    names = (given.get("host") or given.get("hostaddr") or "").split(",")
-    ports = [_port(port) for port in (given.get("port") or "").split(",")]
+def _hosts(parameters: dict[str, str]) -> tuple[tuple[str, int], ...]:
+    names = (parameters.get("host") or parameters.get("hostaddr") or "").split(",")
+    ports = [_port(port) for port in (parameters.get("port") or "").split(",")]
     if len(ports) == 1:
         ports *= len(names)
     if len(ports) != len(names):

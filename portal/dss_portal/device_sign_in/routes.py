@@ -60,7 +60,7 @@ async def token() -> Response:
     """
     form = await parameters.form()
     try:
-        given = await store.redeem(forms.of(form, "device_code"), form.get("code", ""))
+        access_token = await store.redeem(forms.of(form, "device_code"), form.get("code", ""))
     except store.TokenNotIssued as error:
         if error.error == "access_denied":
             metrics.SIGN_INS.labels("machine", "refused").inc()
@@ -69,7 +69,7 @@ async def token() -> Response:
         return _unkept(answer)
     metrics.SIGN_INS.labels("machine", "accepted").inc()
     log.info("a machine was signed in")
-    return _unkept(json_body({"access_token": given, "token_type": "Bearer"}))
+    return _unkept(json_body({"access_token": access_token, "token_type": "Bearer"}))
 
 
 @blueprint.post("/revoke")

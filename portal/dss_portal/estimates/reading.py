@@ -86,10 +86,10 @@ async def read_snapshot() -> SiteSnapshot:
     for row in waiting:
         queues[row["service"]].append(_waiting(row))
         places[row["service"]].append(_place(row))
-    held = Counter(str(row["service"]) for row in running if row["over_http"])
+    running_over_http = Counter(str(row["service"]) for row in running if row["over_http"])
     site = Site(
         now_s=now.timestamp(),
-        workers=[*await _workers(), *_over_http(availability, held)],
+        workers=[*await _workers(), *_over_http(availability, running_over_http)],
         running=[_running(row) for row in running],
         waiting=queues,
         runs=await runs.newest(names),
@@ -142,7 +142,7 @@ async def _most_claims(availability: Mapping[str, ServiceAvailability]) -> dict[
 
 
 def _over_http(
-    availability: Mapping[str, ServiceAvailability], held: Mapping[str, int]
+    availability: Mapping[str, ServiceAvailability], running_over_http: Mapping[str, int]
 ) -> list[Worker]:
     """Workers that stand for the providers over HTTP of each service.  Their number is that of the tickets that they
     hold now, or that their programs process at a time, whichever is larger; at least 1 if a provider polls for the
@@ -151,7 +151,9 @@ def _over_http(
     return [
         Worker(device="", services=frozenset({name}))
         for name, available in availability.items()
-        for _ in range(max(held.get(name, 0), available.places, 1) if available.polls else 0)
+        for _ in range(
+            max(running_over_http.get(name, 0), available.places, 1) if available.polls else 0
+        )
     ]
 
 

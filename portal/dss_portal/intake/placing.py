@@ -127,8 +127,8 @@ async def _replace_input(
             return None
         uploaded = [file.place for file in await store.files(ticket_id, "input")]
         await TicketFile.filter(ticket_id=ticket_id, area="input").delete()
-        held = await reservation.held_without(ticket, "input", "", settings)
-        held.require(size_bytes)
+        quota_use = await reservation.held_without(ticket, "input", "", settings)
+        quota_use.require(size_bytes)
         for file in taken:
             await received_files.store_file(
                 datastore,

@@ -197,6 +197,6 @@ def _type(poll: Poll) -> Sequence[tuple[bytes, bytes]]:
     return _JSON if poll.kind is PollKind.DETAIL or poll.wants_json else _CSV
 
 
-def request_id(given: bytes) -> bytes:
-    """The request id that the client has sent (``given``) if it is safe to log; otherwise a new one."""
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+def request_id(header: bytes) -> bytes:
+    """The request id that the client has sent (``header``) if it is safe to log; otherwise a new one."""
+    return header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex.encode()

@@ -47,8 +47,8 @@ async def fail(ticket_id: int, user: User) -> None:
     if await _has_ended(await store.require_ever_claimed(ticket_id, user), user, Status.FAILED):
         return
     async with in_transaction():
-        ticket, held = await store.lock_held_ticket(ticket_id, user)
-        await tickets.advance(ticket, Failed(claim_id=held.id))
+        ticket, claim = await store.lock_held_ticket(ticket_id, user)
+        await tickets.advance(ticket, Failed(claim_id=claim.id))
 
 
 async def succeed(parts: Components, ticket_id: int, user: User) -> None:
@@ -61,33 +61,33 @@ async def succeed(parts: Components, ticket_id: int, user: User) -> None:
     ticket = await store.require_ever_claimed(ticket_id, user)
     if await _has_ended(ticket, user, Status.SUCCESS):
         return
-    held = await store.held_claim(ticket, user)
-    await claims.renew(held.id)
+    claim = await store.held_claim(ticket, user)
+    await claims.renew(claim.id)
     try:
-        await _end_with_results(parts, held, user)
+        await _end_with_results(parts, claim, user)
     except Refused:
-        if not await _has_ended(await Ticket.get(id=ticket_id), user, Status.SUCCESS, held.id):
+        if not await _has_ended(await Ticket.get(id=ticket_id), user, Status.SUCCESS, claim.id):
             raise  # else another request has ended the ticket, and removed the uploads
 
 
-async def _end_with_results(parts: Components, held: Claim, user: User) -> None:
-    ticket_id = held.ticket_id
+async def _end_with_results(parts: Components, claim: Claim, user: User) -> None:
+    ticket_id = claim.ticket_id
     async with _frozen(parts, ticket_id) as frozen:
-        accepted = await _check(parts, held, frozen) if parts.settings.check_results else None
+        accepted = await _check(parts, claim, frozen) if parts.settings.check_results else None
         async with in_transaction():
             latest = await tickets.locked(ticket_id)
-            if latest is not None and await _has_ended(latest, user, Status.SUCCESS, held.id):
+            if latest is not None and await _has_ended(latest, user, Status.SUCCESS, claim.id):
                 return
             ticket, current = await store.lock_held_ticket(ticket_id, user)
-            if current.id != held.id:
+            if current.id != claim.id:
                 raise Refused(LOST)
             await _take(parts.datastore, ticket_id, frozen)
             if accepted is not None:
-                await _store_presentation(parts.datastore, ticket, held, accepted)
+                await _store_presentation(parts.datastore, ticket, claim, accepted)
                 await _warn(ticket.id, accepted.remarks)
             await report.attach(parts.datastore, ticket)
-            await runs.store_run(ticket, "", (clock.now() - held.granted_at).total_seconds())
-            await tickets.advance(ticket, Succeeded(claim_id=held.id))
+            await runs.store_run(ticket, "", (clock.now() - claim.granted_at).total_seconds())
+            await tickets.advance(ticket, Succeeded(claim_id=claim.id))
     await cleanup.clean_up(parts.datastore, ticket_id)
 
 
@@ -140,26 +140,26 @@ async def _take(datastore: Datastore, ticket_id: int, frozen: _Frozen) -> None:
         await tickets.register_file(ticket_id, "results", file.name, size_bytes, frozen.folder)
 
 
-async def _check(parts: Components, held: Claim, frozen: _Frozen) -> ResultsAccepted:
+async def _check(parts: Components, claim: Claim, frozen: _Frozen) -> ResultsAccepted:
     """Let a dispatcher check the copies of the results, and return its verdict.  Raises Refused if they are not
     accepted.  It is called outside of a transaction, because it may take long; the lease is renewed at the end.
     """
     try:
-        question = await _question(held, frozen, parts.settings)
+        question = await _question(claim, frozen, parts.settings)
         return await result_checks.require_accepted(parts.broker, question)
     finally:
-        await claims.renew(held.id)
+        await claims.renew(claim.id)
 
 
 async def _store_presentation(
-    datastore: Datastore, ticket: Ticket, held: Claim, accepted: ResultsAccepted
+    datastore: Datastore, ticket: Ticket, claim: Claim, accepted: ResultsAccepted
 ) -> None:
     """Store the labels and pictures of the checker's verdict.  Call it in the transaction that ends the claim, so that
     they are stored exactly once.
     """
     await segmentation_facts.store(ticket, accepted.labels)
     for file in accepted.attachments:
-        await attachments.take_over(datastore, ticket.id, held.id, file)
+        await attachments.take_over(datastore, ticket.id, claim.id, file)
     if accepted.attachments:
         await tickets.add_log(ticket.id, "info", PICTURE)
 
@@ -182,16 +182,16 @@ async def _stamps(datastore: Datastore, files: Sequence[TicketFile]) -> Stamps:
     return await datastore.stamps(files[0].ticket_id, "results", [file.place for file in files])
 
 
-async def _question(held: Claim, frozen: _Frozen, settings: Settings) -> CheckResults:
-    folder = await input_files.folder_of(held.ticket_id)
+async def _question(claim: Claim, frozen: _Frozen, settings: Settings) -> CheckResults:
+    folder = await input_files.folder_of(claim.ticket_id)
     return CheckResults(
-        ticket_id=held.ticket_id,
-        claim_id=held.id,
-        results_dir=str(layout.attempt_dir(held.ticket_id, frozen.folder)),
-        input_dir=str(layout.input_dir(held.ticket_id, folder)),
+        ticket_id=claim.ticket_id,
+        claim_id=claim.id,
+        results_dir=str(layout.attempt_dir(claim.ticket_id, frozen.folder)),
+        input_dir=str(layout.input_dir(claim.ticket_id, folder)),
         names=tuple(file.name for file in frozen.files),
         patience_s=settings.check_results_s,
-        has_attachments=await Attachment.exists(ticket_id=held.ticket_id),
+        has_attachments=await Attachment.exists(ticket_id=claim.ticket_id),
     )
 
 

@@ -151,7 +151,7 @@ async def upload(ticket_id: int, area: Area) -> Response:
         try:
             await datastore.send(temporary)
             async with in_transaction():
-                _, held = await store.lock_held_ticket(ticket_id, user)
+                _, claim = await store.lock_held_ticket(ticket_id, user)
                 await files.check_twin(ticket_id, area, sent.name)
                 await received_files.store_file(
                     datastore,
@@ -160,9 +160,9 @@ async def upload(ticket_id: int, area: Area) -> Response:
                     temporary,
                     name=sent.name,
                     size_bytes=size_bytes,
-                    folder=store.folder_of(held, area),
+                    folder=store.folder_of(claim, area),
                 )
-                await claims.renew(held.id)
+                await claims.renew(claim.id)
         finally:
             datastore.discard(temporary)
     return plain("success")
@@ -184,9 +184,9 @@ async def add_log(ticket_id: int, category: str) -> Response:
     number = await writing.add_log(ticket_id, user.id, category, message, message_id)
     if number is None:
         async with in_transaction():
-            _, held = await store.lock_held_ticket(ticket_id, user)
+            _, claim = await store.lock_held_ticket(ticket_id, user)
             number = await tickets.add_log(ticket_id, category, message, message_id)
-            await claims.renew(held.id)
+            await claims.renew(claim.id)
     return plain(str(number))
 
 
@@ -204,9 +204,9 @@ async def attach(ticket_id: int) -> Response:
         try:
             await datastore.send(received.path)
             async with in_transaction():
-                _, held = await store.lock_held_ticket(ticket_id, user)
+                _, claim = await store.lock_held_ticket(ticket_id, user)
                 number = await attachments.keep(datastore, ticket_id, received)
-                await claims.renew(held.id)
+                await claims.renew(claim.id)
         finally:
             datastore.discard(received.path)
     return plain(str(number))
@@ -239,12 +239,12 @@ async def set_progress(ticket_id: int) -> Response:
     if done and await writing.set_progress(ticket_id, user.id, start, end, done, polls=polls):
         return plain("success")
     async with in_transaction():
-        ticket, held = await store.lock_held_ticket(ticket_id, user)
+        ticket, claim = await store.lock_held_ticket(ticket_id, user)
         if done == 0:
             await tickets.clear_progress(ticket_id, start, end)
         else:
             await tickets.set_progress(ticket_id, start, end, done)
-        await claims.renew(held.id)
+        await claims.renew(claim.id)
         await _heard(ticket, form)
     return plain("success")
 

@@ -19,8 +19,10 @@ async def services_of(user: User) -> list[tuple[Service, str]]:
     """The services that this user's providers offer and that take tickets, each with the name of the provider, ordered
     by hash.
     """
-    mine = await _provider_ids(user)
-    links = ProviderService.filter(provider_id__in=mine, current=True, service__current=True)
+    provider_ids = await _provider_ids(user)
+    links = ProviderService.filter(
+        provider_id__in=provider_ids, current=True, service__current=True
+    )
     found = await links.select_related("service", "provider").order_by("service__githash")
     return [(link.service, link.provider.name) for link in found]
 
@@ -29,11 +31,11 @@ async def require_provided(user: User, githashes: Sequence[str]) -> list[Service
     """The services with these hashes, without duplicates.  Raises Refused (401), naming the first hash that is of no
     service that the user provides.
     """
-    mine = {service.githash: service for service, _ in await services_of(user)}
+    provided = {service.githash: service for service, _ in await services_of(user)}
     for githash in githashes:
-        if githash not in mine:
+        if githash not in provided:
             raise Refused(f"You are not a provider for service {githash} ", 401)
-    return [mine[githash] for githash in dict.fromkeys(githashes)]
+    return [provided[githash] for githash in dict.fromkeys(githashes)]
 
 
 async def record_sign_of_life(services: Sequence[Service]) -> None:
@@ -67,8 +69,8 @@ async def waiting(services: Sequence[Service]) -> list[tuple[str, str, int]]:
 async def require_visible(ticket_id: int, user: User) -> Ticket:
     """The ticket, if one of the user's providers offers its service now.  Raises Refused if not."""
     ticket = await Ticket.get_or_none(id=ticket_id) if ticket_id < 2**31 else None
-    mine = {service.id for service, _ in await services_of(user)}
-    if ticket is None or ticket.service_id not in mine:
+    service_ids = {service.id for service, _ in await services_of(user)}
+    if ticket is None or ticket.service_id not in service_ids:
         raise Refused(f"Ticket {ticket_id} not found for user {user.id}")
     return ticket
 
@@ -92,10 +94,10 @@ async def held_claim(ticket: Ticket, user: User) -> Claim:
     """The user's claim on the ticket, which allows writing.  Raises Refused if the user does not hold the ticket's
     current claim.
     """
-    held = await Claim.get_or_none(id=ticket.claim_id, user_id=user.id)
-    if held is None or not is_current(tickets.state_of(ticket), held.id):
+    claim = await Claim.get_or_none(id=ticket.claim_id, user_id=user.id)
+    if claim is None or not is_current(tickets.state_of(ticket), claim.id):
         raise not_claimed(ticket.id, user)
-    return held
+    return claim
 
 
 async def require_claim(ticket_id: int, user: User) -> None:
@@ -114,11 +116,11 @@ async def lock_held_ticket(ticket_id: int, user: User) -> tuple[Ticket, Claim]:
     return ticket, await held_claim(ticket, user)
 
 
-def folder_of(held: Claim, area: Area) -> str:
+def folder_of(claim: Claim, area: Area) -> str:
     """The folder (as in TicketFile) for a file that is uploaded under this claim.  Each claim has its own folder for
     results, so that a late upload under an ended claim replaces no file of a newer claim; an input has none ("").
     """
-    return held.id if area == "results" else ""
+    return claim.id if area == "results" else ""
 
 
 async def _provider_ids(user: User) -> list[int]:

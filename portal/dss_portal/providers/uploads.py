@@ -33,9 +33,9 @@ class ProviderRules:
         return await Claim.exists(id=upload.claim_id, user_id=self.user.id)
 
     async def lock(self, ticket_id: int) -> str:
-        _, held = await store.lock_held_ticket(ticket_id, self.user)
-        await claims.renew(held.id)
-        return held.id
+        _, claim = await store.lock_held_ticket(ticket_id, self.user)
+        await claims.renew(claim.id)
+        return claim.id
 
     async def begin(self, ticket_id: int, announced: AnnouncedFile) -> UploadTarget:
         begun = ResumableUpload.filter(ticket_id=ticket_id, finished=False)
@@ -64,8 +64,10 @@ class ProviderRules:
                 raise Refused(AREAS.format(other[:60]))
 
     async def refusal(self, upload: ResumableUpload) -> Refused | None:
-        held = Ticket.filter(id=upload.ticket_id, claim_id=upload.claim_id, status=Status.CLAIMED)
-        if await held.exists():
+        claimed_tickets = Ticket.filter(
+            id=upload.ticket_id, claim_id=upload.claim_id, status=Status.CLAIMED
+        )
+        if await claimed_tickets.exists():
             return None
         return store.not_claimed(upload.ticket_id, self.user)
 

@@ -74,8 +74,10 @@ class InputRules:
     ) -> None:
         ticket = await Ticket.get(id=ticket_id)
         await reservation.check_may_count(ticket, self.settings.quiet_upload_s)
-        held = await reservation.held_without(ticket, "input", name, self.settings, resumed=resumed)
-        held.require(size_bytes)
+        quota_use = await reservation.held_without(
+            ticket, "input", name, self.settings, resumed=resumed
+        )
+        quota_use.require(size_bytes)
 
 
 async def _touch(ticket_id: int) -> None:

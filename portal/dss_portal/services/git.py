@@ -115,13 +115,13 @@ class _Git:
         """The environment for git: variables for proxies, certificates and credentials.  Git reads no configuration of
         a user or of the machine, and asks no questions.
         """
-        given = {name: os.environ[name] for name in OUTWARD if name in os.environ}
+        variables = {name: os.environ[name] for name in OUTWARD if name in os.environ}
         if self._ca_file:
-            given["GIT_SSL_CAINFO"] = self._ca_file
+            variables["GIT_SSL_CAINFO"] = self._ca_file
         if self._credentials_file:
-            given |= _credentials(self._credentials_file)
+            variables |= _credentials(self._credentials_file)
         return {
-            **given,
+            **variables,
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": self._folder,
             "GIT_CONFIG_NOSYSTEM": "1",

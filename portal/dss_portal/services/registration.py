@@ -86,8 +86,8 @@ def _inside(value: object) -> Iterable[object]:
     return value if isinstance(value, list) else ()
 
 
-def _invalid(what: str) -> Refused:
-    return Refused(f"Error parsing service.json file: {what}")
+def _invalid(fault: str) -> Refused:
+    return Refused(f"Error parsing service.json file: {fault}")
 
 
 def _no_number(word: str) -> NoReturn:

@@ -34,8 +34,8 @@ async def estimates() -> Response:
     now, and empty if they are not known; ``sentence`` says the same in words.
     """
     voxels, size_bytes = parameters.number("voxels", 0), parameters.number("bytes", 0)
-    given = TicketSize(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))
-    wanted = given if voxels > 0 or size_bytes > 0 else None
+    size = TicketSize(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))
+    wanted = size if voxels > 0 or size_bytes > 0 else None
     found = await components().estimates.offers(current_user(), wanted)
     rows = [(s.githash, *_offered(found.get(s.name))) for s in await store.listed()]
     return table(("githash", "before", "begins_s", "ends_s", "sentence"), rows)

@@ -91,13 +91,13 @@ async def _granted_before(ticket: Ticket, claimant: Claimant) -> Grant | None:
     """
     if ticket.status is not Status.CLAIMED or ticket.claim_id is None:
         return None
-    held = await Claim.get(id=ticket.claim_id)
-    theirs = (held.provider, held.instance, held.delivery_id, held.deliveries)
-    ours = (claimant.provider, claimant.instance, claimant.delivery_id, claimant.deliveries)
-    if theirs != ours:
+    claim = await Claim.get(id=ticket.claim_id)
+    granted_to = (claim.provider, claim.instance, claim.delivery_id, claim.deliveries)
+    requested_by = (claimant.provider, claimant.instance, claimant.delivery_id, claimant.deliveries)
+    if granted_to != requested_by:
         return None
-    await renew(held.id)
-    return await _as_grant(held)
+    await renew(claim.id)
+    return await _as_grant(claim)
 
 
 async def _as_grant(claim: Claim) -> Grant:
@@ -127,10 +127,10 @@ async def held_by(delivery_id: str, services: Sequence[Service] = ()) -> Ticket 
     them.
     """
     granted = await Claim.filter(delivery_id=delivery_id).values_list("id", flat=True)
-    held = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)
+    tickets = Ticket.filter(claim_id__in=[str(i) for i in granted], status=Status.CLAIMED)
     if services:
-        held = held.filter(service_id__in=[service.id for service in services])
-    return await held.select_for_update().first() if granted else None
+        tickets = tickets.filter(service_id__in=[service.id for service in services])
+    return await tickets.select_for_update().first() if granted else None
 
 
 async def last_granted_to(delivery_id: str) -> int | None:

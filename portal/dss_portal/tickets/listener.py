@@ -215,7 +215,7 @@ async def _concerned(message: Message, message_id: str) -> tuple[Ticket | None, 
     if isinstance(
         message, TicketReady
     ):  # another ticket of the service may have been granted for it
-        held = await claims.held_by(message_id)
-        return held, held.claim_id if held else None
+        ticket = await claims.held_by(message_id)
+        return ticket, ticket.claim_id if ticket else None
     ticket_id = ticket_of(message)
     return (None if ticket_id is None else await store.locked(ticket_id)), claim_of(message)

@@ -35,18 +35,19 @@ class QuotaUse:
         return self.stored_bytes + size_bytes <= self.max_stored_bytes
 
 
-def no_room(held: QuotaUse) -> Refused:
-    coming = f", and {_size(held.coming_bytes)} are coming" if held.coming_bytes else ""
+def no_room(quota_use: QuotaUse) -> Refused:
+    coming = f", and {_size(quota_use.coming_bytes)} are coming" if quota_use.coming_bytes else ""
     return Refused(
-        f"Your tickets may hold {_size(held.max_stored_bytes)}; they hold "
-        f"{_size(held.stored_bytes)}{coming}. Delete some to make room for this file.",
+        f"Your tickets may hold {_size(quota_use.max_stored_bytes)}; they hold "
+        f"{_size(quota_use.stored_bytes)}{coming}. Delete some to make room for this file.",
         413,
     )
 
 
-def _too_many_files(held: QuotaUse) -> Refused:
+def _too_many_files(quota_use: QuotaUse) -> Refused:
     return Refused(
-        f"Your tickets may hold {held.max_files} files; delete some to make room for this one.", 413
+        f"Your tickets may hold {quota_use.max_files} files; delete some to make room for this one.",
+        413,
     )
 
 

@@ -82,10 +82,10 @@ class Reservation:
         async with in_transaction():
             ticket = await store.locked(self.ticket.id)
             await check_may_count(ticket, self._settings.quiet_upload_s)
-            held = await self._held()
+            quota_use = await self._held()
             least_bytes, most_bytes = self._sizes()
-            held.require(least_bytes)
-            self._reserved_bytes = min(most_bytes, held.room_bytes)
+            quota_use.require(least_bytes)
+            self._reserved_bytes = min(most_bytes, quota_use.room_bytes)
             made = await Upload.create(
                 user_id=self.ticket.user_id,
                 reserved_bytes=self._reserved_bytes,
@@ -130,8 +130,8 @@ class Reservation:
         """Release the reservation, because from now on the registered file itself counts.  Call it in the transaction
         that registers the file.  Raises Refused if the file does not fit or if the user has too many files.
         """
-        held = await self._held()
-        held.require(size_bytes)
+        quota_use = await self._held()
+        quota_use.require(size_bytes)
         await Upload.filter(id=self._id).delete()
         await self._touch()
         self._converted = True
@@ -179,12 +179,12 @@ class Reservation:
         """
         step_bytes = min(max(size_bytes // GROWTH, SMALLEST_STEP_BYTES), LARGEST_STEP_BYTES)
         async with in_transaction():
-            held = await self._held()
-            room_bytes = held.room_bytes
+            quota_use = await self._held()
+            room_bytes = quota_use.room_bytes
             if room_bytes < size_bytes:
-                if may_wait and held.younger and held.fits_alone(size_bytes):
+                if may_wait and quota_use.younger and quota_use.fits_alone(size_bytes):
                     return True
-                raise no_room(held)
+                raise no_room(quota_use)
             self._reserved_bytes = min(size_bytes + step_bytes, room_bytes)
             await Upload.filter(id=self._id).update(
                 reserved_bytes=self._reserved_bytes, heard_at=store.now()

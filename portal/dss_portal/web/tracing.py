@@ -50,8 +50,8 @@ def install(app: Quart) -> None:
 
 def _given_id() -> str | None:
     """The id that the client has sent for its request, if it is safe to log; otherwise None."""
-    given = request.headers.get(REQUEST_ID, "")
-    return given if re.fullmatch(r"[A-Za-z0-9-]{8,64}", given) else None
+    header = request.headers.get(REQUEST_ID, "")
+    return header if re.fullmatch(r"[A-Za-z0-9-]{8,64}", header) else None
 
 
 def _attributes(route: str) -> Attributes:

@@ -72,11 +72,11 @@ def instance() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def token_for(server: str, given: str) -> str:
-    """The token for programs: ``given``, or else the one that ``dss login`` has stored for ``server``.  Raises
-    ExplainedError if there is neither, or if ``given`` is another kind of token.
+def token_for(server: str, option: str) -> str:
+    """The token for programs: ``option``, or else the one that ``dss login`` has stored for ``server``.  Raises
+    ExplainedError if there is neither, or if ``option`` is another kind of token.
     """
-    token = given.strip() or Credentials(jar_of(server, None)).token()
+    token = option.strip() or Credentials(jar_of(server, None)).token()
     if not token.startswith(LONG_LIVED_PREFIX):
         raise ExplainedError(f"A token for programs is needed. {WHERE_FROM}")
     return token

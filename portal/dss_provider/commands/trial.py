@@ -113,11 +113,13 @@ def _end(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _try(service: ServiceFolder, given: "TrialInput", work: Path, output: Path | None) -> None:
+def _try(
+    service: ServiceFolder, trial_input: "TrialInput", work: Path, output: Path | None
+) -> None:
     from dss_provider.trial import run_trial  # noqa: PLC0415  (takes a while to import)
 
     try:
-        found = run_trial(service, given, work, _progressed)
+        found = run_trial(service, trial_input, work, _progressed)
     except AlgorithmFailed as error:
         if error.detail:
             say(error.detail, error=True)
