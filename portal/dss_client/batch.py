@@ -78,17 +78,17 @@ class Batch:
         folder: Path,
         display: Display,
         *,
-        what: SendOptions | None = None,
+        options: SendOptions | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._client = client
         self._services = services
-        self._what = what or SendOptions()
+        self._options = options or SendOptions()
         self._folder = folder
         self._display = display
         self._pause = pause
         self._journal = Journal(
-            folder, self._what.unsent, server=client.server, options=self._what.signature
+            folder, self._options.unsent, server=client.server, options=self._options.signature
         )
         self._full = False
         self._said = ""
@@ -107,7 +107,7 @@ class Batch:
         self._journal.write(items)
         while not all(self._is_over(item) for item in items):
             self._submit_next(items)
-            if not self._what.wait and not self._full:
+            if not self._options.wait and not self._full:
                 continue
             self._look_at_all(items)
             has_open = any(item.status == SUBMITTED for item in items)
@@ -131,7 +131,7 @@ class Batch:
             self._look(item, items)
 
     def _is_over(self, item: Item) -> bool:
-        return item.ended or (item.status == SUBMITTED and not self._what.wait)
+        return item.ended or (item.status == SUBMITTED and not self._options.wait)
 
     def _submit_next(self, items: Sequence[Item]) -> None:
         item = next((item for item in items if item.status == WAITING), None)
@@ -154,8 +154,8 @@ class Batch:
         source = Source(
             path=item.source,
             series=item.uid or item.series,
-            tagged=self._what.tagged,
-            region=self._what.region,
+            tagged=self._options.tagged,
+            region=self._options.region,
         )
         watcher = self._display.watcher(item)
         service = self._services[item.service]
@@ -165,7 +165,7 @@ class Batch:
             item.ticket = number
             self._journal.write(items)
 
-        title = title_of(self._what.name, item.title)
+        title = title_of(self._options.name, item.title)
         return submit(self._client, source, service, watcher, Stopwatch(), note=note, title=title)
 
     def _is_submitted(self, item: Item) -> bool:

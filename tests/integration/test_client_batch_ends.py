@@ -84,7 +84,9 @@ def run(
 
     with ItkSnap(recorder.address) as client, BatchScreen(len(items)) as screen:
         what = SendOptions(wait=wait, region=Region(time_point=time_point))
-        Batch(client, {"lungs": CHOSEN}, folder, screen, what=what, pause=pause or fail).run(items)
+        Batch(client, {"lungs": CHOSEN}, folder, screen, options=what, pause=pause or fail).run(
+            items
+        )
 
 
 def table(folder: Path) -> dict[str, tuple[str, str]]:
@@ -362,7 +364,7 @@ def test_an_outage_ends_the_batch_once_and_not_one_image_after_the_other(
         BatchScreen(len(items)) as screen,
         pytest.raises(PortalAway, match="the same command continues it"),
     ):
-        Batch(client, {"lungs": CHOSEN}, tmp_path / "out", screen, what=what).run(items)
+        Batch(client, {"lungs": CHOSEN}, tmp_path / "out", screen, options=what).run(items)
 
     assert {status for _, status in table(tmp_path / "out").values()} == {"waiting"}
 

@@ -77,7 +77,7 @@ def _send_items(
         _run(
             for_services(items, services),
             folder,
-            lambda screen: Batch(client, selected, folder, screen, what=send_options),
+            lambda screen: Batch(client, selected, folder, screen, options=send_options),
         )
 
 
