@@ -50,35 +50,40 @@ def run_program(
     on_progress: ProgressListener,
     ended: threading.Event,
 ) -> AlgorithmOutcome:
-    """Run a program or container that reads images and writes its results to a folder below ``given.work``.  Raises
-    AlgorithmFailed, and Withdrawn if ``ended`` is set meanwhile.
+    """Run a program or container that reads images and writes its results to a folder below ``program_input.work``.
+    Raises AlgorithmFailed, and Withdrawn if ``ended`` is set meanwhile.
     """
     program_input.output.mkdir()
-    program_input.output.chmod(
-        0o777
-    )  # a container may run as another user; others cannot enter ``work``
-    dispatch = service.dispatch
-    if dispatch.provider is ProviderKind.CONTAINER:
-        ending = _contained(service, program_input, on_progress, ended)
-    else:
-        limits = ProcessLimits(
-            time_s=dispatch.time_s,
-            memory_bytes=dispatch.memory_bytes,
-            scratch=scratch(program_input.work),
-        )
-        images = {tag: str(path) for tag, path in program_input.images.items()}
-        parameters = _written_parameters(
-            program_input.work / PARAMETERS_FILE, dispatch, program_input.landmarks
-        )
-        words = fill_placeholders(dispatch, images, str(program_input.output), str(parameters))
-        ending = run_process(words, service.path, limits, on_progress, ended)
+    # A container may run as another user; others cannot enter ``work``.
+    program_input.output.chmod(0o777)
+    dispatch, work = service.dispatch, program_input.work
+    is_container = dispatch.provider is ProviderKind.CONTAINER
+    run_in = _contained if is_container else _as_process
+    ending = run_in(service, program_input, on_progress, ended)
     _check(ending, dispatch)
     only = "" if takes_folder(dispatch) else SEGMENTATION
     image = program_input.images[dispatch.tag]
     try:
-        return read_output(program_input.output, image, program_input.work, dispatch.labels, only)
+        return read_output(program_input.output, image, work, dispatch.labels, only)
     except AlgorithmFailed as error:
         raise AlgorithmFailed(str(error), ending.detail) from error
+
+
+def _as_process(
+    service: ServiceFolder,
+    program_input: ProgramInput,
+    on_progress: ProgressListener,
+    ended: threading.Event,
+) -> Ending:
+    dispatch, work = service.dispatch, program_input.work
+    limits = ProcessLimits(
+        time_s=dispatch.time_s, memory_bytes=dispatch.memory_bytes, scratch=scratch(work)
+    )
+    images = {tag: str(path) for tag, path in program_input.images.items()}
+    landmarks = program_input.landmarks
+    parameters = _written_parameters(work / PARAMETERS_FILE, dispatch, landmarks)
+    words = fill_placeholders(dispatch, images, str(program_input.output), str(parameters))
+    return run_process(words, service.path, limits, on_progress, ended)
 
 
 def _written_parameters(path: Path, dispatch: Dispatch, landmarks: Mapping[str, Point]) -> Path:

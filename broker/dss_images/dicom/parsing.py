@@ -153,9 +153,7 @@ def looks_like_dicom(path: Path) -> bool:
 
 
 def begins_like_dicom(file: IO[bytes]) -> bool:
-    """True if the bytes of ``file`` from its position on begin like a DICOM file, with or without a preamble.  Moves the
-    position.
-    """
+    """True if the bytes that are read next from ``file`` begin like a DICOM file, with or without a preamble."""
     head = file.read(_PREAMBLE_BYTES + len(_MAGIC))
     return head[_PREAMBLE_BYTES:] == _MAGIC or _begins_like_a_data_set(head)
 
@@ -280,9 +278,7 @@ def _pieces(file: BinaryIO, pixels: PixelElement, size: int) -> int | None:
 
 
 def text_of(data: Dataset, keyword: str) -> str:
-    """The value of the tag ``keyword`` as text without blanks and null bytes at its ends; "" if there is none.  Stored
-    bytes are read as Latin-1, whatever the file's character set is.  A backslash separates several values.
-    """
+    """The value of the tag ``keyword`` as text, bytes as Latin-1; "" if there is none.  A backslash separates values."""
     found = data.get_item(keyword)
     value = found.value if found is not None else None
     if isinstance(value, bytes) and _BINARY & {found.VR, dictionary_VR(keyword)}:
