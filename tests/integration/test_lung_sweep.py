@@ -195,6 +195,23 @@ def test_a_dark_lung_whose_pair_is_just_large_enough_is_found(made: Chest, runne
     assert judged(shown, runner).dice >= 0.95
 
 
+@pytest.mark.shared_data
+@pytest.mark.parametrize("first_x", [10, 12, 14])
+def test_both_lungs_that_a_view_joins_at_the_back_are_found_with_their_sides(
+    chest: Chest, runner: Runner, first_x: int
+) -> None:
+    """Squares of 40 of 64 voxels at the front of a real chest."""
+    square = cut((0, 0, first_x / 64), (1, 40 / 64, (first_x + 40) / 64))(
+        chest, random_of(8, "cut")
+    )
+
+    result = judged(clamped(square), runner)
+
+    assert result.dice >= 0.95
+    assert result.wrong_side < 0.02
+    assert not result.unknown_side
+
+
 def test_lung_that_is_open_to_the_air_at_a_cut_is_found(runner: Runner) -> None:
     """A third of a chest, cut off at the side and turned in a view that is padded."""
     case = combined(15003, phantom(15, runner, (3.0, 3.0, 3.0)))

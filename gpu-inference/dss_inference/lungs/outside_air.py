@@ -33,6 +33,10 @@ _ACROSS, _ACROSS_ABOVE_AIR_HU = 0.25, 80
 slice's complete front or back edge, it is outside air as long as the lower quartile of its HU is less than
 _ACROSS_ABOVE_AIR_HU above air: a thin layer of air behind the body is that dense because its edges are blurred.
 """
+_LAYER_MM = 30.0
+"""Largest mean depth of such a thin layer from front to back.  A deeper chain between flesh may be both lungs, joined
+where the image cuts them at the back.
+"""
 _CUT_LUNG_SOLIDITY, _CUT_LUNG_SAMENESS, _CUT_LUNG_SPREAD_HU = 0.85, 0.3, 16.0
 """A chain is lung that the edge of the image cuts if its solidity is above the first value, its sameness is below the
 second, and the lower quartile and the median of its HU differ by more than the third.  Air around the body is alike
@@ -40,8 +44,11 @@ from slice to slice and, without vessels, even.
 """
 _SMALLEST_ML = 3.0
 _FOAM = ((30.0, 0.92), (100.0, 0.75))
+_LONG_MM = 200.0
 """Pairs of an image length in mm and a sameness.  In a longer image, a small chain through nearly all slices whose
-sameness is higher is foam of the patient table, because the sections of a lung change along the body.
+sameness is higher is foam of the patient table, because the sections of a lung change along the body.  In an image
+longer than _LONG_MM so is a chain of any volume, or it is air between table and patient, if its HU are as even as those
+of air around the body.
 """
 
 
@@ -50,14 +57,21 @@ class EdgePart:
     """A chain with what decides whether it is air outside the body.
 
     ``hu`` are values of at most about 20,000 of its voxels.  ``surrounds``: it is certainly outside the body, by
-    position, shape and HU.  ``is_open``: most of it is open to the image's side (see ``open_to_side``).
+    position, shape and HU.  ``depth_mm`` is its depth from front to back, as a mean over its slices and all columns of
+    the image.  ``is_open``: most of it is open to the image's side (see ``open_to_side``).
     """
 
     chain: Chain
     volume_ml: float
+    depth_mm: float
     hu: HU
     surrounds: bool
     is_open: bool
+
+    @property
+    def spread_hu(self) -> float:
+        """The difference between the median and the lower quartile of its HU."""
+        return float(np.median(self.hu)) - self.low_hu
 
     @property
     def low_hu(self) -> float:
@@ -67,11 +81,13 @@ class EdgePart:
 
 def edge_parts(view: View, label: Labels, chains: list[Chain], smooth: HU) -> Iterator[EdgePart]:
     """Measure each of the ``chains`` of parts in ``label``.  ``smooth`` is the mean HU of each voxel's neighbours."""
+    _, _, columns = label.shape
     opened = np.bincount(label.ravel(), open_to_side(view).ravel(), int(label.max()) + 1)
     for chain, hu in zip(chains, _values_of(smooth, label, chains), strict=True):
         yield EdgePart(
             chain=chain,
             volume_ml=chain.area * view.voxel_ml,
+            depth_mm=chain.area / (chain.slices * columns) * view.spacing_mm[1],
             hu=hu,
             surrounds=_surrounds(chain, hu, label.size),
             is_open=float(opened[list(chain.parts)].sum()) > _MOSTLY * chain.area,
@@ -112,7 +128,8 @@ def is_outside(part: EdgePart, air_hu: float | None, length: int, length_mm: flo
     chain = part.chain
     above = part.low_hu - (USUAL_AIR_HU if air_hu is None else air_hu)
     if chain.across > _ACROSS and chain.solidity < _CUT_LUNG_SOLIDITY:
-        return above < _ACROSS_ABOVE_AIR_HU
+        is_layer = part.is_open or air_hu is None or part.depth_mm < _LAYER_MM
+        return above < (_ACROSS_ABOVE_AIR_HU if is_layer else _CORNER_ABOVE_AIR_HU)
     if chain.solidity < _LUNG_SOLIDITY or part.volume_ml < _SMALLEST_ML:
         return above < ABOVE_AIR_HU
     if part.volume_ml > _LARGE_ML and _is_like_cut_lung(part):
@@ -123,8 +140,11 @@ def is_outside(part: EdgePart, air_hu: float | None, length: int, length_mm: flo
 
 
 def _is_foam(part: EdgePart, length: int, length_mm: float) -> bool:
-    """True for a small part through nearly all slices that hardly changes from slice to slice, by _FOAM."""
-    if part.chain.slices < 0.9 * length or part.volume_ml >= _LARGE_ML:
+    """True for a part through nearly all slices that hardly changes from slice to slice, by _FOAM and _LONG_MM."""
+    if part.chain.slices < 0.9 * length:
+        return False
+    is_even = part.spread_hu <= _CUT_LUNG_SPREAD_HU
+    if part.volume_ml >= _LARGE_ML and (length_mm < _LONG_MM or not is_even):
         return False
     return any(length_mm > least_mm and part.chain.sameness > same for least_mm, same in _FOAM)
 
@@ -135,7 +155,8 @@ def is_doubtful(part: EdgePart) -> bool:
 
 
 def _is_like_cut_lung(part: EdgePart) -> bool:
-    low, middle = np.percentile(part.hu, [25, 50])
-    chain, spread_hu = part.chain, float(middle - low)
+    chain = part.chain
     is_convex = chain.solidity > _CUT_LUNG_SOLIDITY
-    return is_convex and chain.sameness < _CUT_LUNG_SAMENESS and spread_hu > _CUT_LUNG_SPREAD_HU
+    return (
+        is_convex and chain.sameness < _CUT_LUNG_SAMENESS and part.spread_hu > _CUT_LUNG_SPREAD_HU
+    )

@@ -9,12 +9,13 @@ from dss_inference.lungs.view import Flags, View
 
 SHAPE = (60, 40, 40)
 AIR_HU = -945
+IN_FRONT = slice(0, 6)
 
 
-def body(fill: Flags, values: npt.NDArray[np.float64]) -> View:
-    """Flesh with a layer of air behind it, and ``values`` where ``fill`` is set."""
+def body(fill: Flags, values: npt.NDArray[np.float64], air: slice = slice(33, None)) -> View:
+    """Flesh with a layer of air, at the places ``air`` from front to back, and ``values`` where ``fill`` is set."""
     hu = np.full(SHAPE, 40.0)
-    hu[:, 33:] = AIR_HU
+    hu[:, air] = AIR_HU
     hu[fill] = values[fill]
     noise = np.random.default_rng(2).normal(0, 15, SHAPE)
     return View(hu=(hu + noise).astype(np.int16), spacing_mm=(4.0, 4.0, 4.0))
@@ -53,3 +54,24 @@ def test_lung_too_small_to_be_told_from_air_is_doubtful() -> None:
 
     assert not found.air[small].any()
     assert found.doubtful_ml > 50
+
+
+def test_lungs_that_the_view_cuts_and_joins_at_the_back_are_inside() -> None:
+    z, y, x = np.indices(SHAPE)
+    lungs = (y >= 12) & (z >= 10) & (z < 50)
+    lungs &= ~((y < 26) & (abs(x - 20) < 12))
+    lungs &= ~((y < 34) & (abs(x - 20) < 6))
+    lungs &= ~((abs(x - 20) < 6) & ((z < 20) | (z >= 38)))
+
+    found = enclosed_air(body(lungs, vessels(0.25) + 40, IN_FRONT))
+
+    assert found.air[lungs].mean() > 0.95
+
+
+def test_foam_of_a_table_along_a_long_image_is_outside_however_large() -> None:
+    _, y, x = np.indices(SHAPE)
+    foam = (y > 30) & (x > 20)
+
+    found = enclosed_air(body(foam, np.full(SHAPE, AIR_HU + 40.0), IN_FRONT))
+
+    assert not found.air[foam].any()
