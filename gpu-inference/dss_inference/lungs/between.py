@@ -45,6 +45,22 @@ def _in_rows(sides: Sides, spacing_mm: Triple) -> Sides:
     return np.asarray(ndi.rotate(sides, turn_deg, axes=(1, 2), order=0), np.uint8)
 
 
+def beyond_gap(found: Flags, spacing_mm: Triple, gap_mm: float) -> float:
+    """The share 0..0.5 of lung on one side of gaps from left to right that are wider than ``gap_mm``, as heart and spine
+    are: the smaller of both sides, over all rows with such a gap.  About 0 for a single lung, 0.1 and more for both.
+
+    ``found``: flags (z, y, x) of lung, also none.
+    """
+    columns = np.arange(found.shape[2])
+    last = np.maximum.accumulate(np.where(found, columns, -1), axis=2)
+    before = np.pad(last, [(0, 0), (0, 0), (1, 0)], constant_values=-1)[:, :, :-1]
+    after_gap = found & (before >= 0) & ((columns - before - 1) * spacing_mm[2] > gap_mm)
+    rows = found[after_gap.any(axis=2)]
+    right = columns < after_gap[after_gap.any(axis=2)].argmax(axis=1)[:, None]
+    sides = (rows & right).sum(), (rows & ~right).sum()
+    return float(min(sides)) / max(1.0, float(found.sum()))
+
+
 def depth(found: Flags, spacing_mm: Triple) -> float:
     """The lungs' extent from front to back, divided by that from right to left: the median over the slices with much
     lung.  ``found``: flags (z, y, x) of both lungs, which must contain lung.

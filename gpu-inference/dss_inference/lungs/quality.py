@@ -28,6 +28,10 @@ POSSIBLE_ML = 15_000
 """Largest possible volume of both lungs in ml; a segmentation with more is not usable."""
 REMARKS = ("touches_border", "side_of_part_unknown")
 """Codes of flags that do not lower the verdict."""
+_LEAST_BEYOND_GAP = 0.075
+"""Value of ``beyond_gap`` in ``Signs`` from which on lung of unknown side is both lungs: at most 0.05 in views that show
+one lung, 0.1 or more in others.
+"""
 _BORDERS = (("feet", "head"), ("front", "back"), ("right", "left"))
 _SAMPLES = 1_000_000
 TEXT_NAME, JSON_NAME = "quality.txt", "quality.json"
@@ -65,7 +69,7 @@ def quality_of(
     borders = tuple(_borders(found))
     median_hu = _median_hu(found, hu)
     flags = (
-        *_view_flags(borders, labels, cut_at_side=signs.cut_at_side),
+        *_view_flags(borders, labels, signs),
         *_size_flags(labels, signs, cut=bool(borders)),
         *_value_flags(median_hu),
         *sign_flags(signs),
@@ -99,9 +103,7 @@ def _median_hu(found: Sides, hu: npt.NDArray[np.int16]) -> float:
     return float(np.median(hu.ravel()[places[:: len(places) // _SAMPLES + 1]]))
 
 
-def _view_flags(
-    borders: Sequence[str], labels: Sequence[Label], *, cut_at_side: bool
-) -> Iterator[Flag]:
+def _view_flags(borders: Sequence[str], labels: Sequence[Label], signs: Signs) -> Iterator[Flag]:
     if borders:
         where = ", ".join(borders)
         text = f"The lungs reach the border of the image ({where}); the volumes are of the part in view."
@@ -110,7 +112,8 @@ def _view_flags(
     if missing:
         yield Flag(code="side_missing", text=f"The {missing[0]} was not found.")
     if any(label.value == UNSIDED for label in labels):
-        yield _side_unknown(part=cut_at_side)
+        one_lung = signs.beyond_gap < _LEAST_BEYOND_GAP
+        yield _side_unknown(part=signs.cut_at_side and one_lung)
 
 
 def _side_unknown(*, part: bool) -> Flag:

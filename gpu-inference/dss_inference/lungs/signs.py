@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.between import apart, depth, interruption
+from dss_inference.lungs.between import apart, beyond_gap, depth, interruption
 from dss_inference.lungs.cuts import (
     are_bases_alone,
     is_cut_at_head,
@@ -30,6 +30,8 @@ DENSE_HU = -500
 """Lung above this is denser than healthy lung is."""
 _LEAST_SURFACE_CUT = 0.02
 """Share of the lungs' surface that the view cuts in the slices, from which on their depth and width are not known."""
+_GAP_MM = 40.0
+"""Width of a gap between lung and lung in which heart or spine may lie."""
 _LEAST_ML = 50.0
 """Smallest volume of a lung whose ends and wall are measured."""
 
@@ -48,7 +50,8 @@ class Signs:
     Shape, along the body's axes (``SegmentedChest.upright``): ``uneven`` is how differently the sections of left and right change
     from slice to slice, by ``unevenness``; None if a side is missing.  ``left`` is the left lung's part of both; None
     if a side is missing, and where ``cut_at_side`` or ``heart_in_view`` is True.  ``apart`` is the share of the width
-    that lies between left and right, by ``between.apart``; 0 if a side is missing.  ``interrupted`` is how deep the
+    that lies between left and right, by ``between.apart``; 0 if a side is missing.  ``beyond_gap`` is the share of lung
+    of unknown side that lies beyond a gap as wide as the heart, by ``between.beyond_gap``.  ``interrupted`` is how deep the
     sections dip along the body, by ``interruption``.  ``depth`` is that of the lungs from front to back, divided by
     their width; None where the view cuts their surface in the slices.  ``cut_by_padding`` is the share of the lungs'
     surface that padding cuts in the slices, as it does in a round view.  ``behind``, ``before`` and ``beside`` are tissue between the
@@ -67,6 +70,7 @@ class Signs:
     uneven: float | None = None
     left: float | None = None
     apart: float = 0.0
+    beyond_gap: float = 0.0
     interrupted: float = 0.0
     depth: float | None = None
     cut_by_padding: float = 0.0
@@ -95,11 +99,14 @@ def signs_of(chest: SegmentedChest, gas_ml: float) -> Signs:
 
 
 def _signs_of_view(chest: SegmentedChest) -> Signs:
-    """Where the edge of the image and padding cut the lungs; all other signs have their defaults."""
+    """Where the edge of the image and padding cut the lungs, and whether lung of unknown side is both; all other signs have their defaults."""
     _, by_padding = chest.surface_cut
     return Signs(
         fill=_fill(chest),
         cut_by_padding=by_padding,
+        beyond_gap=beyond_gap(
+            chest.sides == UNSIDED, chest.view.spacing_mm, _GAP_MM * chest.view.scale
+        ),
         cut_at_side=is_cut_at_side(chest.lungs),
         bases_alone=are_bases_alone(chest.lungs[chest.slices_with_tissue]),
         heart_in_view=is_heart_most_of_view(chest.lungs, chest.padding),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage as ndi
 
-from dss_inference.lungs.between import apart, depth, interruption
+from dss_inference.lungs.between import apart, beyond_gap, depth, interruption
 from dss_inference.lungs.doubts import LEAST_DEPTH, MOST_APART, MOST_INTERRUPTED
 from dss_inference.lungs.sides import LEFT, RIGHT, Sides
 
@@ -79,3 +79,14 @@ def test_depth_is_a_length() -> None:
     assert depth(lungs() > 0, (4.0, 2.0, 4.0)) == pytest.approx(
         depth(lungs() > 0, SPACING_MM) / 2, abs=0.01
     )
+
+
+@pytest.mark.parametrize(("side", "share"), [(LEFT, 0.0), (RIGHT, 0.0), (None, 0.5)])
+def test_only_both_lungs_have_a_gap_as_wide_as_the_heart(side: int | None, share: float) -> None:
+    found = lungs() > 0 if side is None else lungs() == side
+
+    assert beyond_gap(found, SPACING_MM, 40.0) == pytest.approx(share, abs=0.02)
+
+
+def test_no_lung_lies_beyond_no_gap() -> None:
+    assert beyond_gap(lungs() > 9, SPACING_MM, 40.0) == 0.0

@@ -141,6 +141,12 @@ def test_a_part_without_a_side_may_be_good_and_a_whole_view_without_one_is_not()
     assert (codes(whole), whole.verdict) == (["side_unknown"], Verdict.LOOK)
 
 
+def test_both_lungs_that_were_not_parted_in_a_cut_view_ask_for_a_look() -> None:
+    both = judged(lungs(side=UNSIDED), signs=Signs(cut_at_side=True, beyond_gap=0.3))
+
+    assert (codes(both), both.verdict) == (["side_unknown"], Verdict.LOOK)
+
+
 def test_lungs_that_the_view_cuts_may_be_good() -> None:
     assert judged(lungs(first=0)).verdict == Verdict.GOOD
 

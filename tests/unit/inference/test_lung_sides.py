@@ -68,3 +68,13 @@ def test_two_thick_places_of_one_lung_have_no_side_where_the_view_is_cut() -> No
     lungs[20:27, 9:16, 14:21] = True
 
     assert set(np.unique(sides_of(lungs))) == {0, UNSIDED}
+
+
+def test_lungs_of_which_one_was_joined_to_the_upper_part_of_the_other_have_no_side() -> None:
+    """The upper parts touch in front, and the left lung is thin in the middle of its height."""
+    lungs = drawn(50, np.s_[5:30, 0:18], np.s_[5:30, 32:50])
+    lungs[25:45, 5:17, 18:32] = True
+    lungs[22:25, :, 25:] = False
+    lungs[22:25, 12:16, 40:44] = True
+
+    assert set(np.unique(sides_of(lungs))) == {0, UNSIDED}
