@@ -8,22 +8,24 @@ from dss_inference.lungs.air import THICK_MM
 from dss_inference.lungs.outside_air import ABOVE_AIR_HU
 from dss_inference.lungs.segmented_chest import SegmentedChest
 from dss_inference.lungs.signs import DENSE_HU
-from dss_inference.lungs.view import TISSUE_HU, walled_parts
+from dss_inference.lungs.view import TISSUE_HU, Flags, walled_parts
 
 _MUCH_GAS_ML = 1000.0
+_MOSTLY = 0.6
 _GAS_SPREAD_HU = 25.0
 """Largest difference between the lower quartile and the median of gas, in HU; walls around it hardly change these."""
 
 
 def other_air_ml(chest: SegmentedChest) -> tuple[float, float]:
     """Two volumes in millilitres: of air in the body that was not segmented as lung, and of the part of it that may be
-    lung.
+    lung.  Air around the body does not count.
 
     If there is more air than bowels contain, all of it may be lung.  Otherwise only the connected parts may be lung
     that are less even than gas and reach the last slice with tissue, at the head, where the edge of the image may cut
     lung.
     """
-    other = ndi.binary_opening(chest.air & ~chest.lungs) & ~chest.to_side
+    other = ndi.binary_opening(chest.air & ~chest.lungs)
+    other &= ~chest.to_side & ~_around_body(chest, other)
     other_ml = float(other.sum()) * chest.view.voxel_ml
     if other_ml > _MUCH_GAS_ML:
         return other_ml, other_ml
@@ -33,6 +35,22 @@ def other_air_ml(chest: SegmentedChest) -> tuple[float, float]:
     parts = [label == i for i in at_head if i]
     uneven = [float(part.sum()) for part in parts if _is_uneven(chest.view.hu[part])]
     return other_ml, sum(uneven) * chest.view.voxel_ml
+
+
+def _around_body(chest: SegmentedChest, other: Flags) -> Flags:
+    """The voxels of ``other`` that continue air around the body, as between the breasts: those of connected parts that
+    are mostly open to the image's side, if their HU are nearer to those of air than to the lungs' median.  All False
+    without lungs, because then the part may be all of them.
+    """
+    found = chest.view.hu[chest.lungs]
+    if not found.size:
+        return np.zeros_like(other)
+    label, count = ndi.label(other)
+    sizes, opened = (
+        np.bincount(label.ravel(), flags.ravel(), count + 1) for flags in (other, chest.to_side)
+    )
+    dark = chest.view.hu < (chest.clear_hu + float(np.median(found))) / 2
+    return np.asarray((opened > _MOSTLY * sizes)[label] & dark & other, bool)
 
 
 def left_out_ml(chest: SegmentedChest) -> float:

@@ -9,7 +9,7 @@ from dss_inference.lungs.doubts import MOST_POCKET
 from dss_inference.lungs.segmented_chest import SegmentedChest
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
 from dss_inference.lungs.signs import Signs, signs_of
-from dss_inference.lungs.unexplained import left_out_ml
+from dss_inference.lungs.unexplained import left_out_ml, other_air_ml
 from dss_inference.lungs.view import View, open_to_side
 
 SHAPE = (50, 40, 80)
@@ -171,3 +171,19 @@ def test_foam_of_a_table_is_no_lung() -> None:
     view.hu[:, 18:20] = -1000
 
     assert left_out_ml(foam) == 0.0
+
+
+@pytest.mark.parametrize(("hu", "least_ml", "most_ml"), [(-990, 0, 0), (-850, 50, 130)])
+def test_air_between_the_breasts_is_no_air_in_the_body_and_lost_lung_is(
+    hu: int, least_ml: int, most_ml: int
+) -> None:
+    """A groove in the front of the body, 20 mm wide, that opens into the air before it."""
+    of = segmented(chest())
+    values, air = of.view.hu.copy(), of.air.copy()
+    values[:, :4], air[:, :4] = -1000, True
+    values[:, 4:8, 40:45], air[:, 4:8, 40:45] = hu, True
+    shown = replace(of, view=replace(of.view, hu=values), air=air)
+
+    in_body_ml, _ = other_air_ml(shown)
+
+    assert least_ml <= in_body_ml <= most_ml
