@@ -35,11 +35,13 @@ def parts_of(source: Path) -> list[SourcePart]:
     """
     if not source.is_dir():
         return (_series(source) if is_dicom(source) else []) or [SourcePart(source)]
-    files = [path for path in files_of(source) if path.name.lower().endswith(ENDINGS)]
-    parts = [
-        SourcePart(p) for p in files if not p.name.lower().endswith((".img", ".zip", WORKSPACE))
-    ]
-    return parts + _series(source)
+    return [SourcePart(path) for path in image_files(source)] + _series(source)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The files below ``folder`` that are images other than DICOM, by their names."""
+    files = [path for path in files_of(folder) if path.name.lower().endswith(ENDINGS)]
+    return [p for p in files if not p.name.lower().endswith((".img", ".zip", WORKSPACE))]
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 repeated while the portal restarts.
 """
 
+import json
 import mimetypes
 import re
 import time
@@ -70,6 +71,15 @@ class Portal:
         """Name, version, hash and provider of each service that the token's user provides."""
         rows = read_table(self._get("api/pro/services").decode())
         return [(r[0], r[1], r[2], r[3]) for r in rows if len(r) > 3]
+
+    def descriptor(self, githash: str) -> dict[str, object]:
+        """What the portal tells users of a service; the token needs the scope ``tickets``.  Raises ValueError or
+        TypeError if the response is no JSON object.
+        """
+        found = json.loads(self._get(f"api/services/{githash}/detail"))
+        if not isinstance(found, dict):
+            raise TypeError("The response is no JSON object.")
+        return found
 
     def register(self, provider: str, descriptor: str) -> None:
         """Add a service, or a new version of it, to the portal's catalogue.  Needs a token of a site admin."""

@@ -24,10 +24,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A service as the portal lists it: its hash, and the provider that offers it."""
+    """A service as the portal lists it: its hash, the provider that offers it, and warnings for the provider."""
 
     githash: str
     provider: str
+    warnings: tuple[str, ...] = ()
 
 
 def offer_of(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
@@ -54,6 +55,26 @@ def offer_of(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
             f"Several providers of yours offer it; choose one with --provider: {names}."
         )
     return Offer(githash=rows[0][2], provider=rows[0][3])
+
+
+def differences(service: ServiceFolder, portal: Portal, offer: Offer) -> tuple[str, ...]:
+    """A warning if the portal lists this version of the service with other texts or tags than its ``service.json`` has;
+    none if the portal does not tell, as for a token without the scope ``tickets``.
+    """
+    ours = service.descriptor
+    try:
+        listed = portal.descriptor(offer.githash)
+    except (ClientError, ValueError, TypeError):
+        return ()
+    names = sorted(listed.keys() | ours.published.keys())
+    other = [name for name in names if listed.get(name) != ours.published.get(name)]
+    if not other:
+        return ()
+    warning = (
+        f"Warning: the portal lists {ours.name} {ours.version} with another {' and '.join(other)} than service.json has. "
+        "Users read the portal's; for yours, raise the version in service.json and publish again."
+    )
+    return (warning,)
 
 
 def _registered(service: ServiceFolder, portal: Portal, provider: str) -> Offer:

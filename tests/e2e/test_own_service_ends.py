@@ -15,7 +15,7 @@ from dss_client.itksnap import ItkSnap
 from dss_client.sending import selected_service
 from support import own_services
 from support.own_services import PUBLISH, ended, log, published, service, submit
-from support.sites import Site
+from support.sites import ROOT, Site
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -154,6 +154,23 @@ def test_a_second_publisher_is_told_of_the_first(
         with published(site, token, folder) as second:
             assert second.stderr is not None
             assert any("1 other program serves this service" in line for line in second.stderr)
+
+
+def test_other_texts_of_a_version_that_is_listed_are_warned_of(site: Site, tmp_path: Path) -> None:
+    """The portal keeps the texts that it has; the provider took the new ones for published."""
+    scopes = [word for scope in ("provider", "admin", "tickets") for word in ("--scope", scope)]
+    token = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
+    folder = service(tmp_path, "reworded", "def segment(image):\n    return image.array > 0\n")
+    with published(site, token, folder):
+        pass
+    told = folder / "service.json"
+    told.write_text(told.read_text().replace('"shortdesc": "', '"shortdesc": "New: '))
+
+    with published(site, token, folder) as second:
+        assert second.stderr is not None
+        line = second.stderr.readline()
+
+    assert "the portal lists reworded 1.0.0 with another shortdesc than service.json has" in line
 
 
 def test_a_deleted_ticket_ends_its_work(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from support import dss_commands
+from support.builders import image, write_image
 from support.dicom_series import TILTED, plane, stack, write
 from support.dss_commands import dss
 from support.recorder import Recorder, refusal
@@ -99,3 +100,16 @@ def test_a_series_that_is_sent_is_the_chosen_one_and_its_notes_are_shown(
 
     assert "DICOM series 4 (PT) of 20 slices" in done.output
     assert "resampled from a gantry tilt of 15.0 degrees" in done.output
+
+
+def test_images_beside_a_series_are_said_not_to_be_sent(
+    recorder: Recorder, place: list[str], study: Path
+) -> None:
+    """Of a folder with nine scans and a DICOM folder, one was sent without a word of --each."""
+    write_image(study / "head.nii.gz", image())
+
+    done = dss("send", str(study), "--service", "lungs", "--no-wait", *place)
+
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert f"Not sent: 1 other image in {study}. With --each, each becomes a ticket." in said

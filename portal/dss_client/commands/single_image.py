@@ -20,7 +20,7 @@ from dss_client.screen import Screen
 from dss_client.send_options import SendOptions
 from dss_client.sending import Sent, Stopwatch, selected_service, send, submit
 from dss_images.dicom.errors import NoSeries
-from dss_submission.parts import parts_of
+from dss_submission.parts import image_files, parts_of
 from dss_submission.preparing import Source
 
 
@@ -85,8 +85,10 @@ def send_one(
         with screen, _hinted(image):
             if not send_options.wait:
                 _submit(client, source, service, screen, title)
+                _note_unsent(image, screen)
                 return
             sent = send(client, source, service, single.output, screen, title=title)
+            _note_unsent(image, screen)
         if single.json is not None:
             write_report(sent, single.json)
         _tell(sent)
@@ -101,6 +103,13 @@ def _submit(client: ItkSnap, source: Source, service: str, screen: Screen, title
         screen.note(sentence)
     ticket = submit(client, source, found, screen, Stopwatch(), title=title)
     screen.note(f"To follow it: dss watch {ticket}")
+
+
+def _note_unsent(image: Path, screen: Screen) -> None:
+    """If ``image`` is a folder of DICOM files with other images in it, say that these were not sent."""
+    if image.is_dir() and (others := image_files(image)):
+        what = "1 other image" if len(others) == 1 else f"{len(others)} other images"
+        screen.note(f"Not sent: {what} in {image}. With --each, each becomes a ticket.")
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def publish(
     tell(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")
     OrderlyStop(publisher.stop, tell, partial(_tidy, service, and_own=True)).listen()
     _tidy(service)
-    for warning in placeholders(service):
+    for warning in (*offer.warnings, *placeholders(service)):
         tell(warning)
     publisher.run(parallel, instance(), tickets)
 

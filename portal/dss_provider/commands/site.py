@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ def publisher_of(
     """
     from dss_provider.held import held_tickets_of  # noqa: PLC0415  (takes a while to import)
     from dss_provider.portal import Portal  # noqa: PLC0415
-    from dss_provider.serving import ServicePublisher, offer_of  # noqa: PLC0415
+    from dss_provider.serving import ServicePublisher, differences, offer_of  # noqa: PLC0415
     from dss_provider.ticket import work_on  # noqa: PLC0415
 
     token = token_for(site.server, site.token)
@@ -57,6 +57,7 @@ def publisher_of(
             site.server, token, retry_s=0
         )  # do not wait, because the address may be wrong
         offer = offer_of(service, first, site.provider)
+        offer = replace(offer, warnings=differences(service, first, offer))
         first.close()
     except ServiceInvalid:
         raise
