@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dss_portal.estimates.durations import DurationPredictor, Run, TicketSize
+from dss_portal.estimates.run_starts import BegunTickets, FinishedRuns, ServiceStarts
 
 LEAST_REMAINING = 0.1
 """A run that has taken longer than expected is assumed to need at least this fraction of the
@@ -191,26 +192,23 @@ class _Simulation:
         """
         begun: list[Running] = []
         held: list[Running] = []
+        starts = {
+            service: self._starts(service) for service in {r.service for r in self.site.running}
+        }
+        times = BegunTickets()
         for running in sorted(self.site.running, key=lambda r: r.began_s):
-            began_s = self._began_s(running, [each.began_s for each in begun])
+            began_s = starts[running.service].next(running.began_s, times)
             if began_s is None:
                 held.append(running)
             else:
+                times.add(began_s)
                 begun.append(replace(running, began_s=began_s))
         return [*sorted(begun, key=lambda r: r.began_s), *held]
 
-    def _began_s(self, running: Running, others_s: Sequence[float]) -> float | None:
-        """The time when a worker began the ticket; None if all were busy since its claim.  ``others_s`` are these times
-        of the tickets that were claimed earlier and still run.
-        """
-        able = [worker for worker in self.site.workers if running.service in worker.services]
-        devices, claimed_s = {worker.device for worker in able}, running.began_s
-        later = [r for r in self.site.runs if r.device in devices and r.ended_s > claimed_s]
-        for time_s in (claimed_s, *sorted(run.ended_s for run in later)):
-            busy = sum(run.ended_s - run.seconds <= time_s < run.ended_s for run in later)
-            if busy + sum(other_s <= time_s for other_s in others_s) < len(able):
-                return time_s
-        return None
+    def _starts(self, service: str) -> ServiceStarts:
+        able = [worker for worker in self.site.workers if service in worker.services]
+        devices = {worker.device for worker in able}
+        return ServiceStarts(workers=len(able), runs=FinishedRuns.on(devices, self.site.runs))
 
     def _likely_worker(self, running: Running, idle: Sequence[Worker]) -> Worker | None:
         """The worker that most probably runs the ticket; None if no worker is left."""
