@@ -28,7 +28,7 @@ from dss_portal.services import routes as services
 from dss_portal.serving.layer_attempt import FrameworkGuard
 from dss_portal.settings import Settings
 from dss_portal.tickets import routes as tickets
-from dss_portal.web import asgi, context, converters, errors, metering, tracing
+from dss_portal.web import asgi, context, converters, errors, metering, ranges, tracing
 from dss_portal.writes import answering as writes
 from dss_portal.writes.answering import Writes
 from dss_portal.writes.write_handler import WriteHandler
@@ -62,6 +62,7 @@ def create_app(settings: Settings, broker: Broker) -> Quart:
     asgi.install(app)
     converters.install(app)
     errors.install(app)
+    ranges.install(app)
     sessions.install(app, settings)
     for feature in FEATURES:
         app.register_blueprint(feature.blueprint)

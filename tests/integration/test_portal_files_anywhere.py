@@ -83,6 +83,50 @@ async def test_a_result_is_downloaded_whole_by_ranges_and_not_again_if_it_is_cur
     )
 
 
+IGNORED = (
+    "bytes=0-99,200-299",
+    "bytes=200-299,0-99",  # not in order
+    "bytes=0-0,-1",
+    f"bytes=0-9,{len(VOXELS) * 2}-",  # one of them lies outside
+    "lines=1-2",
+    "bytes=9-1",
+    "bytes=first-second",
+)
+"""Values of the header Range that a server may ignore; it must ignore those with another unit."""
+
+
+async def test_of_several_ranges_every_download_is_sent_whole(portal: Portal, ann: Client) -> None:
+    number = await done(portal, ann, **{"seg.nii.gz": VOXELS, "b.itksnap": b"<registry/>"})
+    attached = await Attachment.get(ticket_id=number)
+    result = f"/api/tickets/{number}/files/results/0"
+    archives = (f"/tickets/{number}/download", f"/api/tickets/{number}/archive")
+    paths = (result, *archives, f"/blobs/{attached.public_id}", "/static/portal.css")
+    whole = {path: await (await ann.get(path)).get_data(as_text=False) for path in paths}
+
+    for path in paths:
+        for wanted in IGNORED:
+            answer = await ann.get(path, headers={"Range": wanted})
+            found = answer.status_code, await answer.get_data(as_text=False)
+            assert found == (200, whole[path]), (path, wanted)
+            assert "Content-Range" not in answer.headers
+
+
+async def test_a_range_that_lies_outside_is_refused_and_a_longer_end_is_sent_whole(
+    portal: Portal, ann: Client
+) -> None:
+    number = await done(portal, ann, **{"seg.nii.gz": VOXELS})
+
+    for path in (f"/api/tickets/{number}/files/results/0", f"/tickets/{number}/download"):
+        whole = await (await ann.get(path)).get_data(as_text=False)
+        outside = await ann.get(path, headers={"Range": f"bytes={len(whole)}-"})
+        longer = await ann.get(path, headers={"Range": f"bytes=-{len(whole) + 1}"})
+
+        assert outside.status_code == 416
+        assert outside.headers["Content-Range"] == f"bytes */{len(whole)}"
+        assert longer.status_code in {200, 206}
+        assert await longer.get_data(as_text=False) == whole
+
+
 async def test_all_results_are_one_archive_with_checksums_beside_it(
     portal: Portal, ann: Client
 ) -> None:

@@ -20,12 +20,13 @@ def requested(begin: int, end: int | None, size_bytes: int) -> tuple[int, int]:
     """The offsets of a range's first byte and of the byte after its last.  A negative ``begin`` counts from the end
     of the file.
 
-    Raises RequestedRangeNotSatisfiable if the range contains no byte.
+    Raises RequestedRangeNotSatisfiable if the range contains no byte of the file.
     """
     first = begin if begin >= 0 else max(0, size_bytes + begin)
     stop = size_bytes if end is None else min(end, size_bytes)
     if first >= stop:
-        raise RequestedRangeNotSatisfiable(size_bytes)
+        sentence = f"The file has {size_bytes} bytes; the range lies outside."
+        raise RequestedRangeNotSatisfiable(size_bytes, description=sentence)
     return first, stop
 
 

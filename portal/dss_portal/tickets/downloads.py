@@ -10,6 +10,7 @@ from quart import Response, request
 from dss_portal.accounts.sessions import current_user
 from dss_portal.datastore import Datastore
 from dss_portal.formats import csv_text
+from dss_portal.patches.quart import requested
 from dss_portal.refusals import Refused
 from dss_portal.tickets import segmentation_facts, store, submission
 from dss_portal.web.context import components
@@ -21,8 +22,8 @@ async def archive(ticket_id: int) -> Response:
     """The response with the ZIP archive of all results of a ticket or, if the request has a Range header, with that
     part of the archive.
 
-    Raises Refused if the user may not read the ticket, if it has no results (404), if a file of them is missing, or if
-    the range lies outside of the archive (416).
+    Raises Refused if the user may not read the ticket, if it has no results (404), or if a file of them is missing;
+    and Werkzeug's RequestedRangeNotSatisfiable if the range lies outside of the archive (416).
     """
     await submission.readable(ticket_id, current_user())
     members = await _members(components().datastore, ticket_id)
@@ -87,15 +88,11 @@ def _range(size: int, tag: str) -> tuple[int, int]:
     """The part of an archive of ``size`` bytes that the request asks for: the offsets of its first byte and of the byte
     after its last.
 
-    It is the whole archive if the request has no Range header, one with several ranges or another unit than bytes, or
-    an If-Range header with a date or another version than ``tag``.  Raises Refused (416) if the range lies outside.
+    It is the whole archive if the request has no Range header, or an If-Range header with a date or another version
+    than ``tag``.  Raises Werkzeug's RequestedRangeNotSatisfiable (416) if the range lies outside.
     """
-    requested, condition = request.range, request.if_range
-    if requested is None or requested.units != "bytes" or len(requested.ranges) != 1:
+    wanted, condition = request.range, request.if_range
+    if wanted is None or condition.etag not in {None, tag} or condition.date is not None:
         return 0, size
-    if condition.etag not in {None, tag} or condition.date is not None:
-        return 0, size
-    found = requested.range_for_length(size)
-    if found is None:
-        raise Refused(f"The archive has {size} bytes; the range lies outside.", 416)
-    return found[0] or 0, found[1] if found[1] is not None else size
+    begin, end = wanted.ranges[0]
+    return requested(begin, end, size)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from asyncpg import DataError
 from quart import Quart, Response, request
 from tortoise.exceptions import OperationalError, ValidationError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable
 
 from dss_datastore.space import is_disk_full
 from dss_datastore.volume import is_away
@@ -104,6 +104,8 @@ def reference_answer(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed):
         allowed = set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}
         answer.headers["Allow"] = ", ".join(sorted(allowed))
+    if isinstance(error, RequestedRangeNotSatisfiable) and error.length is not None:
+        answer.headers["Content-Range"] = f"{error.units} */{error.length}"
     return answer
 
 

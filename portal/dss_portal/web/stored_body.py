@@ -41,7 +41,7 @@ async def read_in_thread(
 async def send_stored(file: BucketFile, mime_type: str) -> Response:
     """The response with the file or, if the request has a Range header, with that part of it; with status 304 if the
     client has the present version.  Raises FileNotFoundError if the bucket has no such file, and Werkzeug's
-    RequestedRangeNotSatisfiable (416) for a range outside of the file, several ranges, or a unit other than bytes.
+    RequestedRangeNotSatisfiable (416) for a range outside of the file.
     """
     facts = await read_in_thread(file, file.facts)
     answer = Response(_StoredBody(file, facts), mimetype=mime_type)
