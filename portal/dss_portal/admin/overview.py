@@ -49,12 +49,13 @@ class ProviderRow:
 @dataclass(frozen=True, kw_only=True)
 class TicketRow:
     """A row of a list of tickets.  ``queued_s`` and ``running_s`` are sums over all attempts; ``progress`` is 0..1.
-    ``title`` may only be shown to the owner.
+    ``title`` may only be shown to the owner.  ``is_removed``: the version of the service takes no tickets any more.
     """
 
     id: int
     email: str
     service: str
+    is_removed: bool
     status: Status
     created_at: datetime
     queued_s: float
@@ -177,6 +178,7 @@ def _row(
         id=ticket.id,
         email=ticket.user.email,
         service=ticket.service.name,
+        is_removed=not ticket.service.current,
         status=ticket.status,
         created_at=ticket.created_at,
         queued_s=seconds_in(Status.READY, changes, moment),

@@ -64,6 +64,14 @@ class Expected:
         return words.UNKNOWN if self.missing is MissingProgram.NONE else SENTENCES[self.missing]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServiceVersion:
+    """A version of the service ``name``; ``current`` is False if it was removed."""
+
+    name: str
+    current: bool
+
+
 def times_of(forecast: Forecast | None) -> tuple[float | None, float | None]:
     """Seconds from now until the ticket begins and until it ends, with one decimal; twice None without a forecast."""
     if forecast is None:
@@ -106,20 +114,19 @@ class Estimates:
             await self.snapshot(newer=True)
         return {number: self._found[number] for number in wanted & self._found.keys()}
 
-    async def expected(self, services: Mapping[int, str]) -> dict[int, Expected]:
-        """The estimates of tickets that wait or are claimed; ``services`` has the name of each ticket's service.  A
-        service that the site does not know counts as one without a dispatcher.
+    async def expected(self, services: Mapping[int, ServiceVersion]) -> dict[int, Expected]:
+        """The estimates of tickets that wait or are claimed; ``services`` has the service of each ticket.  A service
+        that the site does not know counts as one without a dispatcher.
         """
         found = await self.of_tickets(services)
-        availability = (await self.snapshot()).availability
+        snapshot = await self.snapshot()
+        claimed = {running.ticket_id for running in snapshot.site.running}
         return {
             number: Expected(
-                missing=availability[name].missing
-                if name in availability
-                else MissingProgram.DISPATCHER,
+                missing=_missing(snapshot, service, is_claimed=number in claimed),
                 forecast=found.get(number),
             )
-            for number, name in services.items()
+            for number, service in services.items()
         }
 
     async def snapshot(self, *, newer: bool = False) -> SiteSnapshot:
@@ -138,6 +145,19 @@ class Estimates:
         self._predictors = await asyncio.to_thread(DurationPredictors, snapshot.site.runs)
         self._found = await asyncio.to_thread(forecasts, snapshot.site, self._predictors)
         return snapshot
+
+
+def _missing(
+    snapshot: SiteSnapshot, service: ServiceVersion, *, is_claimed: bool
+) -> MissingProgram:
+    """The kind of program that a ticket of ``service`` lacks.  A claimed ticket is finished, although its service was
+    removed meanwhile.
+    """
+    available = snapshot.availability.get(service.name)
+    if available is None:
+        return MissingProgram.DISPATCHER
+    missing = available.missing_for(current=service.current)
+    return MissingProgram.NONE if is_claimed and missing is MissingProgram.REMOVED else missing
 
 
 def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:

@@ -13,7 +13,7 @@ from dss_portal.estimates import runs
 from dss_portal.estimates.durations import TicketSize
 from dss_portal.estimates.forecast import Running, Site, Waiting, Worker
 from dss_portal.services import liveness
-from dss_portal.services.liveness import ServiceAvailability
+from dss_portal.services.liveness import MissingProgram, ServiceAvailability
 from dss_portal.tickets import queue_places
 
 MOST = 300
@@ -25,7 +25,8 @@ _SIZE = """ticket.voxels, (
 
 # $1: numbers of waiting tickets.
 _WAITING = f"""
-SELECT ticket.id, ticket.expected_at, {_SIZE} FROM ticket WHERE id = ANY($1)
+SELECT ticket.id, ticket.expected_at, service.current, {_SIZE}
+FROM ticket JOIN service ON service.id = ticket.service_id WHERE ticket.id = ANY($1)
 """  # noqa: S608 - constants of ours
 
 # $1: MOST.
@@ -60,18 +61,14 @@ class SiteSnapshot:
     ``promised`` is, by ticket number, the expected end that the ticket's log states; None if the log states none.
 
     ``is_cut``: there may be more waiting or claimed tickets than MOST, so that a ticket that is missing here is not
-    necessarily new.
+    necessarily new.  Waiting tickets of removed services that nobody takes are in ``promised`` alone.
     """
 
     site: Site
     availability: Mapping[str, ServiceAvailability]
     places: Mapping[str, Sequence[QueueEntry]]
     promised: Mapping[int, datetime | None]
-
-    @property
-    def is_cut(self) -> bool:
-        lengths = [len(self.site.running), *map(len, self.site.waiting.values())]
-        return max(lengths) >= MOST
+    is_cut: bool
 
 
 async def read_snapshot() -> SiteSnapshot:
@@ -84,6 +81,9 @@ async def read_snapshot() -> SiteSnapshot:
     queues: dict[str, list[Waiting]] = defaultdict(list)
     places: dict[str, list[QueueEntry]] = defaultdict(list)
     for row in waiting:
+        lacks = availability[row["service"]].missing_for(current=row["current"])
+        if lacks is MissingProgram.REMOVED:
+            continue
         queues[row["service"]].append(_waiting(row))
         places[row["service"]].append(_place(row))
     running_over_http = Counter(str(row["service"]) for row in running if row["over_http"])
@@ -96,7 +96,14 @@ async def read_snapshot() -> SiteSnapshot:
         most_claims=await _most_claims(availability),
     )
     promised = {row["id"]: row["expected_at"] for row in (*waiting, *running)}
-    return SiteSnapshot(site=site, availability=availability, places=places, promised=promised)
+    lengths = [len(running), *Counter(row["service"] for row in waiting).values()]
+    return SiteSnapshot(
+        site=site,
+        availability=availability,
+        places=places,
+        promised=promised,
+        is_cut=max(lengths) >= MOST,
+    )
 
 
 async def _first_waiting(services: Sequence[str]) -> list[dict[str, Any]]:

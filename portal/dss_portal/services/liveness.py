@@ -25,6 +25,8 @@ class MissingProgram(StrEnum):
     NONE = ""
     DISPATCHER = "dispatcher"
     WORKER = "worker"
+    REMOVED = "removed"
+    """The service was removed from the site, and no dispatcher serves the tickets that still wait."""
     SILENT = "silent"
     """A provider over HTTP holds a ticket and has been silent for longer than usual, so it is not known whether it is
     alive.
@@ -33,6 +35,8 @@ class MissingProgram(StrEnum):
 
 SENTENCES = {
     MissingProgram.DISPATCHER: "Nobody serves this at present; the ticket waits until the service is back.",
+    MissingProgram.REMOVED: "This service was removed from this site, so nobody takes the ticket. Delete it, or ask the "
+    "operator of this site.",
     MissingProgram.WORKER: "No inference worker serves this at present; the ticket waits until one is back.",
     MissingProgram.SILENT: "The provider of this service took a ticket and has been silent for longer than usual; "
     "the other tickets wait until it is heard of again.",
@@ -49,9 +53,11 @@ class ServiceAvailability:
     HTTP; other providers over HTTP only poll for tickets.
 
     ``dispatchers`` counts live dispatcher processes and publishers; all other providers over HTTP that poll or hold a
-    ticket count as one.  ``missing`` is the kind of program that the service lacks.  ``heard_at`` is the last sign of
-    life of any program; None if there was none.  ``places`` is the number of tickets that live publishers process at a
-    time.
+    ticket count as one.  ``heard_at`` is the last sign of life of any program; None if there was none.  ``places`` is
+    the number of tickets that live publishers process at a time.
+
+    ``missing`` is the kind of program that the service lacks; ``missing_of_removed`` the kind that its removed versions
+    lack, whose tickets only our dispatchers take.  ``has_removed``: it has such versions.
 
     ``offered``: the service takes tickets.  ``has_dispatched``: one of our dispatchers has served it within EXPIRY.
     ``polls``: a provider over HTTP serves it.  ``was_polled``: the last sign of life came from a provider over HTTP.
@@ -59,6 +65,8 @@ class ServiceAvailability:
 
     dispatchers: int
     missing: MissingProgram
+    missing_of_removed: MissingProgram
+    has_removed: bool
     heard_at: datetime | None
     offered: bool
     has_dispatched: bool
@@ -66,14 +74,28 @@ class ServiceAvailability:
     was_polled: bool
     places: int
 
+    def missing_for(self, *, current: bool) -> MissingProgram:
+        """The kind of program that the tickets of a version lack; ``current`` is False for a removed version."""
+        return self.missing if current else self.missing_of_removed
+
 
 # Several rounds of the portal read these every few seconds, so rows are not converted to objects.  "alive" counts those
 # that were heard since $1 and have not ended.
 _SERVICES = """
-SELECT name, bool_or(current) AS offered, max(heard_at) AS heard_at, max(polled_at) AS polled_at
+SELECT name, bool_or(current) AS offered, max(heard_at) AS heard_at, max(polled_at) AS polled_at,
+    bool_or(NOT current) AS has_removed,
+    bool_or(NOT current AND EXISTS (
+        SELECT FROM provider_service AS offer JOIN provider ON provider.id = offer.provider_id AND provider.current
+        WHERE offer.service_id = service.id)) AS removed_is_claimable
 FROM service GROUP BY name
 """
-_NOT_REGISTERED: dict[str, Any] = {"offered": False, "heard_at": None, "polled_at": None}
+_NOT_REGISTERED: dict[str, Any] = {
+    "offered": False,
+    "heard_at": None,
+    "polled_at": None,
+    "has_removed": False,
+    "removed_is_claimable": False,
+}
 
 _DISPATCHERS = """
 SELECT service, count(DISTINCT instance) FILTER (WHERE heard_at > $1 AND NOT ended) AS alive,
@@ -131,13 +153,21 @@ async def availability() -> dict[str, ServiceAvailability]:
         works = asks or held.get(name, False) or here["alive"] > 0
         missing = _missing_program(ours["bundles"], served, polls=works)
         is_silent = missing is MissingProgram.DISPATCHER and name in held
+        claimants = ours["bundles"] if registered["removed_is_claimable"] else ()
+        of_removed = _missing_of_removed(claimants, served)
         found[name] = ServiceAvailability(
             dispatchers=ours["alive"] + here["alive"] + (asks or name in held),
-            missing=MissingProgram.SILENT if is_silent else missing,
+            missing=of_removed
+            if not registered["offered"]
+            else MissingProgram.SILENT
+            if is_silent
+            else missing,
+            missing_of_removed=of_removed,
+            has_removed=registered["has_removed"],
             heard_at=registered["heard_at"],
             offered=registered["offered"],
             has_dispatched=name in dispatchers,
-            polls=works,
+            polls=works if registered["offered"] else held.get(name, False),
             was_polled=max(polled_at, here["heard_at"]) == registered["heard_at"],
             places=here["places"],
         )
@@ -172,6 +202,14 @@ def _missing_program(bundles: Iterable[str], served: set[str], *, polls: bool) -
     if polls or "" in needed or needed & served:
         return MissingProgram.NONE
     return MissingProgram.WORKER if needed else MissingProgram.DISPATCHER
+
+
+def _missing_of_removed(bundles: Iterable[str], served: set[str]) -> MissingProgram:
+    """The kind of program that the removed versions of a service lack; ``bundles`` are those of the dispatchers that may
+    take their tickets, because their provider is not removed.  Providers over HTTP cannot take them.
+    """
+    missing = _missing_program(bundles, served, polls=False)
+    return MissingProgram.REMOVED if missing is MissingProgram.DISPATCHER else missing
 
 
 LONGEST_RUN_FACTOR = 1.5

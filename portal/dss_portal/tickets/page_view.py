@@ -8,7 +8,7 @@ from dss_portal.admin import overview
 from dss_portal.attachments import inline
 from dss_portal.attachments.inline import InlineAttachment
 from dss_portal.datastore import Datastore
-from dss_portal.estimates.estimates import Estimates
+from dss_portal.estimates.estimates import Estimates, ServiceVersion
 from dss_portal.intake import store as intakes
 from dss_portal.intake.states import State
 from dss_portal.models import (
@@ -53,7 +53,7 @@ class TicketView:
     failed or timed out, and ``missing``, until it is claimed, which program its service lacks; each is "" if there is
     nothing to say.
 
-    ``progress`` is 0..1.  ``place`` is None unless the ticket waits, ``warnings`` is empty unless it has succeeded.
+    ``progress`` is 0..1.  ``place`` is None unless the ticket waits and somebody may take it, ``warnings`` is empty unless it has succeeded.
     """
 
     stages: tuple[Stage, ...]
@@ -94,6 +94,7 @@ async def view_of(
     claims, for admins.  ``ticket`` must have its service and user loaded.
     """
     log = await store.newest_log(ticket.id, SHOWN_LINES)
+    missing = await _missing_program(ticket)
     history = await overview.history(ticket.id)
     is_there = ticket.status is not Status.DELETED
     attached = [file for line in log for file in line.attachments] if is_there else []
@@ -101,9 +102,9 @@ async def view_of(
     return TicketView(
         stages=stages(history, ticket.status, store.now()),
         progress=progress.shown(ticket.status, await store.progress_chunks(ticket.id)),
-        place=await queue_places.place(ticket),
+        place=await queue_places.place(ticket) if missing is not MissingProgram.REMOVED else None,
         expected=await _expected(estimates, ticket),
-        missing=await _missing_sentence(ticket),
+        missing=SENTENCES[missing] if missing is not MissingProgram.NONE else "",
         reason=await _reason(ticket),
         picture=newest_picture(attached),
         labels=await segmentation_facts.labels(ticket.id),
@@ -137,24 +138,25 @@ async def _expected(estimates: Estimates, ticket: Ticket) -> str:
     """A sentence that says when the ticket will be done, or that this is not known.
 
     "" for a ticket that neither waits nor is claimed.  Also "" if there is no forecast while the service lacks a
-    program: of a waiting ticket, ``_missing_sentence`` then says so.
+    program: of a waiting ticket, ``TicketView.missing`` then says so.
     """
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ""
-    found = (await estimates.expected({ticket.id: ticket.service.name}))[ticket.id]
+    version = ServiceVersion(name=ticket.service.name, current=ticket.service.current)
+    found = (await estimates.expected({ticket.id: version}))[ticket.id]
     return found.sentence if found.forecast or found.missing is MissingProgram.NONE else ""
 
 
-async def _missing_sentence(ticket: Ticket) -> str:
-    """A sentence about the program that the ticket's service lacks, for a ticket in ``init`` or ``ready``; "" if it
-    lacks none, and for any other ticket.  The program of a claimed ticket is watched by the lease.
+async def _missing_program(ticket: Ticket) -> MissingProgram:
+    """The kind of program that the ticket's service lacks, for a ticket in ``init`` or ``ready``; NONE for any other
+    ticket, because the program of a claimed ticket is watched by the lease.
     """
     if ticket.status not in {Status.INIT, Status.READY}:
-        return ""
+        return MissingProgram.NONE
     available = (await liveness.availability()).get(ticket.service.name)
-    if available is None or available.missing is MissingProgram.NONE:
-        return ""
-    return SENTENCES[available.missing]
+    if available is None:
+        return MissingProgram.NONE
+    return available.missing_for(current=ticket.service.current)
 
 
 async def _upload(ticket: Ticket) -> Upload | None:

@@ -136,29 +136,39 @@ async def retry(ticket_id: int) -> Response:
 @dataclass(frozen=True, kw_only=True)
 class TicketListFacts:
     """Further data for a list of tickets, by ticket number: the place in the queue (from 1) of those that wait, the
-    number of result files, and the reason of a failure or of a refused upload.  ``missing`` has, by service name, a
-    sentence about the program that the service lacks.  What does not apply is left out.
+    number of result files, the reason of a failure or of a refused upload, and, for those that wait, a sentence about
+    the program that the service lacks (``missing``).  What does not apply is left out.
     """
 
     places: dict[int, int]
     results: dict[int, int]
     reasons: dict[int, str]
-    missing: dict[str, str]
+    missing: dict[int, str]
 
 
 async def list_facts(tickets: Sequence[TicketRow]) -> TicketListFacts:
     """The further data for a list of tickets of one user."""
-    availability = await liveness.availability()
+    missing = await _missing(tickets)
+    taken = [t for t in tickets if missing.get(t.id) is not MissingProgram.REMOVED]
     return TicketListFacts(
-        places=await queue_places.places(_waiting(tickets)),
+        places=await queue_places.places(_waiting(taken)),
         results=await _result_counts([ticket.id for ticket in tickets]),
         reasons=await _reasons(tickets),
-        missing={
-            name: SENTENCES[available.missing]
-            for name, available in availability.items()
-            if available.missing is not MissingProgram.NONE
-        },
+        missing={number: SENTENCES[program] for number, program in missing.items()},
     )
+
+
+async def _missing(tickets: Sequence[TicketRow]) -> dict[int, MissingProgram]:
+    """By ticket number, the kind of program that a waiting ticket's service lacks; services that lack none are left
+    out.
+    """
+    availability = await liveness.availability()
+    lacks = {
+        ticket.id: availability[ticket.service].missing_for(current=not ticket.is_removed)
+        for ticket in tickets
+        if ticket.status is Status.READY
+    }
+    return {number: program for number, program in lacks.items() if program}
 
 
 def _waiting(tickets: Sequence[TicketRow]) -> dict[str, list[int]]:

@@ -7,7 +7,7 @@ from quart import Blueprint, Response
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
 from dss_portal.changes.reading import Subject
-from dss_portal.estimates.estimates import times_of
+from dss_portal.estimates.estimates import ServiceVersion, times_of
 from dss_portal.formats import PAGE_ROWS, Cell, Rows, csv_text
 from dss_portal.models import Status, Ticket
 from dss_portal.refusals import Refused
@@ -72,8 +72,12 @@ async def estimates() -> Response:
     each begins and ends, empty if they are not known, and a sentence.
     """
     own = Ticket.filter(user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED])
-    found = await own.order_by("id").limit(PAGE_ROWS).values_list("id", "service__name")
-    services = {int(str(number)): str(name) for number, name in found}
+    columns = "id", "service__name", "service__current"
+    found = await own.order_by("id").limit(PAGE_ROWS).values_list(*columns)
+    services = {
+        int(str(number)): ServiceVersion(name=str(name), current=bool(current))
+        for number, name, current in found
+    }
     expected = await components().estimates.expected(services)
     rows: list[Sequence[Cell]] = [
         (number, *times_of(each.forecast), each.sentence) for number, each in expected.items()

@@ -5,7 +5,8 @@ the logs of the tickets that wait for it.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from tortoise.connection import get_connection
 
@@ -32,8 +33,8 @@ _TELL = f"""
 WITH told AS (
     UPDATE ticket SET missed = $1 WHERE id IN (
         SELECT ticket.id FROM ticket JOIN service ON service.id = ticket.service_id
-        WHERE service.name = $2 AND ticket.missed <> $1
-            AND (ticket.status = 'ready' OR (ticket.status = 'claimed' AND $1 <> 'dispatcher'))
+        WHERE service.name = $2 AND service.current = $6 AND ticket.missed <> $1
+            AND (ticket.status = 'ready' OR (ticket.status = 'claimed' AND $1 NOT IN ('dispatcher', 'removed')))
         ORDER BY ticket.id LIMIT {_BATCH} FOR UPDATE OF ticket SKIP LOCKED)
     RETURNING id
 )
@@ -50,8 +51,8 @@ class ServiceWatch:
         """
         self._broker = broker
         self._on_change = on_change
-        self._known: dict[str, tuple[int, MissingProgram]] = {}
-        self._since_s: dict[tuple[str, MissingProgram], float] = {}
+        self._known: dict[str, tuple[int, MissingProgram, MissingProgram]] = {}
+        self._since_s: dict[_Lack, float] = {}
         self._services: set[str] = set()
         self._bundles: set[str] = set()
 
@@ -72,7 +73,10 @@ class ServiceWatch:
         report missing programs in tickets' logs.  Returns the number of logs that got a line.
         """
         found = await liveness.availability()
-        known = {name: (each.dispatchers, each.missing) for name, each in found.items()}
+        known = {
+            name: (each.dispatchers, each.missing, each.missing_of_removed)
+            for name, each in found.items()
+        }
         if known != self._known:
             self._known = known
             self._on_change()
@@ -103,36 +107,64 @@ class ServiceWatch:
         """Report in tickets' logs which programs are missing, or that none is missing any more.  Returns the number of
         logs that got a line.
 
-        A missing dispatcher or worker is reported when it has been missing for GRACE_S, a provider over HTTP at
-        once.  Nothing is reported while the broker is not connected, because announcements of programs arrive through
+        A missing dispatcher or worker is reported when it has been missing for GRACE_S; a provider over HTTP, or a
+        removed service that no dispatcher has served, at once.  Nothing is reported while the broker is not connected, because announcements of programs arrive through
         it.
         """
         if not self._broker.connected:
             self._since_s.clear()
             return 0
-        lasted = {name for name, available in found.items() if available.was_polled}
         now_s = time.monotonic()
-        lasting = {(name, available.missing) for name, available in found.items()}
-        self._since_s = {key: self._since_s.get(key, now_s) for key in lasting}
+        self._since_s = {lack: self._since_s.get(lack, now_s) for lack in _lacks(found)}
         due = [
-            (name, missing)
-            for (name, missing), since_s in self._since_s.items()
-            if missing is MissingProgram.NONE or name in lasted or since_s + GRACE_S <= now_s
+            lack
+            for lack, since_s in self._since_s.items()
+            if _is_sure(lack, found[lack.service]) or since_s + GRACE_S <= now_s
         ]
-        return sum([await _log_missing(name, missing) for name, missing in due])
+        return sum([await _log_missing(lack) for lack in due])
 
 
-async def _log_missing(service: str, missing: MissingProgram) -> int:
-    """Write into the logs of the service's waiting and claimed tickets which program is missing, or that none is
-    missing any more; a missing dispatcher only into those of waiting tickets.  A log that already says so gets no
-    second line; tickets that are locked, or beyond the first _BATCH, follow at a later call.
+@dataclass(frozen=True, kw_only=True)
+class _Lack:
+    """What the offered (``current``) or the removed versions of a service lack."""
+
+    service: str
+    current: bool
+    missing: MissingProgram
+
+
+def _lacks(found: Mapping[str, ServiceAvailability]) -> set[_Lack]:
+    versions = [(name, True) for name in found]
+    versions += [(name, False) for name, available in found.items() if available.has_removed]
+    return {
+        _Lack(service=name, current=current, missing=found[name].missing_for(current=current))
+        for name, current in versions
+    }
+
+
+def _is_sure(lack: _Lack, available: ServiceAvailability) -> bool:
+    """True if a restart of a program cannot be the reason of ``lack``, so that it is reported at once."""
+    match lack.missing:
+        case MissingProgram.NONE:
+            return True
+        case MissingProgram.REMOVED:
+            return not available.has_dispatched
+        case _:
+            return available.was_polled
+
+
+async def _log_missing(lack: _Lack) -> int:
+    """Write into the logs of the waiting and claimed tickets which program is missing, or that none is missing any
+    more; a missing dispatcher, and that the service was removed, only into those of waiting tickets.  A log that already
+    says so gets no second line; tickets that are locked, or beyond the first _BATCH, follow at a later call.
 
     Returns the number of logs that got a line.
     """
+    missing = lack.missing
     category = "info" if missing is MissingProgram.NONE else "warning"
-    values = [missing.value, service, clock.now(), category, SENTENCES[missing]]
+    values = [missing.value, lack.service, clock.now(), category, SENTENCES[missing], lack.current]
     rows = await get_connection("default").execute_query_dict(_TELL, values)
     if rows:
-        facts = {"service": service, "missed": missing.value, "tickets": len(rows)}
+        facts = {"service": lack.service, "missed": missing.value, "tickets": len(rows)}
         log.info("owners told who is missed", extra=facts)
     return len(rows)

@@ -107,7 +107,11 @@ async def advance(ticket: Ticket, event: lifecycle.Event) -> bool:
 
 def shows_return(ticket: Ticket, event: lifecycle.Event) -> bool:
     """True if the ticket's log reports a program as missing, and ``event`` shows that it is back."""
-    had_to_wait = ticket.missed in {MissingProgram.DISPATCHER, MissingProgram.SILENT}
+    had_to_wait = ticket.missed in {
+        MissingProgram.DISPATCHER,
+        MissingProgram.REMOVED,
+        MissingProgram.SILENT,
+    }
     is_taken = isinstance(event, lifecycle.Claimed) and had_to_wait
     return is_taken or isinstance(event, lifecycle.Succeeded)
 

@@ -20,7 +20,9 @@ def _snapshot(now_s: float, promised: datetime | None) -> SiteSnapshot:
     running = Running(ticket_id=NUMBER, service=LUNGS, size=SIZE, began_s=0.0, progress=0.0)
     workers = [Worker(device="gpu", services=frozenset({LUNGS}))]
     site = Site(now_s=now_s, workers=workers, running=[running], waiting={}, runs=runs)
-    return SiteSnapshot(site=site, availability={}, places={}, promised={NUMBER: promised})
+    return SiteSnapshot(
+        site=site, availability={}, places={}, promised={NUMBER: promised}, is_cut=False
+    )
 
 
 def _told(until_s: int) -> list[float]:
