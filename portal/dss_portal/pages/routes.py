@@ -5,7 +5,7 @@ of all other pages.
 from dataclasses import dataclass
 
 from quart import Blueprint, Response, request, session
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from dss_portal.accounts import admin_pages as admin_users
 from dss_portal.accounts import store as accounts
@@ -27,6 +27,7 @@ from dss_portal.live import pages as live
 from dss_portal.models import Service, User
 from dss_portal.notifications import pages as notifications
 from dss_portal.pages import addresses, forms, rendering
+from dss_portal.pages.form_pages import page_with_form
 from dss_portal.pages.guards import only_our_forms, only_sysadmins, person
 from dss_portal.pages.rendering import confirmation, page, see_other
 from dss_portal.providers import admin_pages as admin_providers
@@ -61,6 +62,22 @@ async def _no_such_page(error: NotFound) -> Response:
         return reference_answer(error)
     sentence = "There is no such page here. It may have moved, or the address has a mistake."
     return _secured(await page("refused.html", 404, sentence=sentence, title="No such page"))
+
+
+@blueprint.app_errorhandler(405)
+async def _no_such_method(error: MethodNotAllowed) -> Response:
+    """The response to a method that an address does not have.  A browser that sends GET to an address for forms is
+    redirected to the page with the form, and sees a page in other cases; a program gets the text of the reference
+    server.
+    """
+    if request.path.startswith(("/api/", "/static/")) or not _is_for_people():
+        return reference_answer(error)
+    if (path := page_with_form()) is not None:
+        return _secured(await see_other(path))
+    sentence = "This address does not take what the browser has sent. Open the page again from the first page."
+    answer = _secured(await page("refused.html", 405, sentence=sentence))
+    answer.headers["Allow"] = reference_answer(error).headers["Allow"]
+    return answer
 
 
 @blueprint.app_errorhandler(Refused)
