@@ -1,6 +1,7 @@
 """The fair queue with a real RabbitMQ: turns, lost messages, dispatchers killed in the middle of a claim."""
 
 import asyncio
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,6 +19,7 @@ from dss_broker.topology import dispatch
 from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.models import Claim, OutboxMessage, Status, Ticket, TicketHistory, User
+from dss_portal.models import Dispatcher as DispatcherRow
 from dss_portal.settings import Settings
 from dss_portal.tickets import submission
 from support.brokers import Node, fresh_vhost
@@ -203,17 +205,34 @@ async def _announced_before(ticket_id: int, seconds: float) -> None:
     await Ticket.filter(id=ticket_id).update(announced_at=at)
 
 
-async def test_a_ticket_for_which_no_queue_exists_is_announced_as_often_as_at_first(
+async def test_a_ticket_for_which_no_queue_exists_is_announced_again_when_a_dispatcher_has_come(
     portal: Portal,
+    vhost: str,
+    dispatcher: Callable[[str], Dispatcher],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """So that the first dispatcher of a service need not wait for an hour."""
+    """Until then no message is sent; that there is no queue, and that there is one again, is logged once."""
     ann = await accounts.save_user("ann@example.com")
-    ticket_id = await submitted(portal, ann)
+    await DispatcherRow.all().delete()
+    tickets = [await submitted(portal, ann) for _ in range(2)]
+    unheard = Ticket.filter(announcements=0)
+    await eventually(unheard.count, lambda count: count == 2)
+    for ticket_id in tickets:
+        await _announced_before(ticket_id, 100 * portal.settings.reconcile_s)
+    assert [await portal.sweep() for _ in range(3)] == [0, 0, 0]
 
-    for _ in range(3):
-        await eventually(lambda: Ticket.get(id=ticket_id), lambda ticket: ticket.announcements == 0)
-        await _announced_before(ticket_id, portal.settings.reconcile_s + 5)
-        assert await portal.sweep() == 1
+    only = dispatcher("d1")
+    await asyncio.to_thread(only.start)
+    await DispatcherRow.create(
+        service=SERVICE, instance="d1", bundle="", heard_at=datetime.now(UTC)
+    )
+    with caplog.at_level(logging.INFO):
+        assert await portal.sweep() == 2
+        done = [(await asyncio.to_thread(only.done.get, timeout=20)).ticket_id for _ in tickets]
+
+    assert done == tickets
+    said = [r.msg for r in caplog.records if r.name == "dss_portal.outbox.relay"]
+    assert said == ["no queue takes the messages", "a queue takes the messages again"]
 
 
 async def test_surplus_messages_find_nothing_and_are_gone(

@@ -124,7 +124,7 @@ async def test_an_announcement_does_not_take_a_name_away(
         await _announce("dss", shortdesc="Another of the same version")
 
     assert await _offered_by() == [("lab", "1.0.0")]
-    (record, *_) = [r for r in caplog.records if r.msg == "announced service refused"]
+    (record,) = [r for r in caplog.records if r.msg == "announced service refused"]
     assert record.__dict__["reason"] == BELONGS
 
 

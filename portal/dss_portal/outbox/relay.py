@@ -24,6 +24,7 @@ from dss_broker.broker import Broker
 from dss_broker.codec import decode
 from dss_broker.errors import BrokerClosed, MalformedMessage, MessageRefused, Unroutable
 from dss_broker.messages import Message, ReadUpload, TicketReady
+from dss_broker.topology import routing_key
 from dss_observability import tracing
 from dss_portal import database
 from dss_portal.database import clock, waiting
@@ -125,6 +126,7 @@ class Relay:
         self._unheard: set[int] = set()
         self._noted_s = 0.0
         self._unread: list[int] = []
+        self._unheard_keys: set[str] = set()
         self._under_way: dict[int, Future[None]] = {}
         self._connected_s: float | None = None
 
@@ -236,7 +238,8 @@ class Relay:
 
     async def _reset_unheard(self) -> None:
         """Reset the announcement counts of tickets whose service has no queue, because none of its dispatchers has ever
-        started.  The reaper then announces these tickets at short intervals.  Done at most once in RESET_INTERVAL_S.
+        started.  The reaper then announces these tickets once a dispatcher serves the service.  Done at most once in
+        RESET_INTERVAL_S.
 
         Also make requests to read uploads that found no queue due again as soon as a program reads uploads.
         """
@@ -261,9 +264,9 @@ class Relay:
                     RETRIED_TIMEOUT_S if stored.tries else CONFIRM_TIMEOUT_S
                 ):
                     await confirmed
+            self._note_route(message, has_queue=True)
         except Unroutable:
-            facts = {"type": stored.type_name, "ticket": stored.ticket_id}
-            log.warning("nobody listens", extra=facts)
+            self._note_route(message, has_queue=False)
             if isinstance(message, TicketReady):
                 self._unheard.add(message.ticket_id)
             elif isinstance(message, ReadUpload):
@@ -276,6 +279,18 @@ class Relay:
             log.exception("message cannot be sent", extra={"id": stored.message_id})
             return _Failed(reason=f"{type(error).__name__}: {error}", for_ever=True)
         return None
+
+    def _note_route(self, message: Message, *, has_queue: bool) -> None:
+        """Log when messages with the routing key of ``message`` find no queue any more, and when they find one again."""
+        key = routing_key(message)
+        if has_queue == (key not in self._unheard_keys):
+            return
+        if has_queue:
+            self._unheard_keys.discard(key)
+            log.info("a queue takes the messages again", extra={"routing_key": key})
+        else:
+            self._unheard_keys.add(key)
+            log.warning("no queue takes the messages", extra={"routing_key": key})
 
     def _published(self, stored: _Stored, message: Message) -> "Future[None]":
         """The future that the broker's confirmation of the message completes: that of an earlier attempt if it is still

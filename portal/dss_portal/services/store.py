@@ -85,7 +85,7 @@ async def announce(announced: ServiceAnnounced) -> None:
 
     A service that an admin has removed stays removed.  A new descriptor with the same name and version replaces the
     older one.  If an admin has removed the provider, or if the service's name belongs to another provider, the
-    announcement is ignored and logged.
+    announcement is ignored, and the reason is logged once.
     """
     if announced.ends:
         await _note_dispatcher(announced)
@@ -95,15 +95,29 @@ async def announce(announced: ServiceAnnounced) -> None:
         try:
             await names.reserve(descriptor_from(announced.descriptor).name, provider)
         except Refused as error:
-            facts = {"service": announced.service, "provider": announced.provider}
-            log.warning("announced service refused", extra={**facts, "reason": error.text})
+            _log_refusal(announced, error.text)
             return
+        _refused.pop((announced.service, announced.provider), None)
         service = await _known_or_new(announced.descriptor)
         service.heard_at = clock.now()
         await service.save(update_fields=["heard_at"])
         if service.current:
             await ProviderService.get_or_create(provider=provider, service=service)
         await _note_dispatcher(announced)
+
+
+_refused: dict[tuple[str, str], str] = {}
+"""By service and provider, the reason that was last logged for refusing their announcements, which come every few
+seconds.
+"""
+
+
+def _log_refusal(announced: ServiceAnnounced, reason: str) -> None:
+    key = announced.service, announced.provider
+    if _refused.get(key) != reason:
+        _refused[key] = reason
+        facts = {"service": announced.service, "provider": announced.provider}
+        log.warning("announced service refused", extra={**facts, "reason": reason})
 
 
 async def _note_dispatcher(announced: ServiceAnnounced) -> None:

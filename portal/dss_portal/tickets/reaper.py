@@ -15,6 +15,8 @@ from dss_portal import database
 from dss_portal.batches import for_each
 from dss_portal.database import waiting
 from dss_portal.datastore import Datastore
+from dss_portal.models import Service
+from dss_portal.services import liveness
 from dss_portal.settings import Settings
 from dss_portal.tickets import announcing, deadlines, leases, store
 
@@ -36,14 +38,15 @@ MOST_UNSENT = 5000
 stored faster than they are sent.
 """
 
-# $1: number of the last ticket on the previous page.  $2: now.  $3: the first wait, in seconds.
+# $1: number of the last ticket on the previous page.  $2: now.  $3: the first wait, in seconds.  $6: ids of the services
+# that a dispatcher serves now.  The relay sets ``announcements`` to 0 if no queue took the announcement.
 _DUE = """
 SELECT id FROM ticket
-WHERE status = 'ready' AND id > $1 AND (announced_at IS NULL OR announced_at <
-    $2::timestamptz - $3::float8 * 2 ^ least(greatest(announcements - 1, 0), $4::int) * interval '1 second')
+WHERE status = 'ready' AND id > $1 AND (announced_at IS NULL OR (announced_at <
+    $2::timestamptz - $3::float8 * 2 ^ least(greatest(announcements - 1, 0), $4::int) * interval '1 second'
+    AND (announcements > 0 OR service_id = ANY($6::int[]))))
 ORDER BY id LIMIT $5
 """
-
 
 # $1: MOST_UNSENT.
 _UNSENT = """
@@ -97,12 +100,15 @@ async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
     """Yield the numbers of the waiting tickets that are to be announced now, in pages of PAGE_TICKETS: tickets that were
     never announced, and others again.  ``reconcile_s`` is the time until the first repetition, in seconds.
 
-    Each announcement doubles the time until the next one, up to MAX_DOUBLINGS times: the ticket may wait only because
+    A ticket whose announcement no queue took is announced again once a dispatcher serves its service, which then has a
+    queue.  Each other announcement doubles the time until the next one, up to MAX_DOUBLINGS times: the ticket may wait only because
     the queue is long, and its announcements would fill that queue.
     """
     last, now = 0, store.now()
+    served = await _served_ids()
     while True:
-        values = [last, now, min(reconcile_s, MAX_DEADLINE_S), MAX_DOUBLINGS, PAGE_TICKETS]
+        first_s = min(reconcile_s, MAX_DEADLINE_S)
+        values = [last, now, first_s, MAX_DOUBLINGS, PAGE_TICKETS, served]
         rows = await get_connection("default").execute_query_dict(_DUE, values)
         numbers = [int(row["id"]) for row in rows]
         if numbers:
@@ -110,3 +116,10 @@ async def _forgotten(reconcile_s: float) -> AsyncIterator[list[int]]:
             last = numbers[-1]
         if len(numbers) < PAGE_TICKETS:
             return
+
+
+async def _served_ids() -> list[int]:
+    """Database ids of all versions of the services that a live dispatcher serves."""
+    names = await liveness.alive_dispatchers().distinct().values_list("service", flat=True)
+    found = await Service.filter(name__in=list(map(str, names))).values_list("id", flat=True)
+    return [int(str(number)) for number in found]
