@@ -19,7 +19,7 @@ from dss_client.batch_items import (
 from dss_client.batch_journal import Journal
 from dss_client.error_sentences import is_missing, of_disk
 from dss_client.errors import ClientError, Refused, SignInRefused, Unreachable
-from dss_client.flows import SelectedService
+from dss_client.flows import SelectedService, new_key
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost
 from dss_client.retries import BUSY, with_retries
@@ -162,11 +162,19 @@ class Batch:
 
         def note(number: int) -> None:
             self._away_since_s = None
-            item.ticket = number
+            item.ticket, item.key = number, ""
             self._journal.write(items)
 
+        if not item.key:
+            item.key = new_key()
+            self._journal.write(items)  # a later run must know it if this one ends meanwhile
         title = title_of(self._options.name, item.title)
-        return submit(self._client, source, service, watcher, Stopwatch(), note=note, title=title)
+        return submit(
+            *(self._client, source, service, watcher, Stopwatch()),
+            note=note,
+            title=title,
+            key=item.key,
+        )
 
     def _is_submitted(self, item: Item) -> bool:
         """True if an earlier attempt, whose outcome is not known, has submitted the item's ticket.  A ticket that was
@@ -185,6 +193,9 @@ class Batch:
     def _refused(self, error: Refused, item: Item, items: Sequence[Item]) -> None:
         if error.status == HTTPStatus.UNAUTHORIZED:
             raise error  # all other items would fail with the same error
+        if error.status == HTTPStatus.UNPROCESSABLE_ENTITY and item.key:
+            item.key = ""  # an earlier run requested a ticket of another version of the service
+            return
         others = [other for other in items if other.status == SUBMITTED]
         if error.body.startswith(QUOTA):
             self._full = True
@@ -233,6 +244,7 @@ class Batch:
         if status != SUBMITTED:
             self._full = False
         item.status, item.reason = status, " ".join(reason.split())
+        item.key = ""
         self._journal.write(items)
         self._display.changed(item)
 

@@ -34,7 +34,8 @@ class Item:
     ``series`` is "", or the number of a series as ``dss images`` lists it.  The number may change with the folder's
     content, so ``uid`` is the SeriesInstanceUID, or "" if another series has the same.  ``service`` is the user's name
     for the service, "" until ``for_services`` sets it; ``title`` is the item's name without the service.  ``content``
-    changes when a file of the image is added, removed or written to.
+    changes when a file of the image is added, removed or written to.  ``key`` identifies a ticket whose creation was
+    requested and whose number is not known yet; "" if there is none.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Item:
     title: str = ""
     content: str = ""
     ticket: int = 0
+    key: str = ""
     status: str = WAITING
     reason: str = ""
     labels: tuple[LabelVolume, ...] = field(default=())

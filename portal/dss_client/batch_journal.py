@@ -36,10 +36,10 @@ _ERRORS = "surrogateescape"
 """Error handler for file names that are not UTF-8: their bytes are written into the table unchanged."""
 _COLUMNS = (
     *("name", "source", "series", "service", "ticket", "status", "reason", "uid"),
-    *("content", "server", "options"),
+    *("content", "server", "options", "key"),
 )
 _VOLUME_COLUMNS = ("name", "value", "label", "ml", "segmentation")
-_NEWER = {"service", "uid", "content", "server", "options"}
+_NEWER = {"service", "uid", "content", "server", "options", "key"}
 """Columns that are missing in tables of earlier versions."""
 
 
@@ -63,8 +63,8 @@ class Journal:
         """Set the ticket and the state of items to which an earlier run gave a ticket; see _RECALLED.  An item keeps the
         name that the earlier run gave it.  Returns the items whose files have changed since; these are sent again.
 
-        If that run ended before it knew whether a ticket was submitted, the item gets the ticket's number and stays in
-        the state WAITING.  Rows about other images stay in the table.  Raises ClientError if the row with an item's
+        If that run ended before it knew whether a ticket was submitted, the item gets the ticket's number, or the key
+        with which the ticket was requested, and stays in the state WAITING.  Rows about other images stay in the table.  Raises ClientError if the row with an item's
         name is about another image, server or other options, or if the file is no table of a batch.
         """
         before = {row["name"]: row for row in self._rows() if row["status"] != LEFT_OUT}
@@ -78,9 +78,12 @@ class Journal:
                 continue
             self._require_own(row, item)
             state = _RECALLED.get(row["status"])
+            is_same = (row.get("content") or item.content) == item.content
+            if row["status"] == WAITING and is_same:
+                item.key = row.get("key") or ""
             if state is None or not row["ticket"].isdigit():
                 continue
-            if (row.get("content") or item.content) != item.content:
+            if not is_same:
                 changed.append(item)
             else:
                 item.ticket, item.status = int(row["ticket"]), state
@@ -112,6 +115,7 @@ class Journal:
                 i.uid,
                 i.content,
                 *self._sent.values(),
+                i.key,
             )
             for i in (*items, *self._unsent)
         ]

@@ -2,6 +2,7 @@
 files are prepared, watch a ticket.
 """
 
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ def submit(
     write: Callable[[int], Path],
     listener: SubmissionListener,
     title: str = "",
+    *,
+    key: str = "",
 ) -> Steps[int]:
     """Create a ticket, upload the files of ``folder`` and the workspace that ``write`` adds for the ticket's number,
     and submit.  Returns the ticket's number.
@@ -74,8 +77,10 @@ def submit(
     ``title`` is shown only to the ticket's owner and is in no file that is sent; an older server ignores it.  After any
     failure, including Ctrl-C and cancellation, the ticket is deleted if the server responds, because it would count in
     the user's quota; the error is raised again.
+
+    ``key`` identifies the ticket in repeated requests for its creation; without it, a new one is used.
     """
-    ticket = yield from protocol.create_ticket(githash)
+    ticket = yield from _created(githash, key or new_key())
     if ticket <= 0:
         raise NotUnderstood("The server did not answer with the number of a ticket.")
     listener.created(ticket)
@@ -92,6 +97,42 @@ def submit(
         raise
     listener.submitted(ticket)
     return ticket
+
+
+def new_key() -> str:
+    """A key for ``submit`` that nobody else uses."""
+    return uuid.uuid4().hex
+
+
+def _created(githash: str, key: str) -> Steps[int]:
+    """Create a ticket; if the response is lost, repeat the request with the same key."""
+    try:
+        return (yield from protocol.create_ticket(githash, key))
+    except Unreachable as error:
+        lost: Unreachable | Refused = error
+    except Refused as error:
+        if error.status not in BUSY:
+            raise
+        lost = error  # it may come from a proxy, so the portal may have created the ticket
+    return (yield from _created_again(githash, key, lost))
+
+
+def _created_again(githash: str, key: str, lost: Unreachable | Refused) -> Steps[int]:
+    """Repeat the request after each of PAUSES_S while the server is unreachable or busy.  Raises ``lost``, the error of
+    the first request, if the server does not know keys or gives no answer; another refusal is raised at once.
+    """
+    for seconds in PAUSES_S:
+        yield Pause(seconds=seconds)
+        try:
+            if not (yield from protocol.knows_creation_keys()):
+                break
+            return (yield from protocol.create_ticket(githash, key))
+        except Unreachable:
+            pass
+        except Refused as error:
+            if error.status not in BUSY:
+                raise
+    raise lost
 
 
 def _named(ticket: int, title: str) -> Steps[None]:

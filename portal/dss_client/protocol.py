@@ -16,6 +16,8 @@ from dss_client.errors import ClientError, NotUnderstood, Refused, SignInRefused
 from dss_client.multipart import Progress
 from dss_client.records import (
     Account,
+    ApiDescription,
+    ApiPath,
     Checksum,
     Detail,
     Enveloped,
@@ -35,6 +37,8 @@ ERRORS_IN_A_ROW = 5
 """Number of bad responses in a row, AFTER_ERROR_S seconds apart, after which itksnap-wt stops waiting for a ticket."""
 
 Area = Literal["input", "results"]
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _UNKNOWN = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _SIGNED_IN = "logged in as "
@@ -101,13 +105,36 @@ def service_detail(githash: str) -> Steps[ServiceDetail]:
     return decode(body, ServiceDetail)
 
 
-def create_ticket(service: str) -> Steps[int]:
+def create_ticket(service: str, key: str = "") -> Steps[int]:
     """Create a ticket and return its number; 0 if the response is no number.  ``service`` is a hash of 40 digits or a
     name.
+
+    ``key``, of letters and digits, is sent as an idempotency key: a server that knows such keys answers a repeated
+    request with the same ticket.
     """
-    key = "githash" if _GITHASH.fullmatch(service) else "name"
-    body = yield from _posted("api/tickets", f"{key}={service}")
-    return _atoi(body)
+    field = "githash" if _GITHASH.fullmatch(service) else "name"
+    headers = {IDEMPOTENCY_KEY: f'"{key}"'} if key else {}
+    answer = yield Request(
+        method="POST", path="api/tickets", body=f"{field}={service}", headers=headers
+    )
+    return _atoi(body_of(answer))
+
+
+def knows_creation_keys() -> Steps[bool]:
+    """True if the server's description of its API says that ``create_ticket`` takes a key.  False from a server
+    without such a description.
+    """
+    try:
+        body = yield from _asked("api/openapi.json")
+        paths = decode(body, ApiDescription).paths
+    except Refused as error:
+        if error.status not in _UNKNOWN:
+            raise
+        return False
+    except NotUnderstood:
+        return False
+    creation = paths.get("/api/tickets", ApiPath()).post
+    return any(each.name == IDEMPOTENCY_KEY for each in creation.parameters)
 
 
 def upload(

@@ -4,7 +4,7 @@ reads.
 Facts: DistributedSegmentationModel.cxx of ITK-SNAP.  Numbers must be JSON numbers, flags JSON booleans.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import msgspec
@@ -121,6 +121,28 @@ class Detail:
     @property
     def finished(self) -> bool:
         return self.status in FINISHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiParameter:
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiOperation:
+    parameters: tuple[ApiParameter, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiPath:
+    post: ApiOperation = field(default_factory=ApiOperation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiDescription:
+    """The part of a server's OpenAPI document that says which parameters its POST requests take, by path."""
+
+    paths: dict[str, ApiPath]
 
 
 def decode(body: bytes, kind: type[T]) -> T:

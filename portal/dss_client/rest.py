@@ -111,6 +111,7 @@ class RestClient:
         """The HTTP request for ``request``, with the headers and cookies that are sent."""
         if request.method == "POST":
             sent = self._form(request.path, request.body, cookie=not request.signs_in)
+            sent.headers.update(request.headers)
         else:
             sent = self._request("GET", request.path)
         if request.within_s is not None:

@@ -188,9 +188,10 @@ def submit(
     *,
     note: Callable[[int], object] = lambda _: None,
     title: str = "",
+    key: str = "",
 ) -> int:
     """Create and submit a ticket with the files that ``source`` names, and return its number.  ``note`` is called with
-    the number as soon as the ticket exists; ``watch`` measures the stages.
+    the number as soon as the ticket exists; ``watch`` measures the stages; ``key`` is as in ``flows.submit``.
 
     Raises ClientError, after deleting the ticket if the server responds.
     """
@@ -201,7 +202,7 @@ def submit(
             way = None if installed("images") else copy_unchanged
             write = _noting(note, prepare(source, service.detail, Path(folder), watcher, way))
         with watch.stage("upload"):
-            steps = flows.submit(service.githash, Path(folder), write, watcher, title)
+            steps = flows.submit(service.githash, Path(folder), write, watcher, title, key=key)
             try:
                 return client.run(steps)
             except Refused as error:

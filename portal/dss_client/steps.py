@@ -5,8 +5,8 @@ A flow is a generator: it yields steps, gets an Answer for each, and returns its
 blocking connection (``rest``) and on an asynchronous one (``async_rest``).
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
@@ -29,13 +29,14 @@ class Answer:
 class Request:
     """A step: a request.  ``path`` is relative to the server's address; ``body`` is a form that is sent unchanged.
 
-    ``signs_in``: the request carries no cookie, and the cookies of its response are stored.  ``within_s`` replaces the
+    ``headers`` are sent beside those of ITK-SNAP.  ``signs_in``: the request carries no cookie, and the cookies of its response are stored.  ``within_s`` replaces the
     usual time limits.
     """
 
     method: Literal["GET", "POST"] = "GET"
     path: str
     body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
     signs_in: bool = False
     within_s: float | None = None
 

@@ -314,6 +314,24 @@ class Turn(Model):
         unique_together = (("user", "service"),)
 
 
+class TicketKey(Model):
+    """The idempotency key with which a user has created a ticket, and the SHA-256, as hexadecimal digits, of the form
+    that was sent with it.
+    """
+
+    id = fields.BigIntField(primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField("portal.User")
+    key = fields.CharField(max_length=255)
+    sha256 = fields.CharField(max_length=64)
+    ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")
+    created_at = fields.DatetimeField()
+
+    class Meta(Model.Meta):
+        table = "ticket_key"
+        table_description = "The idempotency key with which a user has created a ticket."
+        unique_together = (("user", "key"),)
+
+
 class TicketHistory(Model):
     id = fields.BigIntField(primary_key=True)
     ticket: fields.ForeignKeyRelation[Ticket] = fields.ForeignKeyField("portal.Ticket")

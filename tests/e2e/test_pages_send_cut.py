@@ -31,6 +31,7 @@ from support.send_pages import (
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 MB = 2**20
+CREATION = re.compile(r"/api/tickets$")
 PATCHES = re.compile(r"/uploads/[0-9a-f]{32}$")
 
 offered = send_pages.offered
@@ -68,6 +69,27 @@ def test_an_upload_goes_on_after_cuts(
     (number,) = tickets(jane)
     assert len(cuts) == 3
     assert same_voxels(volume(jane, number, tmp_path), sitk.ReadImage(str(large)))
+
+
+def test_a_ticket_whose_creation_was_not_answered_stays_the_only_one(
+    page: Page, jane: httpx.Client, scan: Path
+) -> None:
+    lost: list[str] = []
+
+    def lose(route: Route, request: Request) -> None:
+        if request.method == "POST" and len(lost) < 2:
+            lost.append(route.fetch().text())
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route(CREATION, lose)
+    choose(page, scan)
+    queued(page, "1 of 1 queued.")
+
+    (number,) = tickets(jane)
+    assert lost == [str(number)] * 2
+    assert page.evaluate("localStorage.length") == 0
 
 
 def test_an_upload_goes_on_after_the_tab_was_closed(

@@ -43,6 +43,11 @@ _ERRORS = {
     "429": "too many requests in this minute",
 }
 
+_KEY_ERRORS = {
+    "409": "the repeated request could not be carried out now; try again",
+    "422": "the Idempotency-Key was sent before with another request",
+}
+
 _TYPES: Mapping[Shape, tuple[str, ...]] = {
     "text": ("text/plain",),
     "table": ("text/csv", "application/json"),
@@ -85,6 +90,7 @@ def _operation(operation: Operation) -> Json:
         "parameters": [
             *(_parameter(f"{name}!", "path") for name in in_path),
             *(_parameter(name, "query") for name in query),
+            *(_parameter(name, "header") for name in operation.headers),
         ],
         "responses": _answers(operation),
     }
@@ -126,6 +132,6 @@ def _answers(operation: Operation) -> Json:
         good["content"] = {kind: {} for kind in types}
     errors: dict[str, Json] = {
         status: {"description": text, "content": {"text/plain": {}}}
-        for status, text in _ERRORS.items()
+        for status, text in (_ERRORS | (_KEY_ERRORS if operation.headers else {})).items()
     }
     return {str(operation.status): good, **errors}

@@ -10,7 +10,7 @@ Shape = Literal["text", "table", "csv", "json", "bytes", "nothing"]
 class Operation:
     """One operation of the API.
 
-    ``query`` and ``form`` name its parameters; the name of a required one ends with ``!``.  ``sends_file``: the form is
+    ``query``, ``form`` and ``headers`` name its parameters; the name of a required one ends with ``!``.  ``sends_file``: the form is
     multipart with a file ``myfile``.  ``gives`` is the type of a successful response, and ``status`` its status;
     ``table`` stands for CSV without a header row, or JSON with ``format=json``.  ``public``: no sign-in is needed.
     """
@@ -21,6 +21,7 @@ class Operation:
     _: KW_ONLY
     query: tuple[str, ...] = ()
     form: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
     sends_file: bool = False
     gives: Shape = "text"
     status: int = 200
@@ -123,7 +124,13 @@ OPERATIONS = (
         "The user's tickets with names and times",
         gives="table",
     ),
-    Operation("post", "/api/tickets", "A new ticket; its number", form=("githash", "name")),
+    Operation(
+        "post",
+        "/api/tickets",
+        "A new ticket; its number",
+        form=("githash", "name"),
+        headers=("Idempotency-Key",),
+    ),
     Operation("get", f"{_T}/files/{{area}}", "Files of an area: index and name", gives="csv"),
     Operation("post", f"{_T}/files/{{area}}", "Add a file before submitting", sends_file=True),
     Operation("get", f"{_T}/files/{{area}}/{{index}}", "A file", gives="bytes"),

@@ -1,5 +1,5 @@
 """Periodic cleaning: removes files of ended tickets that no client can download, expired login tokens and sessions,
-abandoned uploads, and rows about programs that have ended.
+abandoned uploads, idempotency keys of deleted tickets, and rows about programs that have ended.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from dss_portal.resumable import store as resumable
 from dss_portal.sending import batch
 from dss_portal.services import liveness
 from dss_portal.settings import Settings
-from dss_portal.tickets import removal, reservation, store
+from dss_portal.tickets import creation_keys, removal, reservation, store
 from dss_portal.tickets.lifecycle import FINISHED
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
         intakes.forget_readers,
         batch.forget_old,
         runs.forget_old,
+        creation_keys.forget_old,
     )
     await for_each("tidying", work, uncounted)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 
 from dss_datastore.layout import Area
 from dss_portal.accounts.sessions import current_user, for_programs, signed_in
@@ -13,6 +13,7 @@ from dss_portal.models import Status, Ticket
 from dss_portal.refusals import Refused
 from dss_portal.tickets import (
     checksums,
+    creation_keys,
     downloads,
     progress,
     queue_places,
@@ -58,8 +59,9 @@ async def summary() -> Response:
 @signed_in
 async def create() -> Response:
     form = await parameters.form()
+    key = creation_keys.key_in(request.headers.get(creation_keys.HEADER), form)
     number = await submission.create(
-        current_user(), form.get("githash"), form.get("name"), _quiet_s()
+        current_user(), form.get("githash"), form.get("name"), _quiet_s(), key
     )
     components().feed.publish(Subject.STATE, number, current_user().id)
     return plain(str(number))

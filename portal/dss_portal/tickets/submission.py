@@ -23,6 +23,7 @@ from dss_portal.tickets import (
     segmentation_facts,
     store,
 )
+from dss_portal.tickets.creation_keys import CreationKey
 from dss_portal.tickets.lifecycle import (
     FINISHED,
     Deleted,
@@ -102,15 +103,26 @@ async def readable_attachments(log_id: int, user: Person) -> list[Attachment]:
     return (await attachments.of_lines([log_id])).get(log_id, [])
 
 
-async def create(user: Person, githash: str | None, name: str | None, quiet_s: float) -> int:
+async def create(
+    user: Person,
+    githash: str | None,
+    name: str | None,
+    quiet_s: float,
+    key: CreationKey | None = None,
+) -> int:
     """Create a ticket for the service with the hash ``githash`` or, without a hash, for the highest version of the
     service ``name``; return the ticket's number.  Raises Refused if no such service takes tickets, if the user is
     disabled, or if the user may not open one more ticket.
+
+    If the user has created a ticket with ``key`` before, its number is returned, whatever became of it and of its
+    service; Refused is raised if that request had another form.
 
     In this module, ``quiet_s`` is the time in seconds after which a ticket that is not submitted and receives no upload
     no longer counts towards its user's quota.
     """
     since = quota.quiet_since(quiet_s)
+    if key is not None:
+        return await _create_keyed(user, githash, name, quiet_s, key)
     if githash is not None and (number := await creation.create_by_hash(user.id, githash, since)):
         return number
     service = await services.for_new_ticket(githash, name)
@@ -120,6 +132,31 @@ async def create(user: Person, githash: str | None, name: str | None, quiet_s: f
         await accounts.require_enabled(user.id)
         await quota.check_tickets(user.id, quiet_s)
         return await creation.create(user.id, service)
+
+
+async def _create_keyed(
+    user: Person, githash: str | None, name: str | None, quiet_s: float, key: CreationKey
+) -> int:
+    since = quota.quiet_since(quiet_s)
+    if githash is not None and (
+        number := await creation.create_keyed_by_hash(user.id, githash, since, key)
+    ):
+        return number
+    try:
+        service = await services.for_new_ticket(githash, name)
+    except Refused:
+        if number := await creation.create_keyed(user.id, None, since, key):
+            return number
+        raise
+    if number := await creation.create_keyed(user.id, service, since, key):
+        return number
+    async with in_transaction():
+        await accounts.require_enabled(user.id)
+        await quota.check_tickets(user.id, quiet_s)
+        number = await creation.create_keyed(user.id, service, since, key)
+    if number is None:
+        raise Refused("The ticket was not created; please try again.", HTTPStatus.CONFLICT)
+    return number
 
 
 def require_open(ticket: Ticket | None, ticket_id: int, user: Person) -> None:

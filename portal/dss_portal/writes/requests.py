@@ -16,8 +16,9 @@ _CLAIM_ANY = "/api/pro/services/claims"
 
 _UPLOAD = re.compile(r"/api/tickets/(\d{1,9})/files/input")
 
-_EXPECTED = USUAL_HEADERS | {b"content-type", b"content-length", b"expect"}
-_ONCE = frozenset({b"cookie", b"authorization", b"content-type", b"content-length"})
+_KEY = b"idempotency-key"
+_EXPECTED = USUAL_HEADERS | {b"content-type", b"content-length", b"expect", _KEY}
+_ONCE = frozenset({b"cookie", b"authorization", b"content-type", b"content-length", _KEY})
 _FORM = b"application/x-www-form-urlencoded"
 
 
@@ -47,7 +48,8 @@ class Write:
     """A small write, as its URL and headers describe it.  ``ticket`` is 0 if the URL has none; ``word`` is the category
     of a log line, the hash of a service for a claim, or not used.
 
-    ``boundary`` is the boundary of an upload's form; b"" for other writes.
+    ``boundary`` is the boundary of an upload's form; b"" for other writes.  ``key`` is the value of the header
+    Idempotency-Key, which only the creation of a ticket considers; None without it.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class Write:
     authorization: bytes
     request_id: bytes
     boundary: bytes = b""
+    key: str | None = None
 
 
 def write_of(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Write | None:
@@ -91,6 +94,7 @@ def write_of(path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) ->
         authorization=found.get(b"authorization", b""),
         request_id=found.get(b"x-request-id", b""),
         boundary=boundary,
+        key=found[_KEY].decode("latin-1") if _KEY in found else None,
     )
 
 

@@ -15,7 +15,7 @@ from dss_portal.providers import announcements, keys, writing
 from dss_portal.providers.claiming import ClaimRequest, Granted, claim_request
 from dss_portal.request_batching import RequestBatcher
 from dss_portal.settings import Settings
-from dss_portal.tickets import submission, submitting
+from dss_portal.tickets import creation_keys, submission, submitting
 from dss_portal.writes import small_files
 from dss_portal.writes.multipart import LoneFile
 from dss_portal.writes.requests import Kind, Write
@@ -48,7 +48,7 @@ class WriteHandler:
         """
         match write.kind:
             case Kind.CREATE:
-                return await self._create(form, person)
+                return await self._create(write, form, person)
             case Kind.READY:
                 return await self._ready(write.ticket, form, person)
             case Kind.LINE:
@@ -77,9 +77,11 @@ class WriteHandler:
         is_stored = await small_files.receive(self.datastore, self.settings, ticket, file, person)
         return Answer(body="success") if is_stored else None
 
-    async def _create(self, form: Mapping[str, str], person: Person) -> Answer:
-        quiet_s = self.settings.quiet_upload_s
-        number = await submission.create(person, form.get("githash"), form.get("name"), quiet_s)
+    async def _create(self, write: Write, form: Mapping[str, str], person: Person) -> Answer:
+        quiet_s, key = self.settings.quiet_upload_s, creation_keys.key_in(write.key, form)
+        number = await submission.create(
+            person, form.get("githash"), form.get("name"), quiet_s, key
+        )
         self.feed.publish(Subject.STATE, number, person.id)
         return Answer(body=str(number))
 

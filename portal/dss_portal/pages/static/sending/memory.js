@@ -1,5 +1,6 @@
-// What this browser remembers of a case while the page is closed: its ticket, where its uploads go on, and which files
-// belong to its tags.  Only hashes of the files' names, sizes and dates are kept: names may name patients.
+// What this browser remembers of a case while the page is closed: its ticket, or the key with which a ticket was
+// requested; where its uploads go on; and which files belong to its tags.  Only hashes of the files' names, sizes and
+// dates are kept: names may name patients.
 import { pathOf } from "./files.js";
 
 const storage = (key) => `dss-send-${key}`;
@@ -24,7 +25,7 @@ export function keyOf(service, series, ticket, files, tagged) {
 export function remember(item) {
   const tags = item.tagged.map(([tag, file]) => [tag, hashOf(file)]);
   try {
-    localStorage.setItem(storage(item.key), JSON.stringify({ ticket: item.ticket, places: item.places, tags }));
+    localStorage.setItem(storage(item.key), JSON.stringify({ ticket: item.ticket, places: item.places, creation: item.creation, tags }));
   } catch { /* it is full, or forbidden: then nothing is resumed after the page was closed */ }
 }
 
@@ -37,8 +38,9 @@ function kept(key) {
 }
 
 export function recall(item) {
-  const { ticket, places } = kept(item.key);
+  const { ticket, places, creation } = kept(item.key);
   if (ticket && (!item.ticket || item.ticket === ticket)) Object.assign(item, { ticket, places });
+  if (creation && !item.ticket) item.creation = creation;
 }
 
 export function forget(key) {

@@ -5,7 +5,7 @@
 import { estimateFor } from "./estimates.js";
 import { Wrong, dropped, grouped, partsOf } from "./files.js";
 import { Again, forget, keyOf, recall, remember, tagsOf } from "./memory.js";
-import { Changed, Cut, Refused, good, passes, patiently, pause, post, upload, usePrefix } from "./transfer.js";
+import { Changed, Cut, Refused, good, newKey, passes, patiently, pause, post, postOnce, upload, usePrefix } from "./transfer.js";
 
 const AT_ONCE = 2, QUOTA_MS = 5000, LOOK_MS = 2000, MOST_WRONG = 20, TOGETHER = 20;
 const QUOTA = "Maximum allowed number of open tickets";
@@ -92,11 +92,14 @@ async function discard(item) {
   await keep(item).catch(() => {});
 }
 
+// The key makes a repeated request give the same ticket, also after the page was closed before the answer came.
 async function openTicket(item) {
+  if (!item.creation) item.creation = newKey();
+  remember(item);
   for (;;) {
     try {
-      item.ticket = replaced || Number((await post("/api/tickets", { name: item.service })).responseText);
-      item.places = {};
+      item.ticket = replaced || Number((await postOnce("/api/tickets", { name: item.service }, item.creation)).responseText);
+      [item.places, item.creation] = [{}, ""];
       remember(item);
       return;
     } catch (error) {

@@ -42,6 +42,13 @@ export async function good(method, path, options, statuses = [200]) {
 
 export const post = (path, fields) => good("POST", path, { body: new URLSearchParams(fields) });
 
+// A request that has the effect of one, however often it is sent with the same key.
+export const postOnce = (path, fields, key) =>
+  good("POST", path, { body: new URLSearchParams(fields), headers: { "Idempotency-Key": `"${key}"` } });
+
+// Not randomUUID, which browsers have only on pages that came by https.
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 // Repeats what may be done twice until it succeeds or cannot.
 export async function patiently(act, told) {
   let wait = FIRST_PAUSE_MS;
