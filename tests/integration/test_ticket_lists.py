@@ -5,14 +5,15 @@ import io
 import json
 import re
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_broker.messages import ClaimSucceeded, ResultFile
 from dss_datastore import layout
-from dss_portal.models import Status, Ticket
+from dss_portal.admin import overview
+from dss_portal.models import Status, Ticket, TicketHistory, TicketProgress
 from dss_portal.tickets import admin_pages, pages
 from support.portals import Portal, eventually, new_ticket, submitted_ticket, text
 
@@ -39,6 +40,42 @@ async def done(portal: Portal, ann: Client) -> int:
     )
     await eventually(lambda: Ticket.get(id=number), lambda t: t.status is Status.SUCCESS)
     return number
+
+
+async def test_the_time_in_a_state_is_summed_over_all_attempts(
+    ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = await new_ticket(ann)
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    order = (Status.INIT, Status.READY, Status.CLAIMED, Status.READY, Status.CLAIMED)
+    await TicketHistory.all().delete()
+    (without,) = await overview.newest_tickets(1)
+    for place, status in enumerate(order):
+        at = noon + timedelta(seconds=10 * place)
+        entry = await TicketHistory.create(ticket_id=number, status=status)
+        await TicketHistory.filter(id=entry.id).update(at=at)
+    monkeypatch.setattr(overview, "now", lambda: noon + timedelta(seconds=100))
+
+    (row,) = await overview.newest_tickets(1)
+
+    assert (row.queued_s, row.running_s) == (20, 10 + 60)
+    assert (without.queued_s, without.running_s) == (0, 0)
+
+
+async def test_a_list_shows_the_progress_of_claimed_and_ended_tickets(
+    portal: Portal, ann: Client, done: int
+) -> None:
+    claimed, waiting = [await submitted_ticket(ann) for _ in range(2)]
+    await Ticket.filter(id=claimed).update(status=Status.CLAIMED)
+    for start, end, progress in ((0.0, 0.5, 1.0), (0.5, 1.0, 0.5), (0.9, 1.9, 1.0)):
+        await TicketProgress.create(
+            ticket_id=claimed, chunk_start=start, chunk_end=end, progress=progress
+        )
+        rows = {row.id: row.progress for row in await overview.newest_tickets(3)}
+        if end < 1.9:
+            assert rows[claimed] == (0.5 if end == 0.5 else 0.75)
+
+    assert rows == {done: 1.0, claimed: 1.0, waiting: 0.0}  # chunks that overlap
 
 
 async def test_the_summary_has_names_and_times_of_the_users_own_tickets(

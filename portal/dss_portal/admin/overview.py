@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tortoise.connection import get_connection
 from tortoise.functions import Count
 from tortoise.queryset import QuerySet
 
@@ -18,11 +19,9 @@ from dss_portal.models import (
     Status,
     Ticket,
     TicketHistory,
-    TicketProgress,
     User,
 )
 from dss_portal.services import liveness
-from dss_portal.tickets import progress
 from dss_portal.tickets.store import now
 
 
@@ -116,13 +115,13 @@ async def newest_tickets(
         wanted = wanted.filter(user__email__icontains=email_part)
     if before is not None:
         wanted = wanted.filter(id__lt=before)
-    return await _rows(await wanted.order_by("-id").limit(limit).select_related("user", "service"))
+    return await _rows(await wanted.order_by("-id").limit(limit).values_list("id", flat=True))
 
 
 async def unsubmitted(user_id: int, before: int, limit: int) -> list[TicketRow]:
     """At most ``limit`` of the user's tickets in state ``init`` with numbers below ``before``, newest first."""
     found = Ticket.filter(user_id=user_id, status=Status.INIT, id__lt=before)
-    return await _rows(await found.order_by("-id").limit(limit).select_related("user", "service"))
+    return await _rows(await found.order_by("-id").limit(limit).values_list("id", flat=True))
 
 
 async def history(ticket_id: int) -> list[TicketHistory]:
@@ -141,53 +140,32 @@ async def count_older(states: Iterable[Status], older_than: timedelta) -> int:
     return await Ticket.filter(status__in=list(states), created_at__lt=before).count()
 
 
-def seconds_in(
-    status: Status, changes: Sequence[tuple[Status, datetime]], until: datetime
-) -> float:
-    """Seconds for which a ticket was in ``status``.  ``changes`` are in order of time; the last state lasts until
-    ``until``.
-    """
-    ends = [at for _, at in changes[1:]] + [until]
-    return sum(
-        (end - at).total_seconds()
-        for (state, at), end in zip(changes, ends, strict=False)  # empty without a history
-        if state is status
-    )
+# $1: numbers of tickets.  $2: now, which ends the last state of a ticket.  One statement, because objects of all the
+# rows that it reads take ten times as long.
+_ROWS = """
+SELECT ticket.id, user_account.email, service.name AS service, NOT service.current AS is_removed, ticket.status,
+    ticket.created_at, ticket.title, ticket.verdict, ticket.delete_at,
+    coalesce(spent.queued_s, 0)::float8 AS queued_s, coalesce(spent.running_s, 0)::float8 AS running_s,
+    CASE WHEN ticket.status = 'claimed' THEN (
+        SELECT least(1, greatest(0, coalesce(sum((chunk_end - chunk_start) * progress), 0)))::float8
+        FROM ticket_progress WHERE ticket_id = ticket.id)
+    WHEN ticket.status IN ('success', 'failed', 'timeout') THEN 1 ELSE 0 END AS progress
+FROM ticket JOIN user_account ON user_account.id = ticket.user_id JOIN service ON service.id = ticket.service_id,
+    LATERAL (
+        SELECT sum(extract(epoch FROM until - at)) FILTER (WHERE state = 'ready') AS queued_s,
+            sum(extract(epoch FROM until - at)) FILTER (WHERE state = 'claimed') AS running_s
+        FROM (
+            SELECT status AS state, at, coalesce(lead(at) OVER (ORDER BY id), $2) AS until
+            FROM ticket_history WHERE ticket_id = ticket.id) AS change
+    ) AS spent
+WHERE ticket.id = ANY($1::int[]) ORDER BY ticket.id DESC
+"""
 
 
-async def _rows(tickets: Sequence[Ticket]) -> list[TicketRow]:
-    numbers = [ticket.id for ticket in tickets]
-    histories: dict[int, list[TicketHistory]] = {}
-    for entry in await TicketHistory.filter(ticket_id__in=numbers).order_by("id"):
-        histories.setdefault(entry.ticket_id, []).append(entry)
-    chunks: dict[int, list[TicketProgress]] = {}
-    for chunk in await TicketProgress.filter(ticket_id__in=numbers):
-        chunks.setdefault(chunk.ticket_id, []).append(chunk)
-    moment = now()
-    return [_row(t, histories.get(t.id, []), chunks.get(t.id, []), moment) for t in tickets]
-
-
-def _row(
-    ticket: Ticket,
-    entries: Sequence[TicketHistory],
-    chunks: Sequence[TicketProgress],
-    moment: datetime,
-) -> TicketRow:
-    changes = [(entry.status, entry.at) for entry in entries]
-    return TicketRow(
-        id=ticket.id,
-        email=ticket.user.email,
-        service=ticket.service.name,
-        is_removed=not ticket.service.current,
-        status=ticket.status,
-        created_at=ticket.created_at,
-        queued_s=seconds_in(Status.READY, changes, moment),
-        running_s=seconds_in(Status.CLAIMED, changes, moment),
-        progress=progress.shown(ticket.status, chunks),
-        title=ticket.title,
-        verdict=ticket.verdict,
-        delete_at=ticket.delete_at,
-    )
+async def _rows(numbers: Sequence[object]) -> list[TicketRow]:
+    """The rows of the tickets with these numbers, newest first."""
+    found = await get_connection("default").execute_query_dict(_ROWS, [list(numbers), now()])
+    return [TicketRow(**{**row, "status": Status(row["status"])}) for row in found]
 
 
 async def _tickets_by_state() -> dict[Status, int]:

@@ -27,7 +27,7 @@ from dss_portal.web.context import components
 blueprint = Blueprint("own_tickets", __name__, url_prefix=addresses.TICKETS)
 blueprint.before_request(only_signed_in)
 
-SHOWN = 200
+SHOWN = 100
 
 
 @blueprint.get("")

@@ -1,20 +1,14 @@
 """What the pages say about times, states and services."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
-from dss_portal.admin.overview import seconds_in
 from dss_portal.formats import duration
-from dss_portal.models import Status
 from dss_portal.pages.numbers import days
 from dss_portal.pages.rendering import one_line, plain_text, web_address
 from dss_portal.refusals import Refused
 from dss_portal.services.liveness import MissingProgram
 from dss_portal.services.pages import outcome, presence, queue
 from dss_portal.services.statistics import Stats
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def _stats(n_success: int, n_failed: int, mean_s: float | None = None) -> Stats:
@@ -26,19 +20,6 @@ def _stats(n_success: int, n_failed: int, mean_s: float | None = None) -> Stats:
         silent_s=None,
         queue_length=0,
     )
-
-
-def test_the_time_in_a_state_is_summed_over_all_attempts() -> None:
-    order = (Status.INIT, Status.READY, Status.CLAIMED, Status.READY, Status.CLAIMED)
-    changes = [(status, NOON + timedelta(seconds=10 * i)) for i, status in enumerate(order)]
-    now = NOON + timedelta(seconds=100)
-
-    assert seconds_in(Status.READY, changes, now) == 20
-    assert seconds_in(Status.CLAIMED, changes, now) == 10 + 60
-
-
-def test_a_ticket_without_history_has_spent_no_time() -> None:
-    assert seconds_in(Status.READY, [], NOON) == 0
 
 
 @pytest.mark.parametrize(
