@@ -78,9 +78,13 @@ def submit(
     failure, including Ctrl-C and cancellation, the ticket is deleted if the server responds, because it would count in
     the user's quota; the error is raised again.
 
-    ``key`` identifies the ticket in repeated requests for its creation; without it, a new one is used.
+    ``key`` identifies the ticket if the caller repeats the flow after an error that leaves open whether a ticket was
+    created.  Without it, this flow itself repeats the request for the creation, with a new key.
     """
-    ticket = yield from _created(githash, key or new_key())
+    if key:
+        ticket = yield from protocol.create_ticket(githash, key)
+    else:
+        ticket = yield from _created(githash, new_key())
     if ticket <= 0:
         raise NotUnderstood("The server did not answer with the number of a ticket.")
     listener.created(ticket)

@@ -110,9 +110,8 @@ def batch(address: str, token: str, scan: Path, folder: Path, *, killed: bool) -
 
 @pytest.mark.stack
 def test_a_batch_that_was_killed_before_the_answer_continues_with_the_ticket(
-    site: Site, token: str, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Site, token: str, scan: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(flows, "PAUSES_S", ())
     folder = tmp_path / "out"
     with losing(site.url, CREATION, 1) as wire:
         # The table names the portal, so both runs go through the proxy.

@@ -72,7 +72,7 @@ async def test_a_page_of_a_long_list_reads_little(
             seen.append((query, values))
         return await fetch(self, query, *values)
 
-    def counted(cls: type[Model], **values: object) -> object:
+    def counted(cls: type[Model], /, **values: object) -> object:
         if asked.get() is not None:
             made.append(cls.__name__)
         return init(cls, **values)
