@@ -8,12 +8,13 @@ import pytest
 
 from dss_client import flows
 from dss_client.asynchronous import AsyncClient
-from dss_client.batch import Batch, SendOptions
+from dss_client.batch import Batch
 from dss_client.batch_items import Item, for_services, items_of
 from dss_client.batch_screen import BatchScreen
 from dss_client.client import Client
 from dss_client.errors import Unreachable
 from dss_client.itksnap import ItkSnap
+from dss_client.send_options import SendOptions
 from dss_client.sending import selected_service
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
