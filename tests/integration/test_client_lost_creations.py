@@ -103,9 +103,9 @@ def batch(address: str, token: str, scan: Path, folder: Path, *, killed: bool) -
     with ItkSnap(address) as client, BatchScreen(1) as screen:
         client.use_token(token)
         services = {SERVICE: selected_service(client, SERVICE)}
-        what = SendOptions(wait=False)
+        options = SendOptions(wait=False)
         pause = {"pause": kill} if killed else {}
-        Batch(client, services, folder, screen, what=what, **pause).run(items)
+        Batch(client, services, folder, screen, options=options, **pause).run(items)
     return items
 
 
