@@ -1,5 +1,7 @@
 """A portal that looks for absent programs when a test asks it to, and its sysadmin."""
 
+import asyncio
+
 import pytest
 from quart.typing import TestClientProtocol as Client
 
@@ -10,13 +12,19 @@ from support.portals import Portal
 
 @pytest.fixture
 def checks(portal: Portal) -> ServiceWatch:
-    """Only when a test asks it to: the portal's own is far slower than that."""
+    """Only when a test asks it to: ``impatient`` keeps the portal's own from looking."""
     return ServiceWatch(portal.broker)
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for.  The portal's own rounds would tell owners before the test does, on a busy machine."""
     monkeypatch.setattr(service_watch, "GRACE_S", 0.0)
+    monkeypatch.setattr(ServiceWatch, "run", _rest)
+
+
+async def _rest(_: ServiceWatch) -> None:
+    await asyncio.Event().wait()
 
 
 @pytest.fixture
