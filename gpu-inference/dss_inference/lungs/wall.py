@@ -145,7 +145,7 @@ def _heights_of_front(there: Flags, apex: float, *, cut_at_head: bool) -> Flags:
     counted = np.ones(len(there), bool)
     counted[: round(heights[-1] - upper * (heights[-1] - heights[0]))] = False
     if not cut_at_head:
-        counted[heights[-1] + 1 - round(apex) :] = False
+        counted[max(0, heights[-1] + 1 - round(apex)) :] = False
     return counted
 
 

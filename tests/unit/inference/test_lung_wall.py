@@ -166,3 +166,10 @@ def test_the_side_with_air_is_outward_and_that_with_cut_lung_is_not(column: int,
     lungs[:, :, -1 - column] = True
 
     assert outward(hu, lungs) == way
+
+
+def test_in_front_of_a_lung_that_is_all_apex_no_tissue_is_counted() -> None:
+    part = np.zeros(SHAPE, bool)
+    part[0, 20:41, 9:32] = True
+
+    assert ml(part, Way.FRONT) == 0.0
