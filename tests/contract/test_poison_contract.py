@@ -53,7 +53,12 @@ def test_what_nobody_can_read_is_parked_and_the_next_is_handled(
         bench.send_bytes(key, type(good).__name__, body)
     sender.publish(good).result(15)
 
+    def parked() -> int:
+        with sender.dead_letters() as tray:
+            return len(tray.letters)
+
     wait_until(lambda: heard)
+    wait_until(lambda: parked() >= 2 * len(POISON))  # other threads may still be parking
     with sender.dead_letters() as tray:
         letters = list(tray.letters)
         assert len(letters) == 2 * len(POISON)
