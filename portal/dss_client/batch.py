@@ -90,6 +90,7 @@ class Batch:
         self._journal = Journal(
             folder, self._options.unsent, server=client.server, options=self._options.signature
         )
+        self._new_keys: set[str] = set()
         self._full = False
         self._said = ""
         self._looked_s = time.monotonic()
@@ -167,6 +168,7 @@ class Batch:
 
         if not item.key:
             item.key = new_key()
+            self._new_keys.add(item.key)
             self._journal.write(items)  # a later run must know it if this one ends meanwhile
         title = title_of(self._options.name, item.title)
         return submit(
@@ -193,7 +195,8 @@ class Batch:
     def _refused(self, error: Refused, item: Item, items: Sequence[Item]) -> None:
         if error.status == HTTPStatus.UNAUTHORIZED:
             raise error  # all other items would fail with the same error
-        if error.status == HTTPStatus.UNPROCESSABLE_ENTITY and item.key:
+        is_earlier_key = item.key and item.key not in self._new_keys
+        if error.status == HTTPStatus.UNPROCESSABLE_ENTITY and is_earlier_key:
             item.key = ""  # an earlier run requested a ticket of another version of the service
             return
         others = [other for other in items if other.status == SUBMITTED]

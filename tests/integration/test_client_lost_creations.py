@@ -9,7 +9,7 @@ import pytest
 from dss_client import flows
 from dss_client.asynchronous import AsyncClient
 from dss_client.batch import Batch
-from dss_client.batch_items import Item, for_services, items_of
+from dss_client.batch_items import REFUSED, Item, for_services, items_of
 from dss_client.batch_screen import BatchScreen
 from dss_client.client import Client
 from dss_client.errors import Unreachable
@@ -101,7 +101,8 @@ def batch(address: str, token: str, scan: Path, folder: Path, *, killed: bool) -
 
     items = for_services(items_of([scan], each=False), [SERVICE])
     with ItkSnap(address) as client, BatchScreen(1) as screen:
-        client.use_token(token)
+        if token:
+            client.use_token(token)
         services = {SERVICE: selected_service(client, SERVICE)}
         options = SendOptions(wait=False)
         pause = {"pause": kill} if killed else {}
@@ -130,16 +131,11 @@ def test_a_batch_that_was_killed_before_the_answer_continues_with_the_ticket(
     assert (row["ticket"], row["key"]) == (str(item.ticket), "")
 
 
-@pytest.mark.parametrize(
-    "description", [refusal("404 Not Found"), ok(b'{"paths": {}}'), ok(b"<html>")]
-)
-def test_a_server_that_knows_no_keys_is_not_asked_twice(
-    scan: Path, description: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flows, "PAUSES_S", (0.0, 0.0))
-    row = f'{{"name": "lungs", "githash": "{"a" * 40}", "version": "1.0.0", "shortdesc": ""}}'
-    answers = {
-        "POST /api/tickets ": b"",
+def answers(creation: bytes, description: bytes) -> dict[str, bytes]:
+    """Those of a server with one service: to the creation of a ticket, and for its description of the API."""
+    row = f'{{"name": "{SERVICE}", "githash": "{"a" * 40}", "version": "1.0.0", "shortdesc": ""}}'
+    return {
+        "POST /api/tickets ": creation,
         "GET /api/openapi.json": description,
         "GET /api/services?": ok(f'{{"result": [{row}]}}'.encode()),
         "GET /api/services/": ok(
@@ -147,13 +143,32 @@ def test_a_server_that_knows_no_keys_is_not_asked_twice(
         ),
     }
 
+
+@pytest.mark.parametrize(
+    "description", [refusal("404 Not Found"), ok(b'{"paths": {}}'), ok(b"<html>")]
+)
+def test_a_server_that_knows_no_keys_is_not_asked_twice(
+    scan: Path, description: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "PAUSES_S", (0.0, 0.0))
     with (
-        recording(answers) as recorder,
+        recording(answers(b"", description)) as recorder,
         Client(recorder.address, token="dss_x") as client,
         pytest.raises(Unreachable),
     ):
-        client.send(scan, "lungs")
+        client.send(scan, SERVICE)
 
     creations = [each for each in recorder.requests if each.line.startswith("POST")]
     assert len(creations) == 1
     assert creations[0].header("Idempotency-Key").strip('"').isalnum()
+
+
+def test_a_server_that_refuses_every_key_is_asked_once_and_the_image_is_refused(
+    scan: Path, tmp_path: Path
+) -> None:
+    with recording(answers(refusal("422 Unprocessable Entity"), ok(b"{}"))) as recorder:
+        (item,) = batch(recorder.address, "", scan, tmp_path / "out", killed=False)
+
+    assert (item.status, item.reason) == (REFUSED, "no")
+    creations = [each for each in recorder.requests if each.line.startswith("POST")]
+    assert len(creations) == 1
