@@ -482,15 +482,9 @@ class WorkerAnnounced:
 
 
 ClaimEvent: TypeAlias = (
-    ClaimProgressed
-    | ClaimLogged
-    | ClaimReported
-    | ClaimHeartbeat
-    | ClaimSucceeded
-    | ClaimFailed
-    | LeaseOverdue
+    ClaimProgressed | ClaimLogged | ClaimReported | ClaimHeartbeat | ClaimSucceeded | ClaimFailed
 )
-"""What happens to a claim, sent to the portal under one routing key for each class."""
+"""What a dispatcher tells the portal of a claim."""
 
 Reply: TypeAlias = (
     ClaimGranted
@@ -507,26 +501,15 @@ Message: TypeAlias = (
     TicketReady
     | TicketWithdrawn
     | ClaimTicket
-    | ClaimGranted
-    | ClaimRefused
-    | ClaimProgressed
-    | ClaimLogged
-    | ClaimReported
-    | ClaimHeartbeat
-    | ClaimSucceeded
-    | ClaimFailed
+    | ClaimEvent
     | LeaseOverdue
     | CheckResults
-    | ResultsAccepted
-    | ResultsRefused
     | ReadUpload
     | UploadRead
     | UploadRefused
     | ReaderAnnounced
     | RunInference
-    | InferenceProgressed
-    | InferenceFinished
-    | InferenceFailed
     | ServiceAnnounced
     | WorkerAnnounced
+    | Reply
 )

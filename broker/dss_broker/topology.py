@@ -217,7 +217,7 @@ def routing_key(message: m.Message) -> str:  # noqa: PLR0912 - a branch for each
         raise ValueError(  # noqa: TRY004 - a reply is a valid message, but has no key
             f"{type(message).__name__} is a reply and has no routing key"
         )
-    if isinstance(message, m.ClaimEvent):
+    if isinstance(message, m.ClaimEvent | m.LeaseOverdue):
         return f"claim.event.{type(message).__name__}"
     match message:
         case m.TicketReady():

@@ -10,6 +10,7 @@ from tortoise.transactions import in_transaction
 from dss_broker.broker import Delivery
 from dss_broker.messages import (
     CheckResults,
+    ClaimEvent,
     ClaimFailed,
     ClaimHeartbeat,
     ClaimLogged,
@@ -52,10 +53,6 @@ log = logging.getLogger(__name__)
 
 LINES_LOST = "Some lines of this log, or its progress, were lost on the way; the work goes on."
 PARKED_SENTENCE = "The ticket could not be processed. Please tell the operator its number."
-
-ClaimEvent = (
-    ClaimProgressed | ClaimLogged | ClaimReported | ClaimHeartbeat | ClaimSucceeded | ClaimFailed
-)
 
 
 class Listener:
