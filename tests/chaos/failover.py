@@ -27,14 +27,13 @@ from dss_broker.rabbit import RabbitBroker
 from dss_observability.logs import configure_logging
 from dss_stack.rabbitmq_cluster import RabbitCluster
 from support import commands
+from support.brokers import let_queues_settle
 from support.stacks import leave_nothing_running
 from support.waiting import wait_until
 
 SERVICE = "failover"
 QUEUE = topology.dispatch(SERVICE).queue
 IN_FLIGHT = 64
-SETTLES_S = 8.0
-"""A quorum queue of RabbitMQ 3.10 that is killed sooner may never have a leader again."""
 PATIENCE_S = 90.0
 
 
@@ -174,7 +173,7 @@ def fail_over(cluster: RabbitCluster, kills: int) -> int:
     """The exit status."""
     readers = [Reader(cluster.amqp_url, "one"), Reader(cluster.amqp_url, "two")]
     expect(lambda: is_complete(cluster), "the queue has not a member on each node")
-    time.sleep(SETTLES_S)
+    let_queues_settle()
     publisher = Publisher(cluster.amqp_url)
     expect(lambda: len(publisher.confirmed) > 200, "nothing is confirmed")
     for _ in range(kills):

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import Future
 from urllib.parse import urlsplit
 
@@ -25,8 +24,6 @@ pytestmark = pytest.mark.stack
 LUNG = topology.dispatch("lung")
 SOON_S = 60.0
 IN_FLIGHT = 64
-QUEUE_SETTLES_S = 6.0
-"""RabbitMQ 3.10 writes down late that a quorum queue exists: killed sooner, it may never lead it again."""
 
 KILLER = """
 import os, sys, threading
@@ -136,8 +133,7 @@ def test_a_killed_node_loses_no_confirmed_message_and_every_publish_completes(
     portal, dispatch = bench.program("portal"), bench.program("dispatch")
     dispatch.consume(LUNG, lambda _: None)
     assert dispatch.stop_consuming(SOON_S)
-    settled = time.monotonic() + QUEUE_SETTLES_S
-    wait_until(lambda: time.monotonic() > settled)
+    brokers.let_queues_settle()
     stream = Stream(portal)
     wait_until(lambda: stream.confirmed() > 200)
 

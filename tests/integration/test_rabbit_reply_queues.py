@@ -1,6 +1,5 @@
 """What becomes of a program's reply queue when RabbitMQ, or the node that has the queue, is killed."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +19,6 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.stack
 
 SOON_S = 60.0
-SETTLES_S = 8.0
-"""A quorum queue of RabbitMQ 3.10 that is killed sooner may never have a leader again."""
-
 url = brokers.url
 bench = brokers.bench
 
@@ -40,7 +36,7 @@ def test_requests_are_answered_although_rabbitmq_was_killed_after_the_program_ha
     bench: RabbitBench, rabbit: RabbitNode
 ) -> None:
     bench.program("portal").consume(topology.PORTAL_CLAIMS, answer)
-    settle()
+    brokers.let_queues_settle()
     dispatch = bench.program("dispatch")
     assert dispatch.request(REQUEST).next(SOON_S) == ANSWER
 
@@ -72,7 +68,7 @@ def test_an_open_request_is_answered_although_the_node_with_its_reply_queue_is_k
     asked: list[Delivery] = []
     try:
         portal.consume(topology.PORTAL_CLAIMS, asked.append)
-        settle()
+        brokers.let_queues_settle()
         conversation = dispatch.request(REQUEST)
         wait_until(lambda: asked)
 
@@ -86,8 +82,3 @@ def test_an_open_request_is_answered_although_the_node_with_its_reply_queue_is_k
         portal.stop_consuming(SOON_S)
         for broker in (portal, dispatch):
             broker.close()
-
-
-def settle() -> None:
-    """Wait until RabbitMQ has written down which quorum queues it has."""
-    time.sleep(SETTLES_S)

@@ -1,5 +1,6 @@
 """Both brokers behind one face, and what their tests wait with."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -17,6 +18,14 @@ from dss_broker.rabbit import RabbitBroker
 from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE, EXCHANGE
 from support import loopback
+
+QUEUES_SETTLE_S = 8.0
+"""RabbitMQ 3.10 writes down late that a quorum queue exists: killed sooner, it may never have a leader again."""
+
+
+def let_queues_settle() -> None:
+    """Wait until RabbitMQ may be killed: nothing tells that it has written down its quorum queues."""
+    time.sleep(QUEUES_SETTLE_S)
 
 
 class Node(Protocol):
