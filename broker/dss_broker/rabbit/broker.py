@@ -175,8 +175,8 @@ class RabbitBroker:
         conversation.watch(self._send(conversation.request, envelope))
 
     def _repeat_requests(self) -> None:
-        """Publish the open requests again with the new reply queue.  A repetition has a message id of its own, because
-        a program answers a message that it has acknowledged no second time.
+        """Publish the open requests again with the new reply queue, each under a new message id: a program does not
+        handle a message again that it has acknowledged.
         """
         for request_id, conversation in self._conversations.all_open():
             self._send_request(request_id, conversation, message_id=uuid4().hex)

@@ -53,7 +53,8 @@ class TicketView:
     failed or timed out, and ``missing``, until it is claimed, which program its service lacks; each is "" if there is
     nothing to say.
 
-    ``progress`` is 0..1.  ``place`` is None unless the ticket waits and somebody may take it, ``warnings`` is empty unless it has succeeded.
+    ``progress`` is 0..1.  ``place`` is None unless the ticket waits and its service still exists.  ``warnings`` is empty
+    unless it has succeeded.
     """
 
     stages: tuple[Stage, ...]
