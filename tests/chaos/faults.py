@@ -24,6 +24,9 @@ SELECT count(*) FROM ticket JOIN claim ON claim.id = ticket.claim_id
 WHERE ticket.status = 'claimed' AND claim.instance = '{}'
 """
 
+OUTBOX_S = 15.0
+_SUBMITTED = "SELECT count(*) FROM outbox WHERE type_name = 'TicketReady'"
+
 Harm = Callable[[Site, random.Random], str]
 """Does the damage and mends it again; answers whom it hit."""
 
@@ -96,7 +99,7 @@ def freeze(program: str) -> Harm:
     def harm(site: Site, rng: random.Random) -> str:
         victim = _one(site, program, rng)
         if program == "dispatch":
-            _wait_for_claim(site, victim.name)
+            _wait_until(site, _HELD.format(victim.name), CLAIM_S)
         victim.send(signal.SIGSTOP)
         time.sleep(site.lease_s + rng.uniform(3, 7))
         victim.send(signal.SIGCONT)
@@ -121,6 +124,7 @@ def broker_away_and_portals_killed(site: Site, rng: random.Random) -> str:
     """What was submitted meanwhile lies in the outbox alone."""
     site.rabbit.kill()
     time.sleep(rng.uniform(3, 4))
+    _wait_until(site, _SUBMITTED, OUTBOX_S)
     victim = kill_all("portal")(site, rng)
     site.rabbit.start()
     return f"rabbitmq, {victim}"
@@ -252,14 +256,14 @@ def _one(site: Site, program: str, rng: random.Random) -> Program:
     return rng.choice([p for p in site.programs.values() if p.name.startswith(program)])
 
 
-def _wait_for_claim(site: Site, dispatcher: str) -> None:
-    """Return when the dispatcher holds a claim, or after CLAIM_S."""
-    ends_s = time.monotonic() + CLAIM_S
+def _wait_until(site: Site, count: str, most_s: float) -> None:
+    """Return when the statement ``count`` answers more than 0, or after ``most_s``."""
+    ends_s = time.monotonic() + most_s
     while time.monotonic() < ends_s:
         with suppress(
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError
         ):  # the database is away
-            if asyncio.run(value(site.postgres.database_url, _HELD.format(dispatcher))):
+            if asyncio.run(value(site.postgres.database_url, count)):
                 return
         time.sleep(0.05)
 
