@@ -1,6 +1,6 @@
 """Whether each end of a ticket was told by each channel, in time, and again only if an answer was lost.  Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from chaos.evidence import Ticket
@@ -25,15 +25,25 @@ LOSES_ANSWERS = frozenset(
 
 
 def violations(
-    tickets: Iterable[Ticket], deliveries: Sequence[Delivery], faults: Sequence[Fault]
+    tickets: Iterable[Ticket],
+    deliveries: Sequence[Delivery],
+    faults: Sequence[Fault],
+    given_up: Mapping[tuple[int, str], int],
 ) -> list[str]:
-    """Each begins with the rule that was broken.  Lateness is judged by ``late``."""
+    """Each begins with the rule that was broken.  Lateness is judged by ``late``.
+
+    ``given_up``: by number and kind of channel, how often a portal has waited for an answer until its time limit.
+    """
     by_end: dict[tuple[int, str], list[Delivery]] = {
         end[:2]: [] for ticket in tickets for end in _ends(ticket)
     }
     for each in deliveries:
         by_end.setdefault((each.ticket, each.kind), []).append(each)
-    return [sentence for end, got in by_end.items() for sentence in _of_one(*end, got, faults)]
+    return [
+        sentence
+        for end, got in by_end.items()
+        for sentence in _of_one(*end, got, faults, given_up.get(end, 0))
+    ]
 
 
 def late(tickets: Iterable[Ticket], deliveries: Sequence[Delivery]) -> list[str]:
@@ -65,16 +75,16 @@ def _ends(ticket: Ticket) -> Iterator[tuple[int, str, float]]:
 
 
 def _of_one(
-    number: int, kind: str, got: Sequence[Delivery], faults: Sequence[Fault]
+    number: int, kind: str, got: Sequence[Delivery], faults: Sequence[Fault], given_up: int
 ) -> Iterator[str]:
     if not got:
         yield f"untold: the end of ticket {number} came to no {kind}"
     if len({each.key for each in got}) > 1:
         yield f"told twice: the {kind} of ticket {number} came under several keys"
-    for one, again in pairwise(sorted(got, key=lambda each: each.got_s)):
-        if not _was_lost(one, faults):
-            after_s = again.got_s - one.got_s
-            yield f"told twice: the {kind} of ticket {number} came again after {after_s:.1f} s, though it was answered"
+    pairs = pairwise(sorted(got, key=lambda each: each.got_s))
+    for one, again in [pair for pair in pairs if not _was_lost(pair[0], faults)][given_up:]:
+        after_s = again.got_s - one.got_s
+        yield f"told twice: the {kind} of ticket {number} came again after {after_s:.1f} s, though it was answered"
 
 
 def _was_lost(one: Delivery, faults: Sequence[Fault]) -> bool:

@@ -97,7 +97,7 @@ def run(plan: Plan, folder: Path, sysroot: Path | None, tell: Tell) -> Outcome:
                 settle(site, users, plan.settle_s)
             evidence = judged(outcome, site, users)
         outcome.violations += notices.violations(
-            evidence.tickets.values(), evidence.deliveries, outcome.faults
+            evidence.tickets.values(), evidence.deliveries, outcome.faults, site.given_up()
         )
     outcome.seconds = time.monotonic() - began_s
     return outcome

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from chaos.disk import Disk
 from chaos.stand_in import BUNDLE
 from chaos.told import Receivers
 from dss_broker.topology import DEAD_QUEUE
+from dss_portal.notifications.receivers import CONNECT_S
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
@@ -29,6 +32,8 @@ SERVICE = "chaos"
 LEASE_S = 8
 SILENCE_S = 25
 STOP_S = 10
+SLOW_S = CONNECT_S * 2
+"""A portal waits so long for each answer of a mail server, and longer for others: on a slow machine it may be late."""
 PORTALS, DISPATCHERS, WORKERS = 2, 3, 2
 
 SERVICE_JSON = {
@@ -146,6 +151,15 @@ class Site:
             f"--- {path.name}\n{path.read_text(encoding='utf-8')[-1500:]}" for path in logs
         )
 
+    def given_up(self) -> Counter[tuple[int, str]]:
+        """How often a portal has waited for a receiver's answer until its time limit, by ticket and kind of channel."""
+        lines = [
+            line
+            for path in (self.folder / "log").glob("portal-*.log")
+            for line in path.read_text(encoding="utf-8").splitlines()
+        ]
+        return slow_answers(lines)
+
     def _write_service(self) -> None:
         (self.folder / "service").mkdir()
         (self.folder / "service/service.json").write_text(
@@ -252,6 +266,17 @@ class Site:
             auth=(self.rabbit.user, self.rabbit.password),
             timeout=10,
         )
+
+
+def slow_answers(lines: Iterable[str]) -> Counter[tuple[int, str]]:
+    """The attempts to notify, by ticket and kind of channel, that failed after SLOW_S or more, by the log ``lines``."""
+    found: Counter[tuple[int, str]] = Counter()
+    for line in lines:
+        if '"notification not taken"' not in line:
+            continue
+        facts = json.loads(line)
+        found[facts["ticket"], facts["kind"]] += facts["seconds"] >= SLOW_S
+    return found
 
 
 async def value(database_url: str, statement: str) -> int:

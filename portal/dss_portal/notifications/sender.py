@@ -109,7 +109,8 @@ class Sender:
     async def _try(
         self, receivers: Receivers, taken: LeasedNotification, lease_id: str, until_s: float
     ) -> None:
-        if time.monotonic() > until_s:
+        began_s = time.monotonic()
+        if began_s > until_s:
             return
         try:
             if taken.tries > outbox.MAX_TRIES:
@@ -117,21 +118,26 @@ class Sender:
             async with asyncio.timeout(SEND_S):
                 await receivers.send(taken)
         except NotAccepted as error:
-            await self._failed(taken, lease_id, error)
+            await self._failed(taken, lease_id, error, began_s)
         except TimeoutError:
             late = NotAccepted(f"The receiver did not answer within {SEND_S:.0f} s.")
-            await self._failed(taken, lease_id, late)
+            await self._failed(taken, lease_id, late, began_s)
         except Exception:
             log.exception("notification not sent", extra={"ticket": taken.ticket_id})
-            await self._failed(taken, lease_id, NotAccepted("It cannot be sent.", for_ever=True))
+            broken = NotAccepted("It cannot be sent.", for_ever=True)
+            await self._failed(taken, lease_id, broken, began_s)
         else:
             metrics.NOTIFICATIONS.labels(taken.kind, SENT).inc()
             await self._store_outcome(lambda: outbox.sent(taken, lease_id))
 
-    async def _failed(self, taken: LeasedNotification, lease_id: str, error: NotAccepted) -> None:
+    async def _failed(
+        self, taken: LeasedNotification, lease_id: str, error: NotAccepted, began_s: float
+    ) -> None:
+        """Log and store that the attempt which began at ``began_s`` (by ``time.monotonic``) failed."""
         metrics.NOTIFICATIONS.labels(taken.kind, FAILED).inc()
         facts = {"ticket": taken.ticket_id, "kind": taken.kind, "tries": taken.tries}
-        log.info("notification not taken", extra=facts)
+        seconds = round(time.monotonic() - began_s, 1)
+        log.info("notification not taken", extra={**facts, "seconds": seconds})
         if error.for_ever or taken.tries >= outbox.MAX_TRIES:
             metrics.NOTIFICATIONS.labels(taken.kind, SET_ASIDE).inc()
             await self._store_outcome(lambda: outbox.set_aside(taken, lease_id, error.reason))
