@@ -109,7 +109,7 @@ def sending(own_stack: Stack) -> Iterator[Sending]:
 
     yield begin
     for thread in threads:
-        thread.join(120)
+        thread.join(300)
 
 
 def _followed(stack: Stack, scan: Path) -> None:
