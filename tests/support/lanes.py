@@ -17,8 +17,7 @@ T = TypeVar("T", bound=InFile)
 TESTS = Path(__file__).parents[1]
 
 LONGEST = (
-    "chaos/test_chaos_short.py",
-    "chaos/test_chaos_defences.py",
+    "chaos/test_chaos_runs.py",
     "e2e/test_watching_alerts.py",
     "integration/test_stack_complete.py",
     "e2e/test_crashes.py",
