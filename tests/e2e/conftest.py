@@ -1,6 +1,5 @@
 """One running service for all end-to-end tests: three processes, two servers; and one with a browser."""
 
-import asyncio
 import threading
 import time
 import uuid
@@ -37,12 +36,11 @@ def own_stack(
 ) -> Iterator[Stack]:
     """On a virtual host and database of its own; nothing is started yet."""
     name = f"e2e_{uuid.uuid4().hex[:8]}"
-    asyncio.run(sites.create_database(postgres.database_url, name))
     with fresh_vhost(rabbit) as amqp_url:
         own = Stack(
             folder=tmp_path_factory.mktemp("e2e"),
             amqp_url=amqp_url,
-            database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+            database_url=sites.migrated_database(postgres, name),
         )
         try:
             yield own

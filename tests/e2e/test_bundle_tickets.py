@@ -2,7 +2,6 @@
 # (SimpleITK ships no types)
 """Tickets that MONAI bundles work on, through every real part: portal, dispatchers, a worker, two servers."""
 
-import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from support.builders import service_json, write_image
 from support.bundle_folders import a_ball, write_bundle
 from support.detector_folders import BALLS_MM, two_balls, write_ball_finder
 from support.references import CHEST, CHEST_REFERENCE, dice, thirds_as_sides, voxels_of
-from support.sites import create_database
+from support.sites import migrated_database
 from support.stacks import Stack
 from support.waiting import wait_until
 from support.watchers import Quiet
@@ -85,8 +84,7 @@ def bundle_stack(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     name = f"bundles_{uuid.uuid4().hex[:8]}"
-    asyncio.run(create_database(postgres.database_url, name))
-    url = f"{postgres.database_url.rpartition('/')[0]}/{name}"
+    url = migrated_database(postgres, name)
     with fresh_vhost(rabbit) as amqp_url:
         folder = tmp_path_factory.mktemp("bundles")
         stack = Stack(folder=folder, amqp_url=amqp_url, database_url=url)

@@ -2,7 +2,6 @@
 # (SimpleITK ships no types)
 """A ticket whose dispatcher asks an inference server over HTTP; nobody serves the queue."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from support import loopback
 from support.brokers import fresh_vhost
 from support.builders import write_image
 from support.collector import Collector, collector
-from support.sites import create_database
+from support.sites import migrated_database
 from support.stacks import Stack, free_port
 from support.waiting import wait_until
 from support.watchers import Quiet
@@ -85,12 +84,11 @@ def stack(
 ) -> Iterator[Stack]:
     (tmp_path / "stack").mkdir()
     name = f"remote_{uuid.uuid4().hex[:8]}"
-    asyncio.run(create_database(postgres.database_url, name))
     with fresh_vhost(rabbit) as amqp_url:
         running = Stack(
             folder=tmp_path / "stack",
             amqp_url=amqp_url,
-            database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+            database_url=migrated_database(postgres, name),
             settings={**traced, "LUNG_SEGMENTATION_SERVICE_URL": server_url},
         )
         running.start("portal", "dispatch")
