@@ -105,6 +105,23 @@ async def test_a_ticket_that_waits_says_where_and_for_whom(portal: Portal, ann: 
     assert "Place 1 in the queue. This ticket is the next." in await text(ann, f"/tickets/{first}")
 
 
+async def test_a_ticket_that_nobody_serves_has_no_place_in_the_queue(
+    portal: Portal, ann: Client
+) -> None:
+    ticket_id = await submitted_ticket(ann)
+    pages = (f"/tickets/{ticket_id}", "/tickets", "/")
+    shown = [await text(ann, path) for path in pages]
+    assert all("lace 1 in the queue" in page for page in shown)
+    await Dispatcher.filter(service="lung-segmentation").update(ended=True)
+    await Service.all().update(heard_at=clock.now() - timedelta(hours=1))
+
+    for path in pages:
+        page = await text(ann, path)
+        assert "Nobody serves this at present" in page
+        assert "in the queue" not in page
+        assert "is the next" not in page
+
+
 async def test_the_page_of_a_ticket_that_was_not_submitted_leads_to_sending_its_files(
     portal: Portal, ann: Client
 ) -> None:

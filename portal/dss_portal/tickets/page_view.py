@@ -53,8 +53,8 @@ class TicketView:
     failed or timed out, and ``missing``, until it is claimed, which program its service lacks; each is "" if there is
     nothing to say.
 
-    ``progress`` is 0..1.  ``place`` is None unless the ticket waits and its service still exists.  ``warnings`` is empty
-    unless it has succeeded.
+    ``progress`` is 0..1.  ``place`` is None unless the ticket waits and its service lacks no program.  ``warnings`` is
+    empty unless it has succeeded.
     """
 
     stages: tuple[Stage, ...]
@@ -103,7 +103,7 @@ async def view_of(
     return TicketView(
         stages=stages(history, ticket.status, store.now()),
         progress=progress.shown(ticket.status, await store.progress_chunks(ticket.id)),
-        place=await queue_places.place(ticket) if missing is not MissingProgram.REMOVED else None,
+        place=await queue_places.place(ticket) if missing is MissingProgram.NONE else None,
         expected=await _expected(estimates, ticket),
         missing=SENTENCES[missing] if missing is not MissingProgram.NONE else "",
         reason=await _reason(ticket),

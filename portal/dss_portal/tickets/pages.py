@@ -135,9 +135,9 @@ async def retry(ticket_id: int) -> Response:
 
 @dataclass(frozen=True, kw_only=True)
 class TicketListFacts:
-    """Further data for a list of tickets, by ticket number: the place in the queue (from 1) of those that wait, the
-    number of result files, the reason of a failure or of a refused upload, and, for those that wait, a sentence about
-    the program that the service lacks (``missing``).  What does not apply is left out.
+    """Further data for a list of tickets, by ticket number: of those that wait, the place in the queue (from 1) or, if
+    the service lacks a program, a sentence about it (``missing``); the number of result files; the reason of a failure
+    or of a refused upload.  What does not apply is left out.
     """
 
     places: dict[int, int]
@@ -149,9 +149,9 @@ class TicketListFacts:
 async def list_facts(tickets: Sequence[TicketRow]) -> TicketListFacts:
     """The further data for a list of tickets of one user."""
     missing = await _missing(tickets)
-    taken = [t for t in tickets if missing.get(t.id) is not MissingProgram.REMOVED]
+    served = [ticket for ticket in tickets if ticket.id not in missing]
     return TicketListFacts(
-        places=await queue_places.places(_waiting(taken)),
+        places=await queue_places.places(_waiting(served)),
         results=await _result_counts([ticket.id for ticket in tickets]),
         reasons=await _reasons(tickets),
         missing={number: SENTENCES[program] for number, program in missing.items()},
