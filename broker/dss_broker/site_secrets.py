@@ -42,17 +42,37 @@ def make(
     A site of an older release gets the secrets that are new and that no other one depends on.
     """
     fresh = _fresh(rabbitmq, postgres)
-    if folder.is_dir() and any(folder.iterdir()):
-        fresh = {n: fresh[n] for n in ADDABLE if not (folder / n).exists()}
+    is_new = not (folder.is_dir() and any(folder.iterdir()))
+    if not is_new:
+        missing = [name for name in fresh if not (folder / name).exists()]
+        _require_addable(folder, missing)
+        fresh = {name: fresh[name] for name in missing}
         if not fresh:
-            typer.echo(f"{folder} holds secrets already; nothing was changed.")
+            typer.echo(f"{folder} holds all secrets already; nothing was changed.")
             return
     try:
         _write(folder, fresh)
     except OSError as error:
         typer.echo(f"{folder} cannot take the secrets ({error.strerror or error}).", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"{folder} holds the secrets of a new site; keep it, and keep it to yourself.")
+    if is_new:
+        typer.echo(f"{folder} holds the secrets of a new site; keep it, and keep it to yourself.")
+    else:
+        typer.echo(f"Added to {folder}: {', '.join(fresh)}. The other secrets were not changed.")
+
+
+def _require_addable(folder: Path, missing: list[str]) -> None:
+    """End with status 1 if a missing secret is known to a server or is part of another secret, so that a new one would
+    not fit.
+    """
+    lost = [name for name in missing if name not in ADDABLE]
+    if lost:
+        typer.echo(
+            f"{folder} lacks {', '.join(lost)}. New ones would not fit the other secrets and the servers that know them: "
+            "restore these files from a backup. For a new site, name an empty folder. Nothing was changed.",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

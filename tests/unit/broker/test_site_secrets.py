@@ -45,11 +45,28 @@ def test_a_site_of_an_older_release_gets_the_new_secret_alone(tmp_path: Path) ->
     (tmp_path / "grafana_password").unlink()
     before = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
 
-    CliRunner().invoke(main, [str(tmp_path)])
+    done = CliRunner().invoke(main, [str(tmp_path)])
 
+    assert done.output == (
+        f"Added to {tmp_path}: grafana_password. The other secrets were not changed.\n"
+    )
     after = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     assert len(after.pop("grafana_password")) == 32
     assert after == before
+
+
+def test_a_lost_secret_that_a_server_knows_is_not_replaced(tmp_path: Path) -> None:
+    CliRunner().invoke(main, [str(tmp_path)])
+    for name in ("database_url", "grafana_password"):
+        (tmp_path / name).unlink()
+    before = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+
+    done = CliRunner().invoke(main, [str(tmp_path)])
+
+    assert done.exit_code == 1
+    assert f"{tmp_path} lacks database_url. " in done.output
+    assert "restore these files from a backup" in done.output
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == before
 
 
 def test_a_folder_that_cannot_be_made_gets_a_sentence(tmp_path: Path) -> None:
