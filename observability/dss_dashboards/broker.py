@@ -26,7 +26,7 @@ _LATENCY = "entry_commit|max_commit|commit"
 _ALARMS = "memory_used_watermark|free_disk_space_watermark|file_descriptor_limit"
 
 _NOW = Row(
-    "Now",
+    "Current state",
     (
         number(
             "Alarms",
@@ -60,18 +60,18 @@ _QUEUES = Row(
     (
         graph(
             "Ready messages",
-            "Messages that wait for a reader, by queue.",
+            "Messages that wait for a consumer, by queue.",
             COUNT,
             ("sum by (queue) (rabbitmq_detailed_queue_messages_ready)", "{{queue}}"),
         ),
         graph(
             "Messages being handled",
-            "Messages that a reader has and has not acknowledged, by queue.",
+            "Messages that a consumer has received and not acknowledged, by queue.",
             COUNT,
             ("sum by (queue) (rabbitmq_detailed_queue_messages_unacked)", "{{queue}}"),
         ),
         graph(
-            "Readers",
+            "Consumers by queue",
             "Consumers by queue; a queue of dispatchers, workers or the portal needs at least one.",
             COUNT,
             (
@@ -99,8 +99,8 @@ _FLOW = Row(
             (rate("rabbitmq_global_messages_acknowledged_total"), "acknowledged"),
         ),
         graph(
-            "Astray",
-            "Messages each second that no queue took, that came again, or that were moved on as dead or delayed.",
+            "Unroutable, redelivered, dead-lettered",
+            "Messages each second that no queue took, that were delivered again, or that were moved on as dead or delayed.",
             PER_SECOND,
             (rate("rabbitmq_global_messages_unroutable_returned_total"), "no queue, returned"),
             (rate("rabbitmq_global_messages_unroutable_dropped_total"), "no queue, dropped"),
@@ -125,7 +125,7 @@ _FLOW = Row(
 
 
 _OURS = Row(
-    "Our messages",
+    "Messages of the DSS programs",
     (
         graph(
             "Published",
@@ -135,14 +135,14 @@ _OURS = Row(
         ),
         graph(
             "Confirm time",
-            "Time until RabbitMQ has a message safe: half and 99 of 100.",
+            "Time until RabbitMQ has a message safe: median and 99th percentile.",
             SECONDS,
             (quantile(0.5, "dss_message_confirm_seconds"), "50%"),
             (quantile(0.99, "dss_message_confirm_seconds"), "99%"),
         ),
         graph(
-            "Age when read",
-            "Time from sending to reading, nine tenths, by queue; the clocks of both machines count.",
+            "Delivery delay",
+            "Time from sending to reading, 90th percentile, by queue; the clocks of both machines count.",
             SECONDS,
             (quantile(0.9, "dss_message_wait_seconds", by="queue"), "{{queue}}"),
         ),
@@ -153,13 +153,13 @@ _OURS = Row(
             (mean("dss_message_handling_seconds", by="queue"), "{{queue}}"),
         ),
         graph(
-            "Verdicts",
-            "What became of messages: handled, put off, parked as dead, or given back.",
+            "Handling outcomes",
+            "How handling ended: handled, put off, dead-lettered, or given back.",
             PER_SECOND,
             (rate("dss_message_handling_seconds_count", by="verdict"), "{{verdict}}"),
         ),
         graph(
-            "Lost and refused",
+            "Lost connections, refused messages",
             "Connections that ended by themselves and messages that RabbitMQ refused, in a quarter of an hour.",
             COUNT,
             ("sum by (job) (increase(dss_broker_connections_lost_total[15m]))", "lost by {{job}}"),
@@ -199,5 +199,9 @@ _NODE = Row(
 
 def broker() -> Dashboard:
     """The dashboard of RabbitMQ and of our messages."""
-    board = dashboard("dss-broker", "DSS broker", "RabbitMQ's numbers, and those of our messages.")
+    board = dashboard(
+        "dss-broker",
+        "DSS broker",
+        "RabbitMQ's own metrics, and those of the messages of the DSS programs.",
+    )
     return with_rows(board, _NOW, _QUEUES, _FLOW, _OURS, _NODE)

@@ -17,7 +17,7 @@ from dss_dashboards.panels import (
 )
 
 _NOW = Row(
-    "Now",
+    "Current state",
     (
         number(
             "Alerts",
@@ -63,7 +63,7 @@ _NOW = Row(
 
 
 _SLOW = Row(
-    "Why are tickets slow?",
+    "Latency",
     (
         graph(
             "Waiting tickets",
@@ -78,26 +78,26 @@ _SLOW = Row(
             ("service:oldest_waiting_seconds:max", "{{service}}"),
         ),
         graph(
-            "Where the time goes",
+            "Time by stage",
             "Mean time of finished tickets: waiting (queued), being worked on (claimed), in all (total).",
             SECONDS,
             (mean("dss_ticket_stage_seconds", by="stage"), "{{stage}}"),
         ),
         graph(
-            "In the dispatcher",
+            "Stages in the dispatcher",
             "Mean time of each stage of a claim; inference includes waiting for a worker.",
             SECONDS,
             (mean("dss_dispatch_stage_seconds", by="stage"), "{{stage}}"),
         ),
         graph(
-            "In the worker",
+            "Inference time",
             "Mean time that finished requests took on the device, by bundle.",
             SECONDS,
             ("bundle:inference_seconds:mean30m", "{{bundle}}"),
         ),
         graph(
             "Age of messages",
-            "Mean time from sending a message to its reader, by queue.",
+            "Mean time from sending a message until a consumer receives it, by queue.",
             SECONDS,
             (mean("dss_message_wait_seconds", by="queue"), "{{queue}}"),
         ),
@@ -106,7 +106,7 @@ _SLOW = Row(
 
 
 _FAILING = Row(
-    "Why do tickets fail?",
+    "Failures",
     (
         graph(
             "Ends of tickets",
@@ -139,25 +139,25 @@ _FAILING = Row(
             ('queue:messages:sum{queue="dss.dead"}', "dss.dead"),
         ),
         graph(
-            "Messages tried again",
-            "Messages that were put off, or that came a second time because their reader died.",
+            "Retried and redelivered messages",
+            "Messages that were put off, and messages that RabbitMQ delivered again because their consumer ended.",
             PER_SECOND,
             (
                 rate("dss_message_handling_seconds_count", '{verdict!="Handled"}', "verdict"),
                 "{{verdict}}",
             ),
-            (rate("dss_messages_redelivered_total"), "came again"),
+            (rate("dss_messages_redelivered_total"), "redelivered"),
         ),
     ),
 )
 
 
 _PRESENT = Row(
-    "Who is there?",
+    "Availability",
     (
         graph(
             "Ready processes",
-            "Processes that can do their work, by kind; /readyz tells what the others miss.",
+            "Processes that can do their work, by kind; /readyz says what the others lack.",
             COUNT,
             ('sum by (job) (dss_ready{job=~"portal|dispatch|inference"})', "{{job}}"),
         ),
@@ -178,7 +178,7 @@ _PRESENT = Row(
 
 
 _ROOM = Row(
-    "Is there room?",
+    "Capacity",
     (
         graph(
             "Datastore",
@@ -194,7 +194,7 @@ _ROOM = Row(
         ),
         graph(
             "Age of the outbox",
-            "How long the oldest of these messages has waited; more than seconds means that the broker is away.",
+            "How long the oldest of these messages has waited; more than a few seconds means that the broker is not reachable.",
             SECONDS,
             ('max(dss_outbox_age_seconds{job="portal"})', "oldest"),
         ),
@@ -204,5 +204,9 @@ _ROOM = Row(
 
 def overview() -> Dashboard:
     """The dashboard of the complete site."""
-    board = dashboard("dss-overview", "DSS overview", "Is all well, and if not, where to look.")
+    board = dashboard(
+        "dss-overview",
+        "DSS overview",
+        "State of the complete site, and which dashboard has details.",
+    )
     return with_rows(board, _NOW, _SLOW, _FAILING, _PRESENT, _ROOM)

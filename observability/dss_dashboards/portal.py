@@ -42,7 +42,7 @@ _REQUESTS = Row(
         ),
         graph(
             "Latency",
-            "Time to the head of the answer, files aside: half, 95 and 99 of 100.",
+            "Time to the head of the answer, files aside: median, 95th and 99th percentile.",
             SECONDS,
             *(
                 (quantile(q, "dss_http_request_seconds", _NO_FILES), f"{q:.0%}")
@@ -90,11 +90,11 @@ _EVENTS = '{queue="dss.portal.events"}'
 _CLAIMS = '{queue="dss.portal.claims"}'
 
 _WORK = Row(
-    "Behind the pages",
+    "Background work",
     (
         graph(
             "Lag of events",
-            "Age of progress and results when the portal reads them: half and nine tenths.",
+            "Age of progress and results when the portal reads them: median and 90th percentile.",
             SECONDS,
             (quantile(0.5, "dss_message_wait_seconds", _EVENTS), "50%"),
             (quantile(0.9, "dss_message_wait_seconds", _EVENTS), "90%"),
@@ -107,7 +107,7 @@ _WORK = Row(
             (mean("dss_message_handling_seconds", _CLAIMS), "claim"),
         ),
         graph(
-            "What happens to tickets",
+            "Ticket events",
             "Changes of tickets each second, over all services.",
             PER_SECOND,
             (rate("dss_ticket_events_total", by="event"), "{{event}}"),
@@ -120,7 +120,7 @@ _WORK = Row(
             ('max(dss_outbox_set_aside_messages{job="portal"})', "cannot be sent"),
         ),
         graph(
-            "Parked messages",
+            "Dead-lettered messages",
             "Messages of the last hour that no program could handle, and about which the portal told the users.",
             COUNT,
             ("sum by (type) (increase(dss_parked_messages_total[1h]))", "{{type}}"),
@@ -173,5 +173,7 @@ _PROCESS = Row(
 
 def portal() -> Dashboard:
     """The dashboard of the portal."""
-    board = dashboard("dss-portal", "DSS portal", "What users ask, and how fast they are answered.")
+    board = dashboard(
+        "dss-portal", "DSS portal", "Requests, latency and background work of the portals."
+    )
     return with_rows(board, _REQUESTS, _TRAFFIC, _WORK, _PROCESS)

@@ -27,7 +27,7 @@ def _stage(name: str) -> str:
 
 
 _NOW = Row(
-    "Now",
+    "Current state",
     (
         number(
             "Waiting",
@@ -49,7 +49,7 @@ _NOW = Row(
             f"sum(dss_dispatch_tickets_in_hand{_THIS})",
         ),
         number(
-            "Silence",
+            "Silence of the service",
             "Time since the last sign of life of a program that takes the tickets.",
             SECONDS,
             f"max(dss_service_silent_seconds{_THIS})",
@@ -75,11 +75,11 @@ def _quantiles(title: str, sentence: str, stage: str) -> Panel:
     lines = [
         (quantile(q, "dss_ticket_stage_seconds", _stage(stage)), f"{q:.0%}") for q in (0.5, 0.9)
     ]
-    return graph(title, f"{sentence} Half and nine tenths.", SECONDS, *lines)
+    return graph(title, f"{sentence} Median and 90th percentile.", SECONDS, *lines)
 
 
 _TIMES = Row(
-    "How long do users wait?",
+    "Latency",
     (
         _quantiles("Queue wait", "Time from the submission to the last claim.", "queued"),
         _quantiles("Work", "Time from the last claim to the end.", "claimed"),
@@ -91,7 +91,7 @@ _TIMES = Row(
 _QUEUE = '{queue="dss.inference.$bundle"}'
 
 _STAGES = Row(
-    "For what?",
+    "Time by stage",
     (
         graph(
             "Stages of a claim",
@@ -116,7 +116,7 @@ _STAGES = Row(
 
 
 _ENDS = Row(
-    "What becomes of tickets?",
+    "Outcomes",
     (
         graph(
             "Tickets by state",
@@ -142,7 +142,11 @@ _ENDS = Row(
 
 def service() -> Dashboard:
     """The dashboard of one service, which its user chooses."""
-    board = dashboard("dss-service", "DSS one service", "How long users wait, and for what.")
+    board = dashboard(
+        "dss-service",
+        "DSS one service",
+        "Latency, stages and outcomes of the tickets of one service.",
+    )
     board = board.with_variable(choice("service", "service", "dss_tickets"))
     bundle = f"dss_dispatch_bundle_info{_THIS}"
     board = board.with_variable(choice("bundle", "bundle", bundle))

@@ -21,7 +21,7 @@ _LOAD = Row(
     "Load",
     (
         graph(
-            "Busy",
+            "Busy workers",
             "1 while a worker has a request on its device; all at 1 for long means that more workers are needed.",
             COUNT,
             ('dss_inference_busy{job="inference"}', "{{instance}}"),
@@ -44,7 +44,7 @@ _LOAD = Row(
         ),
         graph(
             "Wait for a worker",
-            "How long requests were under way before a worker took them: nine tenths, by queue.",
+            "How long requests were under way before a worker took them: 90th percentile, by queue.",
             SECONDS,
             (
                 quantile(
@@ -60,8 +60,8 @@ _LOAD = Row(
             (rate("dss_inference_requests_total", by="outcome"), "{{outcome}}"),
         ),
         graph(
-            "Short of memory, and failed",
-            "In a quarter of an hour: networks tried more frugally, requests put off, requests that broke.",
+            "Memory shortages and failures",
+            "In a quarter of an hour: networks run again with less memory, requests put off, requests that failed by an error.",
             COUNT,
             (
                 "sum by (device) (increase(dss_inference_memory_retries_total[15m]))",
@@ -90,7 +90,7 @@ _SPEED = Row(
             span=12,
         ),
         graph(
-            "Whole inference",
+            "Inference time",
             "Mean time on the device of the last half hour, beside that of the day.",
             SECONDS,
             ("bundle:inference_seconds:mean30m", "{{bundle}}, half an hour"),
@@ -119,8 +119,8 @@ _SPEED = Row(
             ),
         ),
         graph(
-            "Bundles let go",
-            "Bundles that made room for others, in an hour; many mean that DSS_BUNDLE_BYTES is small.",
+            "Evicted bundles",
+            "Bundles evicted from memory to make room for others, in an hour; many mean that DSS_BUNDLE_BYTES is small.",
             COUNT,
             (
                 "sum by (bundle) (increase(dss_inference_bundles_unloaded_total[1h]))",
@@ -184,5 +184,7 @@ _DEVICE = Row(
 
 def workers() -> Dashboard:
     """The dashboard of the inference workers."""
-    board = dashboard("dss-workers", "DSS GPU workers", "Are they busy, fast, and has each memory?")
+    board = dashboard(
+        "dss-workers", "DSS GPU workers", "Load, speed and memory of the inference workers."
+    )
     return with_rows(board, _LOAD, _SPEED, _DEVICE)
