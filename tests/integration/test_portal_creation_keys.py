@@ -12,6 +12,7 @@ from dss_portal.admin import store as admin
 from dss_portal.database import clock
 from dss_portal.models import Service, Ticket, TicketKey, Tier
 from dss_portal.tickets import creation_keys
+from dss_portal.tickets.creation_keys import KeyCleaning
 from support.layered import LUNGS, Asked, Both, shown
 from support.portals import Portal, post, submitted_ticket
 
@@ -131,11 +132,34 @@ async def test_a_key_is_kept_as_long_as_the_ticket_and_for_a_day_at_least(
     before = clock.now() - creation_keys.KEPT - timedelta(seconds=1)
     await TicketKey.filter(ticket_id__in=[kept, deleted]).update(created_at=before)
 
-    await creation_keys.forget_old()
+    await KeyCleaning().forget_old()
 
     again = [int((await create(both.layers, f'"{n}"')).text) for n in range(3)]
     assert [again[0], again[2]] == [kept, recent]
     assert again[1] not in {kept, deleted, recent}
+
+
+async def test_keys_are_looked_at_in_batches_and_again_from_the_first(
+    both: Both, portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(creation_keys, "BATCH", 2)
+    numbers = [int((await create(both.layers, f'"{n}"')).text) for n in range(5)]
+    before = clock.now() - creation_keys.KEPT - timedelta(seconds=1)
+    await TicketKey.all().update(created_at=before)
+    first, *_, last = numbers
+    await both.layers.client.get(f"/api/tickets/{last}/delete")
+    cleaning = KeyCleaning()
+
+    left = []
+    for _ in range(3):
+        await cleaning.forget_old()
+        left.append(await TicketKey.filter(ticket_id=last).count())
+    await both.layers.client.get(f"/api/tickets/{first}/delete")
+    await cleaning.forget_old()
+
+    assert left == [1, 1, 0]
+    assert await TicketKey.filter(ticket_id=first).count() == 0
+    assert await TicketKey.all().count() == 3
 
 
 @pytest.mark.parametrize("by_hash", [True, False])

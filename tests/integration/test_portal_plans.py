@@ -18,7 +18,7 @@ from dss_portal.outbox import relay
 from dss_portal.polls import callers, snapshots
 from dss_portal.providers import claiming, writing
 from dss_portal.services import statistics
-from dss_portal.tickets import queue, queue_places
+from dss_portal.tickets import creation_keys, queue, queue_places
 
 pytestmark = pytest.mark.stack
 
@@ -35,6 +35,7 @@ LARGE = {
     "change",
     "run",
     "outbox",
+    "ticket_key",
 }
 FEW_ROWS = 2 * TICKETS // USERS
 """Rows of one user or of one answer may be read or sorted.  Estimates from a sample vary by some per cent."""
@@ -72,6 +73,8 @@ INSERT INTO run (service, device, size_bytes, seconds, ended_at)
     SELECT 'service ' || i % 5 + 1, 'cpu', i, i, now() FROM generate_series(1, 20000) AS i;
 INSERT INTO outbox (message_id, type_name, body, created_at, ticket_id, set_aside_at)
     SELECT i::text, 'TicketReady', '', now(), i, CASE WHEN i % 20 = 0 THEN now() END FROM generate_series(1, 20000) AS i;
+INSERT INTO ticket_key (user_id, key, sha256, ticket_id, created_at)
+    SELECT i % {USERS} + 1, i::text, '', i, now() - interval '2 days' FROM generate_series(1, 20000) AS i;
 SET session_replication_role = origin;
 """
 
@@ -106,6 +109,7 @@ STATEMENTS: dict[str, tuple[str, list[object]]] = {
     "a progress of a provider's": (writing._PROGRESS, [11, 12, 0.0, 1.0, 0.5, None, None, True]),
     "messages that were sent": (relay._SENT, [[11, 12], [11, 12]]),
     "runs of two services": (runs._NEWEST, [["service 1", "service 2"], runs.NEWEST]),
+    "keys of deleted tickets": (creation_keys._FORGET, [77, datetime.now(UTC), 1000]),
     "a provider's rights": (claiming._RIGHTS, [[7]]),
 }
 

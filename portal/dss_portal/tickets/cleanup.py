@@ -28,7 +28,8 @@ from dss_portal.resumable import store as resumable
 from dss_portal.sending import batch
 from dss_portal.services import liveness
 from dss_portal.settings import Settings
-from dss_portal.tickets import creation_keys, removal, reservation, store
+from dss_portal.tickets import removal, reservation, store
+from dss_portal.tickets.creation_keys import KeyCleaning
 from dss_portal.tickets.lifecycle import FINISHED
 
 log = logging.getLogger(__name__)
@@ -51,10 +52,11 @@ async def run(datastore: Datastore, settings: Settings) -> None:
     """Call ``clean_all`` every ``tidy_s`` seconds, until cancelled.  An error is logged, and the next round tries
     again.
     """
+    keys = KeyCleaning()
     while True:
         await asyncio.sleep(settings.tidy_s)
         try:
-            await clean_all(datastore, settings)
+            await clean_all(datastore, settings, keys)
         except Exception as error:
             if await waiting.for_schema(error):
                 continue
@@ -62,8 +64,10 @@ async def run(datastore: Datastore, settings: Settings) -> None:
             log.warning("files not cleaned, trying again", extra=facts, exc_info=trace)
 
 
-async def clean_all(datastore: Datastore, settings: Settings) -> None:
-    """Do every kind of cleaning once.  If one kind fails, the error is logged and the others are done; only an outage
+async def clean_all(
+    datastore: Datastore, settings: Settings, keys: KeyCleaning | None = None
+) -> None:
+    """Do every kind of cleaning once; idempotency keys from where ``keys`` stopped, or from the first one.  If one kind fails, the error is logged and the others are done; only an outage
     of the database or the datastore, or a full disk, is raised and ends the round.
     """
     work: tuple[Callable[[], Awaitable[object]], ...] = (
@@ -78,7 +82,7 @@ async def clean_all(datastore: Datastore, settings: Settings) -> None:
         intakes.forget_readers,
         batch.forget_old,
         runs.forget_old,
-        creation_keys.forget_old,
+        (keys or KeyCleaning()).forget_old,
     )
     await for_each("tidying", work, uncounted)
 

@@ -10,14 +10,32 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
+from tortoise.connection import get_connection
+
 from dss_portal.database import clock
-from dss_portal.models import Status, TicketKey
 from dss_portal.refusals import Refused
 
 HEADER = "Idempotency-Key"
 MOST_CHARACTERS = 255
 KEPT = timedelta(hours=24)
-"""The key of a deleted ticket is forgotten this long after its creation; that of another ticket is kept."""
+"""The key of a deleted ticket is kept for this time after its creation, and then forgotten by a cleaning; that of
+another ticket is kept.
+"""
+
+BATCH = 1000
+"""Number of keys that are looked at in one cleaning."""
+
+# $1: the id of the last key that was looked at.  $2: only older keys are forgotten.  $3: how many are looked at.
+_FORGET = """
+WITH looked AS MATERIALIZED (
+    SELECT id, ticket_id, created_at FROM ticket_key WHERE id > $1 ORDER BY id LIMIT $3
+), forgotten AS (
+    DELETE FROM ticket_key WHERE id IN (
+        SELECT looked.id FROM looked JOIN ticket ON ticket.id = looked.ticket_id
+        WHERE looked.created_at < $2 AND ticket.status = 'deleted')
+)
+SELECT count(*) AS looked_at, max(id) AS last FROM looked
+"""
 
 _STRING = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
@@ -54,8 +72,16 @@ def another_form() -> Refused:
     )
 
 
-async def forget_old() -> None:
-    """Forget the keys of deleted tickets that were created more than KEPT ago."""
-    old = TicketKey.filter(created_at__lt=clock.now() - KEPT, ticket__status=Status.DELETED)
-    numbers = await old.values_list("id", flat=True)
-    await TicketKey.filter(id__in=list(numbers)).delete()
+class KeyCleaning:
+    """Forgets keys of deleted tickets.  Each call looks at the next BATCH keys of the table, and begins again at its
+    end, so that its cost does not grow with the number of keys.
+    """
+
+    def __init__(self) -> None:
+        self._after = 0
+
+    async def forget_old(self) -> None:
+        """Of the next BATCH keys, forget those of deleted tickets that are older than KEPT."""
+        values = [self._after, clock.now() - KEPT, BATCH]
+        (row,) = await get_connection("default").execute_query_dict(_FORGET, values)
+        self._after = row["last"] if row["looked_at"] == BATCH else 0
