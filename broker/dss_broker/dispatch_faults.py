@@ -25,6 +25,13 @@ from dss_broker.dispatch_section import (
 
 LARGEST_LABEL = 65535
 _IMAGE_WORD = re.compile(r"\{image:([^}]*)\}")
+_PATH_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_CONTAINER_IMAGE = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d+)?/)?"
+    rf"{_PATH_PART}(?:/{_PATH_PART})*(?::\w[\w.-]{{0,127}})?(?:@\w+:[0-9a-fA-F]{{32,}})?",
+    re.ASCII,
+)
+"""A reference to an image (host, path, tag, digest), as podman and docker read it."""
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
@@ -184,8 +191,11 @@ def _container_faults(dispatch: Dispatch) -> Iterable[str]:
     yield from _program_faults(dispatch)
     if not dispatch.image:
         yield "dispatch.image: the name of a container image is needed."
-    elif dispatch.image.startswith("-") or not dispatch.image.isprintable():
-        yield f"dispatch.image: '{dispatch.image}' is no name of a container image."
+    elif not _CONTAINER_IMAGE.fullmatch(dispatch.image):
+        yield (
+            f"dispatch.image: '{dispatch.image}' is no name of a container image, such as own:1.0 or "
+            "registry.example.org/team/own:1.0, in small letters."
+        )
 
 
 def _bundle_faults(dispatch: Dispatch) -> Iterable[str]:

@@ -91,6 +91,8 @@ def _crash(error: BaseException, folder: Path) -> str:
 
 def _called(task: Task, work: Path, progress_stream: TextIO) -> AlgorithmOutcome:
     function = _function(task)
+    if not task.inputs:
+        return AlgorithmOutcome()
     images = {tag: read_image(Path(path)) for tag, path in task.inputs.items()}
     offered = {
         "image": images[task.tag],

@@ -2,8 +2,6 @@
 starts.
 """
 
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
 from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, ProviderKind
 from dss_provider.containers import engine, engine_fault, has_image
 from dss_provider.errors import ServiceInvalid
+from dss_provider.program_faults import program_faults
 from dss_provider.source import function_faults
 
 
@@ -74,7 +73,7 @@ def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
             else:
                 yield f"dispatch.function: the folder has no file {file}."
         case ProviderKind.PROGRAM:
-            yield from _program_faults(path, dispatch.command[0])
+            yield from program_faults(path, dispatch.command)
         case ProviderKind.CONTAINER:
             if fault := engine_fault():
                 yield f"dispatch.provider: {fault}"
@@ -83,18 +82,3 @@ def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:
                     f"dispatch.image: this machine has no image '{dispatch.image}'; get it with: {engine()} pull "
                     f"{dispatch.image}"
                 )
-
-
-def _program_faults(path: Path, program: str) -> Iterable[str]:
-    """Sentences about a program that cannot be run.  A name without a slash is looked up in PATH, as by a shell; any
-    other path is relative to the folder.
-    """
-    own = path / program
-    if "/" not in program:
-        if not shutil.which(program):
-            hint = f" The file of the folder is './{program}'." if own.is_file() else ""
-            yield f"dispatch.command: this machine has no program '{program}'.{hint}"
-    elif not own.is_file():
-        yield f"dispatch.command: there is no file '{program}'."
-    elif not os.access(own, os.X_OK):
-        yield f"dispatch.command: '{program}' may not be executed; allow it with: chmod +x {own}"

@@ -18,7 +18,7 @@ FILES = "files"
 class Task:
     """The call of a provider's function, which is named ``FILE:FUNCTION``.  ``inputs`` are image files by tag; ``tag``
     is that of the main image.  ``landmarks`` are in LPS, mm, by tag.  ``hounsfield``: the image's values should be
-    Hounsfield units.
+    Hounsfield units.  Without ``inputs`` the function is loaded and not called.
     """
 
     folder: str

@@ -3,6 +3,7 @@ and with limits.
 """
 
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,12 +15,15 @@ import msgspec
 from dss_broker.dispatch_section import Dispatch, LabelStyle, Modality, ProviderKind
 from dss_datastore.space import has_free
 from dss_provider.child import DISK_FULL
-from dss_provider.errors import AlgorithmFailed
+from dss_provider.errors import AlgorithmFailed, ServiceInvalid
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import ALMOST_FULL_BYTES
 from dss_provider.outcome import AlgorithmOutcome, NamedLabel, OutputImage, Point, Task
 from dss_provider.processes import Ending, ProcessLimits, ProgressListener, run_process
 from dss_provider.programs import ProgramInput, failure_sentence, run_program, scratch
+
+LOADING_S = 300.0
+"""Time limit for importing the file of a function, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,25 @@ def run(
             return _python(service, work, on_progress, ended)
         program_input = ProgramInput(images=work.inputs, landmarks=work.landmarks, work=work.folder)
         return run_program(service, program_input, on_progress, ended)
+
+
+def require_loadable(service: ServiceFolder) -> None:
+    """Import the file of a Python function in a process of its own, as for a ticket, without calling the function; does
+    nothing for other kinds of provider.  Raises ServiceInvalid if that fails or takes longer than LOADING_S.
+    """
+    dispatch = service.dispatch
+    if dispatch.provider is not ProviderKind.PYTHON:
+        return
+    loading = replace(service, dispatch=replace(dispatch, time_s=LOADING_S))
+    try:
+        with tempfile.TemporaryDirectory(prefix="dss-check-") as folder:
+            work = RunInput(folder=Path(folder), inputs={})
+            _python(loading, work, lambda _fraction, _text: None, threading.Event())
+    except AlgorithmFailed as error:
+        detail = f"{error.detail.strip()}\n" if error.detail.strip() else ""
+        raise ServiceInvalid(
+            f"{detail}dispatch.function: {dispatch.function.partition(':')[0]} cannot be loaded. {error}"
+        ) from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dss_provider.outcome import PARAMETERS
+from dss_provider.source_imports import import_faults
 
 
 def function_faults(path: Path, name: str) -> Iterable[str]:
@@ -17,6 +18,7 @@ def function_faults(path: Path, name: str) -> Iterable[str]:
     except ValueError:
         yield f"{path.name} is no text of Python."
         return
+    yield from import_faults(path, module, name)
     if "*" in (names := set(_bound(module.body))) or name in names:
         yield from _definition_faults(path, module, name)
         return

@@ -60,7 +60,10 @@ def publish(
     """Serve a portal's tickets from this machine, over HTTPS alone.  Ctrl-C, or closing the terminal, lets the
     current tickets finish.
     """
+    from dss_provider.running import require_loadable  # noqa: PLC0415  (takes a while to import)
+
     service = load(folder)
+    require_loadable(service)
     publisher, offer = publisher_of(service, Site(server, token, provider), beat_s, tell)
     account = f"{service.descriptor.name} {service.descriptor.version} of {offer.provider}"
     tell(f"{server} gives tickets of {account} to this program; Ctrl-C ends it.")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from dss_broker.dispatch_section import Modality
+from dss_broker.dispatch_faults import dispatch_from
+from dss_broker.dispatch_section import PUBLISHER, Modality
 from dss_client.__main__ import main as dss
 from dss_client.commands.services import own_service as main
 from dss_provider.errors import ServiceInvalid
@@ -55,7 +56,7 @@ def test_a_new_folder_is_usable_and_its_own_test_passes(folder: Path) -> None:
         (["--run", "prog {image}"], "--run: needs either {labels}, the file to write, or {output}"),
         (
             ["--run", "prog {image} {labels}", "--container", "-x"],
-            "--container: '-x' is no name of a container image.",
+            "--container: '-x' is no name of a container image",
         ),
     ],
 )
@@ -108,8 +109,19 @@ def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: P
             "this machine has no program 'no-such-program'",
         ),
         (
+            {"provider": "program", "command": ["python3", "run.py", "{image}", "{labels}"]},
+            "the folder has no file 'run.py', which python3 is to run",
+        ),
+        (
             {"provider": "container", "command": ["{image}", "{labels}"]},
             "the name of a container image is needed",
+        ),
+        *(
+            (
+                {"provider": "container", "command": ["{image}", "{labels}"], "image": image},
+                f"dispatch.image: '{image}' is no name of a container image, such as own:1.0",
+            )
+            for image in ("Own Tool", "Own:1", "own:", "own:1:2", "http://a.example/own", "a//b")
         ),
     ],
 )
@@ -213,17 +225,126 @@ def test_the_function_is_checked_without_running_it(folder: Path, code: str, sen
 
 
 @pytest.mark.parametrize(
+    "image",
+    [
+        "own",
+        "own:1.0",
+        "localhost/own:latest",
+        "Registry.example.org:5000/team/own_tool/x--y:V1.0_rc-1",
+        f"docker.io/library/own@sha256:{'0a' * 32}",
+        "0123456789ab",
+    ],
+)
+def test_a_name_of_a_container_image_is_taken(image: str) -> None:
+    dispatch = {"provider": "container", "tag": "CT", "image": image}
+
+    found = dispatch_from(
+        {"dispatch": dispatch | {"command": ["{image}", "{labels}"]}}, None, PUBLISHER
+    )
+
+    assert found.image == image
+
+
+@pytest.mark.parametrize(
+    ("first_line", "sentence"),
+    [
+        ("#!/usr/bin/env python9", "first line of './own' names the interpreter 'python9', which"),
+        ("#!/opt/no/bash -e", "names the interpreter '/opt/no/bash', which this machine does not"),
+        ("#!/bin/sh\r", "the lines of './own' end as on Windows"),
+    ],
+)
+def test_a_script_without_its_interpreter_is_named(
+    folder: Path, first_line: str, sentence: str
+) -> None:
+    change(folder, provider="program", command=["./own", "{image}", "{labels}"])
+    (folder / "own").write_bytes(b"#!/usr/bin/env -S LEVEL=1 sh -e\n")
+    (folder / "own").chmod(0o755)
+    load(folder)
+    (folder / "own").write_bytes(f"{first_line}\n".encode())
+
+    with pytest.raises(ServiceInvalid) as caught:
+        load(folder)
+
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            "import numpy, no_such_module.part",
+            "algorithm.py, line 1: this Python has no module 'no_such_module', and the folder has no",
+        ),
+        ("from no_such_module import x", "line 1: this Python has no module 'no_such_module'"),
+        ("from . import other", "line 1: a relative import finds nothing here"),
+    ],
+)
+def test_an_import_that_finds_nothing_is_named(folder: Path, code: str, sentence: str) -> None:
+    texts = {f"{code}\ndef segment(image): ...": sentence}
+    texts[f"def segment(image):\n    {code}"] = sentence.replace("line 1", "line 2")
+    for text, said in texts.items():
+        (folder / "algorithm.py").write_text(text, encoding="utf-8")
+
+        with pytest.raises(ServiceInvalid) as caught:
+            load(folder)
+
+        assert said in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (
+            "from numpy import no_such_name",
+            "algorithm.py cannot be loaded. The algorithm failed with ImportError: cannot import name",
+        ),
+        (
+            "import numpy.no_such_part",
+            "No module named 'numpy.no_such_part' (algorithm.py, line 1)",
+        ),
+        ("from other import *", "algorithm.py has no function segment"),
+        ("open('weights.pt')", "FileNotFoundError"),
+    ],
+)
+def test_the_check_loads_the_function(folder: Path, code: str, sentence: str) -> None:
+    (folder / "other.py").write_text("x = 1\n", encoding="utf-8")
+    own = "" if "other" in code else "def segment(image): raise SystemExit"
+    (folder / "algorithm.py").write_text(f"{code}\n{own}\n", encoding="utf-8")
+
+    done = CliRunner().invoke(main, ["check", str(folder)])
+
+    assert done.exit_code == 2, done.output
+    assert sentence in done.output
+    assert "usable" not in done.output
+
+
+def test_a_new_service_says_what_its_program_lacks(tmp_path: Path) -> None:
+    command = ["new", str(tmp_path / "own"), "--run", "./prog {image} {labels}"]
+
+    done = CliRunner().invoke(main, command)
+
+    assert done.exit_code == 0
+    assert "Still needed: dispatch.command: there is no file './prog'." in done.output
+
+
+@pytest.mark.parametrize(
     "code",
     [
         "def segment(image, threshold=3, *rest, level=1, **more): raise SystemExit",
         "from other import segment",
         "from other import *",
+        "import other, os.path, xml.etree.ElementTree\ndef segment(image): ...",
+        "import sys\nsys.path.append('more')\nimport no_such_module\ndef segment(image): ...",
+        "try:\n    import no_such_module\nexcept ImportError:\n    pass\ndef segment(image): ...",
+        "def unused():\n    import no_such_module\ndef segment(image): ...",
         "from other import run as segment",
         "if True:\n    def segment(image): ...",
         "try:\n    import fast\n    segment = fast.run\nexcept ImportError:\n    segment = None",
     ],
 )
 def test_a_function_that_may_be_there_is_no_fault(folder: Path, code: str) -> None:
+    (folder / "other.py").touch()
     (folder / "algorithm.py").write_text(code, encoding="utf-8")
 
     load(folder)
