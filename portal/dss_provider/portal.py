@@ -9,12 +9,14 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
 
 from dss_client import resumable
 from dss_client.cookie_jar import CookieJar
+from dss_client.errors import Refused
 from dss_client.rest import RestClient
 from dss_client.retries import Retries, with_retries
 from dss_client.steps import Request, body_of
@@ -73,10 +75,18 @@ class Portal:
         return [(r[0], r[1], r[2], r[3]) for r in rows if len(r) > 3]
 
     def descriptor(self, githash: str) -> dict[str, object]:
-        """What the portal tells users of a service; the token needs the scope ``tickets``.  Raises ValueError or
-        TypeError if the response is no JSON object.
+        """What users read of a service that the token's user provides.  Raises ValueError or TypeError if the response
+        is no JSON object.
         """
-        found = json.loads(self._get(f"api/services/{githash}/detail"))
+        try:
+            text = self._get(f"api/pro/services/{githash}/detail")
+        except Refused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            text = self._get(
+                f"api/services/{githash}/detail"
+            )  # of portals until 0.1; needs the scope tickets
+        found = json.loads(text)
         if not isinstance(found, dict):
             raise TypeError("The response is no JSON object.")
         return found

@@ -58,14 +58,18 @@ def offer_of(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
 
 
 def differences(service: ServiceFolder, portal: Portal, offer: Offer) -> tuple[str, ...]:
-    """A warning if the portal lists this version of the service with other texts or tags than its ``service.json`` has;
-    none if the portal does not tell, as for a token without the scope ``tickets``.
+    """A warning if the portal lists this version of the service with other texts or tags than its ``service.json`` has,
+    or if that cannot be compared.
     """
     ours = service.descriptor
     try:
         listed = portal.descriptor(offer.githash)
     except (ClientError, ValueError, TypeError):
-        return ()
+        warning = (
+            f"Warning: the portal does not tell with which texts it lists {ours.name} {ours.version}, so they could not be "
+            "compared with service.json. A portal of an older release tells a token that has the scope tickets, too."
+        )
+        return (warning,)
     names = sorted(listed.keys() | ours.published.keys())
     other = [name for name in names if listed.get(name) != ours.published.get(name)]
     if not other:

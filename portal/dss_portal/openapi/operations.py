@@ -183,6 +183,12 @@ OPERATIONS = (
         form=("services!", "code!", "parallel", "ends", "others"),
     ),
     Operation(
+        "get",
+        f"{_S}/{{githash}}/detail",
+        "What users read of a service that the user provides",
+        gives="json",
+    ),
+    Operation(
         "post", f"{_S}/{{githash}}/claims", "Claim a ticket of a service; -1 if none", form=_CLAIM
     ),
     Operation(

@@ -17,7 +17,7 @@ from dss_portal.refusals import Refused
 from dss_portal.tickets import claims, files, progress, received_files
 from dss_portal.tickets import store as tickets
 from dss_portal.web import parameters, uploads
-from dss_portal.web.answers import plain, table
+from dss_portal.web.answers import json_body, plain, table
 from dss_portal.web.context import components
 
 blueprint = Blueprint("providers", __name__, url_prefix="/api/pro")
@@ -31,6 +31,14 @@ async def services() -> Response:
     found = await store.services_of(current_user())
     rows = [(s.name, s.version, s.githash, provider) for s, provider in found]
     return table(("name", "version", "githash", "provider"), rows)
+
+
+@blueprint.get("/services/<regex('[a-f0-9]+'):githash>/detail")
+@signed_in
+async def detail(githash: str) -> Response:
+    """The descriptor of a service that the user provides, as users read it: JSON without an object around it."""
+    (service,) = await store.require_provided(current_user(), [githash])
+    return json_body(service.descriptor)
 
 
 @blueprint.post("/services/<regex('[a-f0-9]+'):githash>/claims")
