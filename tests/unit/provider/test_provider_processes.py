@@ -35,8 +35,9 @@ class Runs:
         return run_process(["sh", "-c", script], self.folder, TIME, told, ended)
 
     def pid(self, name: str = "pid") -> int:
-        wait_until((self.folder / name).exists, 60)
-        return int((self.folder / name).read_text(encoding="utf-8"))
+        file = self.folder / name
+        wait_until(lambda: file.exists() and file.stat().st_size > 0, 60)
+        return int(file.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
