@@ -74,7 +74,7 @@ def test_a_function_may_ask_for_more_and_return_more(trial: Trial) -> None:
         ),
         ("segment = 3", "algorithm.py has no function segment"),
         ("segment = lambda threshold: 1", "segment asks for 'threshold'; it may ask for image"),
-        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("import numpy.no_such_part", "ModuleNotFoundError: No module named 'numpy.no_such_part'"),
     ],
 )
 def test_what_goes_wrong_is_a_sentence(trial: Trial, code: str, sentence: str) -> None:
