@@ -44,11 +44,11 @@ def up(
     """Start what is not running, send a sample CT through it, and leave it running."""
     stack, steps = _stack(), screen.StepLines(console)
     with _alone(stack), _sentences():
+        steps.say("starting servers and programs")
         stack.start(lambda name: steps.say(f"{name} is ready"))
-        steps.say(f"sending {ct or 'the sample CT'} as ITK-SNAP does")
         with ThreadPoolExecutor() as threads:
             token = threads.submit(sample.login_token, stack)
-            segmented = sample.send(stack, ct.absolute() if ct else None, series)
+            segmented = sample.send(stack, ct.absolute() if ct else None, steps.say, series)
         steps.say(f"ticket {segmented.ticket} is done")
         console.print()
         console.print(screen.volumes_table(segmented))

@@ -102,12 +102,16 @@ def make_phantom(stack: Stack) -> Path:
     return folder
 
 
-def send(stack: Stack, scan: Path | None, series: str = "") -> SampleResult:
+def send(
+    stack: Stack, scan: Path | None, say: Callable[[str], None], series: str = ""
+) -> SampleResult:
     """Send ``scan`` (for a DICOM folder, the series ``series``), or a phantom if it is None, through the stack and show
-    the progress.  Returns the result.
+    the progress: ``say`` is called with the name of each step before the step.  Returns the result.
 
     Raises StackError if the image was not segmented.
     """
+    if scan is None:
+        say("making the sample CT")
     phantom = make_phantom(stack) if scan is None else None
     image = phantom / "ct.nii.gz" if phantom else scan
     results = stack.state / "results"
@@ -115,7 +119,10 @@ def send(stack: Stack, scan: Path | None, series: str = "") -> SampleResult:
     name = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     report = results / f"{name}.json"
     words = [str(image), *(("--series", series) if series and scan else ())]
-    _send(stack, words, folder=results / name, report=report)
+    say("making a sign-in token")
+    token = login_token(stack)
+    say(f"sending {scan or 'the sample CT'} as ITK-SNAP does")
+    _send(stack, words, token, folder=results / name, report=report)
     answer = json.loads(report.read_text(encoding="utf-8"))
     return SampleResult(
         ticket=answer["ticket"],
@@ -127,12 +134,12 @@ def send(stack: Stack, scan: Path | None, series: str = "") -> SampleResult:
     )
 
 
-def _send(stack: Stack, image: list[str], *, folder: Path, report: Path) -> None:
+def _send(stack: Stack, image: list[str], token: str, *, folder: Path, report: Path) -> None:
     server = ("--server", stack.addresses().public_url, "--service", SERVICE)
     output = ("--output", str(folder), "--json", str(report))
     done = subprocess.run(
         [sys.executable, "-m", "dss_client", "send", *image, *server, *output],
-        env=stack.variables() | {"DSS_TOKEN": login_token(stack)},
+        env=stack.variables() | {"DSS_TOKEN": token},
         check=False,
     )
     if done.returncode != 0:

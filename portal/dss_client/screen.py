@@ -1,5 +1,6 @@
 """Shows one ticket's progress on standard output: a bar that is redrawn on a terminal, plain lines elsewhere."""
 
+import time
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -7,6 +8,9 @@ from typing import Self
 from dss_client.printable import printable
 from dss_client.records import Detail, LogLine
 from dss_client.terminal import Row, Terminal
+
+STILL_S = 20.0
+"""After this time in seconds without a new line, an output that is no terminal gets one with state and progress."""
 
 _COLOURS = {"error": "red", "warning": "yellow"}
 
@@ -22,6 +26,7 @@ class Screen:
         self._terminal = terminal or Terminal()
         self._row = Row("", share=0.0, amount="  0 %")
         self._state = self._expected = ""
+        self._printed_s = time.monotonic()
         self.ticket = 0
         self.running = False
         self.ended = False
@@ -39,6 +44,7 @@ class Screen:
         self._terminal.close()
 
     def note(self, text: str) -> None:
+        self._printed_s = time.monotonic()
         self._terminal.line(text)
 
     def stage(self, name: str) -> None:
@@ -51,6 +57,8 @@ class Screen:
         """Show the fraction ``share`` that is done, 0 to 1."""
         self._row.share, self._row.amount = share, f"{share:4.0%}"
         self._terminal.draw()
+        if not self._terminal.is_live and time.monotonic() - self._printed_s >= STILL_S:
+            self.note(f"{self._row.text}, {share:.0%}.")
 
     def created(self, ticket: int) -> None:
         self.ticket = ticket
@@ -79,6 +87,7 @@ class Screen:
 
     def log_line(self, line: LogLine) -> None:
         """Print the time, the category and the text of a log line."""
+        self._printed_s = time.monotonic()
         head = f"{_clock(line.atime)}  {line.category:<7}  "
         self._terminal.line(head + line.message, _COLOURS.get(line.category, ""), len(head))
 

@@ -9,6 +9,7 @@ from dss_client.batch_items import SUBMITTED, SUCCESS, Item
 from dss_client.batch_screen import BatchScreen
 from dss_client.output import OutputLost
 from dss_client.records import Detail
+from dss_client.screen import Screen
 from dss_client.terminal import BAR_CELLS, Row, Terminal, fitted
 
 
@@ -129,3 +130,18 @@ def test_a_terminal_that_is_gone_is_told(tty: Tty, monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(OutputLost, match="closed by its reader"):
         terminal.line("text")
+
+
+@pytest.mark.parametrize(("still_s", "lines"), [(0.0, ["claimed, 40%."]), (60.0, [])])
+def test_an_output_without_bars_gets_a_line_from_time_to_time(
+    monkeypatch: pytest.MonkeyPatch, still_s: float, lines: list[str]
+) -> None:
+    monkeypatch.setattr("dss_client.screen.STILL_S", still_s)
+    stream = io.StringIO()
+    with Screen(Terminal(stream)) as screen:
+        screen.polled(Detail(status="claimed", progress=0.1))
+        before = len(stream.getvalue())
+
+        screen.polled(Detail(status="claimed", progress=0.4))
+
+    assert stream.getvalue()[before:].splitlines() == lines
