@@ -38,6 +38,8 @@ FIRST_LOAD_BYTES = 150_000
 PICTURES = os.environ.get("DSS_SCREENSHOTS")
 BARS_PX = 60
 """Height of the navigation on a phone, at most."""
+SHORT_PX = 2000
+"""Height of the page of three services on a phone, at most."""
 PHONE: ViewportSize = {"width": 390, "height": 844}
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 CONTRAST = ["color-contrast"]
@@ -113,6 +115,8 @@ def look(page: Page, path: str, who: str, seen: Seen) -> None:
     """Check the page at each width, in light and dark: take pictures, find what is too wide, apply the rules."""
     page.set_viewport_size(PHONE)
     page.goto(path)
+    if path == "/send":
+        page.locator("#batch-rows tr").first.wait_for()
     name = re.sub(r"\W+", "-", path).strip("-") or "home"
     if PICTURES:
         take_pictures(page, f"{who}-{name}")
@@ -168,6 +172,48 @@ def test_every_page_is_fit_to_be_seen(
     heavy = {url: n for url, n in seen.bytes.items() if n > FIRST_LOAD_BYTES and "/view" not in url}
     assert heavy == {}
     assert max(seen.bytes.values()) > 0
+
+
+def test_the_page_of_services_is_short_and_its_parts_unfold_without_script(
+    browser: Browser, shown: Showcase
+) -> None:
+    page = browse(browser, shown.user, java_script_enabled=False)
+    page.set_viewport_size(PHONE)
+
+    page.goto("/services")
+
+    body = page.locator("body").bounding_box()
+    assert body is not None
+    assert body["height"] < SHORT_PX
+    accuracy = page.get_by_text("Dice 0.97").first
+    expect(accuracy).to_be_hidden()
+    page.get_by_text("About this service").first.click()
+    expect(accuracy).to_be_visible()
+    page.context.close()
+
+
+def test_a_batch_tells_of_each_case_how_far_it_is_and_why(
+    browser: Browser, shown: Showcase
+) -> None:
+    page = browse(browser, shown.user)
+
+    page.goto("/send")
+
+    rows = page.locator("#batch-rows tr")
+    expect(rows).to_have_count(len(showcase.CASES))
+    told = {
+        shown.warned: "done look at it",
+        shown.waiting: "queued Nobody serves this at present",
+        shown.failed: "failed The image has values from 0 to 255",
+        shown.at_work: "at work",
+    }
+    for number, words in told.items():
+        link = page.get_by_role("link", name=f"Ticket {number}", exact=True)
+        state = rows.filter(has=link).locator("[data-label=State]").inner_text()
+        assert " ".join(state.split()).startswith(words)
+    expect(page.get_by_role("link", name="Choose a series")).to_have_count(1)
+    expect(page.get_by_role("link", name="Replace the files")).to_have_count(1)
+    page.context.close()
 
 
 def test_the_page_of_a_ticket_prints_as_a_report(browser: Browser, shown: Showcase) -> None:

@@ -14,14 +14,23 @@ from dss_datastore import layout
 from dss_dispatch.service import service_from
 from dss_dispatch.submission.reading import read_submission
 from dss_portal.intake import placing, rounds
-from dss_portal.models import Status, Ticket, Tier
+from dss_portal.models import Dispatcher, Status, Ticket, Tier
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.tickets import cleanup
 from support import intake_tickets
 from support.builders import service_json
 from support.dicom_uploads import two_series
 from support.intake_tickets import inputs, on_disk, owned
 from support.intakes import LETTER, Sent, declare, reading, send, sentence, status, until, upload
-from support.portals import DATASTORES, Portal, eventually, new_ticket, post, text
+from support.portals import (
+    DATASTORES,
+    Portal,
+    eventually,
+    new_ticket,
+    post,
+    submitted_ticket,
+    text,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -276,3 +285,21 @@ async def test_a_batch_is_kept_while_its_page_is_closed(
     assert "not yours" in (await post(bob, "/api/batch", cases=json.dumps(cases)))[1]
     assert await post(ann, "/api/batch/remove", keys='["k2"]') == (200, "success")
     assert len(await listed(ann)) == 1
+
+
+async def test_a_batch_says_why_a_ticket_waits_and_what_the_algorithm_thinks_of_a_result(
+    portal: Portal, ann: Client
+) -> None:
+    done, waiting = [await submitted_ticket(ann) for _ in range(2)]
+    await Ticket.filter(id=done).update(status=Status.SUCCESS, verdict="look at it")
+    case = {"service": "lung-segmentation", "size_bytes": 11, "files": 1}
+    cases = [{"key": f"k{n}", "name": f"{n}.nrrd", "ticket": n, **case} for n in (done, waiting)]
+    await post(ann, "/api/batch", cases=json.dumps(cases))
+
+    async def told() -> list[tuple[str, str]]:
+        rows = json.loads(await text(ann, "/api/batch"))["result"]
+        return [(row["verdict"], row["sentence"]) for row in rows]
+
+    assert await told() == [("look at it", ""), ("", "")]
+    await Dispatcher.all().update(ended=True)
+    assert await told() == [("look at it", ""), ("", SENTENCES[MissingProgram.DISPATCHER])]

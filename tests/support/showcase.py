@@ -34,6 +34,23 @@ RIGHTS = {
 FINDINGS = b"nodule,lobe,diameter (mm),volume (ml)\n1,right upper,7.4,0.21\n2,left lower,5.1,0.07\n"
 TOKEN = ("tokens", "create", CLAIMER, "--scope", "provider", "--name", "claims at night")
 REPORT = b"Left lung 3356 ml, right lung 3432 ml, ratio 0.98.\nMedian -852 HU.\nNo flag.\n"
+SEVERAL = "The upload has 2 series; choose one."
+SERIES = [
+    {"word": "1.2.3.4", "line": "CT, 312 slices, 512 x 512, thorax B70f"},
+    {"word": "1.2.3.5", "line": "CT, 80 slices, 512 x 512, thorax B30f"},
+]
+CASES = (
+    "P001_first-visit.nii.gz",
+    "P002/CT_thorax",
+    "CT_thorax_2026-11-03_B70f_1mm_after-treatment_series-0004_reconstruction_of_the_second_reading.nii.gz",
+    "P004_thorax.nrrd",
+    "P005/airways",
+    "P006_thorax.mha",
+    "P007_thorax.zip",
+    "P008/topogram",
+    "P009_thorax.nii.gz",
+    "P010_thorax.nii.gz",
+)
 WARNING = (
     "The lungs touch the border of the image; what lies outside is missing from their volumes."
 )
@@ -129,6 +146,9 @@ def _tickets(
     site.sql("UPDATE ticket SET verdict = 'good' WHERE id = $1", good)
     site.sql("UPDATE ticket SET verdict = 'look at it' WHERE id = $1", warned)
     site.sql("UPDATE ticket SET delete_at = now() + interval '1 hour' WHERE id = $1", going)
+    _batch(
+        site, user, {good: LUNGS, warned: LUNGS, failed: LUNGS, at_work: LUNGS, waiting: OFFLINE}
+    )
     return Showcase(
         site=site,
         user=user,
@@ -168,6 +188,43 @@ def _ended(
         lab.post(f"{path}/error", data={"message": why})
     finish(lab, number, status, files)
     return number
+
+
+def _batch(site: Site, user: httpx.Client, queued: dict[int, str]) -> None:
+    """Cases that the user sends from the browser, in each state: ``queued`` are tickets by number, with their service;
+    of the others one is read, two were refused, and two are not uploaded.
+    """
+    read, several, wrong, cut = (
+        int(user.post("/api/tickets", data={"name": LUNGS}).text) for _ in range(4)
+    )
+    for number, state, reason, series in (
+        (read, "reading", "", "[]"),
+        (several, "refused", SEVERAL, json.dumps(SERIES)),
+        (wrong, "refused", "The image has 2 dimensions; 3 are needed.", "[]"),
+        (cut, "coming", "", "[]"),
+    ):
+        site.sql(
+            "INSERT INTO intake (ticket_id, attempt_id, state, request, asked_at, reason, series) "
+            "VALUES ($1, $2, $3, '{}', now(), $4, $5)",
+            number,
+            f"{number:032x}",
+            state,
+            reason,
+            series,
+        )
+    tickets = [*queued.items(), *((number, LUNGS) for number in (read, several, wrong, cut, 0))]
+    cases = [
+        {
+            "key": f"case-{place}",
+            "name": CASES[place],
+            "service": service,
+            "size_bytes": 7_340_032 * (place + 1),
+            "files": 1 + 311 * (place % 3 == 1),
+            "ticket": number,
+        }
+        for place, (number, service) in enumerate(tickets)
+    ]
+    user.post("/api/batch", data={"cases": json.dumps(cases)}).raise_for_status()
 
 
 def _letter(site: Site, root: httpx.Client) -> None:

@@ -15,6 +15,8 @@ from dss_portal.intake import store as intakes
 from dss_portal.intake.states import State
 from dss_portal.models import BatchItem, Intake, Status, Ticket, User
 from dss_portal.refusals import Refused
+from dss_portal.services import liveness
+from dss_portal.services.liveness import SENTENCES
 from dss_portal.tickets import reasons, titles
 from dss_portal.tickets.lifecycle import FINISHED
 
@@ -44,7 +46,8 @@ class Case:
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """A case with its state, which is WANTED, FAILED, a state of an intake (``intake.states``) or a state of a ticket.
-    ``sentence`` explains the state; ``series`` are the DICOM series to choose from if the upload was refused.
+    ``sentence`` explains the state; ``verdict`` is the algorithm's on the result, "" if there is none; ``series`` are the
+    DICOM series to choose from if the upload was refused.
     """
 
     key: str
@@ -55,6 +58,7 @@ class Row:
     ticket: int
     state: str
     sentence: str
+    verdict: str = ""
     series: tuple[dict[str, str], ...] = ()
 
 
@@ -124,7 +128,9 @@ async def rows(user: User) -> list[Row]:
     """The cases in the user's batch with their states, in the order in which they were added, without those whose
     ticket is deleted.
     """
-    items = await BatchItem.filter(user_id=user.id).order_by("id").prefetch_related("ticket")
+    items = (
+        await BatchItem.filter(user_id=user.id).order_by("id").prefetch_related("ticket__service")
+    )
     numbers = [item.ticket_id for item in items if item.ticket_id]
     intake = {found.ticket_id: found for found in await Intake.filter(ticket_id__in=numbers)}
     failed = [
@@ -132,13 +138,28 @@ async def rows(user: User) -> list[Row]:
         for item in items
         if item.ticket and item.ticket.status in {Status.FAILED, Status.TIMEOUT}
     ]
-    why = await reasons.reasons(failed)
+    why = await reasons.reasons(failed) | await _missing(items)
     is_read = await intakes.is_read_now()
     return [
         _row(item, intake.get(item.ticket_id or 0), why, is_read=is_read)
         for item in items
         if item.ticket is None or item.ticket.status is not Status.DELETED
     ]
+
+
+async def _missing(items: Sequence[BatchItem]) -> dict[int, str]:
+    """By ticket number, for each ticket that waits, a sentence about the program that its service lacks; those of
+    services that lack none are left out.
+    """
+    waiting = [i.ticket for i in items if i.ticket and i.ticket.status is Status.READY]
+    if not waiting:
+        return {}
+    available = await liveness.availability()
+    lacks = {
+        ticket.id: available[ticket.service.name].missing_for(current=ticket.service.current)
+        for ticket in waiting
+    }
+    return {number: SENTENCES[missing] for number, missing in lacks.items() if missing}
 
 
 def _row(item: BatchItem, intake: Intake | None, why: dict[int, str], *, is_read: bool) -> Row:
@@ -155,6 +176,7 @@ def _row(item: BatchItem, intake: Intake | None, why: dict[int, str], *, is_read
         ticket=item.ticket_id or 0,
         state=state,
         sentence=sentence,
+        verdict=item.ticket.verdict if item.ticket and state == Status.SUCCESS else "",
         series=series,
     )
 

@@ -181,11 +181,17 @@ function fill(row, cells) {
   badge.className = `badge ${BAD.includes(row.state) ? "failed" : row.state}`;
   badge.textContent = WORDS[row.state] || row.state;
   const parts = [badge];
-  if (row.sentence) parts.push(Object.assign(document.createElement("small"), { className: "why", textContent: row.sentence }));
-  if (row.ticket && AFTER.includes(row.state)) parts.push(" ", link(`Ticket ${row.ticket}`, `/tickets/${row.ticket}`));
-  if (row.state === "not sent" && row.ticket) {
-    parts.push(" ", row.series.length ? link("Choose a series", `/tickets/${row.ticket}`) : link("Replace the files", `/send?ticket=${row.ticket}`));
+  if (row.verdict) {
+    const kind = row.verdict === "good" ? "success" : "look";
+    parts.push(" ", Object.assign(document.createElement("span"), { className: `badge ${kind}`, textContent: row.verdict }));
   }
+  if (row.sentence) parts.push(Object.assign(document.createElement("small"), { className: "why", textContent: row.sentence }));
+  const links = Object.assign(document.createElement("span"), { className: "actions" });
+  if (row.ticket && AFTER.includes(row.state)) links.append(link(`Ticket ${row.ticket}`, `/tickets/${row.ticket}`));
+  if (row.state === "not sent" && row.ticket) {
+    links.append(row.series.length ? link("Choose a series", `/tickets/${row.ticket}`) : link("Replace the files", `/send?ticket=${row.ticket}`));
+  }
+  if (links.childElementCount) parts.push(" ", links);
   state.replaceChildren(...parts);
 }
 
@@ -202,7 +208,7 @@ function drawNow() {
       for (const label of ["Files", "Service", "Sent", "State"]) line.insertCell().dataset.label = label;
     }
     old.delete(row.key);
-    const now = JSON.stringify([row.state, row.sentence, row.ticket, row.item && row.item.sentBytes]);
+    const now = JSON.stringify([row.state, row.sentence, row.verdict, row.ticket, row.item && row.item.sentBytes]);
     if (line.dataset.shown !== now) {
       fill(row, [...line.cells]);
       line.dataset.shown = now;
