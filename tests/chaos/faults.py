@@ -24,7 +24,7 @@ SELECT count(*) FROM ticket JOIN claim ON claim.id = ticket.claim_id
 WHERE ticket.status = 'claimed' AND claim.instance = '{}'
 """
 
-OUTBOX_S = 15.0
+OUTBOX_S = 60.0
 _SUBMITTED = "SELECT count(*) FROM outbox WHERE type_name = 'TicketReady'"
 
 Harm = Callable[[Site, random.Random], str]
@@ -124,10 +124,10 @@ def broker_away_and_portals_killed(site: Site, rng: random.Random) -> str:
     """What was submitted meanwhile lies in the outbox alone."""
     site.rabbit.kill()
     time.sleep(rng.uniform(3, 4))
-    _wait_until(site, _SUBMITTED, OUTBOX_S)
+    waiting = _wait_until(site, _SUBMITTED, OUTBOX_S)
     victim = kill_all("portal")(site, rng)
     site.rabbit.start()
-    return f"rabbitmq, {victim}"
+    return f"rabbitmq, {victim}, {waiting} announcements in the outbox"
 
 
 def cut_amqp(site: Site, _: random.Random) -> str:
@@ -256,16 +256,17 @@ def _one(site: Site, program: str, rng: random.Random) -> Program:
     return rng.choice([p for p in site.programs.values() if p.name.startswith(program)])
 
 
-def _wait_until(site: Site, count: str, most_s: float) -> None:
-    """Return when the statement ``count`` answers more than 0, or after ``most_s``."""
+def _wait_until(site: Site, count: str, most_s: float) -> int:
+    """What the statement ``count`` answers, as soon as it is more than 0; 0 after ``most_s``."""
     ends_s = time.monotonic() + most_s
     while time.monotonic() < ends_s:
         with suppress(
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError
         ):  # the database is away
-            if asyncio.run(value(site.postgres.database_url, count)):
-                return
+            if found := asyncio.run(value(site.postgres.database_url, count)):
+                return found
         time.sleep(0.05)
+    return 0
 
 
 async def _terminate_backends(url: str) -> int:

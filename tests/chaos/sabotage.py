@@ -76,12 +76,12 @@ WEAKNESSES: dict[str, dict[str, Any]] = {
     },
     "no-outbox": {
         "kinds": ("kill portals while RabbitMQ is away",),
-        "tickets": 1000,
-        "open_each": 50,
-        "pace_s": 4.0,
+        "tickets": 400,
+        "open_each": 20,
+        "pace_s": 8.0,
         "recovers_fully": False,
         "ends_with_faults": True,
-        "faults": 2,
+        "faults": 1,
     },
 }
 """How a run must be for the defence to matter: its faults, without what would mend the harm later.
