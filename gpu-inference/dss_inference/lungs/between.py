@@ -5,6 +5,8 @@ Heart, spine and vessels take about a third of the width between the outer surfa
 beside them widens this gap, also where both lungs lost the same.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import scipy.ndimage as ndi
@@ -24,23 +26,54 @@ def apart(sides: Sides, spacing_mm: Triple) -> float:
 
     Both sides must be set; 0 if no row shows both.
     """
-    sides = _in_rows(sides, spacing_mm)
+    edges = _edges(in_rows(sides, spacing_mm))
+    gap = np.maximum(edges.inner_left - edges.inner_right - 1, 0).sum()
+    return float(gap) / max(1.0, float(edges.wide.sum()))
+
+
+def gap_middle(sides: Sides) -> float:
+    """How far the middle of the gap between the lungs lies to the left of the middle of both lungs, as a share of the
+    width of both with the gap, over all rows that show both.  0 if no row shows both.
+    """
+    edges = _edges(sides)
+    away = edges.inner_left + edges.inner_right - edges.outer_left - edges.outer_right
+    return float(away.sum()) / 2 / max(1.0, float(edges.wide.sum()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Edges:
+    """The indices x at which the lungs begin and end in the rows that show both, arrays (rows,)."""
+
+    outer_right: npt.NDArray[np.int64]
+    inner_right: npt.NDArray[np.int64]
+    inner_left: npt.NDArray[np.int64]
+    outer_left: npt.NDArray[np.int64]
+
+    @property
+    def wide(self) -> npt.NDArray[np.int64]:
+        return np.maximum(self.outer_left - self.outer_right + 1, 1)
+
+
+def _edges(sides: Sides) -> _Edges:
     right, left = sides == RIGHT, sides == LEFT
     beside = right.any(axis=2) & left.any(axis=2)
     last = sides.shape[2] - 1
-    first_left, last_left = left.argmax(axis=2), last - left[:, :, ::-1].argmax(axis=2)
-    first_right, last_right = right.argmax(axis=2), last - right[:, :, ::-1].argmax(axis=2)
-    gap = np.maximum(first_left - last_right - 1, 0)[beside].sum()
-    wide = np.maximum(last_left - first_right + 1, 1)[beside].sum()
-    return float(gap) / max(1.0, float(wide))
+    return _Edges(
+        outer_right=right.argmax(axis=2)[beside],
+        inner_right=(last - right[:, :, ::-1].argmax(axis=2))[beside],
+        inner_left=left.argmax(axis=2)[beside],
+        outer_left=(last - left[:, :, ::-1].argmax(axis=2))[beside],
+    )
 
 
-def _in_rows(sides: Sides, spacing_mm: Triple) -> Sides:
-    """``sides`` turned in its slices so that the left lung lies beside the right one."""
+def in_rows(sides: Sides, spacing_mm: Triple, least_deg: float = _LEAST_TURN_DEG) -> Sides:
+    """``sides``, which must contain both, turned in its slices so that the left lung lies beside the right one; ``sides``
+    itself if that is less than ``least_deg`` degrees.
+    """
     left, right = (np.array(ndi.center_of_mass(sides == side)) for side in (LEFT, RIGHT))
     _, dy, dx = (left - right) * spacing_mm
     turn_deg = float(np.degrees(np.arctan2(dy, dx)))
-    if abs(turn_deg) < _LEAST_TURN_DEG:
+    if abs(turn_deg) < least_deg:
         return sides
     return np.asarray(ndi.rotate(sides, turn_deg, axes=(1, 2), order=0), np.uint8)
 

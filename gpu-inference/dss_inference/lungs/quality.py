@@ -13,6 +13,7 @@ from dss_broker.messages import Label
 from dss_datastore.writing import sync
 from dss_inference.bundle import Report
 from dss_inference.lungs.doubts import Flag, sign_flags
+from dss_inference.lungs.image_doubts import image_flags
 from dss_inference.lungs.sides import UNSIDED, Sides
 from dss_inference.lungs.signs import Signs
 
@@ -73,6 +74,7 @@ def quality_of(
         *_size_flags(labels, signs, cut=bool(borders)),
         *_value_flags(median_hu),
         *sign_flags(signs),
+        *image_flags(signs.image, hu),
     )
     volumes_ml = {label.name: label.volume_ml for label in labels}
     return Quality(

@@ -5,7 +5,7 @@ find voxels that are open to the image's side, and evenness over 2 cm distinguis
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import scipy.ndimage as ndi
 
@@ -20,6 +20,7 @@ from dss_inference.lungs.darkness import EMPTY_ABOVE_AIR_HU, pocket_voxels, regi
 from dss_inference.lungs.ends import bluntness, slanted_bluntness
 from dss_inference.lungs.evenness import unevenness
 from dss_inference.lungs.haze import hazy
+from dss_inference.lungs.image_signs import ImageSigns, image_signs_of
 from dss_inference.lungs.pose import PADDING_HU
 from dss_inference.lungs.segmented_chest import SegmentedChest
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED
@@ -57,7 +58,8 @@ class Signs:
     surface that padding cuts in the slices, as it does in a round view.  ``behind``, ``before`` and ``beside`` are tissue between the
     lungs and the ribs that is neither lung nor chest wall (may be above 1).  ``blunt`` and ``slanted`` are how flat a
     lung ends, 0..1, by ``ends``.  ``fill`` is the volume divided by the cube of the width.  ``cut_at_side``,
-    ``bases_alone`` and ``heart_in_view`` say where the edge of the image cuts the lungs, by functions of ``cuts``.
+    ``bases_alone`` and ``heart_in_view`` say where the edge of the image cuts the lungs, by functions of ``cuts``.  ``image``
+    are signs that the image itself is wrong.
     """
 
     empty: float = 0.0
@@ -83,6 +85,7 @@ class Signs:
     cut_at_side: bool = False
     bases_alone: bool = False
     heart_in_view: bool = False
+    image: ImageSigns = field(default_factory=ImageSigns)
 
 
 def signs_of(chest: SegmentedChest, gas_ml: float) -> Signs:
@@ -92,6 +95,7 @@ def signs_of(chest: SegmentedChest, gas_ml: float) -> Signs:
     signs = _with_density(_signs_of_view(chest), chest, gas_ml)
     body = chest.upright(whole=not chest.is_cut)
     signs = _with_shape(signs, body, depth_is_known=sum(chest.surface_cut) < _LEAST_SURFACE_CUT)
+    signs = replace(signs, image=image_signs_of(chest, body))
     if (chest.sides == LEFT).any() and (chest.sides == RIGHT).any():
         signs = _with_comparison(signs, chest, body)
     lungs = _large_lungs(body)
