@@ -11,6 +11,8 @@ MOST_HAZE, MOST_OPEN, MOST_BESIDE, MOST_BLUNT, MOST_SLANTED = 0.02, 0.5, 0.085, 
 """Largest accepted values of the signs ``haze``, ``open``, ``beside``, ``blunt`` and ``slanted`` in ``Signs``.
 ``tests/bench/bench_lung_sweep.py`` shows which verdicts these limits give on healthy and diseased lungs.
 """
+MOST_DETACHED = 0.05
+"""Largest accepted value of ``detached`` in ``Signs``: up to 0.001 in health, over whole, cut, narrow and turned views."""
 MOST_APART, MOST_INTERRUPTED = 0.385, 0.2
 """Largest accepted values of ``apart`` and ``interrupted`` in ``Signs``: up to 0.35 and 0.18 in health, over whole, cut,
 narrow and turned views.
@@ -100,6 +102,12 @@ def _density_flags(signs: Signs) -> Iterator[Flag]:
             "it may lie outside the body."
         )
         yield Flag(code="open_to_side", text=text)
+    if signs.detached > MOST_DETACHED:
+        text = (
+            f"{signs.detached:.0%} of what was found is not connected to the rest of its lung: it may be air outside the "
+            "body or gas in the bowel, or a part between may be missing."
+        )
+        yield Flag(code="detached", text=text)
     if signs.gas > MOST_GAS:
         text = (
             f"The body holds other air, {signs.gas:.0%} of the lungs' volume, that was not taken for lung; "

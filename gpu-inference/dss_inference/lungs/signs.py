@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import scipy.ndimage as ndi
 
 from dss_inference.lungs.between import apart, beyond_gap, depth, interruption
+from dss_inference.lungs.connection import detached
 from dss_inference.lungs.cuts import (
     are_bases_alone,
     is_cut_at_head,
@@ -45,7 +46,8 @@ class Signs:
     Density: ``empty`` is lung as dark and even as air; ``pocket`` is the largest place in the lungs that is nearly as
     dark as air, compared with the lungs' median; ``dense`` is lung of unusually high density; ``leaked`` is as dark as
     air, and open to the image's side; ``haze`` are blocks anywhere in the body that are denser than lung and lighter
-    than flesh; ``open`` is of any density, and open to the image's side; ``gas`` is air inside the body that was not
+    than flesh; ``open`` is of any density, and open to the image's side; ``detached``
+    is not connected to the rest of its lung; ``gas`` is air inside the body that was not
     segmented as lung (may be above 1).
 
     Shape, along the body's axes (``SegmentedChest.upright``): ``uneven`` is how differently the sections of left and right change
@@ -68,6 +70,7 @@ class Signs:
     leaked: float = 0.0
     haze: float = 0.0
     open: float = 0.0
+    detached: float = 0.0
     gas: float = 0.0
     uneven: float | None = None
     left: float | None = None
@@ -130,6 +133,7 @@ def _with_density(signs: Signs, chest: SegmentedChest, gas_ml: float) -> Signs:
         leaked=float((lungs & dark & chest.to_side).sum()) / count,
         haze=float(hazy(smooth, chest.to_side).sum()) / count,
         open=float((lungs & chest.to_side).sum()) / count,
+        detached=detached(chest.sides),
         gas=gas_ml / (count * chest.view.voxel_ml),
     )
 
