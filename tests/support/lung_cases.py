@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_inference.device.runner import Runner
-from dss_phantom.chest import PhantomSpec, make_phantom
+from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
 from support.lung_changes import (
     Change,
     around_lungs,
@@ -63,8 +63,14 @@ def phantom(seed: int, runner: Runner, spacing_mm: tuple[float, float, float]) -
         PhantomSpec(size=(size[2], size[1], size[0]), spacing_mm=spacing_mm[::-1], seed=seed),
         runner,
     )
+    return chest_of(made)
+
+
+def chest_of(made: Phantom) -> Chest:
+    """A phantom in LPS order."""
     hu, truth = (sitk.GetArrayFromImage(image) for image in (made.ct, made.truth))
-    return Chest(hu=hu, truth=truth, spacing_mm=spacing_mm)
+    z, y, x = made.ct.GetSpacing()[::-1]
+    return Chest(hu=hu, truth=truth, spacing_mm=(z, y, x))
 
 
 def real(folder: Path) -> Iterator[tuple[str, Chest]]:

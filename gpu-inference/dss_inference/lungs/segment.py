@@ -20,6 +20,7 @@ from dss_inference.lungs.choice import lung_air
 from dss_inference.lungs.haze import hazy_lung
 from dss_inference.lungs.hounsfield import require_hounsfield_units
 from dss_inference.lungs.outside_air import USUAL_AIR_HU
+from dss_inference.lungs.padding import with_known_padding
 from dss_inference.lungs.segmented_chest import SegmentedChest
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, body_of, sided
 from dss_inference.lungs.signs import Signs, signs_of
@@ -61,7 +62,9 @@ def lungs_in(hu: npt.NDArray[np.int16], spacing_mm: Triple, runner: Runner, step
     require_hounsfield_units(hu)
     factors = _factors(spacing_mm, hu.shape)
     step(0.0, "shrinking the image")
-    view = View(hu=runner.block_mean(hu, factors), spacing_mm=_times(spacing_mm, factors))
+    view = with_known_padding(
+        View(hu=runner.block_mean(hu, factors), spacing_mm=_times(spacing_mm, factors))
+    )
     step(0.25, "looking for lungs")
     air = _body_air(view)
     lungs = _coarse_lungs(view, air)
