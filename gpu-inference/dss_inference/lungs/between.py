@@ -51,7 +51,7 @@ class _Edges:
 
     @property
     def wide(self) -> npt.NDArray[np.int64]:
-        return np.maximum(self.outer_left - self.outer_right + 1, 1)
+        return np.asarray(np.maximum(self.outer_left - self.outer_right + 1, 1), np.int64)
 
 
 def _edges(sides: Sides) -> _Edges:
