@@ -49,7 +49,7 @@ def segmented(
     view = View(
         hu=np.clip(hu + noise, -1024, 3071).astype(np.int16), spacing_mm=(slice_mm, 4.0, 4.0)
     )
-    return SegmentedChest(view=view, sides=truth, air=truth > 0, clear_hu=-1000.0)
+    return SegmentedChest(view=view, sides=truth.astype(np.uint8), air=truth > 0, clear_hu=-1000.0)
 
 
 def _middle_x(there: Flags) -> float:
