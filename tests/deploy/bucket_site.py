@@ -22,7 +22,6 @@ pytestmark = pytest.mark.timeout(1800)  # builds the images where it runs alone
 log = logging.getLogger(__name__)
 
 FILES = "infra/compose.yaml --file infra/compose.s3.yaml"
-NEAR, FAR = "dss_default", "far_default"
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,18 @@ class TwoMachines:
     engine: Engine
     checkout: Path
 
-    def compose(self, words: str, project: str = "dss") -> str:
+    @property
+    def near(self) -> str:
+        """The first part of the names of the portal's machine."""
+        return self.engine.project
+
+    @property
+    def far(self) -> str:
+        return f"{self.engine.project}far"
+
+    def compose(self, words: str, project: str) -> None:
         command = f"podman-compose --project-name {project} --file {FILES} {words}"
-        return self.engine.run(command, self.checkout)
+        self.engine.run(command, self.checkout)
 
     def files_in(self, volume: str) -> set[str]:
         place = self.engine.podman("volume", "inspect", volume, "--format", "{{.Mountpoint}}")
@@ -57,21 +65,20 @@ class TwoMachines:
         self.checkout.joinpath("infra/secrets/s3_credentials").write_text(
             CREDENTIALS, encoding="utf-8"
         )
-        for network in (NEAR, FAR):
-            self.engine.podman("network", "create", network)
-        in_both = ["--network", f"{NEAR}:alias=s3", "--network", f"{FAR}:alias=s3"]
+        in_both = []
+        for machine in (self.near, self.far):
+            self.engine.podman("network", "create", f"{machine}_default")
+            in_both += ["--network", f"{machine}_default:alias=s3"]
         S3Container(self.engine).start(*in_both)
-        self.compose("up --detach rabbitmq postgres migrate portal")
-        self.engine.podman("network", "connect", "--alias", "rabbitmq", FAR, "dss_rabbitmq_1")
-        self.compose("up --detach dispatch-lungs inference", project="far")
+        self.compose("up --detach rabbitmq postgres migrate portal", self.near)
+        rabbitmq = ("--alias", "rabbitmq", f"{self.far}_default", f"{self.near}_rabbitmq_1")
+        self.engine.podman("network", "connect", *rabbitmq)
+        self.compose("up --detach dispatch-lungs inference", self.far)
 
     def end(self) -> None:
         last = f"podman-compose --file {FILES} logs 2>&1 | tail -n 60"
-        log.info("the site's last words\n%s", self.engine.run(last, self.checkout))
-        self.compose("down --volumes", project="far")
-        self.compose("--profile try down --volumes")
-        S3Container(self.engine).stop()
-        self.engine.podman("network", "rm", "--force", NEAR, FAR, check=False)
+        log.info("the site's last words\n%s", self.engine.run(last, self.checkout, check=False))
+        self.engine.empty()
 
 
 @pytest.fixture(scope="module")
@@ -97,19 +104,20 @@ def test_a_ticket_goes_through_a_bucket_between_machines_without_a_shared_folder
         if key.startswith("site/tickets/00000001/attempts/")
     ]
     assert results
-    assert machines.networks_of("dss_portal_1") == {NEAR}
+    near, far = machines.near, machines.far
+    assert machines.networks_of(f"{near}_portal_1") == {f"{near}_default"}
     for program in ("dispatch-lungs", "inference"):
-        assert machines.networks_of(f"far_{program}_1") == {FAR}
-    for volume in ("dss_datastore", "far_datastore"):
+        assert machines.networks_of(f"{far}_{program}_1") == {f"{far}_default"}
+    for volume in (f"{near}_datastore", f"{far}_datastore"):
         assert machines.files_in(volume) == set()
-    for scratch in ("dss_scratch-portal", "far_scratch-lungs", "far_scratch-worker"):
+    for scratch in (f"{near}_scratch-portal", f"{far}_scratch-lungs", f"{far}_scratch-worker"):
         assert machines.files_in(scratch) == {".lock"}
 
 
 def test_a_portal_says_that_the_s3_server_is_away(machines: TwoMachines) -> None:
     machines.engine.podman("stop", "--time", "5", S3)
     try:
-        ready = ("exec", "dss_portal_1", "python", "-m", "dss_observability.health")
+        ready = ("exec", f"{machines.near}_portal_1", "python", "-m", "dss_observability.health")
 
         def told() -> str:
             return machines.engine.podman(*ready, check=False).stderr
