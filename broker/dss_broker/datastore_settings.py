@@ -83,6 +83,11 @@ class DatastoreSettings(BaseSettings):
         url = info.data.get("datastore_url")
         if folder is None and url == "":
             raise ValueError(NOT_SET)
+        if folder is not None and not folder.is_absolute():
+            raise ValueError(
+                f"'{str(folder)[:80]}' is no path that begins with /, which all programs of the site read alike; "
+                "DSS_DATASTORE_URL names a bucket."
+            )
         if folder is not None and url:
             raise ValueError("DSS_DATASTORE_URL is set, too; only one of them may be.")
         return folder

@@ -31,6 +31,9 @@ def told(monkeypatch: pytest.MonkeyPatch, **settings: str) -> list[str]:
     ("settings", "setting", "words"),
     [
         ({}, "DSS_DATASTORE", "is not set"),
+        ({"DSS_DATASTORE": "data"}, "DSS_DATASTORE", "'data' is no path that begins with /"),
+        ({"DSS_DATASTORE": " "}, "DSS_DATASTORE", "is no path that begins with /"),
+        ({"DSS_DATASTORE": "s3://dss/site"}, "DSS_DATASTORE", "DSS_DATASTORE_URL names a bucket"),
         ({"DSS_DATASTORE": "/data", **S3}, "DSS_DATASTORE", "only one of them may be"),
         ({"DSS_DATASTORE_URL": "s3://dss"}, "DSS_SCRATCH", "needs this folder"),
         ({**S3, "DSS_DATASTORE_URL": "https://dss/site"}, "DSS_DATASTORE_URL", "s3://bucket"),

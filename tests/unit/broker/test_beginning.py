@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from conftest import missing
-from dss_process.startup import name_user
+from dss_process.startup import name_user, refuse_undecodable
 from support.waiting import wait_until
 
 AS_PROCESS_1 = ["unshare", "--pid", "--fork", "--kill-child"]
@@ -112,3 +112,35 @@ def test_a_user_keeps_a_name() -> None:
     name_user(environment)
 
     assert environment == {}
+
+
+def test_settings_that_are_no_text_end_the_program_with_their_names() -> None:
+    """As Python reads a file of settings in Latin-1."""
+    latin = "w\udcf6rter"
+    found = {
+        "DSS_AMQP_URL": latin,
+        "LUNG_SERVICE_URL": latin,
+        "DSS_PROVIDER": "wörter",
+        "LS_COLORS": latin,
+    }
+
+    with pytest.raises(SystemExit) as ended:
+        refuse_undecodable(found)
+
+    assert ended.value.code == (
+        "DSS_AMQP_URL: its value is not UTF-8.\nLUNG_SERVICE_URL: its value is not UTF-8."
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_calls_no_setting_that_is_no_text_an_error_of_its_own(program: str) -> None:
+    environment = {**os.environ, "DSS_AMQP_URL": "amqp://dss:w\udcf6rt@rabbit/"}
+    done = subprocess.run(
+        [sys.executable, "-m", program, *PROGRAMS[program]],
+        env=environment,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+    assert (done.returncode, done.stderr) == (1, "DSS_AMQP_URL: its value is not UTF-8.\n")
