@@ -25,7 +25,7 @@ from dss_portal.commands.dead_letters import dead_letters
 from dss_portal.commands.offers import providers, services
 from dss_portal.commands.people import tiers, tokens, users
 from dss_portal.commands.postgres_programs import with_database as run_with_database
-from dss_portal.database import waiting
+from dss_portal.database import schema, waiting
 from dss_portal.patches import hypercorn
 from dss_portal.processes import of_process, serve_in_many
 from dss_portal.serving.connections import Connection
@@ -85,12 +85,15 @@ def _serve_alone(settings: Settings) -> None:
 def migrate() -> None:
     """Bring the database schema up to date.  May be repeated, also by several portals at once.
 
-    Waits DSS_DATABASE_WAIT_S seconds for PostgreSQL, if need be.
+    Waits DSS_DATABASE_WAIT_S seconds for PostgreSQL, if need be.  A schema of a newer release is left as it is.
     """
     settings = read(DatabaseSettings)
     for step in or_sentence(_migrate(settings)):
         typer.echo(step)
-    with_database(accounts.make_tiers)
+    for name in with_database(_finish_migration):
+        typer.echo(
+            f"The database has {name} of a newer release, which this program leaves as it is."
+        )
 
 
 main.command(
@@ -103,6 +106,13 @@ async def _migrate(settings: DatabaseSettings) -> list[str]:
     url = settings.database_url.get_secret_value()
     await waiting.for_server(url, settings.database_wait_s, lambda s: typer.echo(s, err=True))
     return await database.migrate_to_latest(url)
+
+
+async def _finish_migration() -> list[str]:
+    """Make the tiers.  Returns the migrations of newer releases; raises SchemaTooNew if one prevents this program."""
+    newer = await schema.require_usable()
+    await accounts.make_tiers()
+    return newer
 
 
 def _check_scratch(settings: Settings) -> None:

@@ -17,25 +17,24 @@ _WHO = {
 LISTENER = "listener"
 """The name of the background task that subscribes to the dispatchers' messages, and then returns."""
 NOT_LISTENING = "The portal does not take the messages of dispatchers yet."
-NOT_MIGRATED = "The database's schema is not up to date: run dss-portal migrate."
 
 
 async def missing(components: Components) -> list[str]:
     """A sentence for each thing that prevents the portal from working; empty if the portal is ready."""
-    found = []
-    migrated, ill = True, await database.problem()
-    if ill:
+    found, usable = [], True
+    if ill := await database.problem():
         found.append(ill)
-    elif not (migrated := await _schema_is_current()):
-        found.append(NOT_MIGRATED)
+    elif wrong := await _version_problem():
+        found.append(wrong)
+        usable = False
     if problem := components.broker.problem:
         found.append(problem)
-    elif migrated and not ill:
+    elif not found:
         found += await _queue_problems(components)
     # A new datastore is only made if the database shows that the site is new; for that it needs its schema.
-    if migrated and (away := await components.datastore.problem()):
+    if usable and (away := await components.datastore.problem()):
         found.append(away)
-    return found + (components.background.problems() if migrated else [])
+    return found + (components.background.problems() if usable else [])
 
 
 async def _queue_problems(components: Components) -> list[str]:
@@ -77,9 +76,9 @@ async def _unserved() -> list[str]:
     ]
 
 
-async def _schema_is_current() -> bool:
-    """True if all migrations are applied; False if not, or if the database does not answer."""
+async def _version_problem() -> str:
+    """A sentence if the server is too old, the schema does not fit, or the database does not answer; otherwise ""."""
     try:
-        return await asyncio.wait_for(database.is_current(), database.ANSWER_S)
+        return await asyncio.wait_for(database.version_problem(), database.ANSWER_S)
     except Exception:  # any error means that this is not known
-        return False
+        return database.NO_ANSWER

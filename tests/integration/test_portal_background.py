@@ -15,8 +15,9 @@ from dss_broker.broker import Broker
 from dss_broker.memory import MemoryBroker
 from dss_portal import consuming, database
 from dss_portal.app import create_app
+from dss_portal.database.schema import NOT_MIGRATED
 from dss_portal.datastore import Datastore
-from dss_portal.readiness import NOT_LISTENING, NOT_MIGRATED
+from dss_portal.readiness import NOT_LISTENING
 from dss_portal.settings import Settings
 from dss_portal.tickets import cleanup
 from dss_portal.tickets.listener import Listener

@@ -12,6 +12,7 @@ from tortoise.transactions import in_transaction
 
 from dss_portal import database
 from dss_portal.accounts import store as accounts
+from dss_portal.database import schema
 from dss_portal.models import (
     ApiToken,
     Claim,
@@ -25,6 +26,10 @@ from dss_portal.models import (
 from dss_stack.postgres import PostgresCluster
 
 pytestmark = pytest.mark.stack
+
+NEWER = (
+    "INSERT INTO tortoise_migrations (app, name, applied_at) VALUES ('portal', '9999_newer', now())"
+)
 
 
 async def test_the_migrations_say_what_the_models_say(database_url: str) -> None:
@@ -44,7 +49,7 @@ async def test_a_second_migration_has_nothing_to_do(database_url: str) -> None:
 
 async def test_a_migrated_database_is_current(database_url: str) -> None:
     async with database.connected(database_url):
-        assert await database.is_current()
+        assert await schema.is_current()
 
 
 async def test_a_database_that_lacks_a_migration_is_not_current(database_url: str) -> None:
@@ -52,19 +57,63 @@ async def test_a_database_that_lacks_a_migration_is_not_current(database_url: st
         async with in_transaction() as connection:
             await connection.execute_query("DELETE FROM tortoise_migrations")
 
-        assert not await database.is_current()
+        assert not await schema.is_current()
 
 
 async def test_an_older_portal_starts_on_a_schema_that_is_newer(database_url: str) -> None:
     """As `helm rollback` does it: the older program's `migrate` runs first, and undoes nothing."""
-    newer = "INSERT INTO tortoise_migrations (app, name, applied_at) VALUES ('portal', '9999_newer', now())"
     async with database.connected(database_url), in_transaction() as connection:
-        await connection.execute_query(newer)
+        await connection.execute_query(NEWER)
 
     assert await database.migrate_to_latest(database_url) == []
 
     async with database.connected(database_url):
-        assert await database.is_current()
+        assert await schema.problem() == ""
+        assert await schema.require_usable() == ["9999_newer"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("ALTER TABLE ticket DROP COLUMN claim_id CASCADE", "ticket.claim_id is missing"),
+        ("ALTER TABLE ticket ADD site text NOT NULL", "ticket.site needs a value"),
+        ("DROP TABLE opening", "opening.expires_at is missing"),
+    ],
+)
+async def test_a_program_says_if_it_cannot_work_with_a_newer_schema(
+    database_url: str, change: str, why: str
+) -> None:
+    async with database.connected(database_url):
+        async with in_transaction() as connection:
+            await connection.execute_query(NEWER)
+            await connection.execute_query(change)
+
+        with pytest.raises(schema.SchemaTooNew) as told:
+            await schema.require_usable()
+
+    assert str(told.value).startswith(f"The database's schema is too new for this program ({why}")
+    assert str(told.value).endswith(
+        "): install the release that has the migration 9999_newer, or restore a backup from before it."
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE ticket ADD site text",
+        "ALTER TABLE ticket ADD site text NOT NULL DEFAULT ''",
+        "CREATE TABLE site (name text NOT NULL)",
+    ],
+)
+async def test_a_program_works_with_a_newer_schema_that_asks_nothing_of_it(
+    database_url: str, change: str
+) -> None:
+    async with database.connected(database_url):
+        async with in_transaction() as connection:
+            await connection.execute_query(NEWER)
+            await connection.execute_query(change)
+
+        assert await schema.require_usable() == ["9999_newer"]
 
 
 async def test_the_tiers_of_the_old_system_are_there(database_url: str) -> None:
@@ -124,7 +173,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             tickets = {t.status.value: t for t in await Ticket.all()}
             guest = await Tier.get(name="guest")
             assert (guest.priority_minutes, guest.max_files) == (0, 1000)
-            assert await database.is_current()
+            assert await schema.is_current()
         assert tickets["ready"].queued_at == datetime(2026, 2, 1, tzinfo=UTC)  # the last time
         assert tickets["claimed"].claimed_at == datetime(2026, 3, 2, tzinfo=UTC)
         assert tickets["claimed"].queued_at == datetime(2026, 3, 1, tzinfo=UTC)
@@ -189,7 +238,7 @@ async def test_a_migration_that_meets_portals_in_a_deadlock_is_tried_again(
 
         assert migrating.result()[0] == "0012_changes"
         async with database.connected(f"{base}/{name}"):
-            assert await database.is_current()
+            assert await schema.is_current()
     finally:
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await connection.close()

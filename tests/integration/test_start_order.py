@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from dss_portal.readiness import NOT_MIGRATED
+from dss_portal.database.schema import NOT_MIGRATED
 from dss_stack.postgres import PostgresCluster
 from support import loopback
 from support.brokers import Node, fresh_vhost

@@ -3,13 +3,19 @@
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
+
+Rewrite = Callable[[bytes], bytes]
 
 
 class Wire:
-    """Forwards connections to the server of an AMQP address; ``url`` is that server behind the wire."""
+    """Forwards connections to the server of an address (AMQP's port if it names none); ``url`` is that server behind the
+    wire.  ``rewrite`` may change each piece of what the server says.
+    """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, rewrite: Rewrite = bytes) -> None:
+        self.rewrite = rewrite
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._server = (parts.hostname, parts.port or 5672)
@@ -59,25 +65,26 @@ class Wire:
         except OSError:  # the server itself is down
             near.close()
             return
-        self._connections.append(_Connection(near, far))
+        self._connections.append(_Connection(near, far, self))
         self.made += 1  # last: a test that has seen the number may cut the connection
 
 
 class _Connection:
-    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+    def __init__(self, near: socket.socket, far: socket.socket, wire: Wire) -> None:
         self.silent = False
         self._ends = (near, far)
-        for source, target in ((near, far), (far, near)):
-            threading.Thread(target=self._forward, args=(source, target), daemon=True).start()
+        for source, target, rewrite in ((near, far, bytes), (far, near, wire.rewrite)):
+            ways = (source, target, rewrite)
+            threading.Thread(target=self._forward, args=ways, daemon=True).start()
 
     def break_off(self) -> None:
         for end in self._ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, rewrite: Rewrite) -> None:
         with source, contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if not self.silent:
-                    target.sendall(data)
+                    target.sendall(rewrite(data))
         self.break_off()

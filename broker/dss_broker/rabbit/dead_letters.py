@@ -23,7 +23,7 @@ from dss_broker.errors import BrokerAway, BrokerRefuses, DeadLettersBusy, Messag
 from dss_broker.rabbit.declare import CLASSIC, declare_dead
 from dss_broker.rabbit.link import parameters_of
 from dss_broker.rabbit.publication import properties_of
-from dss_broker.rabbit.refusal import refusal
+from dss_broker.rabbit.refusal import refusal, too_old
 from dss_broker.rabbit.unacked import envelope_of
 from dss_broker.topology import DEAD_QUEUE
 
@@ -39,10 +39,12 @@ def open_session(url: str) -> Iterator["RabbitDeadLetterSession"]:
     """A context with the dead letters, which no other session can hold meanwhile.
 
     Raises DeadLettersBusy if another session still holds them after BUSY_S; BrokerAway if RabbitMQ does not answer,
-    also if the connection is lost in the context; BrokerRefuses if RabbitMQ refuses the connection.
+    also if the connection is lost in the context; BrokerRefuses if RabbitMQ refuses the connection or
+    is too old.
     """
     try:
         with BlockingConnection(parameters_of(url, "dead letters")) as connection:
+            _require_new_enough(connection)
             _become_reader(connection)
             channel = connection.channel()
             declare_dead(channel)
@@ -51,6 +53,12 @@ def open_session(url: str) -> Iterator["RabbitDeadLetterSession"]:
         if refused := refusal(error, parameters_of(url, "")[0]):
             raise BrokerRefuses(refused) from error
         raise BrokerAway("RabbitMQ does not answer.") from error
+
+
+def _require_new_enough(connection: BlockingConnection) -> None:
+    properties = connection._impl.server_properties  # noqa: SLF001 - pika's blocking connection has no other way to them
+    if sentence := too_old(properties):
+        raise BrokerRefuses(sentence)
 
 
 def _become_reader(connection: BlockingConnection) -> None:

@@ -12,7 +12,7 @@ from itertools import cycle
 from pika import SelectConnection, URLParameters  # no py.typed
 from pika.adapters.select_connection import IOLoop
 
-from dss_broker.rabbit.refusal import refusal
+from dss_broker.rabbit.refusal import refusal, too_old
 from dss_observability import metrics
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Backoff:
 class Link:
     """A connection that reconnects after each loss, without limit, until ``close``.
 
-    ``refusal`` says why RabbitMQ refuses the connection; "" if it accepts it or does not answer.  The link calls
+    ``refusal`` says why RabbitMQ refuses the connection, or that it is too old; otherwise "".  The link calls
     ``on_up`` with each new connection, ``on_down`` when a connection is lost, and ``on_close`` once, before it closes
     the last connection.  These callbacks, and the actions given to ``call``, run on the link's own thread and must not
     block.
@@ -141,20 +141,29 @@ class Link:
         if self._closed:
             connection.close()
             return
-        log.info("connected to RabbitMQ", extra={"node": _node_of(connection)})
-        self._logged_down, self.refusal = False, ""
         self._opened_at = time.monotonic()
+        self.refusal = too_old(connection.server_properties)
+        if self.refusal:
+            self._log_refusal("RabbitMQ is too old, trying again")
+            connection.close()
+            return
+        log.info("connected to RabbitMQ", extra={"node": _node_of(connection)})
+        self._logged_down = False
         self._on_up(connection)
 
     def _not_opened(self, connection: SelectConnection, error: BaseException) -> None:
         self.refusal = refusal(error, connection.params)
-        if self.refusal and time.monotonic() - self._logged_refusal_s > LOG_INTERVAL_S:
-            self._logged_refusal_s = time.monotonic()
-            log.error("RabbitMQ refuses this program, trying again", extra={"reason": self.refusal})
+        if self.refusal:
+            self._log_refusal("RabbitMQ refuses this program, trying again")
         self._reconnect_later(error)
 
+    def _log_refusal(self, event: str) -> None:
+        if time.monotonic() - self._logged_refusal_s > LOG_INTERVAL_S:
+            self._logged_refusal_s = time.monotonic()
+            log.error(event, extra={"reason": self.refusal})
+
     def _lost(self, _: SelectConnection, error: BaseException) -> None:
-        if not self._closed:
+        if not self._closed and not self.refusal:
             metrics.BROKER_LOST.inc()
         if time.monotonic() - self._opened_at > LONGEST_RETRY_S:
             self._backoff.reset()

@@ -16,6 +16,13 @@ from pika.exceptions import (
 
 ACCESS_REFUSED = 403
 
+OLDEST = (3, 10)
+"""The oldest RabbitMQ.  3.10 is the first whose quorum queues have a message TTL, which the retry queues need, and dead
+letters that are not lost (at-least-once).
+"""
+
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+
 
 def refusal(error: BaseException, parameters: object) -> str:
     """A sentence for operators about the refusal ``error``; "" for an error that is no refusal.
@@ -50,6 +57,36 @@ def refusal(error: BaseException, parameters: object) -> str:
         ):
             return _not_encrypted(failure)
     return ""
+
+
+def too_old(properties: object) -> str:
+    """A sentence for operators if RabbitMQ is older than OLDEST; otherwise "", also for a server that does not say which
+    RabbitMQ it is.  ``properties`` are the server's properties of the connection.
+    """
+    named = properties if isinstance(properties, dict) else {}
+    if named.get("product") != "RabbitMQ" or not (
+        found := _VERSION.match(str(named.get("version")))
+    ):
+        return ""
+    if (int(found[1]), int(found[2])) >= OLDEST:
+        return ""
+    oldest = ".".join(map(str, OLDEST))
+    return f"DSS_AMQP_URL leads to RabbitMQ {named['version']}, which is too old: RabbitMQ {oldest} or newer is needed."
+
+
+def no_leader(queue: str, parameters: object) -> str:
+    """A sentence for operators about a quorum queue for which RabbitMQ does not answer.  ``parameters`` as for
+    ``refusal``.
+
+    A node of RabbitMQ 3.10 that is killed within seconds of the first declaration of a queue forgets that it is a member;
+    it makes the queue anew, empty, and never elects a leader.  An election loses nothing.
+    """
+    vhost = str(getattr(parameters, "virtual_host", "/"))
+    member = f"{'%2F' if vhost == '/' else vhost}_{queue}"
+    return (
+        f"RabbitMQ does not answer for the queue '{queue}', which may have no leader.  If all nodes of RabbitMQ run, this "
+        f"elects one and loses no message: rabbitmqctl eval \"ra:trigger_election({{'{member}', node()}}).\""
+    )
 
 
 def _not_encrypted(failure: ssl.SSLError) -> str:

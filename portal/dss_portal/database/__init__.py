@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import pkgutil
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -11,12 +10,11 @@ from socket import gaierror
 
 import asyncpg
 from tortoise import Tortoise
-from tortoise.exceptions import DBConnectionError, OperationalError
+from tortoise.exceptions import DBConnectionError
 from tortoise.migrations.api import migrate
 from tortoise.transactions import in_transaction
 
-from dss_portal import migrations
-from dss_portal.database import clock
+from dss_portal.database import clock, schema, server_version
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
 from dss_portal.patches import tortoise_clock
@@ -176,6 +174,13 @@ async def problem() -> str:
     return "" if takes_changes else READ_ONLY
 
 
+async def version_problem() -> str:
+    """A sentence if the server is too old, or if this program cannot work with the schema; otherwise "".  Raises an error
+    if the database cannot be asked.
+    """
+    return await server_version.problem() or await schema.problem()
+
+
 async def _takes_changes() -> bool:
     """False for a standby, and for a server or a database that was made read-only."""
     async with in_transaction() as connection:
@@ -198,23 +203,7 @@ async def misses_migrations(error: Exception) -> bool:
     """True if the schema is of another version, and so has caused ``error``.  Raises an error if the database does not
     answer this question.
     """
-    return is_missing_table(error) and not await is_current()
-
-
-async def is_current() -> bool:
-    """True if all migrations of this program have been applied; False also if none was ever applied.  Raises an error if
-    the database cannot be asked.
-    """
-    known = {module.name for module in pkgutil.iter_modules(migrations.__path__)}
-    try:
-        async with in_transaction() as connection:
-            statement = "SELECT name FROM tortoise_migrations WHERE app = 'portal'"
-            rows = await connection.execute_query_dict(statement)
-    except OperationalError as error:
-        if is_missing_table(error):  # no migration was ever applied
-            return False
-        raise
-    return known <= {row["name"] for row in rows}
+    return is_missing_table(error) and bool(await schema.problem())
 
 
 async def migrate_to_latest(database_url: str) -> list[str]:

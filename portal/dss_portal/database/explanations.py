@@ -5,12 +5,16 @@ import ssl
 import asyncpg
 
 from dss_portal import database
+from dss_portal.database.schema import SchemaTooNew
+from dss_portal.database.server_version import ServerTooOld
 
 
 def explain(error: Exception) -> str | None:
     """A sentence that says what an operator can do about a database that cannot be used; None for any other error."""
     cause = error.__cause__ or error
     match cause:
+        case ServerTooOld() | SchemaTooNew():
+            return str(cause)
         case _ if database.is_missing_table(cause):
             return "The database has no tables of this version of the portal: dss-portal migrate."
         case asyncpg.exceptions.ClientConfigurationError() | asyncpg.CantChangeRuntimeParamError():

@@ -11,6 +11,7 @@ from dss_portal import database
 from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
 from dss_portal.database.explanations import explain
+from dss_portal.database.server_version import require_new_enough
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,8 @@ async def for_server(database_url: str, wait_s: float, say: Callable[[str], obje
     """Wait at most ``wait_s`` seconds until PostgreSQL accepts a connection.  ``say`` gets a sentence if the first
     attempt fails.
 
-    Raises the last error if none is accepted in that time.  An error that waiting cannot cure, such as a wrong password,
-    is raised at once.
+    Raises the last error if none is accepted in that time.  An error that waiting cannot cure, such as a wrong password
+    or a server that is too old, is raised at once.
     """
     ends_s, is_logged = time.monotonic() + wait_s, False
     while True:
@@ -37,13 +38,18 @@ async def for_server(database_url: str, wait_s: float, say: Callable[[str], obje
                 say(f"Waiting up to {wait_s:g} s for PostgreSQL: {error}.")
             is_logged = True
         else:
-            await connection.close()
+            try:
+                await require_new_enough(connection)
+            finally:
+                await connection.close()
             return
         await asyncio.sleep(POLL_S)
 
 
 async def for_migrations() -> None:
-    """Wait until the database has the schema of this program.  While it waits, it logs the reason each minute."""
+    """Wait until PostgreSQL is new enough and has a schema that this program can work with.  While it waits, it logs the
+    reason each minute.
+    """
     logged_s = -LOG_INTERVAL_S
     while reason := await _problem():
         if time.monotonic() - logged_s >= LOG_INTERVAL_S:
@@ -67,8 +73,7 @@ async def for_schema(error: Exception) -> bool:
 
 async def _problem() -> str:
     try:
-        if await asyncio.wait_for(database.is_current(), database.ANSWER_S):
-            return ""
+        async with asyncio.timeout(database.ANSWER_S):
+            return await database.version_problem()
     except Exception as error:
         return explain(error) or f"It does not answer: {error!r}."
-    return "Its schema is not up to date: run dss-portal migrate."
