@@ -77,7 +77,7 @@ class TwoMachines:
 
     def end(self) -> None:
         last = f"podman-compose --file {FILES} logs 2>&1 | tail -n 60"
-        log.info("the site's last words\n%s", self.engine.run(last, self.checkout, check=False))
+        log.info("the site's last words\n%s", self.engine.last_words(last, self.checkout))
         self.engine.empty()
 
 

@@ -79,7 +79,7 @@ def site(engine: Engine, stand_ins: Future[None], checkout: Path) -> Iterator[Si
         yield Site(engine, checkout, settings, git, said)
     finally:
         last = "podman-compose --file infra/compose.yaml logs 2>&1 | tail -n 100"
-        log.info("the site's last words\n%s", engine.run(last, checkout, check=False))
+        log.info("the site's last words\n%s", engine.last_words(last, checkout))
         engine.empty()
 
 

@@ -95,9 +95,20 @@ class Engine:
         link.unlink(missing_ok=True)
         link.symlink_to(venv / "bin/podman-compose")
 
-    def run(self, command: str, folder: Path, *, check: bool = True, **variables: str) -> str:
+    def run(self, command: str, folder: Path, **variables: str) -> str:
         """The output of a line of shell; ``podman`` in it is this one."""
-        done = subprocess.run(
+        done = self._shell(command, folder, variables)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}"
+        return done.stdout
+
+    def last_words(self, command: str, folder: Path) -> str:
+        """As ``run``, of a site that may not have been set up: the command may fail."""
+        return self._shell(command, folder, {}).stdout
+
+    def _shell(
+        self, command: str, folder: Path, variables: dict[str, str]
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             ["bash", "-euc", command],
             cwd=folder,
             env={**self.environment, **variables},
@@ -106,8 +117,6 @@ class Engine:
             encoding="utf-8",
             check=False,
         )
-        assert done.returncode == 0 or not check, f"{command}\n{done.stdout[-6000:]}"
-        return done.stdout
 
     def make_stand_ins(self, checkout: Path) -> None:
         for target, tag in STAND_INS.items():
