@@ -94,6 +94,7 @@ class RabbitBroker:
         problems = [self._link.refusal, self._publisher.refusal]
         problems += [consumer.refusal for consumer in self._consumers]
         problems += [self._instance_lock.problem, "" if self.connected else BROKER_AWAY]
+        problems += [consumer.no_leader for consumer in self._consumers]
         problems += [
             "" if consumer.is_subscribed else NOT_SUBSCRIBED for consumer in self._consumers
         ]

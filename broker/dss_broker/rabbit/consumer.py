@@ -24,11 +24,15 @@ from dss_broker.rabbit.inbox import Inbox
 from dss_broker.rabbit.link import Backoff, Link
 from dss_broker.rabbit.publication import Publication
 from dss_broker.rabbit.publisher import Publisher
-from dss_broker.rabbit.refusal import refusal
+from dss_broker.rabbit.refusal import no_leader, refusal
 from dss_broker.rabbit.unacked import UnackedMessage, UnackedMessages, envelope_of
 from dss_broker.topology import DEAD_EXCHANGE, Sharing, Subscription, own_queue, retry_exchange
 
 log = logging.getLogger(__name__)
+
+UNANSWERED_S = 30.0
+"""Seconds without an answer to ``basic.consume`` after which the queue is taken for one without a leader.  RabbitMQ 3.10
+closes the connection after 65 seconds."""
 
 
 class Consumer:
@@ -64,7 +68,7 @@ class Consumer:
         )
         self._unacked = UnackedMessages()
         self._stopped = False
-        self.refusal = ""
+        self.refusal = self.no_leader = ""
         self.is_subscribed = False
         self._idle = threading.Event()
         self.ready: Future[None] = Future()
@@ -164,6 +168,16 @@ class Consumer:
             consumer_tag=self._tag,
             callback=self._subscribed,
         )
+        if self._subscription.sharing is not Sharing.EVERYONE:  # a quorum queue
+            self._link.call_later(UNANSWERED_S, partial(self._check_answer, channel))
+
+    def _check_answer(self, channel: Channel) -> None:
+        """Say that the queue may have no leader if RabbitMQ has not answered on ``channel`` yet."""
+        is_current = self._channel is channel
+        if not is_current or self.is_subscribed or self._stopped:
+            return
+        self.no_leader = no_leader(self._queue, getattr(channel.connection, "params", None))
+        log.error("no answer from RabbitMQ for a queue", extra={"reason": self.no_leader})
 
     def _raise_prefetch(self) -> None:
         """Replace the prefetch of 1 by that of the subscription, which needs a new consumer of the queue.
@@ -185,7 +199,7 @@ class Consumer:
         return f"{own_queue(queue, self._program, self._instance)}.{uuid4().hex[:6]}"
 
     def _subscribed(self, _: object) -> None:
-        self.refusal, self.is_subscribed = "", True
+        self.refusal, self.no_leader, self.is_subscribed = "", "", True
         self._backoff.reset()
         if not self.ready.done():
             self.ready.set_result(None)
