@@ -137,7 +137,8 @@ class Dispatch:
     time_point: Annotated[
         str,
         Meta(
-            description="tag of the time point to segment; without it a function gets no series, a program the whole file"
+            description="tag of the time point to segment; without it a series is refused, but by a program or container with "
+            "{output}, which gets all of it and may return no segmentation or image"
         ),
     ] = ""
 
@@ -148,6 +149,11 @@ class Dispatch:
         The queue of the workers for rules or a bundle is named after it (``topology.inference``).
         """
         return self.rules if self.provider is ProviderKind.RULES else self.bundle
+
+    @property
+    def takes_folder(self) -> bool:
+        """True if the command writes its results into a folder, and not one label map."""
+        return any(OUTPUT in word for word in self.command)
 
     @property
     def memory_bytes(self) -> int | None:

@@ -43,7 +43,18 @@ def chosen_time_point(workspace: Folder, tag: str, count: int) -> int:
 def _tagged(workspace: Folder, tag: str) -> list[int]:
     points = workspace.find(_FOLDER) or Folder()
     found = [p for p in points.folders.values() if tag in names(p, "Nickname")]
-    return [int(n) for n in (p.get("TimePoint") for p in found) if n.isdecimal() and len(n) < 10]
+    return [int(n) for n in (p.get("TimePoint") for p in found) if _is_number(n)]
+
+
+def tagged_time_points(workspace: Folder) -> tuple[int, ...]:
+    """The numbers, from 1, of the time points that have any tag or nickname."""
+    points = workspace.find(_FOLDER) or Folder()
+    found = [p for p in points.folders.values() if any(n.strip() for n in names(p, "Nickname"))]
+    return tuple(sorted({int(n) for n in (p.get("TimePoint") for p in found) if _is_number(n)}))
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 def tag_time_point(workspace: Folder, number: int, tag: str, count: int) -> None:

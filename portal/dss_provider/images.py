@@ -20,6 +20,8 @@ from dss_provider.errors import AlgorithmFailed
 
 ALMOST_FULL_BYTES = 1 << 20
 """A disk with fewer free bytes than this counts as full."""
+ONE_VOLUME = "The image has {} time points; this service takes one volume. Send one time point as an image of its own."
+"""Template of a sentence for the user, with the number of time points."""
 
 
 def read_image(path: Path) -> Image:
@@ -31,10 +33,7 @@ def read_image(path: Path) -> Image:
     except ImageRefused as error:
         raise AlgorithmFailed(str(error)) from error
     if header.dimensions != 3:
-        raise AlgorithmFailed(
-            f"The image has {header.grid.frames} time points; this service takes one volume. Send one time point as an "
-            "image of its own."
-        )
+        raise AlgorithmFailed(ONE_VOLUME.format(header.grid.frames))
     grid = header.grid.volume
     return Image(
         array=array,

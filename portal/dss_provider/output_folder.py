@@ -25,7 +25,7 @@ import numpy as np
 from dss_broker.dispatch_section import LabelStyle
 from dss_images.mesh.reading import is_mesh_name
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.images import grid_of, read_in_grid
+from dss_provider.images import frames_of, grid_of, read_in_grid
 from dss_provider.outcome import (
     FILES,
     AlgorithmOutcome,
@@ -114,6 +114,7 @@ def _called(path: Path) -> str:
 def _map(
     path: Path, index: int, image: Path, work: Path, styles: Collection[LabelStyle]
 ) -> OutputImage:
+    _require_volume(image, "a segmentation")
     array = as_labels(read_in_grid(path, image, "segmentation"), grid_of(image).size[::-1])
     np.save(work / f"labels_{index}.npy", array)
     known = {s.value: NamedLabel(value=s.value, name=s.name, rgb=s.rgb) for s in styles}
@@ -123,12 +124,23 @@ def _map(
 
 
 def _image(path: Path, index: int, image: Path, work: Path) -> OutputImage:
+    _require_volume(image, "an image")
     called = _called(path) or f"Image {index + 1}"
     array = as_image(
         read_in_grid(path, image, f"image '{called}'"), called, grid_of(image).size[::-1]
     )
     np.save(work / f"image_{index}.npy", array)
     return OutputImage(file=f"image_{index}.npy", called=called)
+
+
+def _require_volume(image: Path, what: str) -> None:
+    """Raises AlgorithmFailed if the program got a series, because ``what`` it wrote must lie at one time point."""
+    if (count := frames_of(image)) > 1:
+        raise AlgorithmFailed(
+            f"The program got all {count} time points of the image and has written {what}, which must lie at one of them. "
+            "Send one time point as an image of its own, or ask the provider to let you choose one (dispatch.time_point "
+            "of service.json)."
+        )
 
 
 def _mesh(path: Path, index: int, work: Path) -> MeshFile:

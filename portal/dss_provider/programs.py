@@ -61,7 +61,7 @@ def run_program(
     run_in = _contained if is_container else _as_process
     ending = run_in(service, program_input, on_progress, ended)
     _check(ending, dispatch)
-    only = "" if takes_folder(dispatch) else SEGMENTATION
+    only = "" if dispatch.takes_folder else SEGMENTATION
     image = program_input.images[dispatch.tag]
     try:
         return read_output(program_input.output, image, work, dispatch.labels, only)
@@ -98,10 +98,6 @@ def scratch(work: Path) -> Path:
     folder = work / "tmp"
     folder.mkdir()
     return folder
-
-
-def takes_folder(dispatch: Dispatch) -> bool:
-    return any(OUTPUT in word for word in dispatch.command)
 
 
 def fill_placeholders(

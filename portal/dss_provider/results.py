@@ -20,7 +20,7 @@ from dss_provider.errors import AlgorithmFailed
 from dss_provider.folder import ServiceFolder
 from dss_provider.images import grid_of, load_array, suffix_for, write_in_grid, write_in_series
 from dss_provider.outcome import AlgorithmOutcome, MeshFile, NamedLabel, OutputImage, Point
-from dss_provider.time_points import TimePoint, chosen_of
+from dss_provider.time_points import TimePoint, chosen_of, whole_series_warning
 from dss_workspace import landmarks as annotations
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
@@ -55,6 +55,10 @@ class TicketInput:
         no tag for time points.  Raises AlgorithmFailed if the user has not tagged a time point of the image.
         """
         return chosen_of(self.workspace, dispatch, self.tagged(dispatch.tag))
+
+    def series_warning(self, dispatch: Dispatch) -> str:
+        """A warning for the user if a program gets all time points of a 4-D image; otherwise ""."""
+        return whole_series_warning(self.workspace, dispatch, self.tagged(dispatch.tag))
 
     def has(self, tag: str) -> bool:
         return any(tag in layer.tags for layer in self.layers)

@@ -99,6 +99,8 @@ class _Work:
         ticket = results.open_input(sent)
         if time_point := ticket.time_point(self.service.dispatch):
             self.portal.log(self.number, "info", time_point.remark)
+        if warning := ticket.series_warning(self.service.dispatch):
+            self.portal.log(self.number, "warning", warning)
         outcome = running.run(
             self.service,
             _work(ticket, self.service, work),

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dss_broker.dispatch_section import Dispatch
+from dss_broker.dispatch_section import Dispatch, ProviderKind
 from dss_images.errors import ImageRefused
 from dss_images.reading import frame_of, read_header
 from dss_provider.errors import AlgorithmFailed
-from dss_provider.images import frames_of, suffix_for, write_in_grid
+from dss_provider.images import ONE_VOLUME, frames_of, suffix_for, write_in_grid
 from dss_workspace.errors import WorkspaceInvalid
 from dss_workspace.registry import Folder
-from dss_workspace.time_points import CHOSEN_TIME_POINT, chosen_time_point
+from dss_workspace.time_points import CHOSEN_TIME_POINT, chosen_time_point, tagged_time_points
+
+MOST_NUMBERS = 3
+"""Number of time points that a warning names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,28 @@ def chosen_of(workspace: Folder, dispatch: Dispatch, image: Path) -> TimePoint |
     except WorkspaceInvalid as error:
         raise AlgorithmFailed(str(error)) from error
     return TimePoint(number=number, count=count)
+
+
+def whole_series_warning(workspace: Folder, dispatch: Dispatch, image: Path) -> str:
+    """A warning for the user that a program gets all time points of the file ``image``, because the service has no tag
+    for one; it names the time points that are tagged in ``workspace``.  "" if the image has only one time point or the
+    service has a tag for it, and for a function, whose own process refuses a series.
+
+    Raises AlgorithmFailed if the file is refused, or if the program can return nothing but a label map, which lies at
+    one time point.
+    """
+    is_program = dispatch.provider is not ProviderKind.PYTHON
+    if dispatch.time_point or not is_program or (count := frames_of(image)) == 1:
+        return ""
+    if not dispatch.takes_folder:
+        raise AlgorithmFailed(ONE_VOLUME.format(count))
+    tagged = tagged_time_points(workspace)
+    numbers = " and ".join(str(number) for number in tagged[:MOST_NUMBERS])
+    chosen = f" The tag of time point {numbers} had no effect." if tagged else ""
+    return (
+        f"The image has {count} time points. This service takes no choice of one: its program got all of them, and what "
+        f"it found may be of any.{chosen}"
+    )
 
 
 def at_time_point(

@@ -64,13 +64,15 @@ def run_trial(
     if trial_input.time_point is not None:
         _choose(ticket, service.dispatch, trial_input.time_point)
     chosen = ticket.time_point(service.dispatch)
+    warning = ticket.series_warning(service.dispatch)
     copies = at_time_point({tag: ticket.tagged(tag) for tag in trial_input.images}, chosen, made)
     run = running.RunInput(folder=made, inputs=copies, landmarks=trial_input.landmarks)
     outcome = running.run(service, run, on_progress, threading.Event())
     built = results.build(NUMBER, ticket, service, outcome, made)
     image = trial_input.images[service.dispatch.tag]
     sizes = label_sizes(outcome, made, image)
-    lines = _lines(outcome, sizes, built.remarks) or ["No label was found."]
+    remarks = (*([warning] if warning else []), *built.remarks)
+    lines = _lines(outcome, sizes, remarks) or ["No label was found."]
     files = [*built.files, *(made / FILES / name for name in outcome.files)]
     return Trial(
         lines=(chosen.remark, *lines) if chosen else tuple(lines),

@@ -208,17 +208,69 @@ def test_a_service_without_a_tag_for_time_points_refuses_a_series(
     assert (done.exit_code, sentence in done.output) == (1, True), done.output
 
 
-def test_a_program_without_the_tag_has_to_answer_for_all_time_points(tmp_path: Path) -> None:
-    picks = (
-        "import sys, SimpleITK as s; s.WriteImage(s.ReadImage(sys.argv[1])[..., 0], sys.argv[2])"
-    )
-    make(tmp_path / "own", Modality.ANY, (sys.executable, "-c", picks, "{image}", "{labels}"))
-    without_tag(tmp_path / "own")
+WITHOUT_A_CHOICE = (
+    "The image has 3 time points. This service takes no choice of one: its program got all of them, and what it found "
+    "may be of any."
+)
 
-    done = tried(tmp_path / "own", series(tmp_path / "scan.nii.gz"))
+
+LANDMARK = (
+    "import sys; open(sys.argv[2] + '/landmarks.csv', 'w').write('name,x,y,z\\nTip,1,2,3\\n')"
+)
+MAP = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2] + '/segmentation.nii.gz')"
+
+
+def program(folder: Path, *command: str) -> Path:
+    """The service's folder with this command in place of its function, and without a tag for time points."""
+    raw = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+    raw["dispatch"] |= {"provider": "program", "command": command}
+    (folder / "service.json").write_text(json.dumps(raw), encoding="utf-8")
+    without_tag(folder)
+    return folder
+
+
+def test_a_program_for_one_label_map_gets_no_series(folder: Path, tmp_path: Path) -> None:
+    program(folder, "cp", "{image}", "{labels}")
+
+    done = tried(folder, series(tmp_path / "scan.nii.gz"))
 
     assert done.exit_code == 1
-    assert "not lie in the image's grid: time points 1 instead of 3" in done.output
+    assert "The image has 3 time points; this service takes one volume." in done.output
+
+
+def test_a_program_that_gets_a_series_may_not_return_a_segmentation(
+    folder: Path, tmp_path: Path
+) -> None:
+    program(folder, sys.executable, "-c", MAP, "{image}", "{output}")
+
+    done = tried(folder, series(tmp_path / "scan.nii.gz"))
+
+    assert done.exit_code == 1
+    assert (
+        "got all 3 time points of the image and has written a segmentation, which must"
+        in done.output
+    )
+
+
+def test_a_result_of_a_series_is_warned_of(folder: Path, tmp_path: Path) -> None:
+    program(folder, sys.executable, "-c", LANDMARK, "{image}", "{output}")
+
+    done = tried(folder, series(tmp_path / "scan.nii.gz"))
+    alone = series(tmp_path / "one.nii.gz", FRAMES[:1])
+    of_one = CliRunner().invoke(main, ["test", str(folder), str(alone)])
+
+    assert (done.exit_code, of_one.exit_code) == (0, 0), done.output
+    assert f"Warning: {WITHOUT_A_CHOICE}\n" in done.output
+    assert "time points" not in of_one.output
+
+
+def test_a_user_who_chose_a_time_point_reads_that_the_program_got_all(tmp_path: Path) -> None:
+    works = ticket(tmp_path, "", "TimePoint")
+    program(works.folder, sys.executable, "-c", LANDMARK, "{image}", "{output}")
+
+    assert works() == "success"
+
+    assert works.portal.lines[0] == f"{WITHOUT_A_CHOICE} The tag of time point 2 had no effect."
 
 
 def test_the_check_says_that_nothing_reads_a_tag_for_time_points(folder: Path) -> None:
