@@ -12,6 +12,7 @@ from pathlib import Path
 from dss_dispatch.errors import TicketError, workspace_errors
 from dss_dispatch.result.files import sha256
 from dss_dispatch.result.gate import check_names, check_values, require
+from dss_dispatch.result.odd_images import odd_images
 from dss_dispatch.submission.reading import WORKSPACE_SUFFIX, is_plain_file
 from dss_dispatch.ticket_images import (
     INTEGER_PIXELS,
@@ -61,6 +62,9 @@ def check_provider_results(
     remarks = list(_odd_voxels(folder, layers, sent))
     main = read_header(folder / layers[0].file_name)
     _check_images(folder, layers, main, sent)
+    remarks += odd_images(
+        folder, layers, main, dict(_submitted_images(sent, but=Role.SEGMENTATION))
+    )
     _check_size(workspace, main)
     for layer in layers:
         if layer.role == Role.SEGMENTATION:
