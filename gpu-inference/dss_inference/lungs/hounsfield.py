@@ -18,11 +18,17 @@ _CUT_OFF_ABOVE_HU, _CUT_OFF_SHARE = -900, 0.02
 """Darker values were cut off if the lowest value is above the first value, and more than the second fraction of the
 voxels have exactly this lowest value.
 """
+_BELOW_FAT_HU, _LEAST_BELOW_FAT = -250, 0.02
+_AIR_HU, _LEAST_AIR = -800, 0.05
+"""What is darker than fat in a CT is air, lung, or the edge of one of both.  If more than the first fraction of the image
+is, and a smaller part of that than the second fraction is as dark as air, the image has no air.
+"""
 
 
 def require_contrast(hu: npt.NDArray[np.int16]) -> None:
     """Raises InferenceError if the values (z, y, x) differ so little that they must have been scaled, or if darker values
-    were cut off, so that lung could not be told from flesh.  An image of a single value passes.
+    were cut off, so that lung could not be told from flesh, or if what is darker than fat is not as dark as air.  An image
+    of a single value passes.
 
     For an image in which no lung was found: a part of a body may have little contrast, too.
     """
@@ -39,6 +45,13 @@ def require_contrast(hu: npt.NDArray[np.int16]) -> None:
         raise InferenceError(
             f"No lung was found, and {cut_off:.0%} of the image's values are {lowest}, its lowest value; a chest CT in "
             "Hounsfield units is needed, where air is about -1000: were darker values cut off?"
+        )
+    below_fat, air = (float((few < limit).mean()) for limit in (_BELOW_FAT_HU, _AIR_HU))
+    if below_fat > _LEAST_BELOW_FAT and air < _LEAST_AIR * below_fat:
+        raise InferenceError(
+            f"No lung was found, and {below_fat:.0%} of the image's values lie below {_BELOW_FAT_HU}, but hardly any "
+            f"below {_AIR_HU}; a chest CT in Hounsfield units is needed, where air is about -1000: is it another kind of "
+            "image, or were the values moved?"
         )
 
 

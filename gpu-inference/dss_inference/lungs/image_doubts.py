@@ -21,11 +21,18 @@ LEAST_HEART = -0.012
 """Smallest accepted ``heart`` in ``ImageSigns``: 0.02 or more in health, and the negative of this in a mirrored image."""
 
 
+def is_mixed(hu: npt.NDArray[np.int16]) -> bool:
+    """True if the slices of ``hu`` (z, y, x), the image in LPS order and its own resolution, are those of two places in
+    turn.
+    """
+    return disorder(hu) > MOST_DISORDER
+
+
 def image_flags(signs: ImageSigns, hu: npt.NDArray[np.int16]) -> Iterator[Flag]:
     """The flags of all ``signs`` that exceed their limits, and of the order of the slices of ``hu`` (z, y, x), the image in
     LPS order and its own resolution.
     """
-    if disorder(hu) > MOST_DISORDER:
+    if is_mixed(hu):
         text = (
             "Every second slice is more like the next but one than like its neighbour: slices of two places may be mixed, "
             "and volumes may be wrong."

@@ -7,6 +7,7 @@ from dss_inference.ct.counting import voxels_by_value
 from dss_inference.ct.reading import Ct
 from dss_inference.errors import InferenceError
 from dss_inference.lungs.hounsfield import require_contrast
+from dss_inference.lungs.image_doubts import is_mixed
 from dss_inference.lungs.quality import Quality, Verdict, quality_of
 from dss_inference.lungs.segment import Lungs
 from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Sides
@@ -22,11 +23,12 @@ def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
     """The assessment of ``lungs`` in the complete image; None if the image shows no lung.
 
     Raises InferenceError, which the user reads, if more was found than lungs can hold; or if no lung was found, but the
-    image has more than 20 ml that may be lung, or its values or its spacing are not those of a chest CT.
+    image has more than 20 ml that may be lung, or its values, its spacing or the order of its slices are not those of a chest CT.
     """
     if lungs.signs is None:
         _require_no_suspect(lungs)
         require_contrast(ct.hu)
+        _require_order(ct)
         _require_size(ct)
         return None
     labels = labels_of(lungs.sides, ct.grid.voxel_ml)
@@ -45,6 +47,14 @@ def _require_no_suspect(lungs: Lungs) -> None:
         raise InferenceError(
             f"No lung was found, but {lungs.suspect_ml:.0f} ml may be lung that the rules did not take for it: too dark, too "
             "even, or open to the border of the view. Please check that the image is a chest CT in Hounsfield units."
+        )
+
+
+def _require_order(ct: Ct) -> None:
+    if is_mixed(ct.hu):
+        raise InferenceError(
+            "No lung was found, and every second slice is more like the next but one than like its neighbour: are "
+            "slices of two places mixed, or is every second slice empty?"
         )
 
 

@@ -248,6 +248,34 @@ def test_an_image_of_a_single_value_has_no_contrast_to_be_lost() -> None:
     require_contrast(np.full((8, 8, 8), 40, np.int16))
 
 
+def test_an_image_without_air_is_refused(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
+    """As of magnetic resonance: fat is bright, flesh grey, and lungs and air are dark alike."""
+    hu = sitk.GetArrayFromImage(chest.ct)
+    values = np.where(hu < -300, -375, np.clip(200 - 3 * np.abs(hu + 100), -320, 500))
+    noise = np.random.default_rng(1).normal(0, 20, hu.shape)
+    image = sitk.GetImageFromArray((values + noise).astype(np.int16))
+    image.CopyInformation(chest.ct)
+
+    with pytest.raises(InferenceError, match=r"below -250, but hardly any below -800"):
+        outcome_on(image, tmp_path, runner)
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_gas_in_flesh_is_air(share: float) -> None:
+    hu = np.random.default_rng(1).normal(40, 20, (32, 64, 64))
+    hu[8:24, 16:48, 16:48] = -600
+    hu[8 : 8 + round(16 * share), 16:48, 16:48] = -950
+
+    require_contrast(hu.astype(np.int16))
+
+
+def test_a_chest_whose_every_second_slice_is_empty_is_refused(
+    chest: Phantom, runner: Runner, tmp_path: Path
+) -> None:
+    with pytest.raises(InferenceError, match="every second slice empty"):
+        outcome_on(edited(chest, slice(None, None, 2), 0), tmp_path, runner)
+
+
 def test_a_chest_in_centimetres_is_refused(chest: Phantom, runner: Runner, tmp_path: Path) -> None:
     tiny = sitk.Image(chest.ct)
     tiny.SetSpacing([s / 10 for s in tiny.GetSpacing()])
