@@ -35,16 +35,24 @@ def start_tracing(
 ) -> Callable[[], None]:
     """Send the later spans of this process to the collector, if one is ``is_configured``; otherwise do nothing.
 
-    If the extra ``tracing`` is not installed, or the collector's proxy cannot be used, only a warning is logged.  Returns a function that sends the remaining
-    spans and ends tracing.
+    If the extra ``tracing`` is not installed, or the collector's address, its proxy or another variable of
+    OpenTelemetry cannot be used, only a warning is logged.  Returns a function that sends the remaining spans and ends
+    tracing.
     """
     if not is_configured(environment):
         return lambda: None
+    setting = next(name for name in ENDPOINTS if environment.get(name))
+    if not environment[setting].startswith(("http://", "https://")):
+        log.warning("no traces: %s is no address like http://collector:4318", setting)
+        return lambda: None
     try:
-        proxy_for(next(filter(None, map(environment.get, ENDPOINTS)), ""), environment)
+        proxy_for(environment[setting], environment)
         provider = _provider(program, instance)
     except ProxyUnusable as error:
         log.warning("no traces: the collector's proxy cannot be used", extra={"reason": str(error)})
+        return lambda: None
+    except ValueError as error:
+        log.warning("no traces: OpenTelemetry refuses a variable", extra={"reason": str(error)})
         return lambda: None
     except ModuleNotFoundError:
         log.warning("no traces: OpenTelemetry is wanted, but the extra 'tracing' is not installed")

@@ -88,3 +88,31 @@ def test_work_stays_below_the_span_in_hand_unless_it_belongs_to_another_trace(
         assert tracing.given_or_current(wanted) == expected
     with tracing.in_span_of(None):
         assert tracing.given_or_current(None) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"},
+            "no traces: OTEL_EXPORTER_OTLP_ENDPOINT is no address like http://collector:4318",
+        ),
+        (
+            {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"},
+            "no traces: OpenTelemetry refuses a variable",
+        ),
+    ],
+)
+def test_a_variable_that_opentelemetry_refuses_is_a_sentence_and_no_end(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, str],
+    sentence: str,
+) -> None:
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", **settings}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    telemetry.start_tracing("test", "1", environment)()
+
+    assert caplog.messages == [sentence]
