@@ -91,3 +91,17 @@ def test_a_terminal_shows_when_the_ticket_will_be_done(
     with ItkSnap(recorder.address) as client:
         assert EstimatePoller(client, 1).after(Detail(status="success")) == ""
         assert EstimatePoller(client, 2).after(Detail(status="ready")) == ""
+
+
+@pytest.mark.parametrize(("status", "told"), [("ready", True), ("success", False)])
+def test_show_says_when_an_open_ticket_will_be_done(
+    recorder: Recorder, place: list[str], status: str, *, told: bool
+) -> None:
+    detail = f'{{"result": {{"status": "{status}", "log": []}}}}'
+    recorder.answers |= ESTIMATES | {"GET /api/tickets/1/detail": ok(detail.encode())}
+
+    shown = dss("show", "1", *place).output
+    as_json = json.loads(dss("show", "1", "--json", *place).output)
+
+    assert ("Expected: About 30 s left." in shown) is told
+    assert as_json["estimate"] == ("About 30 s left." if told else "")

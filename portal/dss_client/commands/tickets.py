@@ -105,26 +105,31 @@ def _table(rows: Sequence[Summary]) -> list[str]:
 @options.as_json
 @options.connection
 def show(*, ticket: int, as_json: bool, server: str, token: str | None, jar: Path | None) -> None:
-    """Show one ticket: state, times, files, log."""
+    """Show one ticket: state, time left, times, files, log."""
     with session(server, token, jar) as client:
         detail = client.detail(ticket)
         row = next((row for row in client.summaries() if row.id == ticket), None)
         names = [name for _, name in client.files(ticket)] if detail.status == "success" else []
+        estimate = "" if detail.finished else client.ticket_estimate(ticket)
     if as_json:
         known = asdict(row) if row else {"id": ticket}
-        click.echo(dumps({**known, **asdict(detail), "results": names}, indent=2))
+        more = {"results": names, "estimate": estimate}
+        click.echo(dumps({**known, **asdict(detail), **more}, indent=2))
         return
-    for line in _shown(ticket, detail, row, names):
+    for line in _shown(ticket, detail, row, names, estimate):
         say(line, indent=10)
 
 
-def _shown(ticket: int, detail: Detail, row: Summary | None, names: Sequence[str]) -> list[str]:
+def _shown(
+    ticket: int, detail: Detail, row: Summary | None, names: Sequence[str], estimate: str
+) -> list[str]:
     service = f"{row.service} {row.version}".strip() if row else ""
     facts = {
         "Ticket": f"{ticket}  {row.title if row else ''}".rstrip(),
         "Service": service,
         "State": f"{detail.status}, {detail.progress:.0%}",
         "Queue": f"number {detail.queue_position}" if detail.queue_position is not None else "",
+        "Expected": estimate,
         "Made": local(row.created_at) if row else "",
         "Ended": local(row.ended_at) if row else "",
         "Verdict": row.verdict if row else "",
