@@ -64,7 +64,9 @@ class DatastoreSettings(BaseSettings):
     s3_endpoint: Annotated[str, AfterValidator(_endpoint)] = Field(
         "", description="address of the S3 server; blank is AWS"
     )
-    s3_region: str = Field("", pattern=r"^[\w-]{0,64}$", description="region of the bucket")
+    s3_region: str = Field(
+        "", pattern=r"^([A-Za-z0-9-]{1,63})?$", description="region of the bucket"
+    )
     s3_ca_file: Annotated[Path | None, AfterValidator(_trusted)] = Field(
         None, description="certificates (PEM) of the authority of an own S3 server"
     )

@@ -40,6 +40,7 @@ def told(monkeypatch: pytest.MonkeyPatch, **settings: str) -> list[str]:
         ({**S3, "DSS_DATASTORE_URL": "s3://Dss"}, "DSS_DATASTORE_URL", "s3://bucket"),
         ({**S3, "DSS_DATASTORE_URL": "s3://dss/../x"}, "DSS_DATASTORE_URL", "s3://bucket"),
         ({**S3, "DSS_DATASTORE_URL": f"s3://dss/{'a' * 99}!"}, "DSS_DATASTORE_URL", "s3://bucket"),
+        ({**S3, "DSS_S3_REGION": "eu_west"}, "DSS_S3_REGION", "should match pattern"),
         ({**S3, "DSS_S3_ENDPOINT": "s3.example.org"}, "DSS_S3_ENDPOINT", "https://s3.example"),
         ({**S3, "DSS_S3_ENDPOINT": "https://a:b@s3"}, "DSS_S3_ENDPOINT", "https://s3.example"),
         ({**S3, "DSS_S3_CA_FILE": "/no/such.pem"}, "DSS_S3_CA_FILE", "there is no file"),

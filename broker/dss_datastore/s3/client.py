@@ -75,7 +75,7 @@ def client(server: Server, *, read_s: float = READ_S) -> Client:
     except Exception as error:
         if not is_of_the_library(error):
             raise
-        raise ValueError(f"The S3 client cannot be set up: {error}.") from error
+        raise ValueError(f"The S3 client cannot be set up: {str(error).rstrip('.')}.") from error
     _require_usable_proxy(made.meta.endpoint_url)
     return made
 
