@@ -9,7 +9,7 @@ from dss_inference.lungs.doubts import Flag
 from dss_inference.lungs.image_signs import ImageSigns
 from dss_inference.lungs.slice_order import disorder
 
-MOST_JUMP = 2.0
+MOST_JUMP = 2.2
 """Largest accepted ``jump`` in ``ImageSigns``: up to 1.3 in health, 2.4 where 12 mm are missing."""
 LEAST_TALL, MOST_TALL = 0.6, 1.6
 """Smallest and largest accepted ``tall`` in ``ImageSigns``: 0.8 to 1.2 in inspiration, and the half or the double of
