@@ -67,7 +67,7 @@ check: ## format, lint, types, who may import whom, and nothing written twice
 
 test: ## all tests, against servers of their own; LANES=1 for one file after another
 	$(BOOTSTRAP) dev
-	$(BIN)/pytest --numprocesses $${LANES:-4} --dist loadfile --no-loadscope-reorder --durations 30 --ignore tests/deploy/test_chart_policies.py
+	$(BIN)/pytest --numprocesses $${LANES:-3} --dist loadfile --no-loadscope-reorder --durations 30 --ignore tests/deploy/test_chart_policies.py
 
 test-quick: ## units, and the broker's contract in memory, in less than a minute; slow computations are left out
 	$(BOOTSTRAP) dev

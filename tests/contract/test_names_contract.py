@@ -1,7 +1,5 @@
 """A service or bundle may have any name: both brokers route it, and to nobody else."""
 
-import pytest
-
 from dss_broker import messages as m
 from dss_broker import topology
 from dss_broker.broker import Delivery
@@ -26,7 +24,6 @@ def finished(delivery: Delivery) -> None:
     delivery.reply(m.InferenceFailed(ticket_id=1, claim_id="c", reason="done"))
 
 
-@pytest.mark.timeout(60)
 def test_each_name_has_a_queue_of_its_own(bench: Bench) -> None:
     heard: dict[str, list[m.Message]] = {name: [] for name in NAMES}
     portal, worker, dispatcher = (bench.program(n) for n in ("portal", "inference", "dispatch"))

@@ -22,7 +22,7 @@ from support.issuers import CLIENT, SECRET, issuing
 from support.stacks import Stack, free_port
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 DSS = [sys.executable, "-m", "dss_client"]
 

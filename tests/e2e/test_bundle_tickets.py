@@ -29,7 +29,7 @@ from support.stacks import Stack
 from support.waiting import wait_until
 from support.watchers import Quiet
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 DEMO = "lung-segmentation-demo"
 LARGE_FILES = """\

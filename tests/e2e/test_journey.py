@@ -22,7 +22,7 @@ from support.browsers import chromium
 from support.issuers import CLIENT, SECRET, issuing
 from support.stacks import Stack, free_port
 
-pytestmark = [pytest.mark.stack, pytest.mark.shared_data, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.stack, pytest.mark.shared_data]
 
 PATIENCE_MS = 120_000
 

@@ -22,7 +22,7 @@ from support.stacks import Stack
 from support.waiting import wait_until
 from support.watchers import Quiet
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 EMAIL = "mueller.log@example.com"
 PATIENT = "mueller-hans-1951"

@@ -9,7 +9,7 @@ from support.sites import ROOT, Site, claim, finish, new_ticket, serve
 from support.stacks import Stack
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = "told-lungs"
 

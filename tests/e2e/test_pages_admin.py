@@ -14,7 +14,7 @@ from support import loopback
 from support.sites import DESCRIPTOR, ROOT, Site, browse, claim, finish, new_ticket, said, unfold
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dss_broker.rabbit import RabbitBroker
 from support.sites import Site, browse, said
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 BROKEN = ServiceAnnounced(service="x", provider="dss", instance="i", descriptor={"name": 1})
 

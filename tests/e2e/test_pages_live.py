@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from support.sites import Site, attach, browse, claim, finish, new_ticket, unfold
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = "live-lungs"
 UNASKED = """

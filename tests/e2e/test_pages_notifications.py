@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from support.sites import Site, browse, claim, finish, new_ticket, serve
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = "told-lungs"
 FAKE = """

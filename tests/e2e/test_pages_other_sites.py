@@ -15,7 +15,7 @@ from support.sites import CHROMIUM, Site
 from support.stacks import free_port
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 NAMES = "MAP dss.hospital.test 127.0.0.1, MAP evil.test 127.0.0.1"
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 from support import loopback
 from support.sites import ROOT, Site, attach, browse, claim, finish, new_ticket, said, unfold
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 MARKUP = "<script>window.ran=1</script><img src=x onerror='window.ran=1'><u>lines</u>"
 STRANGE = (

@@ -30,7 +30,7 @@ from support.send_pages import (
 from support.sites import Site
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 offered = send_pages.offered
 jane = send_pages.jane

@@ -29,7 +29,7 @@ from support.send_pages import (
     volume,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 MB = 2**20
 CREATION = re.compile(r"/api/tickets$")
 PATCHES = re.compile(r"/uploads/[0-9a-f]{32}$")

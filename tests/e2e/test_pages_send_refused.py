@@ -22,7 +22,7 @@ from support.send_pages import (
 )
 from support.sites import Site
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 KINDS = "NIfTI (.nii, .nii.gz), NRRD, MetaImage, DICOM, or a zip of DICOM files"
 
 offered = send_pages.offered

@@ -32,7 +32,7 @@ from support.routes import NOWHERE, page_visits
 from support.showcase import Showcase
 from support.sites import browse, said, unfold
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack]
 
 FIRST_LOAD_BYTES = 150_000
 PICTURES = os.environ.get("DSS_SCREENSHOTS")

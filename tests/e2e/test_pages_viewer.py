@@ -21,7 +21,7 @@ from support.builders import LayerSpec, WorkspaceSpec, workspace_xml, write_imag
 from support.sites import Site, browse, claim, finish, new_ticket
 from support.viewed import MARKED, SIZE, cube
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = "viewed-lungs"
 VALUE = 700

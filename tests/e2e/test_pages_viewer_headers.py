@@ -18,7 +18,7 @@ from support import viewed
 from support.sites import Site
 from support.viewed import cube
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack]
 VALUE = 700
 
 browser = viewed.browser

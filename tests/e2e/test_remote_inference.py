@@ -31,7 +31,7 @@ from support.watchers import Quiet
 
 WORK = "process dss.inference.lung-segmentation"
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from support.waiting import wait_until
 from support.watchers import Quiet
 from support.wire import Wire
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 SOON_S = 60
 CASE = Case(number=1, kind=Kind.GOOD, work_ms=16_000)

@@ -16,7 +16,7 @@ from support.stacks import PROGRAMS, Stack
 from support.waiting import wait_until
 from support.watchers import Quiet
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.stack]
 
 FIRST_UID = 1000660001
 READS_ALL = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")

@@ -16,7 +16,7 @@ from support.sites import Site
 from support.stacks import free_port
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 STRANGER, BOB, EVE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 WRONG_TOKENS = 1000

@@ -33,7 +33,7 @@ from support.segmented import segmented
 from support.stacks import Stack
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 
 def dice(found: sitk.Image, truth: np.ndarray) -> float:

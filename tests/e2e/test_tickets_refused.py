@@ -21,7 +21,7 @@ from support.builders import (
 from support.segmented import segmented
 from support.watchers import Quiet
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 
 @pytest.mark.shared_data

@@ -18,7 +18,7 @@ from support.stacks import Stack
 from support.waiting import wait_until
 from support.watchers import Quiet
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 SUBMITTED = "POST /api/tickets/<int:ticket_id>/status"
 SERVER, PRODUCER, CONSUMER = 2, 4, 5  # of opentelemetry-proto's SpanKind

@@ -24,7 +24,7 @@ from support.stacks import Stack
 from support.waiting import wait_until
 from support.watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, Watched, clears, fires
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack]
 
 DONE_S = 300
 """A ticket that was put off again and again waits up to two minutes for its next turn, on a slow machine for more."""

@@ -21,7 +21,7 @@ from support.waiting import wait_until
 from support.watchers import Quiet
 from support.watching import LUNGS, Questions, Watched, unused_thresholds
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300), pytest.mark.usefixtures("work")]
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("work")]
 
 NO_DATA = {
     "portal: Certificates": "the addresses of a test are not encrypted",

@@ -14,7 +14,7 @@ from support import brokers
 from support.brokers import RabbitBench
 from support.copy_worker import REQUEST, CopyBundle, ended
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 SOON_S = 30.0
 TESTS = Path(__file__).parents[1]

@@ -24,7 +24,7 @@ from dss_stack.postgres import PostgresCluster
 from dss_stack.servers import find_postgres
 from support.stacks import free_port
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 ODD = "p@s:s/w#r?d%&+ '\\é"
 

@@ -24,7 +24,7 @@ from support.mortals import (
 )
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 no_patience = mortals.no_patience
 url = brokers.url

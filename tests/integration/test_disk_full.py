@@ -36,7 +36,7 @@ from support.sites import new_ticket as submitted_ticket
 from support.sites import start as start_site
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 NOT_STORED = (
     "The service has no room on its disk, and the file was not stored; please tell its operator."

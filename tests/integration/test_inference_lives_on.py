@@ -28,7 +28,7 @@ from support.bad_images import BAD
 from support.brokers import fresh_vhost
 from support.workers import START_S, worker
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 DEMO = "lung-segmentation-demo"
 BUNDLES = ("lung-segmentation", "nodule-detection", DEMO)

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 TICKETS = 50
 WARM = 15
 """By then every buffer has had the size of the largest image."""
@@ -66,7 +64,6 @@ print(json.dumps(held))
 """
 
 
-@pytest.mark.timeout(600)
 def test_memory_is_the_same_after_fifty_tickets(tmp_path: Path) -> None:
     """Images of five sizes in turn; a quarter of every fifth is searched for nodules, which takes 6 s for a whole one."""
     command = [sys.executable, "-W", "ignore", "-c", SERVE, str(tmp_path), str(TICKETS)]

@@ -16,7 +16,7 @@ from support.copy_worker import REQUEST, CopyBundle
 from support.waiting import wait_until
 from support.wire import Wire
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 SOON_S = 30.0
 

@@ -21,7 +21,7 @@ from support.stacks import free_port
 from support.waiting import wait_until
 from support.wire import Wire
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 TAKEN = "Another dispatch program with the name 'node1' is at work"
 

@@ -20,7 +20,7 @@ from support.brokers import RabbitBench, fresh_vhost
 from support.waiting import wait_until
 from support.wire import Wire
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 LUNG = topology.dispatch("lung")
 PATIENCE_MS = 4000

@@ -14,7 +14,7 @@ from support.notified import ANN, SECRET, wish
 from support.portals import Portal, text
 from support.receivers import MailBox, Receiver
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 receiver = notified.receiver
 mailbox = notified.mailbox

@@ -13,7 +13,7 @@ from support.notified import ANN, SECRET, all_sent, count, ended, wish
 from support.portals import eventually, text
 from support.receivers import CUT, MailBox, Receiver
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 receiver = notified.receiver
 mailbox = notified.mailbox

@@ -25,7 +25,7 @@ from support.notified import ANN, SECRET, all_sent, count, end, ended, running_t
 from support.portals import Portal, eventually
 from support.receivers import MailBox, Receiver
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 receiver = notified.receiver
 mailbox = notified.mailbox

@@ -26,7 +26,7 @@ from support.stacks import Stack
 from support.waiting import wait_until
 from support.wire import Rewrite, Wire
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack]
 
 url = brokers.url
 

@@ -25,7 +25,7 @@ from support.mortals import (
 from support.waiting import wait_until
 from support.wire import Wire
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 no_patience = mortals.no_patience
 url = brokers.url

@@ -26,7 +26,7 @@ from support.stacks import Stack
 from support.waiting import wait_until
 from support.wire import Wire
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = "lung-segmentation"
 SOON_S = 30.0

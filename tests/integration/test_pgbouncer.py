@@ -19,7 +19,7 @@ from support.poolers import pgbouncer
 from support.portals import Portal, submitted_ticket, text
 from support.sites import create_database
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 
 @pytest.fixture(params=["", "?statement_cache_size=0"], ids=["found out", "asked for"])

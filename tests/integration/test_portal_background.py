@@ -27,7 +27,7 @@ from dss_stack.postgres import PostgresCluster
 from support.portals import Portal, eventually, text
 from support.sites import create_database
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 BEGUN = {"datastore", "listener", "outbox relay", "reaper", "cleanup", "gauges", "certificates"}
 

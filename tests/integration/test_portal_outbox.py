@@ -27,7 +27,7 @@ from support.brokers import Node, fresh_vhost
 from support.portals import LONG_AGO, Portal, eventually, submitted_ticket, text
 from support.wire import Wire
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = "lung-segmentation"
 

@@ -19,7 +19,7 @@ from dss_portal.outbox import relay, store, unsent
 from dss_portal.tickets import deadlines, submission
 from support.portals import LONG_AGO, Portal, eventually, post, submitted_ticket, text
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.stack]
 
 AT_ONCE_S = 0.5
 MESSAGE = TicketWithdrawn(ticket_id=1, service="lung-segmentation")

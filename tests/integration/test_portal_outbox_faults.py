@@ -21,7 +21,7 @@ from dss_portal.outbox.unsent import UNSENT_SENTENCE
 from dss_portal.settings import Settings
 from support.portals import Portal, eventually, new_ticket, post, send_file, text
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.stack]
 
 LUNG, HEART = "lung-segmentation", "heart"
 LETTERS = "/api/admin/dead-letters"

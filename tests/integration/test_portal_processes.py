@@ -17,7 +17,7 @@ from support.brokers import Node, fresh_vhost
 from support.stacks import Stack, free_port, two_free_ports
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 MANY = 40
 """Connections of which each process gets some: the kernel deals them out by a hash of the addresses."""

@@ -25,7 +25,7 @@ from dss_portal.tickets import submission
 from support.brokers import Node, fresh_vhost
 from support.portals import Portal, eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = "lung-segmentation"
 DOOMED = Path(__file__).parents[1] / "support" / "claims_and_dies.py"

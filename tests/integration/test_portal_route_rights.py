@@ -21,7 +21,7 @@ from dss_portal.admin import store as admin
 from dss_portal.models import Status, Ticket, TicketLog, User
 from support.portals import Portal, new_ticket, post, send_file, submitted_ticket, text
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack]
 
 TABLE = Path(__file__).parents[1] / "data" / "route_rights.txt"
 ROLES = (

@@ -19,7 +19,7 @@ from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.stack]
 
 
 class Place(NamedTuple):

@@ -21,7 +21,7 @@ from dss_stack.rabbitmq import RabbitNode
 from dss_stack.servers import find_rabbitmq
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = topology.dispatch("lung")
 READY = m.TicketReady(ticket_id=7, service="lung", service_hash="h")

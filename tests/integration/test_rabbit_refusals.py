@@ -14,7 +14,7 @@ from support import brokers, loopback
 from support.brokers import Node
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.stack]
 
 SOON_S = 60.0
 SERVICES = ("lung", "heart")

@@ -15,7 +15,7 @@ from support.sites import whole_stack
 from support.stacks import PROGRAMS, Stack
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.stack]
 
 LAST = "SELECT name FROM tortoise_migrations WHERE app = 'portal' ORDER BY name DESC LIMIT 1"
 

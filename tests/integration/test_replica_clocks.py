@@ -16,7 +16,7 @@ from support.sites import Site, claim, new_ticket
 from support.stacks import Stack
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 SERVICE = "lung-segmentation"
 AHEAD = ("+90s", "-90s")

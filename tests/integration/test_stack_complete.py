@@ -16,7 +16,7 @@ from support import loopback
 from support.sites import DESCRIPTOR
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack]
 
 
 def ignore(_name: str) -> None:

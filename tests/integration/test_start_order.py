@@ -21,7 +21,7 @@ from support.sites import create_database
 from support.stacks import Stack, free_port
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from support import sites
 from support.poolers import pgbouncer
 from support.stacks import free_port
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.stack]
 
 
 def with_database(

@@ -25,7 +25,6 @@ url = brokers.url
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(60)
 def test_a_queue_that_the_broker_refuses_holds_no_other_bundle(url: str, tmp_path: Path) -> None:
     """It was declared by somebody else, in another way."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:

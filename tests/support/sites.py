@@ -25,7 +25,7 @@ from support.stacks import Stack, free_port
 from support.waiting import wait_until
 
 ROOT = "root@example.com"
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
 """A busy machine takes long; a test that passes does not wait."""
 expect.set_options(timeout=PATIENCE_MS)
 CHROMIUM = [

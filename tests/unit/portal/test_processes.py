@@ -55,12 +55,10 @@ def ended(program: str) -> int:
     return subprocess.run([sys.executable, "-c", program], check=False, timeout=40).returncode
 
 
-@pytest.mark.timeout(60)
 def test_a_process_that_cannot_start_ends_the_portal_with_its_status() -> None:
     assert ended(PROGRAM) == 3
 
 
-@pytest.mark.timeout(60)
 def test_a_process_that_is_told_to_end_in_its_first_moment_ends() -> None:
     assert ended(SIGNALLED) == 0
 
