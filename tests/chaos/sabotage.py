@@ -76,9 +76,9 @@ WEAKNESSES: dict[str, dict[str, Any]] = {
     },
     "no-outbox": {
         "kinds": ("kill portals while RabbitMQ is away",),
-        "tickets": 400,
+        "tickets": 800,
         "open_each": 20,
-        "pace_s": 8.0,
+        "pace_s": 5.0,
         "recovers_fully": False,
         "ends_with_faults": True,
         "faults": 1,
