@@ -53,9 +53,10 @@ class Case:
         return voxels
 
 
-def draw_cases(count: int, rng: random.Random) -> list[Case]:
+def draw_cases(count: int, rng: random.Random, *, withdrawn: bool = True) -> list[Case]:
     """Mostly good ones of half a second; a few that take long, are refused or withdrawn; one deadly."""
-    kinds = rng.choices([Kind.GOOD, Kind.REFUSED, Kind.WITHDRAWN], weights=[88, 5, 7], k=count)
+    weights = [88, 5, 7 if withdrawn else 0]
+    kinds = rng.choices([Kind.GOOD, Kind.REFUSED, Kind.WITHDRAWN], weights=weights, k=count)
     kinds[min(count // 3, SOON)] = Kind.DEADLY
     return [Case(number=n, kind=kind, work_ms=_work_ms(rng)) for n, kind in enumerate(kinds)]
 

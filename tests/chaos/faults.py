@@ -27,9 +27,9 @@ WHERE ticket.status = 'claimed' AND claim.instance = '{}'
 FREEZES, TOLD_S = 10, 2.0
 
 OUTBOX_S = 60.0
-MOST_SURPLUS = 40
-"""A dispatcher that reads an announcement takes the ticket that waits longest, so announcements of tickets that were
-withdrawn make up for so many lost ones.
+MOST_SURPLUS = 12
+"""A dispatcher that reads an announcement takes the ticket that waits longest, so announcements that come again make up
+for some lost ones.
 """
 _SUBMITTED = "SELECT count(*) FROM outbox WHERE type_name = 'TicketReady'"
 

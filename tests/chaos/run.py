@@ -37,6 +37,8 @@ class Plan:
 
     ``open_each`` tickets of a user wait or are worked on at a time; ``pace_s`` is the mean time between two.
 
+    Users withdraw some of their tickets if ``withdrawn``.
+
     ``pause_s`` is the mean time from recovery to the next fault; a few do not wait for recovery.
     If ``outage_s`` is not 0, the run begins with an outage of that length of each of OUTAGES.
 
@@ -57,6 +59,7 @@ class Plan:
     ends_at: tuple[str, ...] = ()
     kinds: tuple[str, ...] = tuple(KINDS)
     sabotage: str = ""
+    withdrawn: bool = True
     in_bucket: bool = False
     lease_s: float = LEASE_S
     settle_s: float = SETTLE_S
@@ -148,7 +151,7 @@ def _site(plan: Plan, folder: Path, sysroot: Path | None) -> Iterator[Site]:
 
 
 def _users(plan: Plan, site: Site, folder: Path, enough: threading.Event) -> list[User]:
-    cases = draw_cases(plan.tickets, random.Random(plan.seed))
+    cases = draw_cases(plan.tickets, random.Random(plan.seed), withdrawn=plan.withdrawn)
     portals = signed_in(site.postgres.database_url, site.portals, plan.users, site.receivers)
     return [
         User(

@@ -76,9 +76,10 @@ WEAKNESSES: dict[str, dict[str, Any]] = {
     },
     "no-outbox": {
         "kinds": ("kill portals while RabbitMQ is away",),
-        "tickets": 800,
+        "tickets": 400,
         "open_each": 20,
-        "pace_s": 5.0,
+        "pace_s": 8.0,
+        "withdrawn": False,
         "recovers_fully": False,
         "ends_with_faults": True,
         "faults": 1,
@@ -86,7 +87,8 @@ WEAKNESSES: dict[str, dict[str, Any]] = {
 }
 """How a run must be for the defence to matter: its faults, without what would mend the harm later.
 
-Only a ticket that is submitted while RabbitMQ is away needs the outbox: users must still be sending then.
+Only a ticket that is submitted while RabbitMQ is away needs the outbox: users must still be sending then.  None is
+withdrawn, since a dispatcher takes another ticket for the announcement of one that was.
 """
 
 
