@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(1800)  # builds the images where it runs alone
 log = logging.getLogger(__name__)
 
 FILES = "infra/compose.yaml --file infra/compose.s3.yaml"
+NEAR, FAR = "dss_default", "far_default"
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,9 @@ class TwoMachines:
     engine: Engine
     checkout: Path
 
-    @property
-    def near(self) -> str:
-        """The first part of the names of the portal's machine."""
-        return self.engine.project
-
-    @property
-    def far(self) -> str:
-        return f"{self.engine.project}far"
-
-    def compose(self, words: str, project: str) -> None:
+    def compose(self, words: str, project: str = "dss") -> str:
         command = f"podman-compose --project-name {project} --file {FILES} {words}"
-        self.engine.run(command, self.checkout)
+        return self.engine.run(command, self.checkout)
 
     def files_in(self, volume: str) -> set[str]:
         place = self.engine.podman("volume", "inspect", volume, "--format", "{{.Mountpoint}}")
@@ -65,20 +57,21 @@ class TwoMachines:
         self.checkout.joinpath("infra/secrets/s3_credentials").write_text(
             CREDENTIALS, encoding="utf-8"
         )
-        in_both = []
-        for machine in (self.near, self.far):
-            self.engine.podman("network", "create", f"{machine}_default")
-            in_both += ["--network", f"{machine}_default:alias=s3"]
+        for network in (NEAR, FAR):
+            self.engine.podman("network", "create", network)
+        in_both = ["--network", f"{NEAR}:alias=s3", "--network", f"{FAR}:alias=s3"]
         S3Container(self.engine).start(*in_both)
-        self.compose("up --detach rabbitmq postgres migrate portal", self.near)
-        rabbitmq = ("--alias", "rabbitmq", f"{self.far}_default", f"{self.near}_rabbitmq_1")
-        self.engine.podman("network", "connect", *rabbitmq)
-        self.compose("up --detach dispatch-lungs inference", self.far)
+        self.compose("up --detach rabbitmq postgres migrate portal")
+        self.engine.podman("network", "connect", "--alias", "rabbitmq", FAR, "dss_rabbitmq_1")
+        self.compose("up --detach dispatch-lungs inference", project="far")
 
     def end(self) -> None:
         last = f"podman-compose --file {FILES} logs 2>&1 | tail -n 60"
-        log.info("the site's last words\n%s", self.engine.last_words(last, self.checkout))
-        self.engine.empty()
+        log.info("the site's last words\n%s", self.engine.run(last, self.checkout))
+        self.compose("down --volumes", project="far")
+        self.compose("--profile try down --volumes")
+        S3Container(self.engine).stop()
+        self.engine.podman("network", "rm", "--force", NEAR, FAR, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -104,20 +97,19 @@ def test_a_ticket_goes_through_a_bucket_between_machines_without_a_shared_folder
         if key.startswith("site/tickets/00000001/attempts/")
     ]
     assert results
-    near, far = machines.near, machines.far
-    assert machines.networks_of(f"{near}_portal_1") == {f"{near}_default"}
+    assert machines.networks_of("dss_portal_1") == {NEAR}
     for program in ("dispatch-lungs", "inference"):
-        assert machines.networks_of(f"{far}_{program}_1") == {f"{far}_default"}
-    for volume in (f"{near}_datastore", f"{far}_datastore"):
+        assert machines.networks_of(f"far_{program}_1") == {FAR}
+    for volume in ("dss_datastore", "far_datastore"):
         assert machines.files_in(volume) == set()
-    for scratch in (f"{near}_scratch-portal", f"{far}_scratch-lungs", f"{far}_scratch-worker"):
+    for scratch in ("dss_scratch-portal", "far_scratch-lungs", "far_scratch-worker"):
         assert machines.files_in(scratch) == {".lock"}
 
 
 def test_a_portal_says_that_the_s3_server_is_away(machines: TwoMachines) -> None:
     machines.engine.podman("stop", "--time", "5", S3)
     try:
-        ready = ("exec", f"{machines.near}_portal_1", "python", "-m", "dss_observability.health")
+        ready = ("exec", "dss_portal_1", "python", "-m", "dss_observability.health")
 
         def told() -> str:
             return machines.engine.podman(*ready, check=False).stderr

@@ -33,9 +33,6 @@ class Site:
     def portal(self) -> str:
         return f"http://{self.settings['DSS_PUBLISH']}"
 
-    def container(self, service: str) -> str:
-        return f"{self.engine.project}_{service}_1"
-
     def run(self, command: str) -> str:
         return self.engine.run(command, self.checkout)
 
@@ -43,7 +40,7 @@ class Site:
         return self.run(f"podman-compose --file infra/compose.yaml --profile try {words}")
 
     def exec(self, service: str, *words: str) -> "subprocess.CompletedProcess[str]":
-        return self.engine.podman("exec", self.container(service), *words, check=False)
+        return self.engine.podman("exec", f"dss_{service}_1", *words, check=False)
 
 
 @contextmanager
@@ -54,11 +51,10 @@ def beside(
     options = [word for setting in settings for word in ("--env", setting)]
     for name in SECRETS:  # the folder itself is closed to all users but root
         options += ["--volume", f"{site.checkout / 'infra/secrets' / name}:/s/{name}:ro"]
-    network = f"{site.engine.project}_default"
-    run = ["run", "--detach", "--name", BESIDE, "--network", network, "--user", f"{user}:0"]
+    run = ["run", "--detach", "--name", BESIDE, "--network", "dss_default", "--user", f"{user}:0"]
+    site.engine.podman(*run, *options, *words)
     ask = ("exec", BESIDE, "python", "-m", "dss_observability.health")
     try:
-        site.engine.podman(*run, *options, *words)
         yield partial(site.engine.podman, *ask, check=False)
     finally:
         site.engine.podman("rm", "--force", "--time", "20", "--volumes", BESIDE, check=False)
@@ -85,7 +81,7 @@ def healthy(site: Site, service: str) -> bool:
 
 def crash(site: Site, service: str) -> None:
     """Kill its first process, not by the engine, which would take that for a wish; return when it is restarted."""
-    container = site.container(service)
+    container = f"dss_{service}_1"
     before = site.engine.process(container)
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: site.engine.process(container) not in {0, before}, 60)

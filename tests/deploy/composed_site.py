@@ -67,20 +67,19 @@ def site(engine: Engine, stand_ins: Future[None], checkout: Path) -> Iterator[Si
     commands = commands_below("In containers")
     settings: dict[str, str] = {}
     said = ""
-    try:
-        for command in commands:
-            began_s = time.monotonic()
-            said = engine.run(command, checkout, **build_settings())
-            if command == "make images":
-                stand_ins.result()
-                settings = write_settings(checkout / "infra/.env")
-            log.info("%.0f s for: %s", time.monotonic() - began_s, command)
-        git.start(f"{engine.project}_default")
-        yield Site(engine, checkout, settings, git, said)
-    finally:
-        last = "podman-compose --file infra/compose.yaml logs 2>&1 | tail -n 100"
-        log.info("the site's last words\n%s", engine.last_words(last, checkout))
-        engine.empty()
+    for command in commands:
+        began_s = time.monotonic()
+        said = engine.run(command, checkout, **build_settings())
+        if command == "make images":
+            stand_ins.result()
+            settings = write_settings(checkout / "infra/.env")
+        log.info("%.0f s for: %s", time.monotonic() - began_s, command)
+    git.start("dss_default")
+    yield Site(engine, checkout, settings, git, said)
+    git.stop()
+    last = "podman-compose --file infra/compose.yaml logs 2>&1 | tail -n 100"
+    log.info("the site's last words\n%s", engine.run(last, checkout))
+    engine.run("podman-compose --file infra/compose.yaml --profile try down --volumes", checkout)
 
 
 def test_the_sample_is_segmented_by_the_commands_as_printed(site: Site) -> None:
@@ -218,7 +217,7 @@ def test_a_dispatcher_of_another_user_shares_the_files_which_others_cannot_read(
     """Programs may run as several users, whose group is 0."""
     site.compose("stop dispatch-lungs")
     settings = ["DSS_AMQP_URL_FILE=/s/dispatch_amqp_url"]
-    words = ["--volume", f"{site.engine.project}_datastore:/datastore"]
+    words = ["--volume", "dss_datastore:/datastore"]
     try:
         with beside(site, str(int(UID) + 1), settings, *words, "dss-dispatch") as ready:
             wait_until(lambda: ready().returncode == 0, 90, lambda: ready().stderr)
@@ -296,7 +295,7 @@ def submit(browser: httpx.Client, page: str, address: str, **fields: str) -> Non
 
 def test_the_log_of_every_container_has_a_limit(site: Site) -> None:
     names = site.engine.podman("ps", "--format", "{{.Names}}").stdout.split()
-    composed = [name for name in names if name.startswith(f"{site.engine.project}_")]
+    composed = [name for name in names if name.startswith("dss_")]
 
     assert len(composed) >= len(PROGRAMS + SERVERS)
     for name in composed:
@@ -331,10 +330,10 @@ def test_a_backup_made_at_work_restores_every_ticket_in_volumes_made_anew(
 def test_a_program_stops_at_once_when_it_is_asked_to(site: Site) -> None:
     for service in PROGRAMS:
         began_s = time.monotonic()
-        site.engine.podman("stop", "--time", "40", site.container(service))
+        site.engine.podman("stop", "--time", "40", f"dss_{service}_1")
         took_s = time.monotonic() - began_s
 
-        (facts,) = json.loads(site.engine.podman("inspect", site.container(service)).stdout)
+        (facts,) = json.loads(site.engine.podman("inspect", f"dss_{service}_1").stdout)
         assert facts["State"]["ExitCode"] == 0, service
         assert took_s < 20, (service, took_s)
 

@@ -1,9 +1,7 @@
-import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,26 +18,9 @@ def engine() -> Iterator[Engine]:
     if sentence := lacking():
         pytest.fail(sentence)
     engine = Engine(STATE / "deploy" / "engine")
-    with only_run(STATE / "deploy"):
-        yield from filled(engine)
-
-
-@contextmanager
-def only_run(folder: Path) -> Iterator[None]:
-    """Fail if another run uses the store in ``folder``, which each run empties."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pytest.fail(f"Another run of these tests uses {folder}: wait for it, or set DSS_STATE.")
-        yield
-
-
-def filled(engine: Engine) -> Iterator[Engine]:
+    engine.remove_everything()
+    engine.prepare()
     try:
-        engine.remove_everything()
-        engine.prepare()
         engine.import_base(STATE / "deploy" / "base")
         if sentence := engine.refusal():
             pytest.fail(sentence)

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from dss_stack import debian_root
@@ -38,13 +37,8 @@ default_ulimits = ["nofile=16384:16384", "nproc=4000:4000"]
 [network]
 network_backend = "netavark"
 network_config_dir = "{folder}/networks"
-default_network = "{project}"
-default_subnet = "10.{subnets}.255.0/24"
-default_subnet_pools = [{{"base" = "10.{subnets}.0.0/17", "size" = 24}}]
 """
-"""crun refuses the control groups of our machines, and they refuse higher limits.  Networks are the machine's, whatever
-the store: each engine has names and addresses of its own, so that two runs do not take away each other's rules.
-"""
+"""crun refuses the control groups of our machines, and they refuse higher limits."""
 
 _PODMAN = """\
 #!/bin/sh
@@ -60,15 +54,9 @@ class Engine:
     folder: Path
 
     @property
-    def project(self) -> str:
-        """The first part of the names of all networks, and of a composed site's containers and volumes."""
-        return f"dss{_number(self.folder):04x}"
-
-    @property
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "COMPOSE_PROJECT_NAME": self.project,
             "CONTAINERS_CONF": str(self.folder / "containers.conf"),
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "TMPDIR": str(self.folder / "tmp"),
@@ -77,11 +65,9 @@ class Engine:
     def prepare(self) -> None:
         for name in ("bin", "tmp"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        subnets = 100 + _number(self.folder) % 100
-        configuration = _CONFIGURATION.format(
-            folder=self.folder, project=self.project, subnets=subnets
+        (self.folder / "containers.conf").write_text(
+            _CONFIGURATION.format(folder=self.folder), encoding="utf-8"
         )
-        (self.folder / "containers.conf").write_text(configuration, encoding="utf-8")
         podman = self.folder / "bin/podman"
         podman.write_text(
             _PODMAN.format(podman=shutil.which("podman"), folder=self.folder), encoding="utf-8"
@@ -97,18 +83,7 @@ class Engine:
 
     def run(self, command: str, folder: Path, **variables: str) -> str:
         """The output of a line of shell; ``podman`` in it is this one."""
-        done = self._shell(command, folder, variables)
-        assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}"
-        return done.stdout
-
-    def last_words(self, command: str, folder: Path) -> str:
-        """As ``run``, of a site that may not have been set up: the command may fail."""
-        return self._shell(command, folder, {}).stdout
-
-    def _shell(
-        self, command: str, folder: Path, variables: dict[str, str]
-    ) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        done = subprocess.run(
             ["bash", "-euc", command],
             cwd=folder,
             env={**self.environment, **variables},
@@ -117,6 +92,8 @@ class Engine:
             encoding="utf-8",
             check=False,
         )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}"
+        return done.stdout
 
     def make_stand_ins(self, checkout: Path) -> None:
         for target, tag in STAND_INS.items():
@@ -166,19 +143,6 @@ class Engine:
         """Its first process, by the number that this machine gives it; 0 while it does not run."""
         return int(self.podman("inspect", container, "--format", "{{.State.Pid}}").stdout)
 
-    def empty(self) -> None:
-        """Remove all but the images, whatever a test or a set-up that failed has left."""
-        for words in (
-            ("pod", "rm", "--all", "--force"),
-            ("rm", "--all", "--force", "--time", "0", "--volumes"),
-            ("volume", "prune", "--force"),
-            ("secret", "rm", "--all"),
-            ("network", "prune", "--force"),
-        ):
-            self.podman(*words, check=False)
-        left = self.podman("ps", "--all", "--format", "{{.Names}}").stdout
-        assert not left, f"podman rm left: {left}"
-
     def remove_everything(self) -> None:
         """Of this store; without our ``podman`` in the folder the machine's own store would be emptied."""
         if (self.folder / "bin/podman").exists():
@@ -189,11 +153,6 @@ class Engine:
         (self.folder / "tmp").mkdir(exist_ok=True)
         self.podman("rm", "--all", "--force", "--time", "0", check=False)
         self.podman("system", "reset", "--force", check=False)
-
-
-def _number(folder: Path) -> int:
-    """One of 65536, the same for each run in the same folder."""
-    return int.from_bytes(sha256(str(folder).encode()).digest()[:2])
 
 
 def lacking() -> str:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from deploy.engines import Engine
-from deploy.played_servers import PREFIX, Servers
+from deploy.played_servers import NETWORK, PREFIX, Servers
 from support.charts import Chart, Manifest, containers, of_kind
 from support.stacks import free_port
 from support.waiting import wait_until
@@ -67,13 +67,12 @@ def logs_of(engine: Engine) -> str:
     return "\n".join(f"{n}\n{s.stdout}{s.stderr}" for n, s in zip(names, said, strict=True))
 
 
-def pod_address(servers: Servers, deployment: str) -> str:
+def pod_address(engine: Engine, deployment: str) -> str:
     """The address of the deployment's first pod; newer podmans number the pods."""
-    engine = servers.engine
     listed = engine.podman("pod", "ps", "--format", "{{.Name}} {{.InfraID}}").stdout.splitlines()
     infra = next(line.split()[1] for line in listed if line.startswith(f"{deployment}-pod"))
     (facts,) = json.loads(engine.podman("inspect", infra).stdout)
-    return str(facts["NetworkSettings"]["Networks"][servers.network]["IPAddress"])
+    return str(facts["NetworkSettings"]["Networks"][NETWORK]["IPAddress"])
 
 
 def store_secret(engine: Engine, name: str, values: dict[str, str]) -> None:
@@ -139,9 +138,9 @@ def played(servers: Servers, chart: Chart) -> Iterator[Played]:
     file.write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
     try:
         store_secrets(servers)
-        done = engine.podman("kube", "play", "--network", servers.network, str(file), check=False)
+        done = engine.podman("kube", "play", "--network", NETWORK, str(file), check=False)
         assert done.returncode == 0, f"{done.stderr}\n{logs_of(engine)}"
-        servers.start_nginx(f"http://{pod_address(servers, DEPLOYMENTS['portal'])}:8080", port)
+        servers.start_nginx(f"http://{pod_address(engine, DEPLOYMENTS['portal'])}:8080", port)
         yield Played(servers, public_url)
     finally:
         engine.podman("kube", "down", str(file), check=False)
@@ -212,8 +211,8 @@ def test_a_program_without_the_servers_authority_says_whom_it_does_not_trust(
         "--tmpfs",
         "/tmp",
     ]
+    engine.podman(*run, "--network", NETWORK, *words, f"dss-{program}")
     try:
-        engine.podman(*run, "--network", played.servers.network, *words, f"dss-{program}")
         ready = ("exec", name, "python", "-m", "dss_observability.health")
 
         def told() -> str:

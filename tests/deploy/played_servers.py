@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy.engines import Engine
 from support.tls import certificate
 
+NETWORK = "dss-played"
 PREFIX = "/dss"
 
 _RABBITMQ = """\
@@ -57,10 +58,6 @@ class Servers:
     checkout: Path
 
     @property
-    def network(self) -> str:
-        return f"{self.engine.project}-played"
-
-    @property
     def authority(self) -> Path:
         return self.folder / "authority.pem"
 
@@ -78,7 +75,7 @@ class Servers:
 
     def start(self) -> None:
         """All but nginx, which needs the address of the portal."""
-        self.engine.podman("network", "create", self.network)
+        self.engine.podman("network", "create", NETWORK)
         certificate(self.folder, "localhost", "rabbitmq", "pgbouncer")
         definitions, conf = "rabbitmq_definitions.json", "infra/compose/rabbitmq.conf"
         self._run(
@@ -121,7 +118,9 @@ class Servers:
         )
 
     def stop(self) -> None:
-        self.engine.empty()
+        for name in ("nginx", "pgbouncer", "postgres", "rabbitmq"):
+            self.engine.podman("rm", "--force", "--volumes", f"{NETWORK}-{name}", check=False)
+        self.engine.podman("network", "rm", "--force", NETWORK, check=False)
 
     def _file(self, name: str, content: str) -> str:
         (self.folder / name).write_text(content, encoding="utf-8")
@@ -131,5 +130,5 @@ class Servers:
     def _run(self, name: str, words: str, files: dict[str, str]) -> None:
         files |= {"server.pem": "/tls/server.pem", "authority.pem": "/tls/authority.pem"}
         mounts = " ".join(f"--volume {self.folder / f}:{there}:ro" for f, there in files.items())
-        run = f"podman run --detach --network {self.network} --network-alias {name}"
-        self.engine.run(f"{run} --name {self.network}-{name} {mounts} {words}", self.folder)
+        run = f"podman run --detach --network {NETWORK} --network-alias {name}"
+        self.engine.run(f"{run} --name {NETWORK}-{name} {mounts} {words}", self.folder)

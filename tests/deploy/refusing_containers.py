@@ -95,8 +95,8 @@ def test_a_container_ends_with_a_sentence(
 
 @contextmanager
 def running(images: Engine, image: str, *words: str) -> Iterator[None]:
+    images.podman("run", "--detach", "--name", NAME, *words, f"dss-{image}")
     try:
-        images.podman("run", "--detach", "--name", NAME, *words, f"dss-{image}")
         yield
     finally:
         images.podman("rm", "--force", "--time", "0", "--volumes", NAME, check=False)

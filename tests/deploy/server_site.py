@@ -87,11 +87,11 @@ def server(engine: Engine, checkout: Path) -> Iterator[Server]:
     volumes = [word for mount in mounts for word in ("--volume", mount)]
     started = ["--systemd=always", "--privileged", "--publish", f"127.0.0.1:{port}:8080"]
     settings = ["--env", f"PIP_FIND_LINKS={wheels}", "--env", "PIP_NO_CACHE_DIR=1"]
+    engine.podman("run", "--detach", "--name", NAME, *started, *settings, *volumes, "server:1")
     try:
-        engine.podman("run", "--detach", "--name", NAME, *started, *settings, *volumes, "server:1")
         yield set_up(Server(engine, f"http://127.0.0.1:{port}"))
     finally:
-        engine.empty()
+        engine.podman("rm", "--force", "--volumes", "--time", "5", NAME, check=False)
 
 
 def set_up(server: Server) -> Server:
