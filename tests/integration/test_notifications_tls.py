@@ -22,7 +22,7 @@ def settings_for(**own: object) -> Settings:
     needed = {
         "database_url": "postgres://nobody@127.0.0.1/none",
         "amqp_url": "amqp://memory",
-        "datastore": Path("nowhere"),
+        "datastore": Path("/nowhere"),
         "secret_key": "k" * 32,
         "notify_networks": "127.0.0.0/8,::1/128",
     }

@@ -46,7 +46,7 @@ def test_what_is_no_network_is_told_in_a_sentence() -> None:
     needed = {
         "database_url": "postgres://dss@127.0.0.1/dss",
         "amqp_url": "amqp://memory",
-        "datastore": ".",
+        "datastore": "/",
         "secret_key": "k" * 32,
     }
 
