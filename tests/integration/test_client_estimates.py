@@ -98,10 +98,14 @@ def test_show_says_when_an_open_ticket_will_be_done(
     recorder: Recorder, place: list[str], status: str, *, told: bool
 ) -> None:
     detail = f'{{"result": {{"status": "{status}", "log": []}}}}'
-    recorder.answers |= ESTIMATES | {"GET /api/tickets/1/detail": ok(detail.encode())}
+    recorder.answers |= ESTIMATES | {
+        "GET /api/tickets/summary": ok(b'{"result": []}'),
+        "GET /api/tickets/1/detail": ok(detail.encode()),
+        "GET /api/tickets/1/files/results": ok(b"0\tworkspace.itksnap\n"),
+    }
 
     shown = dss("show", "1", *place).output
     as_json = json.loads(dss("show", "1", "--json", *place).output)
 
-    assert ("Expected: About 30 s left." in shown) is told
+    assert ("Estimate: About 30 s left." in shown) is told
     assert as_json["estimate"] == ("About 30 s left." if told else "")

@@ -23,7 +23,7 @@ class Request:
 
 @dataclass
 class Recorder:
-    """``answers`` by the beginning of the request line; the longest one counts.
+    """``answers`` by the beginning of the request line; the longest one counts.  A request without one is refused.
 
     What begins like one of ``silent`` is not answered.
     """
@@ -35,7 +35,7 @@ class Recorder:
 
     def answer(self, line: str) -> bytes:
         begun = [begin for begin in self.answers if line.startswith(begin)]
-        return self.answers[max(begun, key=len)]
+        return self.answers[max(begun, key=len)] if begun else refusal("501 No Such Answer Here")
 
 
 def ok(body: bytes, *headers: str) -> bytes:

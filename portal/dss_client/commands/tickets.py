@@ -129,7 +129,7 @@ def _shown(
         "Service": service,
         "State": f"{detail.status}, {detail.progress:.0%}",
         "Queue": f"number {detail.queue_position}" if detail.queue_position is not None else "",
-        "Expected": estimate,
+        "Estimate": estimate,
         "Made": local(row.created_at) if row else "",
         "Ended": local(row.ended_at) if row else "",
         "Verdict": row.verdict if row else "",
