@@ -11,8 +11,10 @@ KINDS = ("mail", "webhook", "ntfy")
 TOLD = frozenset({"success", "failed", "timeout"})
 """Ends that users are told of; one who deletes a ticket knows of it."""
 LATE_S, MOST_LATE = 5.0, 0.01
-READ_S = 1.0
-"""A portal has read an answer, and noted it, so long after it was sent; an answer on its way at a fault is lost."""
+READ_S = 10.0
+"""A portal on a busy machine has read an answer, and noted it, so long after it was sent.  An answer that is not noted
+before a fault is lost.
+"""
 LOSES_ANSWERS = frozenset(
     {
         "kill a portal",
@@ -21,6 +23,9 @@ LOSES_ANSWERS = frozenset(
         "freeze a portal",
         "all portals away for minutes",
     }
+)
+DELAYS_NOTES = frozenset(
+    {"kill PostgreSQL", "cut the database's connections", "PostgreSQL away for minutes"}
 )
 
 
@@ -90,10 +95,20 @@ def _of_one(
 def _was_lost(one: Delivery, faults: Sequence[Fault]) -> bool:
     if one.answered_s is None:
         return True
-    answered_s = one.answered_s
+    noted_s = _noted_s(one.answered_s, faults)
     return any(
         fault.kind in LOSES_ANSWERS
-        and fault.began_s - READ_S <= answered_s
+        and fault.began_s <= noted_s
         and one.got_s <= max(fault.from_s, fault.began_s) + READ_S
         for fault in faults
     )
+
+
+def _noted_s(answered_s: float, faults: Sequence[Fault]) -> float:
+    """When a portal that lives has noted an answer, in seconds since 1970: later if the database is away meanwhile."""
+    away_until_s = [
+        fault.from_s
+        for fault in faults
+        if fault.kind in DELAYS_NOTES and fault.began_s - READ_S <= answered_s <= fault.from_s
+    ]
+    return max([answered_s, *away_until_s]) + READ_S

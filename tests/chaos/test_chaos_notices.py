@@ -19,6 +19,9 @@ TOLD = [
     for kind in KINDS
 ]
 AGAIN = replace(TOLD[0], got_s=ENDED_S + 61, answered_s=ENDED_S + 61.2)
+AWAY = Fault(
+    kind="PostgreSQL away for minutes", victim="postgres", began_s=ENDED_S + 2, from_s=ENDED_S + 30
+)
 KILL = Fault(kind="kill a portal", victim="portal-0", began_s=ENDED_S + 1.1, from_s=ENDED_S + 1.1)
 
 
@@ -41,7 +44,8 @@ def test_an_end_that_was_not_told_is_seen() -> None:
         (replace(TOLD[0], answered_s=None), None, True),
         (TOLD[0], KILL, True),
         (TOLD[0], replace(KILL, kind="kill a worker"), False),
-        (TOLD[0], replace(KILL, began_s=ENDED_S + 9, from_s=ENDED_S + 9), False),
+        (TOLD[0], replace(KILL, began_s=ENDED_S + 9, from_s=ENDED_S + 9), True),
+        (TOLD[0], replace(KILL, began_s=ENDED_S + 12, from_s=ENDED_S + 12), False),
         (TOLD[0], replace(KILL, kind="freeze a portal", began_s=ENDED_S - 9), True),
     ],
 )
@@ -52,6 +56,13 @@ def test_a_second_message_is_right_only_if_an_answer_was_lost(
 
     assert (found == []) is is_right
     assert all("came again after 60.0 s, though it was answered" in text for text in found)
+
+
+def test_a_database_that_is_away_delays_the_note_of_an_answer() -> None:
+    kill = replace(KILL, began_s=ENDED_S + 35, from_s=ENDED_S + 35)
+
+    assert violations([TICKET], [AGAIN, *TOLD], [AWAY, kill], {}) == []
+    assert len(violations([TICKET], [AGAIN, *TOLD], [AWAY], {})) == 1
 
 
 def test_a_second_message_is_right_where_a_portal_gave_up_waiting_for_an_answer() -> None:
