@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,8 +20,9 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.side_by_side import sides
-from bench.side_by_side.sides import cpu_s, make_database
+from bench.side_by_side.sides import cpu_s
 from support import commands
+from support.databases import make_database
 from support.stacks import Stack, leave_nothing_running
 from support.waiting import wait_until
 
@@ -43,7 +43,7 @@ def bench(tries: Annotated[int, typer.Option(help="Of each.", min=1)] = 5) -> No
     leave_nothing_running()
     with tempfile.TemporaryDirectory(prefix="dss-bench-") as name, ExitStack() as stack:
         rabbit, postgres = stack.enter_context(sides.servers(Path(name)))
-        url = make_database(postgres.database_url, f"bench_{uuid.uuid4().hex[:8]}")
+        url = make_database(postgres.database_url, "bench")
         site = Stack(folder=Path(name), amqp_url=rabbit.amqp_url, database_url=url)
         stack.callback(site.stop)
         site.command("migrate")

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -28,11 +27,12 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.side_by_side import sides
-from bench.side_by_side.sides import cpu_s, make_database
+from bench.side_by_side.sides import cpu_s
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import commands
 from support.builders import MAIN, segmentation, workspace_xml, write_image
+from support.databases import make_database
 from support.stacks import Stack, leave_nothing_running
 from support.waiting import wait_until
 
@@ -110,7 +110,7 @@ def _site(folder: Path, rabbit: RabbitNode, postgres: PostgresCluster) -> Iterat
     site = Stack(
         folder=folder,
         amqp_url=rabbit.amqp_url,
-        database_url=make_database(postgres.database_url, f"bench_{uuid.uuid4().hex[:8]}"),
+        database_url=make_database(postgres.database_url, "bench"),
         settings={"DSS_REQUESTS_PER_MINUTE": "0"},
     )
     site.start("portal")

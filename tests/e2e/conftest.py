@@ -2,7 +2,6 @@
 
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from support import sites
 from support.brokers import fresh_vhost
 from support.browsers import chromium
 from support.builders import write_image
+from support.databases import migrated_database
 from support.sites import Site
 from support.stacks import PROGRAMS, Stack, free_port
 from support.waiting import wait_until
@@ -35,12 +35,11 @@ def own_stack(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """On a virtual host and database of its own; nothing is started yet."""
-    name = f"e2e_{uuid.uuid4().hex[:8]}"
     with fresh_vhost(rabbit) as amqp_url:
         own = Stack(
             folder=tmp_path_factory.mktemp("e2e"),
             amqp_url=amqp_url,
-            database_url=sites.migrated_database(postgres, name),
+            database_url=migrated_database(postgres.database_url, "e2e"),
         )
         try:
             yield own

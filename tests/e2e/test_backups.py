@@ -1,11 +1,9 @@
 """The drill of docs/pages/operators/operate.md: a backup made under work, restored into an empty site."""
 
-import asyncio
 import os
 import shutil
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import httpx
@@ -16,6 +14,7 @@ from dss_stack.rabbitmq import RabbitNode
 from dss_stack.servers import find_postgres
 from support import sites
 from support.brokers import fresh_vhost
+from support.databases import make_database
 from support.sites import Site, claim, finish, new_ticket
 from support.stacks import Stack
 from support.waiting import wait_until
@@ -41,9 +40,7 @@ def result(user: httpx.Client, ticket: int) -> bytes:
 
 def restored(site: Site, postgres: PostgresCluster, dump: Path, copy: Path, amqp_url: str) -> Site:
     """As the page says, with a broker that knows nothing."""
-    name = f"restored_{uuid.uuid4().hex}"
-    asyncio.run(sites.create_database(postgres.database_url, name))
-    url = f"{postgres.database_url.rpartition('/')[0]}/{name}"
+    url = make_database(postgres.database_url, "restored")
     from_dump = ("--clean", "--if-exists", "--no-owner", "--dbname", "postgres://", str(dump))
     with_database(postgres, url, "pg_restore", *from_dump)
     stack = Stack(

@@ -3,7 +3,6 @@
 """Tickets that MONAI bundles work on, through every real part: portal, dispatchers, a worker, two servers."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +21,9 @@ from dss_stack.rabbitmq import RabbitNode
 from support.brokers import fresh_vhost
 from support.builders import service_json, write_image
 from support.bundle_folders import a_ball, write_bundle
+from support.databases import migrated_database
 from support.detector_folders import BALLS_MM, two_balls, write_ball_finder
 from support.references import CHEST, CHEST_REFERENCE, dice, thirds_as_sides, voxels_of
-from support.sites import migrated_database
 from support.stacks import Stack
 from support.waiting import wait_until
 from support.watchers import Quiet
@@ -83,8 +82,7 @@ def start(stack: Stack) -> None:
 def bundle_stack(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    name = f"bundles_{uuid.uuid4().hex[:8]}"
-    url = migrated_database(postgres, name)
+    url = migrated_database(postgres.database_url, "bundles")
     with fresh_vhost(rabbit) as amqp_url:
         folder = tmp_path_factory.mktemp("bundles")
         stack = Stack(folder=folder, amqp_url=amqp_url, database_url=url)

@@ -5,7 +5,6 @@
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from support import loopback
 from support.brokers import fresh_vhost
 from support.builders import write_image
 from support.collector import Collector, collector
-from support.sites import migrated_database
+from support.databases import migrated_database
 from support.stacks import Stack, free_port
 from support.waiting import wait_until
 from support.watchers import Quiet
@@ -83,12 +82,11 @@ def stack(
     tmp_path: Path,
 ) -> Iterator[Stack]:
     (tmp_path / "stack").mkdir()
-    name = f"remote_{uuid.uuid4().hex[:8]}"
     with fresh_vhost(rabbit) as amqp_url:
         running = Stack(
             folder=tmp_path / "stack",
             amqp_url=amqp_url,
-            database_url=migrated_database(postgres, name),
+            database_url=migrated_database(postgres.database_url, "remote"),
             settings={**traced, "LUNG_SEGMENTATION_SERVICE_URL": server_url},
         )
         running.start("portal", "dispatch")

@@ -1,8 +1,6 @@
 """Programs on hosts without a shared folder: each has a scratch folder of its own, and they share a bucket."""
 
-import asyncio
 import hashlib
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,8 @@ from dss_client.sending import Sent, send
 from dss_datastore.s3.bucket import MARK, Bucket
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
-from support import sites
 from support.brokers import fresh_vhost
+from support.databases import migrated_database
 from support.s3_servers import Link, S3Server, settings_of
 from support.stacks import PROGRAMS, Stack
 from support.waiting import wait_until
@@ -52,16 +50,14 @@ def site(
     """In an empty bucket, in which the portal of a new site makes the datastore."""
     bucket = s3.new_bucket()
     bucket.remove(MARK)
-    name = f"s3_{uuid.uuid4().hex[:8]}"
-    asyncio.run(sites.create_database(postgres.database_url, name))
-    base = postgres.database_url.rpartition("/")[0]
     with fresh_vhost(rabbit) as amqp_url, Link(s3.address) as link:
         stack = Stack(
-            folder=tmp_path_factory.mktemp("site"), amqp_url=amqp_url, database_url=f"{base}/{name}"
+            folder=tmp_path_factory.mktemp("site"),
+            amqp_url=amqp_url,
+            database_url=migrated_database(postgres.database_url, "s3"),
         )
         made = S3Site(stack, bucket, link)
         try:
-            stack.command("migrate")
             for program in PROGRAMS:
                 made.start(program)
             wait_until(stack.is_complete, 120, stack.logs)

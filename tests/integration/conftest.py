@@ -2,21 +2,18 @@
 
 import asyncio
 import os
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol as Client
 
 from dss_broker.memory import MemoryBroker
-from dss_portal import database
-from dss_portal.accounts import store as accounts
 from dss_portal.app import create_app
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
+from support.databases import execute, migrate, migrated_database
 from support.layered import Both, both_of
 from support.portals import Portal, answer_posts_as_served
 from support.s3_servers import S3Server
@@ -25,32 +22,17 @@ from support.s3_servers import S3Server
 @pytest.fixture(scope="session")
 def migrated(postgres: PostgresCluster) -> str:
     """The address of a migrated database that nobody is connected to."""
-    asyncio.run(_migrate(postgres.database_url))
+    migrate(postgres.database_url)
     return postgres.database_url
-
-
-async def _migrate(url: str) -> None:
-    await database.migrate_to_latest(url)
-    async with database.connected(url):
-        await accounts.make_tiers()
 
 
 @pytest.fixture
 def database_url(migrated: str) -> Iterator[str]:
     """A database of the test's own."""
-    base, _, template = migrated.rpartition("/")
-    name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(_execute(f"{base}/postgres", f'CREATE DATABASE {name} TEMPLATE "{template}"'))
-    yield f"{base}/{name}"
-    asyncio.run(_execute(f"{base}/postgres", f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    url = migrated_database(migrated, "test")
+    yield url
+    base, _, name = url.rpartition("/")
+    asyncio.run(execute(f"{base}/postgres", f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
 @pytest.fixture

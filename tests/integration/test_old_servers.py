@@ -6,13 +6,11 @@ The servers are real ones; on the way, their answers get another version of the 
 import asyncio
 import re
 import subprocess
-import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
@@ -21,7 +19,7 @@ from dss_broker.rabbit import RabbitBroker
 from dss_stack.postgres import PostgresCluster
 from support import brokers, loopback
 from support.brokers import Node
-from support.sites import create_database
+from support.databases import make_database, value
 from support.stacks import Stack
 from support.waiting import wait_until
 from support.wire import Rewrite, Wire
@@ -56,14 +54,12 @@ def _behind(address: str, rewrite: Rewrite) -> Iterator[str]:
 
 @pytest.fixture
 def empty(postgres: PostgresCluster) -> str:
-    name = f"old_{uuid.uuid4().hex}"
-    asyncio.run(create_database(postgres.database_url, name))
-    return f"{postgres.database_url.rpartition('/')[0]}/{name}"
+    return make_database(postgres.database_url, "old")
 
 
 @pytest.fixture
 def postgres_12(empty: str) -> Iterator[str]:
-    major = asyncio.run(_fetch(empty, "SELECT current_setting('server_version_num')::int / 10000"))
+    major = asyncio.run(value(empty, "SELECT current_setting('server_version_num')::int / 10000"))
     with _behind(empty, partial(_as_postgres_12, b"%d" % major)) as address:
         yield address
 
@@ -84,7 +80,7 @@ def test_an_old_postgresql_is_not_migrated(url: str, postgres_12: str, tmp_path:
     assert re.fullmatch(POSTGRES_12, ended.value.stderr.strip())
     assert (
         asyncio.run(
-            _fetch(postgres_12, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+            value(postgres_12, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
         )
         == 0
     )
@@ -132,14 +128,6 @@ def _said(stack: Stack) -> str:
     with suppress(httpx.TransportError):
         return loopback.get(f"{stack.url}/readyz").text
     return ""
-
-
-async def _fetch(address: str, query: str) -> int:
-    connection = await asyncpg.connect(address)
-    try:
-        return int(await connection.fetchval(query))
-    finally:
-        await connection.close()
 
 
 def _queues(rabbit: Node, address: str) -> list[object]:

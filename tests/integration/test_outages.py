@@ -1,14 +1,11 @@
 """Programs that start before their servers, and servers that go away: real programs, real servers."""
 
-import asyncio
 import signal
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
@@ -21,6 +18,7 @@ from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
 from support.brokers import fresh_vhost
+from support.databases import migrated_database
 from support.sites import Site, new_ticket
 from support.stacks import Stack
 from support.waiting import wait_until
@@ -67,13 +65,10 @@ class Town:
 @pytest.fixture
 def town(rabbit: RabbitNode, postgres: PostgresCluster, tmp_path: Path) -> Iterator[Town]:
     """A migrated database and a service; no program runs."""
-    name = f"outage_{uuid.uuid4().hex[:8]}"
-    base = postgres.database_url.rpartition("/")[0]
-    asyncio.run(_create_database(postgres.database_url, name))
+    database_url = migrated_database(postgres.database_url, "outage")
     with fresh_vhost(rabbit) as amqp_url:
-        to_rabbit, to_postgres = Wire(amqp_url), Wire(f"{base}/{name}")
+        to_rabbit, to_postgres = Wire(amqp_url), Wire(database_url)
         stack = Stack(folder=tmp_path, amqp_url=to_rabbit.url, database_url=to_postgres.url)
-        stack.command("migrate")
         (stack.datastore / "tickets").mkdir(parents=True)  # as the portal does
         town = Town(Site(stack=stack), to_rabbit, to_postgres, amqp_url)
         town.site.offer(tmp_path, "dss")
@@ -85,14 +80,6 @@ def town(rabbit: RabbitNode, postgres: PostgresCluster, tmp_path: Path) -> Itera
             stack.stop()
             to_rabbit.close()
             to_postgres.close()
-
-
-async def _create_database(url: str, name: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        await connection.close()
 
 
 def test_a_portal_without_its_broker_reads_takes_uploads_and_catches_up(town: Town) -> None:

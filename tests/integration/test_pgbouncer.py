@@ -15,9 +15,9 @@ from dss_portal.database.address import parse
 from dss_portal.database.engine import arguments
 from dss_portal.settings import Settings
 from dss_stack.postgres import PostgresCluster
+from support.databases import create_database
 from support.poolers import pgbouncer
 from support.portals import Portal, submitted_ticket, text
-from support.sites import create_database
 
 pytestmark = [pytest.mark.stack]
 
@@ -27,11 +27,10 @@ async def pooled(
     request: pytest.FixtureRequest, postgres: PostgresCluster, tmp_path: Path
 ) -> AsyncIterator[str]:
     """The address of an empty database through PgBouncer."""
-    name = f"pooled_{uuid.uuid4().hex}"
-    await create_database(postgres.database_url, name)
+    direct = await create_database(postgres.database_url, f"pooled_{uuid.uuid4().hex}")
     folder = tmp_path / "pgbouncer"
     folder.mkdir()
-    with pgbouncer(f"{postgres.database_url.rpartition('/')[0]}/{name}", folder) as url:
+    with pgbouncer(direct, folder) as url:
         yield url + request.param
 
 

@@ -24,8 +24,8 @@ from dss_portal.tickets.listener import Listener
 from dss_portal.web.context import components_of
 from dss_process import supervision
 from dss_stack.postgres import PostgresCluster
+from support.databases import create_database
 from support.portals import Portal, eventually, text
-from support.sites import create_database
 
 pytestmark = [pytest.mark.stack]
 
@@ -43,9 +43,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def unmigrated(postgres: PostgresCluster, tmp_path: Path) -> AsyncIterator[Quart]:
     """A portal that was started before ``dss-portal migrate``."""
     name = f"unmigrated_{id(tmp_path)}"
-    await create_database(postgres.database_url, name)
     settings = Settings(
-        database_url=f"{postgres.database_url.rpartition('/')[0]}/{name}",
+        database_url=await create_database(postgres.database_url, name),
         amqp_url="amqp://memory",
         datastore=tmp_path / "datastore",
         secret_key="k" * 32,

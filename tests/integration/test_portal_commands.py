@@ -1,19 +1,17 @@
 """What ``dss-portal`` says when its settings or its servers are not as it needs them."""
 
-import asyncio
 import os
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from dss_stack.postgres import PostgresCluster
+from support.databases import make_database
 from support.portal_commands import portal_commands
-from support.sites import create_database
 
 WHOLE = {
     "DSS_DATABASE_URL": "postgres://someone:hidden@127.0.0.1:1/dss",
@@ -56,9 +54,7 @@ def judged(status: int, printed: str, complained: str) -> str:
 
 @pytest.fixture
 def empty_database(postgres: PostgresCluster) -> str:
-    name = f"empty_{uuid.uuid4().hex}"
-    asyncio.run(create_database(postgres.database_url, name))
-    return f"{postgres.database_url.rpartition('/')[0]}/{name}"
+    return make_database(postgres.database_url, "empty")
 
 
 @pytest.mark.parametrize("words", [["users", "list"], ["tokens", "list"]])

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 
-import asyncpg
 import httpx
 import pytest
 
@@ -11,6 +10,7 @@ from dss_datastore.folder import AWAY
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
+from support.databases import value
 from support.sites import whole_stack
 from support.stacks import PROGRAMS, Stack
 from support.waiting import wait_until
@@ -60,24 +60,16 @@ def test_no_program_is_ready_while_its_datastore_is_gone(running: Stack) -> None
 
 
 def test_a_portal_is_not_ready_on_an_older_schema(running: Stack) -> None:
-    name = asyncio.run(_fetch(running.database_url, LAST))
+    name = asyncio.run(value(running.database_url, LAST))
     rename = "UPDATE tortoise_migrations SET name = $2 WHERE app = 'portal' AND name = $1"
-    asyncio.run(_fetch(running.database_url, rename, name, "not yet"))
+    asyncio.run(value(running.database_url, rename, name, "not yet"))
 
     try:
         found = readiness(running)
     finally:
-        asyncio.run(_fetch(running.database_url, rename, "not yet", name))
+        asyncio.run(value(running.database_url, rename, "not yet", name))
 
     behind = (503, "The database's schema is not up to date: run dss-portal migrate.")
     assert (found["portal"], found["users"]) == (behind, behind)
     assert (found["dispatch"], found["inference"]) == ((200, "ok"), (200, "ok"))
     assert readiness(running)["portal"] == (200, "ok")
-
-
-async def _fetch(url: str, statement: str, *values: str) -> str:
-    connection = await asyncpg.connect(url)
-    try:
-        return str(await connection.fetchval(statement, *values))
-    finally:
-        await connection.close()

@@ -4,12 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
@@ -17,7 +15,7 @@ from dss_portal.database.schema import NOT_MIGRATED
 from dss_stack.postgres import PostgresCluster
 from support import loopback
 from support.brokers import Node, fresh_vhost
-from support.sites import create_database
+from support.databases import execute, make_database
 from support.stacks import Stack, free_port
 from support.waiting import wait_until
 
@@ -26,9 +24,7 @@ pytestmark = [pytest.mark.stack]
 
 @pytest.fixture
 def empty(postgres: PostgresCluster) -> str:
-    name = f"empty_{uuid.uuid4().hex}"
-    asyncio.run(create_database(postgres.database_url, name))
-    return f"{postgres.database_url.rpartition('/')[0]}/{name}"
+    return make_database(postgres.database_url, "empty")
 
 
 @pytest.fixture
@@ -77,7 +73,7 @@ def test_a_database_restored_empty_under_a_running_portal_makes_no_noise(
     stack.start_one("dispatch")
     wait_until(lambda: "lung-segmentation" in stack.announced(), 30, stack.logs)
 
-    asyncio.run(_empty(empty))
+    asyncio.run(execute(empty, "DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
     wait_until(lambda: "waiting for the database" in stack.logs(), 30, stack.logs)
     assert said(readyz).splitlines()[:1] == [NOT_MIGRATED]
     stack.command("migrate")
@@ -88,14 +84,6 @@ def test_a_database_restored_empty_under_a_running_portal_makes_no_noise(
     assert "Traceback" not in log
     assert "message parked" not in log
     assert "task ended unforeseen" not in log
-
-
-async def _empty(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    finally:
-        await connection.close()
 
 
 def migrate(url: str, **settings: str) -> "subprocess.Popen[str]":

@@ -5,16 +5,14 @@ import os
 import stat
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from dss_stack.postgres import PostgresCluster
 from dss_stack.servers import Programs, find_postgres
-from support import sites
+from support.databases import execute, make_database, value
 from support.poolers import pgbouncer
 from support.stacks import free_port
 
@@ -70,10 +68,8 @@ def test_a_backup_is_made_and_restored_for_its_owner_alone(
     postgres: PostgresCluster, database_url: str, programs: Programs, tmp_path: Path
 ) -> None:
     dump = tmp_path / "dss.dump"
-    asyncio.run(_execute(database_url, "CREATE TABLE kept AS SELECT 7 AS number"))
-    name = f"restored_{uuid.uuid4().hex}"
-    asyncio.run(sites.create_database(postgres.database_url, name))
-    other = f"{postgres.database_url.rpartition('/')[0]}/{name}"
+    asyncio.run(execute(database_url, "CREATE TABLE kept AS SELECT 7 AS number"))
+    other = make_database(postgres.database_url, "restored")
     to_file = ("--format", "custom", "--file", str(dump))
 
     made = with_database(programs, f"{database_url}?maxsize=3", "pg_dump", *to_file)
@@ -83,21 +79,7 @@ def test_a_backup_is_made_and_restored_for_its_owner_alone(
     assert (made.returncode, made.stderr) == (0, "")
     assert stat.S_IMODE(dump.stat().st_mode) == 0o600
     assert (restored.returncode, restored.stderr) == (0, "")
-    assert asyncio.run(_number(other)) == 7
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    await connection.execute(statement)
-    await connection.close()
-
-
-async def _number(url: str) -> int:
-    connection = await asyncpg.connect(url)
-    try:
-        return int(await connection.fetchval("SELECT number FROM kept"))
-    finally:
-        await connection.close()
+    assert asyncio.run(value(other, "SELECT number FROM kept")) == 7
 
 
 def test_a_pooler_is_refused(database_url: str, programs: Programs, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ import asyncpg
 import httpx
 from playwright.sync_api import Browser, Page, expect
 
-from dss_portal import database
 from dss_stack.postgres import PostgresCluster
 from support import loopback
 from support.brokers import Node, fresh_vhost
 from support.builders import result_files
+from support.databases import migrated_database
 from support.stacks import Stack, free_port
 from support.waiting import wait_until
 
@@ -159,8 +158,7 @@ def whole_stack(
 
     ``port`` is the portal's; 0 is any.
     """
-    name = f"e2e_{uuid.uuid4().hex[:8]}"
-    database_url = migrated_database(postgres, name)
+    database_url = migrated_database(postgres.database_url, "e2e")
     with fresh_vhost(rabbit) as amqp_url:
         running = Stack(
             folder=folder,
@@ -181,11 +179,10 @@ def portal_alone(
     amqp_url: str, postgres: PostgresCluster, folder: Path, settings: dict[str, str], port: int
 ) -> Stack:
     """A portal that answers at that port, with a database of its own; stop it in the end."""
-    name = f"site_{uuid.uuid4().hex}"
     stack = Stack(
         folder=folder,
         amqp_url=amqp_url,
-        database_url=migrated_database(postgres, name),
+        database_url=migrated_database(postgres.database_url, "site"),
         settings=settings,
         port=port,
     )
@@ -196,11 +193,10 @@ def portal_alone(
 
 def start(amqp_url: str, postgres: PostgresCluster, folder: Path, **settings: str) -> Site:
     """A portal that answers, with a database and a checker of its own; stop its stack in the end."""
-    name = f"site_{uuid.uuid4().hex}"
     stack = Stack(
         folder=folder,
         amqp_url=amqp_url,
-        database_url=migrated_database(postgres, name),
+        database_url=migrated_database(postgres.database_url, "site"),
         settings={"DSS_TRUSTED_PROXIES": "127.0.0.1", **settings},
     )
     stack.start("portal")
@@ -218,28 +214,3 @@ def _answers(url: str) -> bool:
         return loopback.get(f"{url}/readyz").text == "ok"
     except httpx.TransportError:
         return False
-
-
-async def create_database(url: str, name: str) -> None:
-    await _execute(url, f'CREATE DATABASE "{name}"')
-
-
-def migrated_database(postgres: PostgresCluster, name: str) -> str:
-    """The address of a new database with the latest schema: a copy, as migrating an empty one takes seconds."""
-    base, _, template = postgres.database_url.rpartition("/")
-    _migrate(postgres.database_url)
-    asyncio.run(_execute(f"{base}/postgres", f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    return f"{base}/{name}"
-
-
-@cache
-def _migrate(url: str) -> None:
-    asyncio.run(database.migrate_to_latest(url))
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import httpx
 
 from bench.side_by_side import seeds
@@ -19,6 +18,7 @@ from dss_stack.ports import choose_ports
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import reference_server
+from support.databases import make_database
 from support.poolers import pgbouncer
 from support.stacks import Stack
 from support.waiting import wait_until
@@ -181,7 +181,7 @@ def our_site(
 ) -> Iterator[tuple[Stack, Side]]:
     """The portal of ``ours`` and its site, which may start other programs."""
     folder.mkdir()
-    direct_url = make_database(postgres.database_url, f"bench_{uuid.uuid4().hex[:8]}")
+    direct_url = make_database(postgres.database_url, "bench")
     with ExitStack() as opened:
         stack = Stack(
             folder=folder,
@@ -242,17 +242,3 @@ def children(pid: int) -> list[int]:
     """The processes that this one has started."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
     return [int(child) for child in text.split()]
-
-
-def make_database(server_url: str, name: str) -> str:
-    """Its address."""
-    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
-    return f"{server_url.rpartition('/')[0]}/{name}"
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
