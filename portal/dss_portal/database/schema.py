@@ -37,13 +37,6 @@ async def problem() -> str:
     return _too_new(newer, await _misfits()) if newer else ""
 
 
-async def is_current() -> bool:
-    """True if all migrations of this program have been applied; False also if none was ever applied.  Raises as
-    ``problem``.
-    """
-    return known_migrations() <= await applied_migrations()
-
-
 async def require_usable() -> list[str]:
     """The sorted names of applied migrations that this program does not know.  Raises SchemaTooNew if it cannot work
     with the schema, and as ``problem``.  All migrations of this program must have been applied.
