@@ -13,10 +13,11 @@ import asyncpg
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from chaos.cases import Voxels
-from chaos.site import Site, value
+from chaos.site import Site
 from chaos.told import Delivery
 from dss_broker.topology import DEAD_QUEUE, DEATH_EXCHANGE, REPLY_EXCHANGE
 from dss_datastore import layout
+from support.databases import number_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ def gather(site: Site) -> Evidence:
         dead=[json.loads(letter["payload"])["ticket_id"] for letter in site.dead_letters()],
         strays=strays(places, tickets),
         gone=_gone(places, tickets),
-        untold=asyncio.run(value(url, "SELECT count(*) FROM notification")),
+        untold=asyncio.run(number_from(url, "SELECT count(*) FROM notification")),
         deliveries=site.receivers.deliveries(),
     )
 
@@ -102,7 +103,7 @@ def gather(site: Site) -> Evidence:
 def open_tickets(site: Site) -> int:
     """How many were submitted and have not come to an end."""
     statement = "SELECT count(*) FROM ticket WHERE status IN ('ready', 'claimed')"
-    return asyncio.run(value(site.postgres.database_url, statement))
+    return asyncio.run(number_from(site.postgres.database_url, statement))
 
 
 async def _from_database(url: str) -> tuple[dict[int, Ticket], int]:

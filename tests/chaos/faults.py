@@ -13,7 +13,8 @@ import asyncpg
 
 from chaos.bucket import OF_THE_LINK, BucketStore
 from chaos.disk import OF_THE_DISK, Disk
-from chaos.site import Program, Site, value
+from chaos.site import Program, Site
+from support.databases import number_from
 
 ONE_LINK = 0.5
 """Share of the faults of links that strike one program only."""
@@ -24,12 +25,14 @@ SELECT count(*) FROM ticket JOIN claim ON claim.id = ticket.claim_id
 WHERE ticket.status = 'claimed' AND claim.instance = '{}'
 """
 
-FREEZES, TOLD_S = 10, 2.0
+FREEZES = 10
+LAG_S = 2.0
+"""After this time the portal has stored what a frozen dispatcher had sent."""
 
 OUTBOX_S = 60.0
-MOST_SURPLUS = 12
-"""A dispatcher that reads an announcement takes the ticket that waits longest, so announcements that come again make up
-for some lost ones.
+LEAST_LOST = 12
+"""Smallest number of announcements in the outbox when the portals of a run without it are killed.  A dispatcher that reads
+an announcement takes the ticket that waits longest, so a repeated announcement makes up for a lost one.
 """
 _SUBMITTED = "SELECT count(*) FROM outbox WHERE type_name = 'TicketReady'"
 
@@ -105,7 +108,7 @@ def freeze(program: str) -> Harm:
     def harm(site: Site, rng: random.Random) -> str:
         victim = _one(site, program, rng)
         if program == "dispatch":
-            _wait_until_held(site, victim)
+            _freeze_at_work(site, victim)
         victim.send(signal.SIGSTOP)
         time.sleep(site.lease_s + rng.uniform(3, 7))
         victim.send(signal.SIGCONT)
@@ -114,13 +117,16 @@ def freeze(program: str) -> Harm:
     return harm
 
 
-def _wait_until_held(site: Site, dispatcher: Program) -> None:
-    """Return when the dispatcher holds a claim, also by what it has told last, or after FREEZES tries."""
+def _freeze_at_work(site: Site, dispatcher: Program) -> None:
+    """Freeze the dispatcher while it holds a claim, and return; after FREEZES tries it may hold none.
+
+    The database may show a claim that has ended, because the portal has not yet read the dispatcher's last messages.
+    """
     held = _HELD.format(dispatcher.name)
     for _ in range(FREEZES):
         _wait_until(site, held, CLAIM_S)
         dispatcher.send(signal.SIGSTOP)
-        time.sleep(TOLD_S)  # what it told before is written by then
+        time.sleep(LAG_S)
         if _wait_until(site, held, 0):
             return
         dispatcher.send(signal.SIGCONT)
@@ -142,7 +148,7 @@ def broker_away_and_portals_killed(site: Site, rng: random.Random) -> str:
     """What was submitted meanwhile lies in the outbox alone."""
     site.rabbit.kill()
     time.sleep(rng.uniform(3, 4))
-    waiting = _wait_until(site, _SUBMITTED, OUTBOX_S, MOST_SURPLUS if site.sabotage else 1)
+    waiting = _wait_until(site, _SUBMITTED, OUTBOX_S, LEAST_LOST if site.sabotage else 1)
     victim = kill_all("portal")(site, rng)
     site.rabbit.start()
     return f"rabbitmq, {victim}, {waiting} announcements in the outbox"
@@ -281,7 +287,7 @@ def _wait_until(site: Site, count: str, most_s: float, least: int = 1) -> int:
         with suppress(
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError
         ):  # the database is away
-            found = asyncio.run(value(site.postgres.database_url, count))
+            found = asyncio.run(number_from(site.postgres.database_url, count))
         if found >= least or time.monotonic() > ends_s:
             return found
         time.sleep(0.05)

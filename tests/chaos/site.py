@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import asyncpg
 import httpx
 
 from chaos.bucket import BucketStore
@@ -20,10 +19,11 @@ from chaos.disk import Disk
 from chaos.stand_in import BUNDLE
 from chaos.told import Receivers
 from dss_broker.topology import DEAD_QUEUE
-from dss_portal.notifications.receivers import CONNECT_S
+from dss_portal.notifications.receivers import MAIL_ANSWER_S
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
+from support.databases import number_from
 from support.stacks import free_port
 from support.waiting import wait_until
 
@@ -32,8 +32,6 @@ SERVICE = "chaos"
 LEASE_S = 8
 SILENCE_S = 25
 STOP_S = 10
-SLOW_S = CONNECT_S * 2
-"""A portal waits so long for each answer of a mail server, and longer for others: on a slow machine it may be late."""
 PORTALS, DISPATCHERS, WORKERS = 2, 3, 2
 
 SERVICE_JSON = {
@@ -232,7 +230,7 @@ class Site:
         return consumers == DISPATCHERS and waiting == WORKERS and bool(self._listed())
 
     def _listed(self) -> int:
-        return asyncio.run(value(self.postgres.database_url, "SELECT count(*) FROM service"))
+        return asyncio.run(number_from(self.postgres.database_url, "SELECT count(*) FROM service"))
 
     def console(self, path: str) -> dict[str, int]:
         """What RabbitMQ's HTTP API says of one thing; {} if it does not know it."""
@@ -269,23 +267,17 @@ class Site:
 
 
 def slow_answers(lines: Iterable[str]) -> Counter[tuple[int, str]]:
-    """The attempts to notify, by ticket and kind of channel, that failed after SLOW_S or more, by the log ``lines``."""
+    """The attempts to notify, by ticket and kind of channel, that failed after MAIL_ANSWER_S or more, by the log ``lines``.
+
+    That is the shortest time limit for an answer.
+    """
     found: Counter[tuple[int, str]] = Counter()
     for line in lines:
         if '"notification not taken"' not in line:
             continue
         facts = json.loads(line)
-        found[facts["ticket"], facts["kind"]] += facts["seconds"] >= SLOW_S
+        found[facts["ticket"], facts["kind"]] += facts["seconds"] >= MAIL_ANSWER_S
     return found
-
-
-async def value(database_url: str, statement: str) -> int:
-    """The number that a statement answers."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        return int(await connection.fetchval(statement))
-    finally:
-        await connection.close()
 
 
 def answers(address: str) -> bool:

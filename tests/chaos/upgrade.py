@@ -23,10 +23,11 @@ import typer
 from chaos.cases import draw_cases
 from chaos.report import table
 from chaos.run import SETTLE_S, Outcome, Plan, judged, settle
-from chaos.site import TESTS, Site, value
+from chaos.site import TESTS, Site
 from chaos.told import receivers
 from chaos.users import User, client
 from conftest import CHECKOUT, SYSROOT
+from support.databases import number_from
 from support.stacks import leave_nothing_running
 from support.waiting import wait_until
 
@@ -105,7 +106,7 @@ class Drill:
 
     def _done(self) -> int:
         statement = "SELECT count(*) FROM ticket WHERE status = 'success'"
-        return asyncio.run(value(self._site.postgres.database_url, statement))
+        return asyncio.run(number_from(self._site.postgres.database_url, statement))
 
 
 def users_of(drill: Drill, site: Site, folder: Path, enough: threading.Event) -> list[User]:

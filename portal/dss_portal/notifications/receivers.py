@@ -20,6 +20,8 @@ from dss_portal.refusals import Refused
 from dss_portal.settings import Settings
 
 CONNECT_S = 5.0
+MAIL_ANSWER_S = 10.0
+"""Longest time that a mail server may take for one answer."""
 QUIT_S = 1.0
 _MAY_CHANGE = {408, 425, 429}
 """HTTP statuses below 500 after which a later attempt may succeed."""
@@ -167,7 +169,7 @@ class Receivers:
             tls_context=ssl.create_default_context(cafile=settings.smtp_ca_file or None)
             if encrypted
             else None,
-            timeout=CONNECT_S * 2,
+            timeout=MAIL_ANSWER_S,
         )
 
 
