@@ -23,14 +23,13 @@ def odd_images(
     folder: Path, layers: Sequence[Layer], main: ImageHeader, sent: Mapping[Path, ImageHeader]
 ) -> Iterator[str]:
     """Warnings about the main image in ``folder``, with the header ``main``, if none of the images ``sent`` has its
-    voxels, and about other images of its size in another grid.  Segmentations, which are checked elsewhere, and layers
-    with the name of a file that was sent are left out.
+    voxels, and about other images of its size in another grid.  Segmentations and layers with the name of an image that
+    was sent are left out, because ``check_provider_results`` compares them.
     """
-    if sent and not any(
-        _is_same(folder / layers[0].file_name, main, *other) for other in sent.items()
-    ):
-        yield OTHER_IMAGE.format(layers[0].called)
     names = {path.name for path in sent}
+    path = folder / layers[0].file_name
+    if names and path.name not in names and not any(_is_same(path, main, *o) for o in sent.items()):
+        yield OTHER_IMAGE.format(layers[0].called)
     for layer in layers[1:]:
         if layer.file_name not in names and not layer.is_registered:
             yield from _beside(folder, layer, main)

@@ -4,7 +4,7 @@ The rules are those of ``gate``, but files without a layer are allowed, such as 
 provider cannot remove a file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -61,10 +61,9 @@ def check_provider_results(
     _check_files(folder, names, workspace, layers)
     remarks = list(_odd_voxels(folder, layers, sent))
     main = read_header(folder / layers[0].file_name)
-    _check_images(folder, layers, main, sent)
-    remarks += odd_images(
-        folder, layers, main, dict(_submitted_images(sent, but=Role.SEGMENTATION))
-    )
+    images = dict(_submitted_images(sent, but=Role.SEGMENTATION))
+    _check_images(folder, layers, main, images)
+    remarks += odd_images(folder, layers, main, images)
     _check_size(workspace, main)
     for layer in layers:
         if layer.role == Role.SEGMENTATION:
@@ -130,21 +129,22 @@ def _check_files(
     )
 
 
-def _check_images(folder: Path, layers: tuple[Layer, ...], main: ImageHeader, sent: Path) -> None:
-    """Raises ResultRefused unless the main image has the grid in space of an image that the user sent (if any of those
-    can be read), and images with the names of the user's files are unchanged.
+def _check_images(
+    folder: Path, layers: tuple[Layer, ...], main: ImageHeader, sent: Mapping[Path, ImageHeader]
+) -> None:
+    """Raises ResultRefused unless the main image has the grid in space of one of the images ``sent`` (if there are any),
+    and images with the names of those are unchanged.
 
     Segmentations are not compared.  A provider may make another layer the main image, or change intensities under a
     name of its own.
     """
-    images = dict(_submitted_images(sent, but=Role.SEGMENTATION))
+    by_name = {path.name: (path, header) for path, header in sent.items()}
     for layer in layers:
-        header = images.get(sent / layer.file_name)
-        if header is not None and layer.role != Role.SEGMENTATION:
-            same = _is_same_image(folder / layer.file_name, sent / layer.file_name, header)
+        if layer.file_name in by_name and layer.role != Role.SEGMENTATION:
+            same = _is_same_image(folder / layer.file_name, *by_name[layer.file_name])
             require(same, f"'{layer.file_name}' is not the image that was sent under this name")
     differences = [
-        grid_difference(_without_time(main), _without_time(header)) for header in images.values()
+        grid_difference(_without_time(main), _without_time(header)) for header in sent.values()
     ]
     require(
         not differences or "" in differences,
