@@ -23,7 +23,8 @@ def judged_lungs(lungs: Lungs, ct: Ct) -> Quality | None:
     """The assessment of ``lungs`` in the complete image; None if the image shows no lung.
 
     Raises InferenceError, which the user reads, if more was found than lungs can hold; or if no lung was found, but the
-    image has more than 20 ml that may be lung, or its values, its spacing or the order of its slices are not those of a chest CT.
+    image has more than 20 ml that may be lung, or its values, its spacing or the order of its slices are not those of a
+    chest CT.
     """
     if lungs.signs is None:
         _require_no_suspect(lungs)

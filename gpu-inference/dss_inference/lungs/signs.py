@@ -46,9 +46,8 @@ class Signs:
     Density: ``empty`` is lung as dark and even as air; ``pocket`` is the largest place in the lungs that is nearly as
     dark as air, compared with the lungs' median; ``dense`` is lung of unusually high density; ``leaked`` is as dark as
     air, and open to the image's side; ``haze`` are blocks anywhere in the body that are denser than lung and lighter
-    than flesh; ``open`` is of any density, and open to the image's side; ``detached``
-    is not connected to the rest of its lung; ``gas`` is air inside the body that was not
-    segmented as lung (may be above 1).
+    than flesh; ``open`` is of any density, and open to the image's side; ``detached`` is not connected to the
+    rest of its lung; ``gas`` is air inside the body that was not segmented as lung (may be above 1).
 
     Shape, along the body's axes (``SegmentedChest.upright``): ``uneven`` is how differently the sections of left and right change
     from slice to slice, by ``unevenness``; None if a side is missing.  ``left`` is the left lung's part of both; None

@@ -32,7 +32,7 @@ def largest_jump(hu: npt.NDArray[np.int16], found: Flags) -> float:
     if wide.size < _LEAST_SLICES:
         return 0.0
     part = slice(wide[0], wide[-1] + 1)
-    changes = _changes(_limited(hu[part]), lung[part])
+    changes = _changes(_limited(hu[part]).astype(np.float32), lung[part])
     usual = ndi.percentile_filter(changes, _USUAL, size=_AROUND, mode="nearest")
     return float((changes / np.maximum(usual, 1.0)).max())
 
@@ -45,21 +45,24 @@ def disorder(hu: npt.NDArray[np.int16]) -> float:
     """
     if hu.shape[0] < _LEAST_SLICES:
         return 0.0
-    few = np.array([_blocks(plane) for plane in hu])
+    few = np.array([_block_sums(plane) for plane in hu], np.float32)
     near, far = (float(np.abs(few[k:] - few[:-k]).mean()) for k in (1, 2))
     return near / far if far > 0 else 0.0
 
 
-def _blocks(plane: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
-    """Means of blocks of 4 x 4 voxels, which have less noise; the rest at the end is left out."""
+def _block_sums(plane: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """Sums of blocks of 4 x 4 voxels, whose means have less noise; the rest at the end is left out.  16 limited HU fit
+    into 16 bits, in which they are added three times as fast.
+    """
     height, width = (max(1, min(_BLOCK, n)) for n in plane.shape)
     y, x = plane.shape[0] // height, plane.shape[1] // width
     cut = _limited(plane[: y * height, : x * width])
-    return np.asarray(cut.reshape(y, height, x, width).mean(axis=(1, 3)))
+    rows = cut.reshape(y, height, -1).sum(axis=1, dtype=np.int16)
+    return np.asarray(rows.reshape(y, x, width).sum(axis=2, dtype=np.int16))
 
 
-def _limited(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
-    return np.clip(hu, _LOWEST_HU, _HIGHEST_HU).astype(np.float32)
+def _limited(hu: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    return np.clip(hu, _LOWEST_HU, _HIGHEST_HU)
 
 
 def _changes(hu: npt.NDArray[np.float32], lung: Flags) -> npt.NDArray[np.float64]:
