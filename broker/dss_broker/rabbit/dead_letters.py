@@ -39,8 +39,7 @@ def open_session(url: str) -> Iterator["RabbitDeadLetterSession"]:
     """A context with the dead letters, which no other session can hold meanwhile.
 
     Raises DeadLettersBusy if another session still holds them after BUSY_S; BrokerAway if RabbitMQ does not answer,
-    also if the connection is lost in the context; BrokerRefuses if RabbitMQ refuses the connection or
-    is too old.
+    also if the connection is lost in the context; BrokerRefuses if RabbitMQ refuses the connection or is too old.
     """
     try:
         with BlockingConnection(parameters_of(url, "dead letters")) as connection:

@@ -67,8 +67,9 @@ async def run(datastore: Datastore, settings: Settings) -> None:
 async def clean_all(
     datastore: Datastore, settings: Settings, keys: KeyCleaning | None = None
 ) -> None:
-    """Do every kind of cleaning once; idempotency keys from where ``keys`` stopped, or from the first one.  If one kind fails, the error is logged and the others are done; only an outage
-    of the database or the datastore, or a full disk, is raised and ends the round.
+    """Do every kind of cleaning once; that of idempotency keys goes on where ``keys`` stopped, or begins at the first key.
+    If one kind fails, the error is logged and the others are done; only an outage of the database or the datastore, or a
+    full disk, is raised and ends the round.
     """
     work: tuple[Callable[[], Awaitable[object]], ...] = (
         partial(clean_ended, datastore),
