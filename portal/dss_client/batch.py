@@ -91,6 +91,7 @@ class Batch:
             folder, self._options.unsent, server=client.server, options=self._options.signature
         )
         self._new_keys: set[str] = set()
+        self._recalled: set[str] = set()
         self._full = False
         self._said = ""
         self._looked_s = time.monotonic()
@@ -163,6 +164,8 @@ class Batch:
 
         def note(number: int) -> None:
             self._away_since_s = None
+            if item.key not in self._new_keys:
+                self._recalled.add(item.name)
             item.ticket, item.key = number, ""
             self._journal.write(items)
 
@@ -198,6 +201,9 @@ class Batch:
         is_earlier_key = item.key and item.key not in self._new_keys
         if error.status == HTTPStatus.UNPROCESSABLE_ENTITY and is_earlier_key:
             item.key = ""  # an earlier run requested a ticket of another version of the service
+            return
+        if is_missing(error) and item.name in self._recalled:
+            self._recalled.discard(item.name)  # an earlier run has deleted the ticket of its key
             return
         others = [other for other in items if other.status == SUBMITTED]
         if error.body.startswith(QUOTA):

@@ -89,9 +89,9 @@ def submit(
         raise NotUnderstood("The server did not answer with the number of a ticket.")
     listener.created(ticket)
     try:
+        write(ticket)
         if title:
             yield from _named(ticket, title)
-        write(ticket)
         listener.stage("Uploading")
         for path in sorted(folder.iterdir()):
             yield from protocol.upload(ticket, path, listener.moved, resumes=True)

@@ -136,13 +136,14 @@ def test_a_ticket_that_was_not_submitted_before_the_kill_is_removed(
     assert ("GET /api/tickets/7/delete" in lines(recorder)) == (answer == state("init"))
 
 
-def test_the_table_has_a_ticket_from_its_creation_on(
-    recorder: Recorder, scans: list[Path], tmp_path: Path
+@pytest.mark.parametrize("what", ["title", "files/input"])
+def test_the_table_has_the_number_before_anything_else_is_asked_of_the_ticket(
+    recorder: Recorder, scans: list[Path], tmp_path: Path, what: str
 ) -> None:
-    recorder.silent.add("POST /api/tickets/7/files/input")
+    recorder.silent.add(f"POST /api/tickets/7/{what}")
 
     with program(recorder, scans, tmp_path) as sending:
-        wait_until(lambda: any("7/files/input" in line for line in lines(recorder)), 60)
+        wait_until(lambda: any(f"7/{what}" in line for line in lines(recorder)), 60)
         sending.kill()
         sending.communicate(timeout=60)
 

@@ -131,6 +131,24 @@ def test_a_batch_that_was_killed_before_the_answer_continues_with_the_ticket(
     assert (row["ticket"], row["key"]) == (str(item.ticket), "")
 
 
+@pytest.mark.stack
+def test_a_batch_replaces_the_ticket_of_an_earlier_run_that_was_deleted(
+    site: Site, token: str, scan: Path, tmp_path: Path
+) -> None:
+    """That run may have deleted it when it was interrupted, before it could note the number."""
+    with losing(site.url, CREATION, 1) as wire:
+        with pytest.raises(Killed):
+            batch(wire.url, token, scan, tmp_path / "out", killed=True)
+        (gone,) = all_tickets(site, token)
+        with Client(site.url, token=token) as client:
+            client.delete(gone)
+
+        (item,) = batch(wire.url, token, scan, tmp_path / "out", killed=False)
+
+    assert item.ticket != gone
+    assert all_tickets(site, token) == {gone: "deleted", item.ticket: "ready"}
+
+
 def answers(creation: bytes, description: bytes) -> dict[str, bytes]:
     """Those of a server with one service: to the creation of a ticket, and for its description of the API."""
     row = f'{{"name": "{SERVICE}", "githash": "{"a" * 40}", "version": "1.0.0", "shortdesc": ""}}'
