@@ -136,7 +136,7 @@ async def test_another_service_is_another_queue(portal: Portal, service: Service
     place = await queue_places.place(await Ticket.get(id=mine))
 
     assert place is not None
-    assert (place.number, place.reason) == (1, "This ticket is the next.")
+    assert (place.number, place.reason) == (1, "No other ticket comes before it.")
 
 
 async def test_an_older_version_of_a_service_waits_in_the_same_queue(

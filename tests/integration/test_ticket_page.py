@@ -102,7 +102,9 @@ async def test_a_ticket_that_waits_says_where_and_for_whom(portal: Portal, ann: 
 
     assert "Place 2 in the queue. Before this ticket comes 1 of your own." in page
     assert re.search(r'<li class="now" aria-current="step"><b>Waiting</b>', page)
-    assert "Place 1 in the queue. This ticket is the next." in await text(ann, f"/tickets/{first}")
+    assert "Place 1 in the queue. No other ticket comes before it." in await text(
+        ann, f"/tickets/{first}"
+    )
 
 
 async def test_a_ticket_that_nobody_serves_has_no_place_in_the_queue(
@@ -119,7 +121,7 @@ async def test_a_ticket_that_nobody_serves_has_no_place_in_the_queue(
         page = await text(ann, path)
         assert "Nobody serves this at present" in page
         assert "in the queue" not in page
-        assert "is the next" not in page
+        assert "comes before it" not in page
 
 
 async def test_the_page_of_a_ticket_that_was_not_submitted_leads_to_sending_its_files(

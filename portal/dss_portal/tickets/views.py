@@ -45,7 +45,7 @@ class QueuePlace:
     def reason(self) -> str:
         """A sentence for the user that explains the place."""
         if self.number == 1:
-            return "This ticket is the next."
+            return "No other ticket comes before it."
         of_others = f"{self.others} of other users"
         if self.later:
             of_others += f", {self.later} of which came later (users take turns)"
