@@ -8,14 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
-from dss_broker.settings import cannot_listen, problems
+from dss_broker.reading_settings import read_settings
+from dss_broker.settings import cannot_listen
 from dss_datastore.access import SharedDatastore
 from dss_dispatch.checks import Checks
 from dss_dispatch.consumer import Consumer
@@ -34,7 +34,6 @@ from dss_process.supervision import Supervisor
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", bound=ProgramSettings)
 
 main = typer.Typer(
     help="Take the tickets of a segmentation service, one dispatcher for each service.",
@@ -53,7 +52,7 @@ def serve(
     Needs DSS_AMQP_URL and DSS_DATASTORE or DSS_DATASTORE_URL; see infra/env.example for the rest.
     """
     loaded = _load(service)
-    settings = _settings(Settings)
+    settings = read_settings(Settings)
     configure_logging("dispatch", json_lines=settings.log_json)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     end_tracing = start_tracing("dispatch", settings.instance, os.environ)
@@ -71,7 +70,7 @@ def check_results() -> None:
     For a site that has providers over HTTP and no dispatcher.  Needs DSS_AMQP_URL and DSS_DATASTORE or
     DSS_DATASTORE_URL.
     """
-    settings = _settings(ProgramSettings)
+    settings = read_settings(ProgramSettings)
     configure_logging("dispatch", json_lines=settings.log_json)
     end_tracing = start_tracing("dispatch", settings.instance, os.environ)
     try:
@@ -110,17 +109,6 @@ def _load(service: str) -> Service:
     except ServiceInvalid as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
-
-
-def _settings(kind: type[S]) -> S:
-    """The settings of ``kind``, read from the environment.  Exits with a sentence for each setting that is missing or
-    wrong.
-    """
-    try:
-        return kind()
-    except ValidationError as error:
-        typer.echo("\n".join(problems(error)), err=True)
-        raise typer.Exit(2) from error
 
 
 def _datastore(settings: ProgramSettings) -> SharedDatastore:

@@ -13,6 +13,7 @@ import typer
 
 from dss_broker.errors import BrokerClosed
 from dss_broker.rabbit import RabbitBroker
+from dss_broker.reading_settings import read_settings
 from dss_broker.settings import cannot_listen
 from dss_datastore.access import SharedDatastore
 from dss_inference.bundle import Bundle
@@ -20,7 +21,7 @@ from dss_inference.bundle_catalogue import BUNDLES, installed_in, load_to_serve
 from dss_inference.bundle_commands import commands, refuse
 from dss_inference.errors import InferenceError
 from dss_inference.monai_bundles.unusable_bundle import UnusableBundle
-from dss_inference.settings import DeviceSettings, FacadeSettings, Settings, read_settings
+from dss_inference.settings import DeviceSettings, FacadeSettings, Settings
 from dss_inference.worker.server import QueueServer
 from dss_inference.worker_metrics import measure
 from dss_observability.logs import configure_logging

@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from dss_broker.reading_settings import read_settings
 from dss_inference.bundle import Bundle, BundleOutcome
 from dss_inference.bundle_catalogue import BUNDLES, load, monai_bundles, name_problem
 from dss_inference.errors import InferenceError, innermost
 from dss_inference.monai_bundles.bundle_checks import problems
 from dss_inference.monai_bundles.folder import BundleFolder, read_folder
-from dss_inference.settings import DeviceSettings, read_settings
+from dss_inference.settings import DeviceSettings
 
 commands = typer.Typer(
     help="List, check and run bundles by hand, without a broker.",

@@ -3,10 +3,9 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import typer
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dss_broker.datastore_settings import DatastoreSettings
@@ -20,7 +19,6 @@ from dss_broker.settings import (
     Instance,
     Seconds,
     StopSeconds,
-    problems,
 )
 
 
@@ -80,17 +78,3 @@ class Settings(FacadeSettings, DatastoreSettings):
     metrics_bind: Bind = Field(
         "", description="host:port of /metrics, /healthz and /readyz; blank is none"
     )
-
-
-SettingsT = TypeVar("SettingsT", bound=DeviceSettings)
-
-
-def read_settings(kind: type[SettingsT]) -> SettingsT:
-    """Read settings from the environment.  Prints a sentence for each setting that is missing or wrong and exits with
-    status 2 if there is any.
-    """
-    try:
-        return kind()
-    except ValidationError as error:
-        typer.echo("\n".join(problems(error)), err=True)
-        raise typer.Exit(2) from error

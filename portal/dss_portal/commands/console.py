@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
-from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from dss_broker.settings import problems
+from dss_broker.reading_settings import read_settings
 from dss_portal import database
 from dss_portal.database.explanations import explain
 from dss_portal.legacy_settings import renamed
@@ -81,10 +80,7 @@ def read(kind: type[S]) -> S:
     """
     for name, value in renamed(os.environ).items():
         os.environ.setdefault(name, value)
-    try:
-        return kind()
-    except ValidationError as error:
-        raise exit_with("\n".join(problems(error))) from error
+    return read_settings(kind)
 
 
 def exit_with(text: str) -> typer.Exit:
