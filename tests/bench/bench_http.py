@@ -184,7 +184,7 @@ def _rows(clients: Sequence[int], seconds: float) -> Iterator[tuple[str, Load]]:
             yield f"{what} polls/s, {count} clients", _polls(what, count, seconds)
     yield "writes", lambda side: _writes(side, seconds)
     yield "files", _files
-    yield "CPU", lambda side: iter([("CPU of one ticket, ms", loads.one_ticket(side, 10))])
+    yield "CPU", lambda side: iter([("CPU of one ticket, ms", loads.one_ticket(side, 30))])
 
 
 def _polls(what: str, count: int, seconds: float) -> Load:
