@@ -71,6 +71,7 @@ def servers(folder: Path) -> Iterator[tuple[RabbitNode, PostgresCluster]]:
     with ExitStack() as stack:
         rabbit, postgres = RabbitNode(folder / "rabbit"), PostgresCluster(folder / "postgres")
         stack.callback(postgres.stop)
+        stack.callback(rabbit.stop)
         stack.callback(rabbit.kill)
         postgres.start()
         rabbit.start()
