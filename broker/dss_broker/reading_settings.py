@@ -3,13 +3,13 @@
 import os
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from dss_broker.settings import problems
+from dss_process.misspelt import misspelt as names_like
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -35,15 +35,6 @@ def misspelt(environment: Iterable[str], kind: type[BaseSettings]) -> list[str]:
     """A sentence for each name in ``environment`` that is no setting of ``kind`` but looks like one.  Other unknown names
     are left alone: the programs of a site may share one file of settings.
     """
-    names = [field.upper() for field in kind.model_fields]
-    found = []
-    for given in sorted(environment):
-        name = given.upper().removeprefix(_PREFIX)
-        is_known = name in names or name.removesuffix(_FILE) in names
-        if is_known or not given.upper().startswith(_PREFIX):
-            continue
-        found += [
-            f"{given[:80]} is no setting and has no effect; did you mean {_PREFIX}{meant}?"
-            for meant in get_close_matches(name, names, 1, _LIKENESS)
-        ]
-    return found
+    names = [f"{_PREFIX}{field.upper()}" for field in kind.model_fields]
+    others = (name for name in environment if name.upper().removesuffix(_FILE) not in names)
+    return names_like(others, names, _LIKENESS)

@@ -16,6 +16,7 @@ from dss_client.error_sentences import of_disk
 from dss_client.errors import ClientError
 from dss_client.extras import lacking
 from dss_client.output import say
+from dss_process.misspelt import misspelt
 
 FAILED, IMPOSSIBLE, FAULTY, INTERRUPTED = 1, 2, 70, 130
 """Exit statuses other than 0.  FAILED: the request failed, for example the ticket.  IMPOSSIBLE: the command could not
@@ -23,6 +24,10 @@ be carried out at all.  FAULTY: a fault of ``dss`` itself (70 in sysexits.h).  I
 shells).
 """
 SHOW_TRACE = "DSS_TRACEBACK"
+VARIABLES = ("DSS_SERVER", "DSS_TOKEN", SHOW_TRACE, "DSS_BEAT_S", "DSS_CONTAINER_ENGINE")
+"""All environment variables of the product that ``dss`` reads, also those of ``dss service``."""
+_LIKENESS = 0.8
+"""Least likeness (by difflib) of a misspelt variable and the right one; two letters of DSS_TOKEN may be exchanged."""
 _COMPLETE = "_DSS_COMPLETE"
 
 
@@ -64,12 +69,15 @@ class CommandGroup(click.Group):
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
         """Run the command and exit: with 0 if it was carried out, otherwise with FAILED, IMPOSSIBLE, FAULTY or
-        INTERRUPTED.  An error is printed as a sentence; with DSS_TRACEBACK set, a fault of ``dss`` itself is raised.
+        INTERRUPTED.  An error is printed as a sentence; with DSS_TRACEBACK set, a fault of ``dss`` itself is raised.  A
+        variable in the environment that seems to be a misspelt one of VARIABLES is warned of on standard error.
         """
         output.prepare_streams()
         name = prog_name or "dss"
         if instruction := os.environ.get(_COMPLETE):
             sys.exit(shell_complete(self, {}, name, _COMPLETE, instruction))
+        for warning in misspelt(os.environ, VARIABLES, _LIKENESS):
+            say(warning, error=True)
         words = list(sys.argv[1:] if args is None else args)
         options = {k: v for k, v in extra.items() if k not in {"standalone_mode", "complete_var"}}
         status = self._status(words, name, options)

@@ -3,22 +3,9 @@
 import pytest
 
 from dss_broker.reading_settings import misspelt, read_settings
-from dss_dispatch.settings import ServiceSettings
-from dss_dispatch.settings import Settings as DispatchSettings
-from dss_inference.settings import DeviceSettings, FacadeSettings
-from dss_inference.settings import Settings as WorkerSettings
 from dss_portal.settings import DatabaseSettings
 from dss_portal.settings import Settings as PortalSettings
-
-KINDS = (
-    PortalSettings,
-    DatabaseSettings,
-    DispatchSettings,
-    ServiceSettings,
-    WorkerSettings,
-    DeviceSettings,
-    FacadeSettings,
-)
+from support.setting_classes import COMPOSE, KINDS
 
 
 @pytest.mark.parametrize(
@@ -42,7 +29,7 @@ def test_settings_of_other_programs_and_of_compose_are_left_alone(
     kind: type[PortalSettings],
 ) -> None:
     names = [f"DSS_{field.upper()}" for each in KINDS for field in each.model_fields]
-    others = ["DSS_TOKEN", "DSS_SERVER", "DSS_VERSION", "DSS_REGISTRY", "DSS_PUBLISH", "DSS_UID"]
+    others = ["DSS_TOKEN", "DSS_SERVER", *COMPOSE]
 
     assert misspelt([*names, *(f"{name}_FILE" for name in names), *others], kind) == []
 
