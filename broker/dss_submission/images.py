@@ -2,8 +2,9 @@
 # (SimpleITK ships no types; it is imported where it is used, because it takes a second to load)
 """Converts the user's file or DICOM folder to the layer that ITK-SNAP would upload."""
 
+import hashlib
 from collections.abc import Callable
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,8 @@ def write_layer(
     progress: Progress | None = None,
     stage: Stage = _say_nothing,
 ) -> Layer:
-    """Convert ``source`` to ``layer_000_<md5>.nii.gz`` in ``folder`` (001 and so on if another image has that name).
+    """Convert ``source`` to ``layer_000_<md5>.nii.gz`` in ``folder``.  The MD5 is that of the whole file: that of the
+    voxels alone, as ITK-SNAP takes it, would give images in other grids the same name.
 
     Raises ImageUnreadable.  ``series`` selects a series of a DICOM folder (``dss_images.dicom.series_choice.choose``).
     ``progress`` is called while a DICOM folder is read, ``stage`` before each later stage, which may take seconds.
@@ -45,11 +47,12 @@ def write_layer(
     image, notes = _read(source, series, progress)
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
-    path = _place(folder, image)
+    unnamed = folder / "unnamed.nii.gz"
     stage("Compressing the image")
-    sitk.WriteImage(image, str(path), True)
+    sitk.WriteImage(image, str(unnamed), True)
     stage("Checking what is to be sent")
-    _require_same(path, image)
+    _require_same(unnamed, image)
+    path = unnamed.replace(folder / f"layer_000_{_md5(unnamed)}.nii.gz")
     return Layer(path=path, size=tuple(image.GetSize()), notes=notes)
 
 
@@ -141,19 +144,7 @@ def _read_dicom(
     return volume.image, volume.notes
 
 
-def _place(folder: Path, image: "sitk.Image") -> Path:
-    """Path of the file in ``folder`` for ``image``: a file that already contains the image, otherwise a new path.
-
-    A file with the same hash may contain another image, because the hash does not cover the grid.
-    """
-    names = (folder / f"layer_{n:03d}_{_md5(image)}.nii.gz" for n in count())
-    return next(path for path in names if not path.exists() or _is_same(path, image))
-
-
-def _md5(image: "sitk.Image") -> str:
-    """MD5 hash of the voxels, for the file's name, in hexadecimal digits."""
-    import SimpleITK as sitk  # noqa: PLC0415, N813  (needs the extra ``images``)
-
-    digest = sitk.HashImageFilter()
-    digest.SetHashFunction(sitk.HashImageFilter.MD5)
-    return str(digest.Execute(image))
+def _md5(path: Path) -> str:
+    """MD5 of the file, for its name, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()

@@ -24,9 +24,10 @@ Colour = Callable[[int], tuple[int, int, int]]
 
 
 def content_name(kind: str, called: str, digest: str, suffix: str) -> str:
-    """The name of a result file: ``kind``, words of ``called``, the hash ``digest`` of its content, and ``suffix``.
+    """The name of a result file: ``kind``, words of ``called``, the hash ``digest`` of the file, and ``suffix``.
 
-    Because of the hash, the same name always means the same content.
+    ``digest`` must be of all bytes of the file, not of its voxels alone: users keep the results of several tickets in
+    one folder, where the same name must always mean the same content.
     """
     words = re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_")[:_WORDS_CHARACTERS] or "result"
     return f"{kind}_{words}_{digest[:NAME_DIGITS]}{suffix}"

@@ -154,13 +154,17 @@ class _Files:
     target: Path
 
     def write(self, array: Array, called: str, kind: str) -> str:
-        """Write ``array`` to a file and return the file's name."""
-        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
-        name = content_name(kind, called, digest, suffix_for(self.like))
+        """Write ``array`` to a file and return the file's name, with the hash of the whole file: equal arrays in other
+        grids, of other types or at other time points are other files.
+        """
+        suffix = suffix_for(self.like)
+        unnamed = self.target / f"unnamed{suffix}"
         if self.time_point is None:
-            write_in_grid(array, self.like, self.target / name)
+            write_in_grid(array, self.like, unnamed)
         else:
-            write_in_series(array, self.like, self.time_point.number, self.target / name)
+            write_in_series(array, self.like, self.time_point.number, unnamed)
+        name = content_name(kind, called, _sha256(unnamed), suffix)
+        unnamed.replace(self.target / name)
         return name
 
 
@@ -241,9 +245,14 @@ def _mesh(path: Path, called: str, main: Grid, folder: Path) -> str:
         require_in_image(read_mesh(path), main)
     except ImageRefused as error:
         raise AlgorithmFailed(f"The mesh '{called}' cannot be used. {error}") from error
-    name = content_name("mesh", called, hashlib.sha256(path.read_bytes()).hexdigest(), path.suffix)
+    name = content_name("mesh", called, _sha256(path), path.suffix)
     shutil.copyfile(path, folder / name)
     return name
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _landmarks(main: Grid, points: Mapping[str, Point]) -> list[annotations.Landmark]:

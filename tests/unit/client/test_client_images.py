@@ -5,6 +5,7 @@
 import os
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from dss_client.errors import ImageUnreadable
 from dss_client.plain_nifti import copy_unchanged
 from dss_submission.images import write_layer
+from dss_submission.layer import Layer
 from support.builders import OBLIQUE, ORIGIN_MM, SIZE, SPACING_MM, image, write_image
 
 
@@ -68,6 +70,22 @@ def test_the_name_is_that_of_itksnap_and_the_same_each_time(tmp_path: Path, out:
 
     assert re.fullmatch(r"layer_000_[0-9a-f]{32}\.nii\.gz", first.path.name)
     assert first == second
+
+
+@pytest.mark.parametrize("write", [write_layer, copy_unchanged])
+def test_equal_voxels_in_other_grids_have_other_names(
+    tmp_path: Path, out: Path, write: Callable[[Path, Path], Layer]
+) -> None:
+    """The results of both images hold them, and may be kept in one folder."""
+    shifted, below = image(), tmp_path / "other"
+    shifted.SetOrigin([x + 75 for x in ORIGIN_MM])
+    below.mkdir()
+
+    first = write(write_image(tmp_path / "scan.nii", image()), out)
+    other = write(write_image(tmp_path / "shifted.nii", shifted), below)
+
+    assert first.path.name != other.path.name
+    assert [path.name for path in out.iterdir()] == [first.path.name]
 
 
 def test_texts_about_the_patient_stay_behind(tmp_path: Path, out: Path) -> None:
