@@ -229,6 +229,8 @@ class Publisher(Model):
     parallel = fields.IntField()
     heard_at = fields.DatetimeField()
     ended = fields.BooleanField(db_default=False)
+    versions = fields.TextField(db_default="")
+    """The ids of the service's versions that it serves, separated by spaces; "" if they are not known."""
 
     class Meta(Model.Meta):
         table = "publisher"

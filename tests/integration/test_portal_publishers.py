@@ -16,7 +16,7 @@ from dss_portal.tickets import service_watch
 from dss_portal.tickets.service_watch import ServiceWatch
 from support import absences
 from support.liveness import LUNGS, log_of, told
-from support.portals import Portal, post, submitted_ticket, text
+from support.portals import Portal, post, send_file, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
 
@@ -111,6 +111,82 @@ async def test_a_publisher_is_told_how_many_others_serve_its_service(provider: C
     assert await announce(provider, others="1") == (200, "1")
     await silent(PUBLISHER_ALIVE_S + 1)
     assert await announce(provider, "third-8", others="1") == (200, "1")
+
+
+@pytest.fixture
+async def versions(portal: Portal, provider: Client) -> tuple[str, str]:
+    """The hashes of two versions of the service, of which the first has a publisher."""
+    await portal.announce_service(version="9.0.0")
+    await Dispatcher.all().delete()
+    await Service.all().update(heard_at=None, polled_at=None)
+    old, new = await Service.filter(current=True).order_by("id").values_list("githash", flat=True)
+    await post(provider, "/api/pro/publishers", services=str(old), code="host-1")
+    return str(old), str(new)
+
+
+async def submitted(client: Client, githash: str) -> int:
+    _, number = await post(client, "/api/tickets", githash=githash)
+    await send_file(client, f"/api/tickets/{number}/files/input", "a.itksnap", b"<registry/>")
+    assert await post(client, f"/api/tickets/{number}/status", status="ready") == (200, "ready")
+    return int(number)
+
+
+async def test_tickets_of_a_version_that_nobody_serves_are_told_so(
+    portal: Portal, provider: Client, checks: ServiceWatch, versions: tuple[str, str]
+) -> None:
+    ann, sentence = await portal.user(), SENTENCES[MissingProgram.VERSION]
+    served, waits = [await submitted(ann, githash) for githash in versions]
+
+    await told(checks, 1)
+
+    assert (await log_of(ann, waits))[-1] == sentence
+    assert sentence not in await log_of(ann, served)
+    for path in (f"/tickets/{waits}", "/services", "/send"):
+        assert "Nobody serves this version" in await text(ann, path)
+    assert "Place 1 in the queue" not in await text(ann, f"/tickets/{waits}")
+    assert "Place 1 in the queue" in await text(ann, f"/tickets/{served}")
+    for path, row in (("services", versions[1]), ("tickets", f"{waits},")):
+        rows = (await text(ann, f"/api/{path}/estimates")).splitlines()
+        (line,) = [line for line in rows if line.startswith(row)]
+        assert sentence in line, line
+
+    await post(provider, "/api/pro/publishers", services=versions[1], code="other-7")
+
+    await told(checks, 1)
+    assert (await log_of(ann, waits))[-1] == SENTENCES[MissingProgram.NONE]
+
+
+async def test_a_program_of_one_version_is_no_other_that_serves_another_version(
+    provider: Client, versions: tuple[str, str]
+) -> None:
+    words = {"services": versions[1], "code": "other-7", "others": "1"}
+
+    assert await post(provider, "/api/pro/publishers", **words) == (200, "0")
+    assert await post(provider, "/api/pro/publishers", **words | {"services": versions[0]}) == (
+        200,
+        "1",
+    )
+
+
+async def test_a_daemon_that_polls_for_one_version_serves_that_one_alone(
+    provider: Client, versions: tuple[str, str]
+) -> None:
+    await Publisher.all().delete()
+    await post(provider, f"/api/pro/services/{versions[1]}/claims", provider="dss")
+
+    available = (await liveness.availability())[LUNGS]
+
+    old, new = await Service.filter(current=True).order_by("id")
+    assert available.missing_for(old.id, current=True) is MissingProgram.VERSION
+    assert available.missing_for(new.id, current=True) is MissingProgram.NONE
+
+
+async def test_a_dispatcher_of_ours_serves_every_version(
+    provider: Client, versions: tuple[str, str]
+) -> None:
+    await Dispatcher.create(service=LUNGS, instance="d", bundle="", heard_at=clock.now())
+
+    assert (await liveness.availability())[LUNGS].unserved == frozenset()
 
 
 async def test_the_end_of_one_publisher_hides_no_other(portal: Portal, provider: Client) -> None:

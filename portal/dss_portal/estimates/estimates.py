@@ -13,7 +13,7 @@ from dss_portal.estimates import reading, words
 from dss_portal.estimates.durations import Run, TicketSize
 from dss_portal.estimates.forecast import DurationPredictors, Forecast, Waiting, forecasts
 from dss_portal.estimates.reading import QueueEntry, SiteSnapshot
-from dss_portal.models import Tier, User
+from dss_portal.models import Service, Tier, User
 from dss_portal.services.liveness import SENTENCES, MissingProgram
 
 FRESH_S = 2.0
@@ -66,10 +66,28 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceVersion:
-    """A version of the service ``name``; ``current`` is False if it was removed."""
+    """A version, with its ``id``, of the service ``name``; ``current`` is False if it was removed."""
 
+    id: int
     name: str
     current: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offers:
+    """Estimates for new tickets, ``by_name`` of their services.  ``unserved`` are the ids of versions that nobody serves
+    while others of their services are served.
+    """
+
+    by_name: Mapping[str, NewTicketEstimate]
+    unserved: frozenset[int]
+
+    def of(self, service: Service) -> NewTicketEstimate | None:
+        """The estimate for a new ticket of this version; None if the service is not known yet."""
+        found = self.by_name.get(service.name)
+        if found is None or service.id not in self.unserved:
+            return found
+        return replace(found, missing=MissingProgram.VERSION, forecast=None)
 
 
 def times_of(forecast: Forecast | None) -> tuple[float | None, float | None]:
@@ -91,12 +109,8 @@ class Estimates:
         self._found: Mapping[int, Forecast] = {}
         self._began_s = -math.inf
 
-    async def offers(
-        self, user: User, size: TicketSize | None = None
-    ) -> dict[str, NewTicketEstimate]:
-        """Estimates for new tickets, by service name.  Without ``size``, they are for an image of the service's usual
-        size.
-        """
+    async def offers(self, user: User, size: TicketSize | None = None) -> Offers:
+        """Estimates for new tickets.  Without ``size``, they are for an image of the service's usual size."""
         snapshot = await self.snapshot()
         tier = await Tier.get(name=user.tier_id)
         since = clock.now() - timedelta(minutes=tier.priority_minutes)
@@ -104,7 +118,9 @@ class Estimates:
             name: _turn(snapshot.places.get(name, ()), user, since)
             for name in snapshot.availability
         }
-        return await asyncio.to_thread(_offers, snapshot, self._predictors, turns, size)
+        found = await asyncio.to_thread(_offers, snapshot, self._predictors, turns, size)
+        unserved = [each.unserved for each in snapshot.availability.values()]
+        return Offers(by_name=found, unserved=frozenset().union(*unserved))
 
     async def of_tickets(self, ticket_ids: Iterable[int]) -> dict[int, Forecast]:
         """Forecasts by ticket number.  Only waiting and claimed tickets can have one, and some of these have none."""
@@ -156,7 +172,7 @@ def _missing(
     available = snapshot.availability.get(service.name)
     if available is None:
         return MissingProgram.DISPATCHER
-    missing = available.missing_for(current=service.current)
+    missing = available.missing_for(service.id, current=service.current)
     return MissingProgram.NONE if is_claimed and missing is MissingProgram.REMOVED else missing
 
 

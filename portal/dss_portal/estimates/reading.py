@@ -25,7 +25,7 @@ _SIZE = """ticket.voxels, (
 
 # $1: numbers of waiting tickets.
 _WAITING = f"""
-SELECT ticket.id, ticket.expected_at, service.current, {_SIZE}
+SELECT ticket.id, ticket.expected_at, service.current, service.id AS version, {_SIZE}
 FROM ticket JOIN service ON service.id = ticket.service_id WHERE ticket.id = ANY($1)
 """  # noqa: S608 - constants of ours
 
@@ -61,7 +61,7 @@ class SiteSnapshot:
     ``promised`` is, by ticket number, the expected end that the ticket's log states; None if the log states none.
 
     ``is_cut``: there may be more waiting or claimed tickets than MOST, so that a ticket that is missing here is not
-    necessarily new.  Waiting tickets of removed services that nobody takes are in ``promised`` alone.
+    necessarily new.  Waiting tickets of versions that nobody takes, removed or not, are in ``promised`` alone.
     """
 
     site: Site
@@ -81,8 +81,9 @@ async def read_snapshot() -> SiteSnapshot:
     queues: dict[str, list[Waiting]] = defaultdict(list)
     places: dict[str, list[QueueEntry]] = defaultdict(list)
     for row in waiting:
-        lacks = availability[row["service"]].missing_for(current=row["current"])
-        if lacks is MissingProgram.REMOVED:
+        available = availability[row["service"]]
+        lacks = available.missing_for(row["version"], current=row["current"])
+        if lacks in {MissingProgram.REMOVED, MissingProgram.VERSION}:
             continue
         queues[row["service"]].append(_waiting(row))
         places[row["service"]].append(_place(row))

@@ -57,8 +57,10 @@ async def record(user: User, services: Sequence[Service], announcement: Announce
     Raises Refused if the user has announced MOST_PUBLISHERS others for a service.
     """
     now = clock.now()
-    state = {"parallel": announcement.parallel, "heard_at": now, "ended": announcement.ends}
+    known = {"parallel": announcement.parallel, "heard_at": now, "ended": announcement.ends}
     for name in {service.name for service in services}:
+        ids = sorted(service.id for service in services if service.name == name)
+        state = {**known, "versions": " ".join(map(str, ids))}
         same = Publisher.filter(user=user, service=name, instance=announcement.instance)
         if not await same.update(**state):
             await _begin(user, name, announcement.instance, state)
@@ -67,18 +69,22 @@ async def record(user: User, services: Sequence[Service], announcement: Announce
 
 async def others(user: User, services: Sequence[Service], announcement: Announcement) -> int:
     """The number of live publishers and dispatchers that serve any of ``services``, without the publisher that has sent
-    the ``announcement``.
+    the ``announcement``.  A publisher counts only if it serves one of these versions, or if its versions are not known.
     """
-    names = {service.name for service in services}
-    publishers = liveness.alive_publishers().filter(service__in=names)
-    own = (
-        await publishers.filter(user=user, instance=announcement.instance)
-        .distinct()
-        .values_list("user_id", "instance")
+    names, ids = {service.name for service in services}, {service.id for service in services}
+    rows = (
+        await liveness.alive_publishers()
+        .filter(service__in=names)
+        .values_list("user_id", "instance", "versions")
     )
-    found = await publishers.distinct().values_list("user_id", "instance")
+    found = {
+        (user_id, instance)
+        for user_id, instance, versions in rows
+        if not versions or ids & liveness.ids_in(str(versions))
+    }
     dispatchers = liveness.alive_dispatchers().filter(service__in=names)
-    return len(found) - len(own) + len(await dispatchers.distinct().values_list("instance"))
+    at_work = len(await dispatchers.distinct().values_list("instance"))
+    return len(found - {(user.id, announcement.instance)}) + at_work
 
 
 async def _begin(user: User, service: str, instance: str, state: Mapping[str, object]) -> None:

@@ -156,7 +156,9 @@ async def _missing(items: Sequence[BatchItem]) -> dict[int, str]:
         return {}
     available = await liveness.availability()
     lacks = {
-        ticket.id: available[ticket.service.name].missing_for(current=ticket.service.current)
+        ticket.id: available[ticket.service.name].missing_for(
+            ticket.service.id, current=ticket.service.current
+        )
         for ticket in waiting
     }
     return {number: SENTENCES[missing] for number, missing in lacks.items() if missing}

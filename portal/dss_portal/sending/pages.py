@@ -87,7 +87,7 @@ async def _choices(offered: Sequence[Service]) -> list[Choice]:
             service=each,
             further=further_tags(each),
             unfit=unfit(each),
-            estimate=estimates.get(each.name),
+            estimate=estimates.of(each),
         )
         for each in offered
     ]

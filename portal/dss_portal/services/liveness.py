@@ -2,7 +2,8 @@
 are in ``dss_broker.liveness``.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,6 +28,8 @@ class MissingProgram(StrEnum):
     WORKER = "worker"
     REMOVED = "removed"
     """The service was removed from the site, and no dispatcher serves the tickets that still wait."""
+    VERSION = "version"
+    """Another version of the service is served, this one is not."""
     SILENT = "silent"
     """A provider over HTTP holds a ticket and has been silent for longer than usual, so it is not known whether it is
     alive.
@@ -37,6 +40,8 @@ SENTENCES = {
     MissingProgram.DISPATCHER: "Nobody serves this at present; the ticket waits until the service is back.",
     MissingProgram.REMOVED: "This service was removed from this site, so nobody takes the ticket. Delete it, or ask the "
     "operator of this site.",
+    MissingProgram.VERSION: "Nobody serves this version of the service at present, although another version is served; "
+    "the ticket waits until this version is back.",
     MissingProgram.WORKER: "No inference worker serves this at present; the ticket waits until one is back.",
     MissingProgram.SILENT: "The provider of this service took a ticket and has been silent for longer than usual; "
     "the other tickets wait until it is heard of again.",
@@ -57,7 +62,8 @@ class ServiceAvailability:
     the number of tickets that live publishers process at a time.
 
     ``missing`` is the kind of program that the service lacks; ``missing_of_removed`` the kind that its removed versions
-    lack, whose tickets only our dispatchers take.  ``has_removed``: it has such versions.
+    lack, whose tickets only our dispatchers take.  ``has_removed``: it has such versions.  ``unserved`` are the ids of
+    the offered versions that nobody serves while providers over HTTP serve others; a dispatcher of ours serves all.
 
     ``offered``: the service takes tickets.  ``has_dispatched``: one of our dispatchers has served it within EXPIRY.
     ``polls``: a provider over HTTP serves it.  ``was_polled``: the last sign of life came from a provider over HTTP.
@@ -73,10 +79,15 @@ class ServiceAvailability:
     polls: bool
     was_polled: bool
     places: int
+    unserved: frozenset[int] = frozenset()
 
-    def missing_for(self, *, current: bool) -> MissingProgram:
-        """The kind of program that the tickets of a version lack; ``current`` is False for a removed version."""
-        return self.missing if current else self.missing_of_removed
+    def missing_for(self, version: int, *, current: bool) -> MissingProgram:
+        """The kind of program that the tickets of the version with the id ``version`` lack; ``current`` is False for a
+        removed version.
+        """
+        if not current:
+            return self.missing_of_removed
+        return MissingProgram.VERSION if version in self.unserved else self.missing
 
 
 # Several rounds of the portal read these every few seconds, so rows are not converted to objects.  "alive" counts those
@@ -109,7 +120,18 @@ SELECT service, count(*) FILTER (WHERE heard_at > $1 AND NOT ended) AS alive,
     coalesce(sum(parallel) FILTER (WHERE heard_at > $1 AND NOT ended), 0) AS places, max(heard_at) AS heard_at
 FROM publisher GROUP BY service
 """
+
+_POLLED = "SELECT id, name, polled_at FROM service WHERE current"
+
+_PUBLISHED = "SELECT service, versions FROM publisher WHERE heard_at > $1 AND NOT ended"
+
 _NO_PUBLISHER: dict[str, Any] = {"alive": 0, "places": 0, "heard_at": clock.EPOCH}
+
+# A provider over HTTP that does not announce itself does not poll while it works.
+_WORKED_ON = """
+SELECT DISTINCT ticket.service_id AS id FROM ticket JOIN claim ON claim.id = ticket.claim_id
+WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_at > $1
+"""
 
 _WORKERS = """
 SELECT bundle, count(*) FILTER (WHERE heard_at > $1 AND NOT ended) AS alive FROM worker GROUP BY bundle
@@ -144,6 +166,7 @@ async def availability() -> dict[str, ServiceAvailability]:
     publishers = await _rows_by("service", _PUBLISHERS, _ago(PUBLISHER_ALIVE_S))
     served = {bundle for bundle, workers in (await workers_by_bundle()).items() if workers}
     held = await _held_over_http()
+    unserved = await _unserved_versions({name for name, row in dispatchers.items() if row["alive"]})
     found = {}
     for name in {*services, *(name for name, row in dispatchers.items() if row["alive"])}:
         registered = services.get(name, _NOT_REGISTERED)
@@ -170,8 +193,39 @@ async def availability() -> dict[str, ServiceAvailability]:
             polls=works if registered["offered"] else held.get(name, False),
             was_polled=max(polled_at, here["heard_at"]) == registered["heard_at"],
             places=here["places"],
+            unserved=unserved.get(name, frozenset()),
         )
     return found
+
+
+def ids_in(versions: str) -> set[int]:
+    """The ids in a publisher's ``versions``."""
+    return {int(word) for word in versions.split()}
+
+
+async def _unserved_versions(dispatched: Set[str]) -> dict[str, frozenset[int]]:
+    """By name, the ids of the offered versions that no provider over HTTP serves, of services of which such a provider
+    serves another version.  Services in ``dispatched`` have a dispatcher of ours, which serves all versions.
+    """
+    connection = get_connection("default")
+    services = await connection.execute_query_dict(_POLLED)
+    offered: dict[str, set[int]] = defaultdict(set)
+    for row in services:
+        offered[row["name"]].add(row["id"])
+    several = {name: ids for name, ids in offered.items() if len(ids) > 1}
+    if not several.keys() - dispatched:
+        return {}
+    served = {r["id"] for r in services if (r["polled_at"] or clock.EPOCH) > _ago(POLL_ALIVE_S)}
+    served |= {row["id"] for row in await connection.execute_query_dict(_WORKED_ON, [clock.now()])}
+    unknown = set(dispatched)
+    for row in await connection.execute_query_dict(_PUBLISHED, [_ago(PUBLISHER_ALIVE_S)]):
+        served |= ids_in(row["versions"])
+        unknown |= set() if row["versions"] else {row["service"]}
+    return {
+        name: frozenset(ids - served)
+        for name, ids in several.items()
+        if name not in unknown and ids & served
+    }
 
 
 async def workers_by_bundle() -> dict[str, int]:

@@ -12,7 +12,7 @@ from dss_portal.pages import addresses
 from dss_portal.pages.guards import person, sign_in_first
 from dss_portal.pages.rendering import page
 from dss_portal.services import liveness, store
-from dss_portal.services.liveness import SENTENCES, MissingProgram, ServiceAvailability
+from dss_portal.services.liveness import SENTENCES, MissingProgram
 from dss_portal.services.statistics import Stats
 from dss_portal.web.context import components
 
@@ -79,15 +79,16 @@ async def services_with_lights() -> list[tuple[Service, list[Light], MissingProg
     availability = await liveness.availability()
     services = await store.listed()
     statistics = await components().statistics.of(services)
+    lacks = [availability[each.name].missing_for(each.id, current=True) for each in services]
     found = [
-        (each, _lights(stats, availability[each.name]), availability[each.name].missing)
-        for each, stats in zip(services, statistics, strict=True)
+        (each, _lights(stats, missing), missing)
+        for each, stats, missing in zip(services, statistics, lacks, strict=True)
     ]
     return sorted(found, key=lambda item: item[2] is not MissingProgram.NONE)
 
 
-def _lights(stats: Stats, available: ServiceAvailability) -> list[Light]:
-    return [presence(available.missing, stats.silent_s), outcome(stats), queue(stats.queue_length)]
+def _lights(stats: Stats, missing: MissingProgram) -> list[Light]:
+    return [presence(missing, stats.silent_s), outcome(stats), queue(stats.queue_length)]
 
 
 def presence(missing: MissingProgram, silent_s: float | None) -> Light:
@@ -104,6 +105,8 @@ def presence(missing: MissingProgram, silent_s: float | None) -> Light:
         return Light(colour="yellow", words=f"At work on a ticket, or gone{ago}; tickets wait")
     if missing is MissingProgram.WORKER:
         return Light(colour="red", words="No inference worker is at work; tickets wait")
+    if missing is MissingProgram.VERSION:
+        return Light(colour="red", words="Nobody serves this version; tickets wait")
     if silent_s is None:
         return Light(colour="red", words="Nobody has been at work yet; tickets wait")
     colour = "yellow" if silent_s < SILENT_S else "red"

@@ -37,7 +37,7 @@ async def estimates() -> Response:
     size = TicketSize(voxels=voxels if voxels > 0 else None, size_bytes=max(size_bytes, 0))
     wanted = size if voxels > 0 or size_bytes > 0 else None
     found = await components().estimates.offers(current_user(), wanted)
-    rows = [(s.githash, *_offered(found.get(s.name))) for s in await store.listed()]
+    rows = [(s.githash, *_offered(found.of(s))) for s in await store.listed()]
     return table(("githash", "before", "begins_s", "ends_s", "sentence"), rows)
 
 

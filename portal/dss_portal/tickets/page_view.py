@@ -143,7 +143,8 @@ async def _expected(estimates: Estimates, ticket: Ticket) -> str:
     """
     if ticket.status not in {Status.READY, Status.CLAIMED}:
         return ""
-    version = ServiceVersion(name=ticket.service.name, current=ticket.service.current)
+    service = ticket.service
+    version = ServiceVersion(id=service.id, name=service.name, current=service.current)
     found = (await estimates.expected({ticket.id: version}))[ticket.id]
     return found.sentence if found.forecast or found.missing is MissingProgram.NONE else ""
 
@@ -157,7 +158,7 @@ async def _missing_program(ticket: Ticket) -> MissingProgram:
     available = (await liveness.availability()).get(ticket.service.name)
     if available is None:
         return MissingProgram.NONE
-    return available.missing_for(current=ticket.service.current)
+    return available.missing_for(ticket.service.id, current=ticket.service.current)
 
 
 async def _upload(ticket: Ticket) -> Upload | None:

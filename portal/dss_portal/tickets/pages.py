@@ -164,7 +164,9 @@ async def _missing(tickets: Sequence[TicketRow]) -> dict[int, MissingProgram]:
     """
     availability = await liveness.availability()
     lacks = {
-        ticket.id: availability[ticket.service].missing_for(current=not ticket.is_removed)
+        ticket.id: availability[ticket.service].missing_for(
+            ticket.version, current=not ticket.is_removed
+        )
         for ticket in tickets
         if ticket.status is Status.READY
     }

@@ -74,11 +74,13 @@ async def estimates() -> Response:
     each begins and ends, empty if they are not known, and a sentence.
     """
     own = Ticket.filter(user_id=current_user().id, status__in=[Status.READY, Status.CLAIMED])
-    columns = "id", "service__name", "service__current"
+    columns = "id", "service_id", "service__name", "service__current"
     found = await own.order_by("id").limit(PAGE_ROWS).values_list(*columns)
     services = {
-        int(str(number)): ServiceVersion(name=str(name), current=bool(current))
-        for number, name, current in found
+        int(str(number)): ServiceVersion(
+            id=int(str(version)), name=str(name), current=bool(current)
+        )
+        for number, version, name, current in found
     }
     expected = await components().estimates.expected(services)
     rows: list[Sequence[Cell]] = [

@@ -34,7 +34,8 @@ WITH told AS (
     UPDATE ticket SET missed = $1 WHERE id IN (
         SELECT ticket.id FROM ticket JOIN service ON service.id = ticket.service_id
         WHERE service.name = $2 AND service.current = $6 AND ticket.missed <> $1
-            AND (ticket.status = 'ready' OR (ticket.status = 'claimed' AND $1 NOT IN ('dispatcher', 'removed')))
+            AND (service.id = ANY($7)) = ($1 = 'version')
+            AND (ticket.status = 'ready' OR (ticket.status = 'claimed' AND $1 NOT IN ('dispatcher', 'removed', 'version')))
         ORDER BY ticket.id LIMIT {_BATCH} FOR UPDATE OF ticket SKIP LOCKED)
     RETURNING id
 )
@@ -51,7 +52,7 @@ class ServiceWatch:
         """
         self._broker = broker
         self._on_change = on_change
-        self._known: dict[str, tuple[int, MissingProgram, MissingProgram]] = {}
+        self._known: dict[str, tuple[object, ...]] = {}
         self._since_s: dict[_Lack, float] = {}
         self._services: set[str] = set()
         self._bundles: set[str] = set()
@@ -73,8 +74,8 @@ class ServiceWatch:
         report missing programs in tickets' logs.  Returns the number of logs that got a line.
         """
         found = await liveness.availability()
-        known = {
-            name: (each.dispatchers, each.missing, each.missing_of_removed)
+        known: dict[str, tuple[object, ...]] = {
+            name: (each.dispatchers, each.missing, each.missing_of_removed, each.unserved)
             for name, each in found.items()
         }
         if known != self._known:
@@ -126,26 +127,33 @@ class ServiceWatch:
 
 @dataclass(frozen=True, kw_only=True)
 class _Lack:
-    """What the offered (``current``) or the removed versions of a service lack."""
+    """What the offered (``current``) or the removed versions of a service lack.  ``unserved`` are the ids of the offered
+    versions that alone lack a program: those of which VERSION is told, and that others do not concern.
+    """
 
     service: str
     current: bool
     missing: MissingProgram
+    unserved: frozenset[int] = frozenset()
 
 
 def _lacks(found: Mapping[str, ServiceAvailability]) -> set[_Lack]:
-    versions = [(name, True) for name in found]
-    versions += [(name, False) for name, available in found.items() if available.has_removed]
-    return {
-        _Lack(service=name, current=current, missing=found[name].missing_for(current=current))
-        for name, current in versions
-    }
+    lacks = set()
+    for name, each in found.items():
+        offered = [each.missing] + [MissingProgram.VERSION] * bool(each.unserved)
+        lacks |= {
+            _Lack(service=name, current=True, missing=missing, unserved=each.unserved)
+            for missing in offered
+        }
+        if each.has_removed:
+            lacks.add(_Lack(service=name, current=False, missing=each.missing_of_removed))
+    return lacks
 
 
 def _is_sure(lack: _Lack, available: ServiceAvailability) -> bool:
     """True if a restart of a program cannot be the reason of ``lack``, so that it is reported at once."""
     match lack.missing:
-        case MissingProgram.NONE:
+        case MissingProgram.NONE | MissingProgram.VERSION:
             return True
         case MissingProgram.REMOVED:
             return not available.has_dispatched
@@ -162,7 +170,8 @@ async def _log_missing(lack: _Lack) -> int:
     """
     missing = lack.missing
     category = "info" if missing is MissingProgram.NONE else "warning"
-    values = [missing.value, lack.service, clock.now(), category, SENTENCES[missing], lack.current]
+    sentence, unserved = SENTENCES[missing], list(lack.unserved)
+    values = [missing.value, lack.service, clock.now(), category, sentence, lack.current, unserved]
     rows = await get_connection("default").execute_query_dict(_TELL, values)
     if rows:
         facts = {"service": lack.service, "missed": missing.value, "tickets": len(rows)}
