@@ -167,6 +167,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0029_waiting_columns",
             "0030_outbox_set_aside",
             "0031_ticket_keys",
+            "0032_publisher_versions",
         ]
 
         async with database.connected(f"{base}/{name}"):
