@@ -10,11 +10,13 @@ import click
 from dss_client.command_group import FAILED
 from dss_client.cookie_jar import jar_name
 from dss_client.credentials import LONG_LIVED_PREFIX, Credentials
-from dss_client.error_sentences import of_disk, sentence
+from dss_client.error_sentences import of_disk, sentence, unknown_one_time_token
 from dss_client.errors import ClientError, SignInRefused
 from dss_client.itksnap import ItkSnap
 from dss_client.output import OutputLost, say
 from dss_client.token_memory import TokenMemory
+
+TYPED = "that was typed"
 
 
 class ExplainedError(ClientError):
@@ -28,16 +30,33 @@ def sign_in(client: ItkSnap, token: str | None, jar: Path) -> None:
     A token for programs opens no session and is sent with each request.  A one-time token is exchanged for a session
     once.
     """
+    given = option_of_token() if token else "that dss login keeps"
     token = usable_token(token or Credentials(jar).token())
     if token.startswith(LONG_LIVED_PREFIX):
         client.use_token(token)
         return
     memory = TokenMemory(jar)
     if token and not (memory.knows(token) and _has_session(client)):
-        client.login(token)
+        exchange(client, token, given)
         memory.remember(token)
     elif not token:
         _sign_in_without_token(client)
+
+
+def exchange(client: ItkSnap, token: str, given: str) -> str:
+    """Exchange a one-time token for a session, and return the user's e-mail address.  Raises ExplainedError if the token
+    is refused; ``given`` says where it is from, such as "of DSS_TOKEN".
+    """
+    try:
+        return client.login(token)
+    except SignInRefused as error:
+        raise ExplainedError(unknown_one_time_token(client.server, given)) from error
+
+
+def option_of_token() -> str:
+    """Where the option ``--token`` of the current command has its value from, for ``exchange``."""
+    source = click.get_current_context().get_parameter_source("token")
+    return "of DSS_TOKEN" if source is click.core.ParameterSource.ENVIRONMENT else "of --token"
 
 
 def usable_token(token: str) -> str:
@@ -62,7 +81,7 @@ def _sign_in_without_token(client: ItkSnap) -> None:
     except SignInRefused:
         if not sys.stdin.isatty():
             raise
-        client.login(usable_token(read_token()))
+        exchange(client, usable_token(read_token()), TYPED)
 
 
 def read_token() -> str:

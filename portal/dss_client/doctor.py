@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from dss_client.body_limits import accepted_and_refused_bytes
-from dss_client.error_sentences import sentence, unknown_token
+from dss_client.error_sentences import one_time_token_from, sentence, unknown_token
 from dss_client.errors import ClientError
 from dss_client.proxies import proxy_for, require_address
 from dss_client.rest import tls
@@ -251,17 +251,9 @@ def _size(count_bytes: int) -> str:
     return f"{count_bytes >> 30} GB" if count_bytes >= 2**30 else f"{count_bytes >> 20} MB"
 
 
-def _another(server: str) -> str:
-    """A sentence that says where a one-time token comes from."""
-    return (
-        f"An admin of the site gives you a one-time token; so does {server.rstrip('/')}/token "
-        "in a browser that is signed in."
-    )
-
-
 def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
     if not token and not bearer:
-        text = f"Not tried, since there is no token. {_another(server)}"
+        text = f"Not tried, since there is no token. {one_time_token_from(server)}"
         yield Observation(level=OK, about="sign-in", text=text)
         return
     if bearer:
@@ -269,7 +261,11 @@ def _sign_in(server: str, token: str, bearer: str) -> Iterator[Observation]:
     else:
         answer = _asked(server, "POST", "api/login?format=json", f"token={token}".encode())
     if answer.status_code != HTTPStatus.OK:
-        text = unknown_token(server) if bearer else f"The token is not accepted. {_another(server)}"
+        text = (
+            unknown_token(server)
+            if bearer
+            else f"The token is not accepted; a one-time token works once. {one_time_token_from(server)}"
+        )
         raise _Stop("sign-in", text)
     email = json.loads(answer.text)["result"]["email"]
     if not bearer and "webpy_session_id" not in answer.headers.get("Set-Cookie", ""):

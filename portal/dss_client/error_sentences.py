@@ -75,6 +75,22 @@ def unknown_token(server: str) -> str:
     )
 
 
+def unknown_one_time_token(server: str, given: str) -> str:
+    """The sentence for a one-time token that the server refuses.  ``given`` says where it is from, such as "of DSS_TOKEN"."""
+    return (
+        f"{server} does not accept the token {given}: it is mistyped, expired, another portal's, or was used before; a "
+        f"one-time token works once. {one_time_token_from(server)}"
+    )
+
+
+def one_time_token_from(server: str) -> str:
+    """A sentence that says where a one-time token comes from."""
+    return (
+        f"An admin of the site gives you a one-time token; so does {server.rstrip('/')}/token "
+        "in a browser that is signed in."
+    )
+
+
 def _is_own(server: str) -> bool:
     """True if ``server`` is an address of this machine."""
     return urlsplit(server).hostname in {"localhost", "127.0.0.1", "::1"}

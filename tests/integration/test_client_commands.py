@@ -37,7 +37,7 @@ scan = dss_commands.scan
     [
         (
             refusal("401 Unauthorized"),
-            "does not know you. Sign in with dss login, or set DSS_TOKEN; a one-time token works once",
+            "{} does not accept the token of DSS_TOKEN: it is mistyped, expired",
         ),
         (refusal("404 Not Found"), "There is no segmentation service at {}; check the address."),
         (

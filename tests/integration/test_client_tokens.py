@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dss_client.__main__ import main
 from support import dss_commands
 from support.builders import image, write_image
 from support.dss_commands import ANSWERS, dss
@@ -84,3 +86,36 @@ def test_a_wrong_token_for_programs_is_told_with_where_another_comes_from(
     assert "dss login" in done.output
     assert "make provider" in done.output
     assert "/token;" not in done.output
+
+
+@pytest.mark.parametrize("command", [["services"], ["login"]])
+def test_a_one_time_token_that_is_refused_is_told_with_its_place(
+    recorder: Recorder, place: list[str], command: list[str]
+) -> None:
+    recorder.answers["POST /api/login"] = refusal("401 Unauthorized")
+
+    by_variable = dss(*command, *place, token="abc")
+    by_option = dss(*command, *place, "--token", "abc")
+
+    refused = f"{recorder.address} does not accept the token of"
+    assert by_variable.output.startswith(f"{refused} DSS_TOKEN: it is mistyped")
+    assert by_option.output.startswith(f"{refused} --token: it is mistyped")
+    assert "a one-time token works once" in by_option.output
+    assert "does not know you" not in by_variable.output + by_option.output
+    assert (by_variable.exit_code, by_option.exit_code) == (2, 2)
+
+
+def test_a_refused_token_from_standard_input_is_told(recorder: Recorder, place: list[str]) -> None:
+    recorder.answers["POST /api/login"] = refusal("401 Unauthorized")
+
+    done = CliRunner().invoke(main, ["login", *place], input="abc\n", env={"DSS_TOKEN": ""})
+
+    assert "does not accept the token that was typed: it is mistyped" in done.output
+    assert "does not know you" not in done.output
+    assert done.exit_code == 2
+
+
+def test_without_a_token_the_ways_to_sign_in_are_told(recorder: Recorder, place: list[str]) -> None:
+    recorder.answers["GET /api/login"] = refusal("401 Unauthorized")
+
+    assert "does not know you. Sign in with dss login" in dss("services", *place).output

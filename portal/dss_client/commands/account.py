@@ -10,7 +10,15 @@ import click
 from dss_client import options
 from dss_client.browser_sign_in import NotAllowed, NotOffered, SignInPrompt, sign_in
 from dss_client.command_group import FAILED
-from dss_client.console import connected, jar_of, read_token, usable_token
+from dss_client.console import (
+    TYPED,
+    connected,
+    exchange,
+    jar_of,
+    option_of_token,
+    read_token,
+    usable_token,
+)
 from dss_client.cookie_jar import CookieJar, forget_jar
 from dss_client.credentials import LONG_LIVED_PREFIX, Credentials
 from dss_client.earlier_sign_in import EarlierSignIn
@@ -48,6 +56,7 @@ def login(
     place = jar_of(server, jar)
     earlier = EarlierSignIn(server, place)
     with connected(server, jar) as client:
+        given = option_of_token() if token else TYPED
         by_browser = "" if token else _by_browser_if_wanted(server, browser, provider=provider)
         token = usable_token(token or by_browser or _pasted(server))
         if token.startswith(LONG_LIVED_PREFIX):
@@ -59,7 +68,7 @@ def login(
             TokenMemory(place).forget()
             say(f"Signed in as {email}. The token is kept in {location}.")
             return
-        email = client.login(token)
+        email = exchange(client, token, given)
         Credentials(place).forget()
         TokenMemory(place).remember(token)
     earlier.revoke_token()
