@@ -5,6 +5,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TypeVar
 
 from dss_client.errors import ClientError, Refused, Unreachable
@@ -90,12 +91,22 @@ def _registered(service: ServiceFolder, portal: Portal, provider: str) -> Offer:
                 f"The portal has no provider {provider}. A site admin makes it and lets you work for it: dss-portal providers "
                 f"add {provider}; dss-portal providers add-user {provider} YOU@EXAMPLE.ORG"
             ) from error
-        raise ServiceInvalid(
-            f"The portal does not list '{service.descriptor.name}' {service.descriptor.version} for {provider}, and does "
-            f"not let this token list it ({error.body.strip()[:300]}). Ask a site admin for: dss-portal services add "
-            f"{provider} service.json"
-        ) from error
+        raise ServiceInvalid(_not_registered(service, provider, error)) from error
     return offer_of(service, portal, "")
+
+
+def _not_registered(service: ServiceFolder, provider: str, error: Refused) -> str:
+    """A sentence that says why the portal does not register the service.  A site admin can help only if the token lacks
+    the right.
+    """
+    name = f"'{service.descriptor.name}' {service.descriptor.version}"
+    reason = error.body.strip()[:300].rstrip(".")
+    if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return (
+            f"The portal does not list {name} for {provider}, and does not let this token list it ({reason}). Ask a site "
+            f"admin for: dss-portal services add {provider} service.json"
+        )
+    return f"The portal does not list {name} for {provider}. {reason}."
 
 
 class ServicePublisher:

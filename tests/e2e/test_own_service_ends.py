@@ -188,6 +188,28 @@ def test_a_deleted_ticket_ends_its_work(
         assert f"Ticket {number}: withdrawn." in publisher.stderr.read()
 
 
+def test_a_name_of_another_provider_is_refused_with_its_own_remedy(
+    site: Site, tmp_path: Path
+) -> None:
+    site.stack.command("providers", "add", "OTHER")
+    site.stack.command("providers", "add-user", "OTHER", ROOT)
+    scopes = ("--scope", "provider", "--scope", "admin")
+    both = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
+    with published(site, both, service(tmp_path, "taken")):
+        pass
+    other = service(tmp_path / "other", "taken")
+    change = other / "service.json"
+    change.write_text(change.read_text().replace('"1.0.0"', '"1.0.1"'))
+
+    command = [*PUBLISH, str(other), "--server", site.url, "--token", both, "--provider", "OTHER"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+
+    assert done.returncode == 2
+    assert "'taken' belongs to provider LAB; choose another name, or remove" in done.stderr
+    assert "Ask a site admin" not in done.stderr
+    assert done.stderr.endswith("service first.\n")
+
+
 def test_a_service_that_is_not_listed_says_what_to_ask_for(site: Site, tmp_path: Path) -> None:
     site.stack.token("pat@example.com")
     site.stack.command("providers", "add-user", "LAB", "pat@example.com")
@@ -205,4 +227,5 @@ def test_a_service_that_is_not_listed_says_what_to_ask_for(site: Site, tmp_path:
     assert (alone.returncode, named.returncode) == (2, 2)
     assert "Name your provider with --provider" in alone.stderr
     assert "Ask a site admin for: dss-portal services add LAB service.json" in named.stderr
+    assert ".)." not in named.stderr
     assert json.loads((folder / "service.json").read_text(encoding="utf-8"))["name"] == "unlisted"
