@@ -99,6 +99,11 @@ def _input(
 def _require_files(inputs: dict[str, Path]) -> None:
     """Raises ExplainedError if an input, by tag, is no file."""
     for path in inputs.values():
+        if path.is_dir():
+            raise ExplainedError(
+                f"{path} is a folder, and one file is needed: NIfTI, NRRD or MetaImage. A DICOM series is taken by "
+                "dss send, which converts it."
+            )
         if not path.is_file():
             raise ExplainedError(f"There is no file {path}.")
 

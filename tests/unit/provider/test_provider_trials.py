@@ -148,6 +148,14 @@ def test_a_trial_leaves_the_image_as_it_is(tmp_path: Path) -> None:
     assert image.read_bytes() == before
 
 
+def test_a_trial_of_a_folder_says_what_is_taken(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["test", str(folder), str(tmp_path)])
+
+    assert done.exit_code == 2
+    assert f"{tmp_path} is a folder, and one file is needed: NIfTI, NRRD or M" in done.output
+    assert "There is no file" not in done.output
+
+
 def test_a_trial_tells_which_values_have_no_name(folder: Path, tmp_path: Path) -> None:
     (folder / "algorithm.py").write_text(
         "from dss_provider import *\ndef segment(image): return Segmentation(image.array, {3: 'Three'})\n",
