@@ -8,6 +8,8 @@ from unicodedata import category
 
 import msgspec
 
+from dss_broker.field_faults import plain_fault, unknown_field
+
 MAX_DESCRIPTOR_BYTES = 48 * 1024
 """Limit for the JSON of a descriptor, because it is sent in a message, which may have 64 kB."""
 
@@ -53,6 +55,9 @@ class Report(StrEnum):
 
     NONE = ""
     HTML = "html"
+
+
+_CHOICES: dict[str, type[StrEnum]] = {"type": TagType, "report": Report}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,18 +124,9 @@ def descriptor_from(raw: object) -> Descriptor:
     try:
         found = msgspec.convert({**published, "published": published}, type=Descriptor)
     except msgspec.ValidationError as error:
-        raise DescriptorInvalid(field_before_reason(str(error))) from error
+        raise DescriptorInvalid(plain_fault(str(error), _CHOICES)) from error
     _check(found)
     return found
-
-
-def field_before_reason(error: str) -> str:
-    """Reorder an error text of msgspec, so that the field comes before the reason.
-
-    Example: ``Expected `bool`, got `str` - at `$.x``` becomes ``x: Expected `bool`, got `str`.``
-    """
-    reason, _, where = error.partition(" - at `$")
-    return f"{where.strip('.`') or 'service.json'}: {reason}."
 
 
 def _with_real_type(tag: object) -> object:
@@ -150,7 +146,7 @@ def _check(found: Descriptor) -> None:
     _require(not _NUL.search(encoded), "service.json", "must have no NUL characters")
     known = asdict(found.deadlines)
     for name in set(found.published.get("deadlines", {})) - set(known):
-        _require(False, f"deadlines.{name}", f"is unknown; {', '.join(known)} are known")
+        raise DescriptorInvalid(f"deadlines.{name}: {unknown_field(name, known)}")
     for name, seconds in known.items():
         legal = seconds is None or 0 < seconds <= MAX_DEADLINE_S
         _require(

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 
 import msgspec
 
-from dss_broker.descriptor import Tag, TagType, field_before_reason
+from dss_broker.descriptor import Tag, TagType
 from dss_broker.dispatch_section import (
     BUILT_IN_RULES,
     IMAGE,
@@ -22,6 +23,7 @@ from dss_broker.dispatch_section import (
     ProviderKind,
     ServiceRunner,
 )
+from dss_broker.field_faults import plain_fault, unknown_field
 
 LARGEST_LABEL = 65535
 _IMAGE_WORD = re.compile(r"\{image:([^}]*)\}")
@@ -32,6 +34,7 @@ _CONTAINER_IMAGE = re.compile(
     re.ASCII,
 )
 """A reference to an image (host, path, tag, digest), as podman and docker read it."""
+_CHOICES: dict[str, type[StrEnum]] = {"provider": ProviderKind, "modality": Modality}
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
@@ -60,7 +63,7 @@ def dispatch_from(
     """
     section = raw.get("dispatch")
     if not isinstance(section, dict):
-        raise DispatchInvalid(['dispatch: this section is needed, with "provider" and "tag".'])
+        raise DispatchInvalid([_without_section(raw)])
     faults = list(_unknown_fields(section))
     if "provider" not in section and "bundle" not in section:
         faults.append(f"dispatch.provider: is needed; it is one of {', '.join(ProviderKind)}.")
@@ -68,12 +71,18 @@ def dispatch_from(
     try:
         found = msgspec.convert({"dispatch": section}, type=_Section).dispatch
     except msgspec.ValidationError as error:
-        faults.append(_with_choices(field_before_reason(str(error)), section))
+        faults.append(plain_fault(str(error), _CHOICES))
         raise DispatchInvalid(faults) from error
     faults += [*_common_faults(found, tags), *_runner_faults(found, runner)]
     if faults:
         raise DispatchInvalid(faults)
     return found
+
+
+def _without_section(raw: Mapping[str, object]) -> str:
+    needed = 'dispatch: this section is needed, an object with "provider" and "tag".'
+    near = [] if "dispatch" in raw else get_close_matches("dispatch", raw, 1, 0.8)
+    return " ".join([needed, *(f"Did you mean it by '{name}'?" for name in near)])
 
 
 def _runner_faults(dispatch: Dispatch, runner: ServiceRunner) -> list[str]:
@@ -88,20 +97,7 @@ def _unknown_fields(section: Mapping[str, object]) -> Iterable[str]:
     known = Dispatch.__dataclass_fields__
     for name in section:
         if name not in known:
-            yield f"dispatch.{name}: is unknown; known are {', '.join(known)}."
-
-
-def _with_choices(fault: str, section: Mapping[str, object]) -> str:
-    """A sentence with the allowed values if the field of ``fault`` has a list of them; otherwise ``fault``."""
-    choices: dict[str, type[StrEnum]] = {
-        "dispatch.provider": ProviderKind,
-        "dispatch.modality": Modality,
-    }
-    name = fault.partition(":")[0]
-    if name not in choices:
-        return fault
-    found = section.get(name.partition(".")[2])
-    return f"{name}: '{found}' is unknown; it is one of {', '.join(choices[name])}."
+            yield f"dispatch.{name}: {unknown_field(name, known)}"
 
 
 def _common_faults(dispatch: Dispatch, tags: Sequence[Tag] | None) -> list[str]:

@@ -7,11 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, Tag, TagType, descriptor_from
 from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
 from dss_broker.dispatch_section import DISPATCHER, Dispatch, LabelStyle, ProviderKind
+from dss_broker.json_objects import json_object
 from dss_broker.messages import Label
 from dss_dispatch.errors import ServiceInvalid
 from dss_workspace.layers import Role
@@ -102,11 +101,11 @@ def _changes_of(name: object, folder: Path) -> Path | None:
 
 def _object_in(path: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return json_object(path.read_bytes(), path.name)
     except OSError as error:
         raise ServiceInvalid(f"There is no readable {path.name}: {error.strerror}.") from error
-    except msgspec.MsgspecError as error:
-        raise ServiceInvalid(f"{path.name} is not a JSON object: {error}.") from error
+    except ValueError as error:
+        raise ServiceInvalid(str(error)) from error
 
 
 def _merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

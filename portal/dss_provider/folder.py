@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
 from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
 from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, ProviderKind
+from dss_broker.json_objects import json_object
 from dss_provider.containers import engine, engine_fault, has_image
 from dss_provider.errors import ServiceInvalid
 from dss_provider.program_faults import program_faults
@@ -53,13 +52,13 @@ def load(path: Path) -> ServiceFolder:
 
 def _object_in(path: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        return json_object(path.read_bytes(), "service.json")
     except OSError as error:
         raise ServiceInvalid(
             f"{path.parent} has no readable service.json ({error.strerror}); `dss service new NAME` makes a folder with one."
         ) from error
-    except msgspec.MsgspecError as error:
-        raise ServiceInvalid(f"service.json is not a JSON object: {error}.") from error
+    except ValueError as error:
+        raise ServiceInvalid(str(error)) from error
 
 
 def _machine_faults(path: Path, dispatch: Dispatch) -> Iterable[str]:

@@ -89,7 +89,14 @@ def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: P
         ({"function": "other.py:segment"}, "the folder has no file other.py"),
         ({"function": "segment"}, "'segment' is not FILE:FUNCTION"),
         ({"memory_gb": 0}, "memory_gb: is 0; it must be above 0"),
-        ({"memory": 4}, "dispatch.memory: is unknown; known are tag, provider"),
+        ({"memory_gbs": 4}, "dispatch.memory_gbs: is unknown; did you mean memory_gb?"),
+        ({"colour": 4}, "dispatch.colour: is unknown; known are tag, provider"),
+        ({"memory_gb": "4"}, "dispatch.memory_gb: must be a number or null, not a text."),
+        ({"provider": 5}, "dispatch.provider: must be a text, not a whole number."),
+        (
+            {"labels": [{"value": 1, "name": "x", "rgb": [1, 2]}]},
+            "dispatch.labels[0].rgb: must be a list of 3 values, not of 2.",
+        ),
         ({"labels": [{"value": 70000, "name": "x"}]}, "70000 is not between 1 and 65535"),
         ({"provider": "program"}, "lacks {image}, the file to read"),
         (
@@ -146,6 +153,33 @@ def test_all_faults_are_said_at_once(folder: Path) -> None:
 def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ServiceInvalid, match="dss service new NAME"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b'{"name": "a",\n "tags" []}', "is not valid JSON: line 2, column 9: expected ':'."),
+        (b'{"name": "a"', "is not valid JSON: it ends too early, for instance without the last }."),
+        (b'{"name":\n"\xff"}', "is not encoded in UTF-8: see line 2, column 2."),
+        (b"[]", "is not a JSON object, which begins with {."),
+    ],
+)
+def test_a_fault_of_json_is_told_with_its_line(folder: Path, content: bytes, sentence: str) -> None:
+    (folder / "service.json").write_bytes(content)
+
+    done = CliRunner().invoke(dss, ["service", "check", str(folder)])
+
+    assert (done.exit_code, done.stderr) == (2, f"service.json {sentence}\n")
+
+
+def test_a_misspelt_section_is_told(folder: Path) -> None:
+    path = folder / "service.json"
+    path.write_text(path.read_text().replace('"dispatch"', '"dispach"'), encoding="utf-8")
+
+    done = CliRunner().invoke(dss, ["service", "check", str(folder)])
+
+    assert 'is needed, an object with "provider" and "tag". Did you mean it by' in done.stderr
+    assert "'dispach'?" in done.stderr
 
 
 def test_the_commands_are_part_of_dss(folder: Path) -> None:
