@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from dss_client.body_limits import accepted_and_refused_bytes
-from dss_client.error_sentences import one_time_token_from, sentence, unknown_token
-from dss_client.errors import ClientError
+from dss_client.error_sentences import one_time_token_from, sentence, unknown_token, where_to_look
+from dss_client.errors import ClientError, NobodyListens
 from dss_client.proxies import proxy_for, require_address
 from dss_client.rest import tls
 from dss_client.unreachable import unreachable
@@ -302,4 +302,6 @@ def _asked(
                 method, f"{server.rstrip('/')}/{path}", content=form, headers=headers
             )
     except httpx.TransportError as error:
-        raise _Stop("connection", str(unreachable(server, proxy, error))) from error
+        fault = unreachable(server, proxy, error)
+        advice = f" {where_to_look(server)}" if isinstance(fault, NobodyListens) else ""
+        raise _Stop("connection", f"{fault}{advice}") from error

@@ -6,7 +6,7 @@ import re
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from dss_client.errors import ClientError, Refused, SignInRefused, TicketNotOpen
+from dss_client.errors import ClientError, NobodyListens, Refused, SignInRefused, TicketNotOpen
 
 _WITHOUT_PORTAL = {
     HTTPStatus.BAD_GATEWAY,
@@ -37,6 +37,8 @@ def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> 
     was used.
     """
     match error:
+        case NobodyListens():
+            return f"{error} {where_to_look(server)} dss doctor examines the connection."
         case SignInRefused() | Refused(status=401):
             if for_programs:
                 return unknown_token(server)
@@ -60,6 +62,12 @@ def sentence(error: ClientError, server: str, *, for_programs: bool = False) -> 
             return _by_status(status, server)
         case _:
             return str(error)
+
+
+def where_to_look(server: str) -> str:
+    """Questions that help a user if no server listens at ``server``."""
+    started = "Is the portal started (make up)?" if _is_own(server) else "Is the portal started?"
+    return f"{started} Is the address right (--server, DSS_SERVER)?"
 
 
 def unknown_token(server: str) -> str:

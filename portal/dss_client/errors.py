@@ -25,6 +25,10 @@ class Unreachable(ClientError):
     """There was no response: the address is wrong, no server listens there, or the connection was lost."""
 
 
+class NobodyListens(Unreachable):
+    """The connection was refused: no server is started at the address, or the address is wrong."""
+
+
 class NotUnderstood(ClientError):
     """The response is not one of a Distributed Segmentation Service."""
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from dss_client.errors import Unreachable
+from dss_client.errors import NobodyListens, Unreachable
 from dss_process.proxies import Proxy
 
 
@@ -26,7 +26,8 @@ def unreachable(server: str, proxy: Proxy | None, error: httpx.TransportError) -
                 )
             case socket.gaierror():
                 return Unreachable(_unknown_name(server, proxy))
-    return Unreachable(_without_cause(server, proxy, error))
+    kind = NobodyListens if isinstance(error, httpx.ConnectError) else Unreachable
+    return kind(_without_cause(server, proxy, error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -70,7 +70,10 @@ def test_a_wrong_token_for_programs_is_told_as_such(site: Site) -> None:
     [
         ("dss.example.org", "begins with http:// or https://"),
         ("http://no-such-host.invalid", "The name no-such-host.invalid is not known"),
-        ("http://127.0.0.1:9", "No server answers at http://127.0.0.1:9"),
+        (
+            "http://127.0.0.1:9",
+            "No server answers at http://127.0.0.1:9. Is the portal started (make up)? Is the",
+        ),
     ],
 )
 def test_an_address_that_leads_nowhere(server: str, sentence: str) -> None:
