@@ -25,7 +25,8 @@ def content_of(part: SourcePart) -> str:
         return ""
     changed_s = max((one.st_mtime for one in found), default=0.0)
     changed = datetime.fromtimestamp(changed_s, UTC).isoformat(timespec="microseconds")
-    return f"{len(files)} files, {sum(one.st_size for one in found)} bytes, {changed}"
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return f"{count}, {sum(one.st_size for one in found)} bytes, {changed}"
 
 
 def _files(source: Path) -> Iterable[Path]:

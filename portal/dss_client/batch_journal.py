@@ -43,6 +43,12 @@ _NEWER = {"service", "uid", "content", "server", "options", "key"}
 """Columns that are missing in tables of earlier versions."""
 
 
+def _content_in(row: Mapping[str, str]) -> str:
+    """The content of a row's image.  Earlier versions wrote "1 files"."""
+    content = row.get("content") or ""
+    return content.replace("1 files,", "1 file,", 1) if content.startswith("1 files,") else content
+
+
 class Journal:
     """Reads and writes ``results.csv`` and ``volumes.csv`` in ``folder``, which is created if it is missing.
     ``unsent`` are files that are not sent and only have a row in ``results.csv``.
@@ -78,7 +84,7 @@ class Journal:
                 continue
             self._require_own(row, item)
             state = _RECALLED.get(row["status"])
-            is_same = (row.get("content") or item.content) == item.content
+            is_same = (_content_in(row) or item.content) == item.content
             if row["status"] == WAITING and is_same:
                 item.key = row.get("key") or ""
             if state is None or not row["ticket"].isdigit():

@@ -112,9 +112,10 @@ def _unnamed(outcome: AlgorithmOutcome) -> list[str]:
     values = sorted({n.value for n in labels if n.name == default_name(n.value)})
     if not values:
         return []
-    on_progress = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+    counted = "value" if len(values) == 1 else "values"
+    shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
     text = (
-        f"Warning: no name is given for the value {on_progress}; users read '{default_name(values[0])}'. Names stand beside the "
+        f"Warning: no name is given for the {counted} {shown}; users read '{default_name(values[0])}'. Names stand beside the "
         "array, or in dispatch.labels of service.json."
     )
     return [text]

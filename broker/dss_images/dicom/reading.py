@@ -158,12 +158,14 @@ def _with_telling_numbers(slices: list[Slice]) -> list[Slice]:
 
 
 def _what(folder: FolderContents, series: Series) -> Note:
-    """A note that says which series was used, and what else the folder contains."""
+    """A note that says which series was used, and what else the folder contains: the other images may be sent as well,
+    as tickets of their own.
+    """
     text = (
         f"DICOM series {series.number} ({series.modality}) of {counted(len(series.slices), 'slice')}, "
         "sorted by position."
     )
-    left_out = [
+    others = [
         *(
             f"series {s.number} ({s.modality}, {counted(len(s.slices), 'slice')})"
             for s in folder.series
@@ -172,11 +174,11 @@ def _what(folder: FolderContents, series: Series) -> Note:
         *sorted({f"{other.kind} files" for other in folder.others}),
     ]
     if folder.damaged:
-        left_out.append(f"{counted(len(folder.damaged), 'damaged file')} of other series")
+        others.append(f"{counted(len(folder.damaged), 'damaged file')} of other series")
     if folder.foreign:
-        left_out.append(f"{counted(len(folder.foreign), 'file')} other than DICOM")
-    if left_out:
-        text += f" Left out: {', '.join(left_out)}."
+        others.append(f"{counted(len(folder.foreign), 'file')} other than DICOM")
+    if others:
+        text += f" Not part of this image: {', '.join(others)}."
     return Note(text=text)
 
 

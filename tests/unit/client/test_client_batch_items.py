@@ -171,3 +171,20 @@ def test_an_image_keeps_the_name_of_an_earlier_run(tmp_path: Path) -> None:
     journal.recall(both)
 
     assert [(i.name, i.ticket) for i in both] == [("ct", 5), ("b_ct", 0)]
+
+
+def test_one_file_is_counted_as_one_and_a_table_of_an_earlier_version_is_understood(
+    folder: Path,
+) -> None:
+    items = items_of([folder / "head.nii.gz"], each=False)
+    items[0].ticket, items[0].status = 7, "success"
+    journal = Journal(folder / "out", server="http://a")
+    journal.write(items)
+    table = folder / "out/results.csv"
+    assert ',"1 file, ' in table.read_text(encoding="utf-8")
+    table.write_text(table.read_text(encoding="utf-8").replace("1 file, ", "1 files, "))
+
+    again = items_of([folder / "head.nii.gz"], each=False)
+
+    assert Journal(folder / "out", server="http://a").recall(again) == []
+    assert (again[0].ticket, again[0].status) == (7, "success")

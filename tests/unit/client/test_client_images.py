@@ -120,7 +120,7 @@ def test_of_several_series_that_with_most_slices_is_taken_and_named(
 
     assert layer.size == (8, 6, 4)
     assert layer.notes[0].text.startswith("DICOM series 2 (CT) of 4 slices")
-    assert "Left out: series 1 (CT, 3 slices)" in layer.notes[0].text
+    assert "Not part of this image: series 1 (CT, 3 slices)" in layer.notes[0].text
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_a_ct_is_taken_before_a_longer_pet(tmp_path: Path) -> None:
     volume = read(tmp_path)
 
     require_exact(volume.image, ct)
-    assert "Left out: series 4 (PT, 20 slices)." in notes(volume)
+    assert "Not part of this image: series 4 (PT, 20 slices)." in notes(volume)
     require_exact(read(tmp_path, "3").image, ct)
     require_exact(read(tmp_path, "4").image, pet)
     require_exact(read(tmp_path, "1.2.3").image, pet)

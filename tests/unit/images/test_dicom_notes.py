@@ -41,7 +41,7 @@ def test_structure_sets_and_other_files_are_left_out_with_a_note(tmp_path: Path)
     volume = read(tmp_path)
 
     require_exact(volume.image, planes)
-    assert "Left out: " in notes(volume)
+    assert "Not part of this image: " in notes(volume)
     for left_out in ("(SEG, 1 slice)", "RTSTRUCT files", "SR files", "2 files other than DICOM"):
         assert left_out in notes(volume)
 

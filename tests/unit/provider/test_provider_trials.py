@@ -165,4 +165,4 @@ def test_a_trial_tells_which_values_have_no_name(folder: Path, tmp_path: Path) -
 
     done = CliRunner().invoke(main, ["test", str(folder), str(image)])
 
-    assert "Warning: no name is given for the value 6, 9; users read 'Label 6'." in done.output
+    assert "Warning: no name is given for the values 6, 9; users read 'Label 6'." in done.output
