@@ -13,6 +13,7 @@ from dss_client.checksums import require_same, require_sound
 from dss_client.client import POLL_S
 from dss_client.flows import SelectedService, SubmissionListener, Watch
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
+from dss_client.shared_folders import require_no_others_files
 from dss_client.unchanged_files import SilentWatcher, prepared
 
 
@@ -114,13 +115,17 @@ class AsyncClient:
 
     async def download(self, number: int, folder: Path) -> list[Path]:
         """Download all results into ``folder``, which is created, and return their paths.  Files of the same names are
-        replaced; a file is either complete or missing.  Raises ClientError if the ticket has no results.
+        replaced; a file is either complete or missing.  Raises ClientError if the ticket has no results, and, before
+        anything is written, if a file of another ticket's results would be replaced.
 
         The files are compared with the server's checksums, if it has them.  Raises NotUnderstood if one is damaged, and
         removes it.
         """
-        paths = await self._rest.run(protocol.download_results(number, folder))
         sums = await self._rest.run(protocol.checksums(number))
+        found = await self._rest.run(protocol.result_paths(number, folder))
+        planned = [path for _, path in found]
+        await asyncio.to_thread(require_no_others_files, number, planned, sums)
+        paths = await self._rest.run(protocol.download_results(number, folder))
         await asyncio.to_thread(require_same, paths, sums)
         return paths
 

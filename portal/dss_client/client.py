@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from dss_client import flows, protocol
@@ -11,6 +12,7 @@ from dss_client.flows import SelectedService, SubmissionListener, Watch
 from dss_client.records import Detail, ServiceRow, Summary, TicketRow
 from dss_client.rest import RestClient
 from dss_client.session import Session
+from dss_client.shared_folders import require_no_others_files
 from dss_client.unchanged_files import SilentWatcher, prepared
 
 POLL_S = 1.0
@@ -95,13 +97,16 @@ class Client(Session):
 
     def download(self, number: int, folder: Path) -> list[Path]:
         """Download all results into ``folder``, which is created, and return their paths.  Files of the same names are
-        replaced; a file is either complete or missing.  Raises ClientError if the ticket has no results.
+        replaced; a file is either complete or missing.  Raises ClientError if the ticket has no results, and, before
+        anything is written, if a file of another ticket's results would be replaced.
 
         The files are compared with the server's checksums, if it has them.  Raises NotUnderstood if one is damaged, and
         removes it.
         """
-        paths = self._rest.run(protocol.download_results(number, folder))
-        require_same(paths, self._rest.run(protocol.checksums(number)))
+        sums = self._rest.run(protocol.checksums(number))
+        check = partial(require_no_others_files, number, sums=sums)
+        paths = self._rest.run(protocol.download_results(number, folder, check=check))
+        require_same(paths, sums)
         return paths
 
     def download_archive(self, number: int, target: Path) -> None:

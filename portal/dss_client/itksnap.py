@@ -5,7 +5,7 @@ Facts: WorkspaceAPI.cxx, DistributedSegmentationModel.cxx (the window) and Works
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -178,11 +178,13 @@ class ItkSnap(Session):
         folder: Path,
         progress: Progress | None = None,
         there: Callable[[Path], bool] = lambda _: False,
+        check: Callable[[Sequence[Path]], object] = lambda _: None,
     ) -> list[Path]:
         """Download all results to ``folder`` and return their paths.  Existing files are replaced, except those for
-        which ``there`` returns True.  Raises ClientError if the ticket has no results.
+        which ``there`` returns True.  ``check`` is called with all paths before anything is written, and may raise.
+        Raises ClientError if the ticket has no results.
         """
-        return self.run(protocol.download_results(ticket, folder, progress, there))
+        return self.run(protocol.download_results(ticket, folder, progress, there, check))
 
     def download_archive(self, ticket: int, target: Path, progress: Progress | None = None) -> None:
         """Download all results as one zip archive to the file ``target``, and verify its checksums.  Raises

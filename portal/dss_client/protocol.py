@@ -6,7 +6,7 @@ More than 300 lines: one short function for each request of the protocol.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
@@ -256,23 +256,32 @@ def download_results(
     folder: Path,
     moved: Progress | None = None,
     there: Callable[[Path], bool] = lambda _: False,
+    check: Callable[[Sequence[Path]], object] = lambda _: None,
 ) -> Steps[list[Path]]:
     """Download all results to ``folder`` and return their paths.  Existing files are replaced, except those for which
-    ``there`` returns True.
+    ``there`` returns True.  ``check`` is called with all paths before anything is written, and may raise.
 
     Raises ClientError if the ticket has no results.
     """
-    found = yield from files(ticket)
-    if not found:
-        raise ClientError(f"Ticket {ticket} has no results.")
-    paths = [folder / _plain(name) for _, name in found]
+    found = yield from result_paths(ticket, folder)
+    check([path for _, path in found])
     folder.mkdir(parents=True, exist_ok=True)
-    for (index, _), path in zip(found, paths, strict=True):
+    for index, path in found:
         if there(path):
             continue
         address = f"api/tickets/{ticket}/files/results/{index}"
         body_of((yield Download(path=address, target=path, progress=moved)))
-    return paths
+    return [path for _, path in found]
+
+
+def result_paths(ticket: int, folder: Path) -> Steps[list[tuple[int, Path]]]:
+    """Index of each result, and the path in ``folder`` to which it is downloaded.  Raises ClientError if the ticket has
+    no results.
+    """
+    found = yield from files(ticket)
+    if not found:
+        raise ClientError(f"Ticket {ticket} has no results.")
+    return [(index, folder / _plain(name)) for index, name in found]
 
 
 def download_archive(ticket: int, target: Path, moved: Progress | None = None) -> Steps[None]:

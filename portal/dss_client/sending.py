@@ -21,6 +21,7 @@ from dss_client.itksnap import ItkSnap
 from dss_client.multipart import Progress
 from dss_client.plain_nifti import copy_unchanged
 from dss_client.records import Detail, LogLine
+from dss_client.shared_folders import require_no_others_files
 from dss_client.volumes import LabelVolume, measure
 from dss_client.workspace import read_outcome
 from dss_submission.preparing import Source, Write, prepare
@@ -164,10 +165,14 @@ def downloaded(
     client: ItkSnap, ticket: int, folder: Path, moved: Progress | None = None
 ) -> list[Path]:
     """Download the results of a ticket with the state success, except files that an earlier download has completed, and
-    return the paths of all.  Raises NotUnderstood if a file differs from the server's checksum, if it has one.
+    return the paths of all.  Raises NotUnderstood if a file differs from the server's checksum, if it has one, and
+    BelongsToAnother, before anything is written, if a file of another ticket's results would be replaced.
     """
     sums = client.checksums(ticket)
-    files = client.download_results(ticket, folder, moved, lambda path: is_there(path, sums))
+    files = client.download_results(
+        *(ticket, folder, moved, lambda path: is_there(path, sums)),
+        check=lambda paths: require_no_others_files(ticket, paths, sums),
+    )
     require_same(files, sums)
     return files
 

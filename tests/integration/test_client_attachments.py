@@ -53,9 +53,17 @@ def test_an_address_that_is_no_attachment_is_left_out() -> None:
     assert paths_and_names([line(("api/tickets/7/delete", "a", ""), ("blobs/../x", "b", ""))]) == []
 
 
+@pytest.mark.parametrize(
+    ("neighbour", "folder"),
+    [("other.itksnap", "attachments"), ("ticket_00000008_results.itksnap", "attachments_00000007")],
+    ids=["alone", "shared"],
+)
 def test_attachments_are_fetched_from_the_server_that_was_asked(
-    environment: dict[str, str], recorder: Recorder, tmp_path: Path
+    environment: dict[str, str], recorder: Recorder, tmp_path: Path, neighbour: str, folder: str
 ) -> None:
+    """Into a folder that no other ticket's attachments can be in."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / neighbour).touch()
     attached = {"url": f"{ELSEWHERE}/blobs/{'a' * 32}", "description": "t.csv", "mime_type": ""}
     entry = {"id": 1, "atime": 0, "category": "info", "message": "t.csv", "attachments": [attached]}
     detail = {"result": {"status": "success", "progress": 1.0, "log": [entry]}}
@@ -70,8 +78,8 @@ def test_attachments_are_fetched_from_the_server_that_was_asked(
     done = dss(environment, "download", "7", str(tmp_path / "out"), "--attachments")
 
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "out/attachments/t.csv").read_bytes() == b"name,ml\n"
-    assert f"Attachments: t.csv in {tmp_path / 'out/attachments'}" in done.output
+    assert (tmp_path / f"out/{folder}/t.csv").read_bytes() == b"name,ml\n"
+    assert f"Attachments: t.csv in {tmp_path / 'out' / folder}" in done.output
 
 
 def test_attachments_do_not_go_into_an_archive(environment: dict[str, str]) -> None:

@@ -51,6 +51,23 @@ def test_a_result_that_has_come_damaged_is_an_error_and_not_kept(
     assert not (tmp_path / "a.nii.gz").exists()
 
 
+def test_a_file_of_another_ticket_is_not_replaced(
+    run: Callable[..., object], recorder: Recorder, tmp_path: Path
+) -> None:
+    (tmp_path / "ticket_00000008_results.itksnap").write_bytes(b"")
+    (tmp_path / "a.nii.gz").write_bytes(b"of ticket 8")
+
+    with pytest.raises(ClientError, match=r"a\.nii\.gz in the folder .* of ticket 8 and differs"):
+        run(lambda client: client.download(7, tmp_path))
+
+    assert (tmp_path / "a.nii.gz").read_bytes() == b"of ticket 8"
+    assert not (tmp_path / "b.itksnap").exists()
+
+    (tmp_path / "a.nii.gz").write_bytes(b"content")
+    run(lambda client: client.download(7, tmp_path))
+    assert (tmp_path / "b.itksnap").exists()
+
+
 def test_all_results_come_as_one_archive_that_is_verified(
     run: Callable[..., object], recorder: Recorder, tmp_path: Path
 ) -> None:

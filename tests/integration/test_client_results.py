@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.recorder import Recorder, ok, recording
+from support.recorder import Recorder, ok, recording, refusal
 from support.waiting import wait_until
 
 FILES = {"a.itksnap": b"<registry></registry>", "b.nii.gz": b"voxels"}
@@ -107,6 +107,71 @@ def test_a_second_download_fetches_only_what_is_missing_or_differs(
 
     assert fetched(recorder) == ["/api/tickets/7/files/results/1"]
     assert (tmp_path / "out/b.nii.gz").read_bytes() == b"voxels"
+
+
+SHARED = {"out/ticket_00000008_results.itksnap": b"<registry></registry>", "out/b.nii.gz": b"8"}
+
+
+def lay(folder: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(("has_sums", "how"), [(True, "differs"), (False, "may differ")])
+def test_a_file_of_another_ticket_is_not_replaced(
+    recorder: Recorder, tmp_path: Path, has_sums: bool, how: str
+) -> None:
+    lay(tmp_path, SHARED)
+    if not has_sums:
+        recorder.answers["GET /api/tickets/7/checksums"] = refusal("404 Not Found")
+
+    done = dss(recorder, tmp_path, "download", "7", "out")
+
+    assert (done.returncode, fetched(recorder)) == (2, [])
+    assert done.stderr == (
+        f"b.nii.gz in the folder out belongs to the results of ticket 8 and {how} from that of ticket 7; "
+        "name another folder (dss download 7 FOLDER, or --output of dss send).\n"
+    )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "b.nii.gz",
+        "ticket_00000008_results.itksnap",
+    ]
+    assert (tmp_path / "out/b.nii.gz").read_bytes() == b"8"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"out/b.nii.gz": FILES["b.nii.gz"]},
+        {"out/a.itksnap": FILES["a.itksnap"]},
+        {"out/ticket_00000007_results.itksnap": b"", "out/ticket_00000008_results.itksnap": None},
+    ],
+    ids=["equal", "again", "own"],
+)
+def test_a_file_that_is_shared_or_own_is_fetched_as_ever(
+    recorder: Recorder, tmp_path: Path, changes: dict[str, bytes | None]
+) -> None:
+    files = {**SHARED, **changes}
+    lay(tmp_path, {name: data for name, data in files.items() if data is not None})
+
+    dss(recorder, tmp_path, "download", "7", "out")
+
+    assert (tmp_path / "out/b.nii.gz").read_bytes() == FILES["b.nii.gz"]
+    assert (tmp_path / "out/a.itksnap").exists()
+
+
+def test_a_file_that_both_tickets_name_is_not_replaced_by_a_repeated_download(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    workspace = b'<registry><entry key="AbsolutePath" value="/dss/tickets/8/b.nii.gz"/></registry>'
+    own = {"out/a.itksnap": FILES["a.itksnap"], "out/ticket_00000008_results.itksnap": workspace}
+    lay(tmp_path, {**SHARED, **own})
+
+    done = dss(recorder, tmp_path, "download", "7", "out")
+
+    assert (done.returncode, fetched(recorder)) == (2, [])
+    assert (tmp_path / "out/b.nii.gz").read_bytes() == b"8"
 
 
 def test_a_download_is_not_begun_where_it_cannot_be_kept(

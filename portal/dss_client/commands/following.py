@@ -17,6 +17,7 @@ from dss_client.records import Detail
 from dss_client.result_paths import check_file, check_folder
 from dss_client.screen import Screen
 from dss_client.sending import POLL_S, download_progress, fetch
+from dss_client.shared_folders import other_workspaces
 
 
 @click.command()
@@ -93,7 +94,7 @@ def _end(detail: Detail) -> None:
 @click.option(
     "--attachments",
     is_flag=True,
-    help="the files attached to the log (tables, reports, pictures), too, into TARGET/attachments",
+    help="the files attached to the log (tables, reports, pictures), too, into TARGET/attachments, or attachments_NUMBER beside other tickets' results",
 )
 @options.connection
 def download(
@@ -125,10 +126,12 @@ def download(
 
 
 def _attached(client: ItkSnap, ticket: int, target: Path, screen: Screen) -> str:
-    """Download the attachments of the ticket's log into the folder ``attachments`` in ``target``.  Returns a line to
-    print: their names and the folder, or that there are none.
+    """Download the attachments of the ticket's log into a folder in ``target``: ``attachments``, or, if ``target`` has
+    results of other tickets, whose attachments may have the same names, one with the ticket's number.  Returns a line
+    to print: their names and the folder, or that there are none.
     """
-    folder = target / "attachments"
+    is_shared = any(other_workspaces(ticket, target))
+    folder = target / (f"attachments_{ticket:08d}" if is_shared else "attachments")
     found = client.run(download_attachments(ticket, folder, screen.moved))
     if not found:
         return "No file is attached to the log."
