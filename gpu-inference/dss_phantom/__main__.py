@@ -45,7 +45,7 @@ def phantom(
 
 def _made(spec: "PhantomSpec") -> "Phantom":
     """Compute the phantom on the device of the settings.  Exits with status 2 if it cannot be made."""
-    from dss_broker.reading_settings import read_settings  # noqa: PLC0415
+    from dss_broker.reading_settings import read_settings  # noqa: PLC0415 - as above
     from dss_inference.device.runner import runner_for  # noqa: PLC0415 - as above
     from dss_inference.errors import InferenceError  # noqa: PLC0415
     from dss_inference.settings import DeviceSettings  # noqa: PLC0415

@@ -108,7 +108,7 @@ async def test_a_service_is_registered_from_git_and_removed(root: Client, tmp_pa
     ("descriptor", "sentence"),
     [
         ([], "Error parsing service.json file: service.json: must be a JSON object."),
-        ({"name": "x"}, "Object missing required field `version`"),
+        ({"name": "x"}, "version: is needed"),
         ({**DESCRIPTOR, "tags": [{"name": "A", "type": "Image"}]}, "tags[0].type"),
     ],
 )

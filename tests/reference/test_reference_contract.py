@@ -62,7 +62,7 @@ DIFFERENCES: Mapping[str, Ours] = {
     "a descriptor without a name": Ours(
         1,
         400,
-        "Error parsing service.json file: service.json: Object missing required field `name`.",
+        "Error parsing service.json file: name: is needed.",
     ),
     "a service without a repository": Ours(1, 400, MISSING.format("repo")),
     "a service of nobody": Ours(1, 400, "There is no provider nobody."),
