@@ -156,6 +156,24 @@ async def test_tickets_of_a_version_that_nobody_serves_are_told_so(
     assert (await log_of(ann, waits))[-1] == SENTENCES[MissingProgram.NONE]
 
 
+async def test_the_last_ticket_of_a_version_is_finished_while_the_others_wait(
+    portal: Portal, provider: Client, versions: tuple[str, str]
+) -> None:
+    ann, (old, new) = await portal.user(), versions
+    at_work, waits = [await submitted(ann, old) for _ in range(2)]
+    await post(provider, "/api/pro/publishers", services=new, code="other-7")
+    words = {"provider": "dss", "code": "host-1-0", "announced": "1"}
+    assert await post(provider, f"/api/pro/services/{old}/claims", **words) == (200, str(at_work))
+
+    await post(provider, "/api/pro/publishers", services=old, code="host-1", ends="1")
+
+    sentence = "Nobody serves this version"
+    assert sentence in await text(ann, f"/tickets/{waits}")
+    assert sentence not in await text(ann, f"/tickets/{at_work}")
+    rows = (await text(ann, "/api/tickets/estimates")).splitlines()
+    assert [row.startswith(f"{waits},") for row in rows if sentence in row] == [True]
+
+
 async def test_a_program_of_one_version_is_no_other_that_serves_another_version(
     provider: Client, versions: tuple[str, str]
 ) -> None:

@@ -166,14 +166,15 @@ class Estimates:
 def _missing(
     snapshot: SiteSnapshot, service: ServiceVersion, *, is_claimed: bool
 ) -> MissingProgram:
-    """The kind of program that a ticket of ``service`` lacks.  A claimed ticket is finished, although its service was
-    removed meanwhile.
+    """The kind of program that a ticket of ``service`` lacks.  A claimed ticket is finished, although its version was
+    removed meanwhile, or its program takes no other tickets any more.
     """
     available = snapshot.availability.get(service.name)
     if available is None:
         return MissingProgram.DISPATCHER
     missing = available.missing_for(service.id, current=service.current)
-    return MissingProgram.NONE if is_claimed and missing is MissingProgram.REMOVED else missing
+    of_waiting = {MissingProgram.REMOVED, MissingProgram.VERSION}
+    return MissingProgram.NONE if is_claimed and missing in of_waiting else missing
 
 
 def _turn(places: Sequence[QueueEntry], user: User, since: datetime) -> int:

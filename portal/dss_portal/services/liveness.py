@@ -127,10 +127,13 @@ _PUBLISHED = "SELECT service, versions FROM publisher WHERE heard_at > $1 AND NO
 
 _NO_PUBLISHER: dict[str, Any] = {"alive": 0, "places": 0, "heard_at": clock.EPOCH}
 
-# A provider over HTTP that does not announce itself does not poll while it works.
-_WORKED_ON = """
-SELECT DISTINCT ticket.service_id AS id FROM ticket JOIN claim ON claim.id = ticket.claim_id
-WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_at > $1
+# A provider over HTTP that does not announce itself does not poll while it works.  What a publisher serves is known.
+_WORKED_ON = r"""
+SELECT DISTINCT ticket.service_id AS id
+FROM ticket JOIN service ON service.id = ticket.service_id JOIN claim ON claim.id = ticket.claim_id
+    LEFT JOIN publisher ON publisher.user_id = claim.user_id AND publisher.service = service.name
+        AND publisher.instance = regexp_replace(claim.instance, '-\d+$', '')
+WHERE ticket.status = 'claimed' AND claim.user_id IS NOT NULL AND claim.expires_at > $1 AND publisher.id IS NULL
 """
 
 _WORKERS = """
