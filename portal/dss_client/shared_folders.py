@@ -26,9 +26,10 @@ def require_no_others_files(ticket: int, paths: Sequence[Path], sums: Mapping[st
     """
     is_repeated = any(path.suffix == ".itksnap" and path.is_file() for path in paths)
     for path in paths:
-        if not path.is_file() or is_there(path, sums):
+        others = list(other_workspaces(ticket, path.parent)) if path.is_file() else []
+        if not others or is_there(path, sums):
             continue
-        for workspace, other in other_workspaces(ticket, path.parent):
+        for workspace, other in others:
             if not is_repeated or _names(workspace, path.name):
                 how = "differs" if path.name in sums else "may differ"
                 raise BelongsToAnother(_sentence(path, other, ticket, how))
