@@ -1,4 +1,4 @@
-"""A misspelt name of a setting is told, and another program's name is not."""
+"""Programs warn of a misspelt setting, but not of a setting of another program."""
 
 import pytest
 

@@ -128,7 +128,7 @@ class ServiceWatch:
 @dataclass(frozen=True, kw_only=True)
 class _Lack:
     """What the offered (``current``) or the removed versions of a service lack.  ``unserved`` are the ids of the offered
-    versions that alone lack a program: those of which VERSION is told, and that others do not concern.
+    versions that lack a program of their own: VERSION is about these, each other value about the rest.
     """
 
     service: str
