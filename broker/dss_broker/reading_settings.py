@@ -36,5 +36,6 @@ def misspelt(environment: Iterable[str], kind: type[BaseSettings]) -> list[str]:
     are left alone: the programs of a site may share one file of settings.
     """
     names = [f"{_PREFIX}{field.upper()}" for field in kind.model_fields]
-    others = (name for name in environment if name.upper().removesuffix(_FILE) not in names)
+    known = {*names, *(f"{name}{_FILE}" for name in names)}
+    others = (name for name in environment if name.upper() not in known)
     return names_like(others, names, _LIKENESS)

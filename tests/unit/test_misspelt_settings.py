@@ -29,6 +29,7 @@ def test_settings_of_other_programs_and_of_compose_are_left_alone(
     kind: type[PortalSettings],
 ) -> None:
     names = [f"DSS_{field.upper()}" for each in KINDS for field in each.model_fields]
+    names += [f"dss_{field}" for field in kind.model_fields]  # small letters count as well
     others = ["DSS_TOKEN", "DSS_SERVER", *COMPOSE]
 
     assert misspelt([*names, *(f"{name}_FILE" for name in names), *others], kind) == []
