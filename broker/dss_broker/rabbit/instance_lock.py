@@ -95,10 +95,11 @@ class InstanceLock:
             self._on_acquired()
 
     def _refuse(self, now_s: float) -> None:
-        self.problem = (
+        problem = (
             f"Another {self._program} program with the name '{self._instance}' is at work; give each one a "
             "DSS_INSTANCE of its own, or none. (A program whose machine was lost counts for a minute more.)"
         )
         if now_s - self._logged_s > LOG_INTERVAL_S or not self._logged_s:
             self._logged_s = now_s
-            log.error("name taken, waiting", extra={"reason": self.problem})
+            log.error("name taken, waiting", extra={"reason": problem})
+        self.problem = problem  # last: who reads it in /readyz finds its line in the log

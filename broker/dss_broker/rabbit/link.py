@@ -142,9 +142,8 @@ class Link:
             connection.close()
             return
         self._opened_at = time.monotonic()
-        self.refusal = too_old(connection.server_properties)
+        self._refused("RabbitMQ is too old, trying again", too_old(connection.server_properties))
         if self.refusal:
-            self._log_refusal("RabbitMQ is too old, trying again")
             connection.close()
             return
         log.info("connected to RabbitMQ", extra={"node": _node_of(connection)})
@@ -152,15 +151,16 @@ class Link:
         self._on_up(connection)
 
     def _not_opened(self, connection: SelectConnection, error: BaseException) -> None:
-        self.refusal = refusal(error, connection.params)
-        if self.refusal:
-            self._log_refusal("RabbitMQ refuses this program, trying again")
+        sentence = refusal(error, connection.params)
+        self._refused("RabbitMQ refuses this program, trying again", sentence)
         self._reconnect_later(error)
 
-    def _log_refusal(self, event: str) -> None:
-        if time.monotonic() - self._logged_refusal_s > LOG_INTERVAL_S:
+    def _refused(self, event: str, sentence: str) -> None:
+        """Keep ``sentence`` ("": not refused), and log it before: who reads it in /readyz finds its line in the log."""
+        if sentence and time.monotonic() - self._logged_refusal_s > LOG_INTERVAL_S:
             self._logged_refusal_s = time.monotonic()
-            log.error(event, extra={"reason": self.refusal})
+            log.error(event, extra={"reason": sentence})
+        self.refusal = sentence
 
     def _lost(self, _: SelectConnection, error: BaseException) -> None:
         if not self._closed and not self.refusal:
