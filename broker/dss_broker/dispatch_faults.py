@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 
 import msgspec
@@ -26,6 +25,7 @@ from dss_broker.dispatch_section import (
 from dss_broker.field_faults import plain_fault, unknown_field
 
 LARGEST_LABEL = 65535
+_NO_SECTION = 'dispatch: this section is needed, an object with "provider" and "tag".'
 _IMAGE_WORD = re.compile(r"\{image:([^}]*)\}")
 _PATH_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _CONTAINER_IMAGE = re.compile(
@@ -63,7 +63,7 @@ def dispatch_from(
     """
     section = raw.get("dispatch")
     if not isinstance(section, dict):
-        raise DispatchInvalid([_without_section(raw)])
+        raise DispatchInvalid([_NO_SECTION])
     faults = list(_unknown_fields(section))
     if "provider" not in section and "bundle" not in section:
         faults.append(f"dispatch.provider: is needed; it is one of {', '.join(ProviderKind)}.")
@@ -79,12 +79,6 @@ def dispatch_from(
     return found
 
 
-def _without_section(raw: Mapping[str, object]) -> str:
-    needed = 'dispatch: this section is needed, an object with "provider" and "tag".'
-    near = [] if "dispatch" in raw else get_close_matches("dispatch", raw, 1, 0.8)
-    return " ".join([needed, *(f"Did you mean it by '{name}'?" for name in near)])
-
-
 def _runner_faults(dispatch: Dispatch, runner: ServiceRunner) -> list[str]:
     if dispatch.provider in runner.kinds:
         return list(_KINDS[dispatch.provider](dispatch))
@@ -94,10 +88,17 @@ def _runner_faults(dispatch: Dispatch, runner: ServiceRunner) -> list[str]:
 
 
 def _unknown_fields(section: Mapping[str, object]) -> Iterable[str]:
-    known = Dispatch.__dataclass_fields__
-    for name in section:
+    yield from _unknown(section, Dispatch.__dataclass_fields__, "dispatch")
+    labels = section.get("labels")
+    for i, label in enumerate(labels if isinstance(labels, list) else ()):
+        if isinstance(label, Mapping):
+            yield from _unknown(label, LabelStyle.__dataclass_fields__, f"dispatch.labels[{i}]")
+
+
+def _unknown(given: Iterable[str], known: Mapping[str, object], where: str) -> Iterable[str]:
+    for name in given:
         if name not in known:
-            yield f"dispatch.{name}: {unknown_field(name, known)}"
+            yield f"{where}.{name}: {unknown_field(name, known)}"
 
 
 def _common_faults(dispatch: Dispatch, tags: Sequence[Tag] | None) -> list[str]:

@@ -12,6 +12,7 @@ from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
 from dss_broker.dispatch_section import DISPATCHER, Dispatch, LabelStyle, ProviderKind
 from dss_broker.json_objects import json_object
 from dss_broker.messages import Label
+from dss_broker.misspelt_fields import misspelt_fields
 from dss_dispatch.errors import ServiceInvalid
 from dss_workspace.layers import Role
 
@@ -126,6 +127,8 @@ def service_from(raw: dict[str, Any]) -> Service:
     """The service that a decoded service.json describes.  Raises ServiceInvalid, which names the field, if it is not
     valid for a dispatcher.
     """
+    if misspelt := misspelt_fields(raw):
+        raise ServiceInvalid(" ".join(misspelt))
     try:
         descriptor = descriptor_from(raw)
         dispatch = dispatch_from(raw, descriptor.tags, DISPATCHER)

@@ -11,6 +11,7 @@ from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
 from dss_broker.dispatch_faults import DispatchInvalid, dispatch_from
 from dss_broker.dispatch_section import IMAGE_TAGS, PUBLISHER, Dispatch, ProviderKind
 from dss_broker.json_objects import json_object
+from dss_broker.misspelt_fields import misspelt_fields
 from dss_provider.containers import engine, engine_fault, has_image
 from dss_provider.errors import ServiceInvalid
 from dss_provider.program_faults import program_faults
@@ -33,7 +34,7 @@ class ServiceFolder:
 def load(path: Path) -> ServiceFolder:
     """Read and check a service's folder.  Raises ServiceInvalid with one line for each fault."""
     raw = _object_in(path / "service.json")
-    faults: list[str] = []
+    faults = misspelt_fields(raw)
     descriptor = dispatch = None
     try:
         descriptor = descriptor_from(raw)

@@ -107,7 +107,7 @@ async def test_a_service_is_registered_from_git_and_removed(root: Client, tmp_pa
 @pytest.mark.parametrize(
     ("descriptor", "sentence"),
     [
-        ([], "Error parsing service.json file: service.json: must be a JSON object."),
+        ([], "Error parsing service.json file: it is not a JSON object, which begins with {."),
         ({"name": "x"}, "version: is needed"),
         ({**DESCRIPTOR, "tags": [{"name": "A", "type": "Image"}]}, "tags[0].type"),
     ],
@@ -257,4 +257,4 @@ async def test_a_service_may_be_registered_by_its_text(root: Client) -> None:
     assert added.status_code == 200
     assert "own" in (await (await root.get("/api/services")).get_data(as_text=True))
     assert wrong.status_code == 400
-    assert "it is no JSON" in await wrong.get_data(as_text=True)
+    assert "it is not valid JSON: it ends too early" in await wrong.get_data(as_text=True)

@@ -18,6 +18,8 @@ from support.probes import lateness_s
 
 pytestmark = pytest.mark.stack
 
+WHOLE = json.dumps(DESCRIPTOR).encode()[:-1] + b', "x": '
+FAULT_AT = "line 1, column {}"
 NOTHING = "Send a service.json, a .zip or a .tar.gz; this file is none."
 
 
@@ -107,18 +109,27 @@ async def test_an_encrypted_zip_is_refused_in_a_sentence(portal: Portal) -> None
     [
         (b'{"a":' * 500_000, "it is nested more than 100 levels deep."),
         (b"[" * 900 + b"]" * 900, "it is nested more than 100 levels deep."),
-        (b'{"name": "\\ud800"}', "it is no JSON."),
-        (b'{"name": "a\\u0000b"}', "it has a null character, which no text may hold."),
+        (
+            b'{"name": "\\ud800"}',
+            (
+                "it is not valid JSON: it ends too early, for instance without the last }, or has half of a surrogate "
+                "pair, such as \\ud800."
+            ),
+        ),
+        (b'{"name": "a\\u0000b"}', "service.json: must have no NUL characters."),
         (b'{"name": 1e999}', "it has a number that is too large."),
-        (b'{"name": NaN}', "it is no JSON."),
-        (b'{"name": %s}' % (b"9" * 5000), "it is no JSON."),
-        (b"\xff", "it is no JSON."),
+        (
+            b'{"name": NaN}',
+            f"it is not valid JSON: {FAULT_AT.format(len(WHOLE) + 10)}: invalid character.",
+        ),
+        (b'{"name": %s}' % (b"9" * 5000), "it has a number that is too large."),
+        (b"\xff", f"it is not encoded in UTF-8: see {FAULT_AT.format(len(WHOLE) + 1)}."),
     ],
 )
 async def test_json_that_cannot_be_kept_is_refused_in_a_sentence(
     portal: Portal, text: bytes, why: str
 ) -> None:
-    whole = json.dumps(DESCRIPTOR).encode()[:-1] + b', "x": ' + text + b"}"
+    whole = WHOLE + text + b"}"
 
     async with lateness_s() as late:
         sentence = await said("service.json", whole[: 2**20])

@@ -4,14 +4,12 @@ Nothing is checked out or unpacked: only one file is read from the repository or
 """
 
 import asyncio
-import json
-import math
 from collections.abc import Iterable
-from typing import NoReturn
 
 from tortoise.transactions import in_transaction
 
-from dss_broker.descriptor import Descriptor, DescriptorInvalid, descriptor_from
+from dss_broker.descriptor import Descriptor, descriptor_from
+from dss_broker.json_objects import json_object
 from dss_portal.models import Provider, ProviderService, Service
 from dss_portal.refusals import Refused
 from dss_portal.services import git, names
@@ -53,27 +51,21 @@ def parsed(text: bytes) -> Descriptor:
     the reference server.  Call it in a thread, because a long text takes long.
     """
     try:
-        decoded = json.loads(text, parse_constant=_no_number)
-        _check_values(decoded)
+        decoded = json_object(text, "it")
+        _check_levels(decoded)
         return descriptor_from(decoded)
-    except DescriptorInvalid as error:
-        raise Refused(f"Error parsing service.json file: {error}") from error
     except RecursionError as error:
         raise _invalid(TOO_DEEP) from error
-    except (ValueError, OverflowError) as error:
-        raise _invalid("it is no JSON.") from error
+    except OverflowError as error:
+        raise _invalid("it has a number that is too large.") from error
+    except ValueError as error:
+        raise _invalid(str(error)) from error
 
 
-def _check_values(decoded: object) -> None:
-    """Raises Refused for values in a JSON document that the database or a client cannot represent: infinite numbers,
-    texts with a null character, and more than MAX_LEVELS levels.
-    """
+def _check_levels(decoded: object) -> None:
+    """Raises Refused if a JSON document has more than MAX_LEVELS levels, which the database and clients cannot read."""
     level: list[object] = [decoded]
     for _ in range(MAX_LEVELS):
-        if any(isinstance(value, float) and not math.isfinite(value) for value in level):
-            raise _invalid("it has a number that is too large.")
-        if any(isinstance(value, str) and "\0" in value for value in level):
-            raise _invalid("it has a null character, which no text may hold.")
         level = [inner for value in level for inner in _inside(value)]
         if not level:
             return
@@ -82,17 +74,12 @@ def _check_values(decoded: object) -> None:
 
 def _inside(value: object) -> Iterable[object]:
     if isinstance(value, dict):
-        return [*value, *value.values()]
+        return value.values()
     return value if isinstance(value, list) else ()
 
 
 def _invalid(fault: str) -> Refused:
     return Refused(f"Error parsing service.json file: {fault}")
-
-
-def _no_number(word: str) -> NoReturn:
-    """Raises ValueError for NaN and Infinity, which Python's parser accepts although JSON does not allow them."""
-    raise ValueError(word)
 
 
 async def register(provider: Provider, githash: str, descriptor: Descriptor) -> None:

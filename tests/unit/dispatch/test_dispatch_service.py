@@ -70,6 +70,12 @@ def test_types_that_only_the_documentation_has_are_corrected(
             "^deadlines.run: is unknown; did you mean run_s\\?$",
         ),
         ({"deadlines": {"x": 1}}, "^deadlines.x: is unknown; known are upload_s, queue_s, claim_s"),
+        ({"Citations": "Doe"}, r"^Citations: is unknown; did you mean citation\?$"),
+        ({"Deadline": {}}, r"^Deadline: is unknown; did you mean deadlines\?$"),
+        (
+            {"tags": [tag(requird=True)]},
+            r"^tags\[0\].requird: is unknown; did you mean required\?$",
+        ),
         ({"version": 1}, "^version: must be a text, not a whole number"),
         ({"tags": [tag(required="true")]}, r"^tags\[0\].required: must be true or false, not a t"),
         (

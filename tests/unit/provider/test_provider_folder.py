@@ -97,6 +97,10 @@ def test_an_existing_folder_and_a_bad_name_are_refused(folder: Path, tmp_path: P
             {"labels": [{"value": 1, "name": "x", "rgb": [1, 2]}]},
             "dispatch.labels[0].rgb: must be a list of 3 values, not of 2.",
         ),
+        (
+            {"labels": [{"value": 1, "name": "x", "color": [1, 2, 3]}]},
+            "dispatch.labels[0].color: is unknown; known are value, name, rgb.",
+        ),
         ({"labels": [{"value": 70000, "name": "x"}]}, "70000 is not between 1 and 65535"),
         ({"provider": "program"}, "lacks {image}, the file to read"),
         (
@@ -162,6 +166,7 @@ def test_a_folder_without_a_service_says_how_to_make_one(tmp_path: Path) -> None
         (b'{"name": "a"', "is not valid JSON: it ends too early, for instance without the last }."),
         (b'{"name":\n"\xff"}', "is not encoded in UTF-8: see line 2, column 2."),
         (b"[]", "is not a JSON object, which begins with {."),
+        (b'{"version": 1e999}', "has a number that is too large."),
     ],
 )
 def test_a_fault_of_json_is_told_with_its_line(folder: Path, content: bytes, sentence: str) -> None:
@@ -178,8 +183,25 @@ def test_a_misspelt_section_is_told(folder: Path) -> None:
 
     done = CliRunner().invoke(dss, ["service", "check", str(folder)])
 
-    assert 'is needed, an object with "provider" and "tag". Did you mean it by' in done.stderr
-    assert "'dispach'?" in done.stderr
+    assert done.stderr.splitlines() == [
+        "dispach: is unknown; did you mean dispatch?",
+        'dispatch: this section is needed, an object with "provider" and "tag".',
+    ]
+
+
+def test_misspelt_fields_outside_the_section_are_told(folder: Path) -> None:
+    described = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+    described |= {"citatoin": "Doe", "license": "CC0", "parameters": {"ours": 1}}
+    described["tags"][0]["Hints"] = "the scan"
+    (folder / "service.json").write_text(json.dumps(described), encoding="utf-8")
+
+    done = CliRunner().invoke(dss, ["service", "check", str(folder)])
+
+    assert done.exit_code == 2
+    assert done.stderr.splitlines() == [
+        "citatoin: is unknown; did you mean citation?",
+        "tags[0].Hints: is unknown; did you mean hint?",
+    ]
 
 
 def test_the_commands_are_part_of_dss(folder: Path) -> None:
