@@ -107,6 +107,10 @@ class Batch:
         for item in self._journal.recall(items):
             self._tell(f"{item.name} has changed since it was sent; it is sent again.")
         self._journal.write(items)
+        if done := sum(item.status == SUCCESS for item in items):
+            self._tell(
+                f"{done} of {len(items)} succeeded in an earlier run and are not sent again."
+            )
         while not all(self._is_over(item) for item in items):
             self._submit_next(items)
             if not self._options.wait and not self._full:
@@ -240,6 +244,8 @@ class Batch:
         try:
             results = self._with_retries(lambda: fetch(self._client, item.ticket, target, watcher))
             item.labels = results.labels
+            item.segmentations = " ; ".join(map(self._in_folder, results.segmentations))
+            item.workspace = self._in_folder(results.workspace)
             self._journal.write_volumes(
                 items
             )  # before the row is written, because a row with success is not fetched again
@@ -248,6 +254,9 @@ class Batch:
             raise
         except (ClientError, OSError) as error:
             self._change(item, items, NOT_DOWNLOADED, _sentence(error))
+
+    def _in_folder(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
 
     def _change(self, item: Item, items: Sequence[Item], status: str, reason: str = "") -> None:
         if status != SUBMITTED:

@@ -35,7 +35,8 @@ class Item:
     content, so ``uid`` is the SeriesInstanceUID, or "" if another series has the same.  ``service`` is the user's name
     for the service, "" until ``for_services`` sets it; ``title`` is the item's name without the service.  ``content``
     changes when a file of the image is added, removed or written to.  ``key`` identifies a ticket whose creation was
-    requested and whose number is not known yet; "" if there is none.
+    requested and whose number is not known yet; "" if there is none.  ``segmentations`` are the paths of the downloaded
+    label maps in the batch's folder, separated by " ; ", and ``workspace`` is that of the result workspace.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Item:
     key: str = ""
     status: str = WAITING
     reason: str = ""
+    segmentations: str = ""
+    workspace: str = ""
     labels: tuple[LabelVolume, ...] = field(default=())
 
     @property

@@ -35,11 +35,14 @@ state, such as a failed one, is sent again.
 _ERRORS = "surrogateescape"
 """Error handler for file names that are not UTF-8: their bytes are written into the table unchanged."""
 _COLUMNS = (
-    *("name", "source", "series", "service", "ticket", "status", "reason", "uid"),
-    *("content", "server", "options", "key"),
+    *("name", "source", "series", "service", "ticket", "status", "reason", "segmentations"),
+    *("workspace", "uid", "content", "server", "options", "key"),
 )
 _VOLUME_COLUMNS = ("name", "value", "label", "ml", "segmentation")
-_NEWER = {"service", "uid", "content", "server", "options", "key"}
+_NEWER = {
+    *("service", "uid", "content", "server", "options", "key"),
+    *("segmentations", "workspace"),
+}
 """Columns that are missing in tables of earlier versions."""
 
 
@@ -93,6 +96,8 @@ class Journal:
                 changed.append(item)
             else:
                 item.ticket, item.status = int(row["ticket"]), state
+                item.segmentations = row.get("segmentations") or ""
+                item.workspace = row.get("workspace") or ""
         return changed
 
     def _require_own(self, row: dict[str, str], item: Item) -> None:
@@ -118,6 +123,8 @@ class Journal:
                 i.ticket or "",
                 i.status,
                 cell(i.reason),
+                i.segmentations,
+                i.workspace,
                 i.uid,
                 i.content,
                 *self._sent.values(),

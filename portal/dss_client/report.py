@@ -26,10 +26,11 @@ def _head(sent: Sent) -> dict[str, Any]:
 
 def _files(results: Results | None) -> dict[str, Any]:
     if results is None:
-        return {"workspace": None, "files": [], "labels": []}
+        return {"workspace": None, "files": [], "segmentations": [], "labels": []}
     return {
         "workspace": str(results.workspace.resolve()),
         "files": [str(path.resolve()) for path in results.files],
+        "segmentations": [str(path.resolve()) for path in results.segmentations],
         "labels": [_label(label) for label in results.labels],
     }
 

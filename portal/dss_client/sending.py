@@ -45,12 +45,14 @@ class Watcher(SubmissionListener, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The downloaded results of a ticket.  ``measured`` is false if the volumes of the labels were not measured,
-    because the extra ``images`` is not installed.
+    """The downloaded results of a ticket.  ``segmentations`` are the label maps among the ``files``, in the order of the
+    workspace's layers.  ``measured`` is false if the volumes of the labels were not measured, because the extra
+    ``images`` is not installed.
     """
 
     files: tuple[Path, ...]
     workspace: Path
+    segmentations: tuple[Path, ...]
     labels: tuple[LabelVolume, ...]
     measured: bool = True
 
@@ -140,6 +142,7 @@ def fetch(client: ItkSnap, ticket: int, folder: Path, watcher: Watcher) -> Resul
     return Results(
         files=tuple(files),
         workspace=workspaces[0],
+        segmentations=outcome.segmentations,
         labels=tuple(measure(outcome)) if measured else (),
         measured=measured,
     )

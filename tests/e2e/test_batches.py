@@ -20,6 +20,7 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.stack
 
 OPEN_TICKETS = 3
+PATHS = ("segmentations", "workspace")
 WAITS = "The site allows you no more open tickets; the other images wait until tickets of this batch end.\n"
 
 
@@ -101,11 +102,15 @@ def test_a_batch_survives_a_restart_of_the_portal_and_its_own(
         words, env=environment, capture_output=True, encoding="utf-8", check=False
     )
 
-    assert "6 of 8 succeeded" in again.stdout
+    earlier = sum(row["status"] == "success" for row in before.values())
+    assert f"{earlier} of 8 succeeded in an earlier run and are not sent again." in again.stdout
+    assert "6 of 8 succeeded; " in again.stdout
     after = rows(output / "results.csv")
     kept = [name for name, row in before.items() if row["status"] in {"success", "submitted"}]
     assert kept
     assert all(after[name]["ticket"] == before[name]["ticket"] for name in kept)
+    succeeded = [row for row in after.values() if row["status"] == "success"]
+    assert all((output / row[what]).is_file() for row in succeeded for what in PATHS)
     with (output / "volumes.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 6
 
