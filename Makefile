@@ -38,6 +38,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 up: ## start everything and send a sample through it; CT=/path/to/scan for your own, SERIES=3 of a DICOM folder
+	$(foreach word,ct series,$(if $($(word)),$(error Write $(word)= in capitals: CT=/path/to/scan SERIES=3)))
 	$(BOOTSTRAP)
 	@$(BIN)/dss-stack up $${CT:+--ct "$$CT"} $${SERIES:+--series "$$SERIES"}
 

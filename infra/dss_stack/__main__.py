@@ -35,13 +35,15 @@ console = Console(soft_wrap=True)
 def up(
     ct: Annotated[
         Path | None,
-        typer.Option(help="your own CT: NIfTI, NRRD, MetaImage or a DICOM folder", exists=True),
+        typer.Option(help="your own CT: NIfTI, NRRD, MetaImage or a DICOM folder"),
     ] = None,
     series: Annotated[
         str, typer.Option(help="of a DICOM folder: a number that `dss images` shows")
     ] = "",
 ) -> None:
     """Start what is not running, send a sample CT through it, and leave it running."""
+    if ct is not None and not ct.exists():
+        _fail(f"There is no file or folder {ct}.")
     stack, steps = _stack(), screen.StepLines(console)
     with _alone(stack), _sentences():
         steps.say("starting servers and programs")

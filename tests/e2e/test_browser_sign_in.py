@@ -107,7 +107,7 @@ def sign_in(page: Page, who: str) -> None:
     page.locator('button[type="submit"]').click()
     page.get_by_role("button", name="Continue").click()  # the provider's consent
     page.locator('input[name="cb"]').check()
-    page.get_by_role("button", name="Continue", exact=True).click()
+    page.get_by_role("button", name="Accept", exact=True).click()
 
 
 def test_a_browser_here_signs_the_command_line_in_without_copying(

@@ -63,7 +63,7 @@ def sign_in(page: Page, url: str, who: str) -> None:
     page.wait_for_url(f"{url}/**")
     page.goto(f"{url}/send")
     page.locator('input[name="cb"]').check()
-    page.get_by_role("button", name="Continue", exact=True).click()
+    page.get_by_role("button", name="Accept", exact=True).click()
     expect(page.locator('input[name="cb"]')).to_have_count(0)
 
 

@@ -115,7 +115,8 @@ async def test_one_process_with_two_bundles_is_one_worker(
 
     await checks.check()
 
-    assert "<b>1</b> worker at work" in await text(root, "/admin")
+    for page in ("/admin", "/services"):
+        assert "<b>1</b> worker at work" in await text(root, page)
     assert value("dss_workers", bundle=LUNGS) == 1
     assert value("dss_workers", bundle="nodule-detection") == 1
 

@@ -48,14 +48,15 @@ class ProviderRow:
 @dataclass(frozen=True, kw_only=True)
 class TicketRow:
     """A row of a list of tickets.  ``queued_s`` and ``running_s`` are sums over all attempts; ``progress`` is 0..1.
-    ``title`` may only be shown to the owner.  ``version`` is the id of the service's version; ``is_removed``: it
-    takes no tickets any more.
+    ``title`` may only be shown to the owner.  ``version`` is the id of the service's version, ``version_name`` what its
+    service.json calls it; ``is_removed``: it takes no tickets any more.
     """
 
     id: int
     email: str
     service: str
     version: int
+    version_name: str
     is_removed: bool
     status: Status
     created_at: datetime
@@ -146,6 +147,7 @@ async def count_older(states: Iterable[Status], older_than: timedelta) -> int:
 # rows that it reads take ten times as long.
 _ROWS = """
 SELECT ticket.id, user_account.email, service.name AS service, service.id AS version,
+    service.version AS version_name,
     NOT service.current AS is_removed, ticket.status,
     ticket.created_at, ticket.title, ticket.verdict, ticket.delete_at,
     coalesce(spent.queued_s, 0)::float8 AS queued_s, coalesce(spent.running_s, 0)::float8 AS running_s,

@@ -171,7 +171,7 @@ async def token() -> Response:
     if _return_is_due():
         return await see_other(session.pop(AFTER_SIGN_IN))
     if not found.terms_accepted:
-        return await page("terms.html", leads_back=AFTER_SIGN_IN in session)
+        return await page("terms.html")
     life_s = components().settings.login_token_s
     fresh = await accounts.new_login_token(found.user, life_s)
     return await page("token.html", token=fresh, hours=round(life_s / 3600))

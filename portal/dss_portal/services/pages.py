@@ -68,6 +68,7 @@ async def service_list() -> Response:
         versions=await store.versions(),
         shown_versions=SHOWN_VERSIONS,
         workers=workers,
+        at_work=await liveness.workers_at_work(),
         kinds=KINDS,
     )
 
