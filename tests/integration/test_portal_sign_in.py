@@ -165,7 +165,7 @@ async def test_the_terms_lead_on_to_the_page_and_not_to_a_token(portal: Portal) 
 
     terms = await text(client, "/token")
 
-    assert "<button>Continue</button>" in terms
+    assert "<button>Accept</button>" in terms
 
 
 async def test_a_sign_in_leads_back_to_no_other_site_and_to_nothing_but_pages(
