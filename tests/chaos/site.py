@@ -238,8 +238,14 @@ class Site:
         return answer.json() if answer.status_code == httpx.codes.OK else {}
 
     def queues(self) -> list[dict[str, str]]:
-        """All that there are, with the number of their ``messages``."""
-        found: list[dict[str, str]] = self._console("GET", "queues").json()
+        """All that there are, with the number of their ``messages``, which RabbitMQ counts some time after a queue is new."""
+        found: list[dict[str, str]] = []
+
+        def are_counted() -> bool:
+            found[:] = self._console("GET", "queues").json()
+            return all("messages" in queue for queue in found)
+
+        wait_until(are_counted, 60)
         return found
 
     def dead_letters(self) -> list[dict[str, str]]:
