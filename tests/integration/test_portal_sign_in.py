@@ -157,17 +157,6 @@ async def test_a_sign_in_leads_back_to_the_page_that_asked_for_it_once(
     assert path == "/device?code=BCDF-GHJK" or "Your token" in await text(client, "/token")
 
 
-async def test_the_terms_lead_on_to_the_page_and_not_to_a_token(portal: Portal) -> None:
-    client = portal.app.test_client()
-    await client.get("/tickets/2")
-    token = await accounts.new_login_token(await accounts.save_user("a@example.com"), life_s=60)
-    await client.post("/token", form={"token": token})
-
-    terms = await text(client, "/token")
-
-    assert "<button>Accept</button>" in terms
-
-
 async def test_a_sign_in_leads_back_to_no_other_site_and_to_nothing_but_pages(
     portal: Portal,
 ) -> None:
