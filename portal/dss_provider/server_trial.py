@@ -14,8 +14,8 @@ from dss_provider.serving import ServicePublisher
 
 @dataclass(frozen=True, kw_only=True)
 class SendArguments:
-    """The arguments of the process ``dss send`` that sends the ticket.  ``images`` are files by tag; ``time_point``,
-    from 1, is the one to segment of a 4-D image.  Results are downloaded to ``output``, or to the default folder if it
+    """The arguments of the process ``dss send`` that sends the ticket.  ``images`` are files or DICOM folders by
+    tag; ``series`` selects a series of the main one; ``time_point``, from 1, is the one to segment of a 4-D image.  Results are downloaded to ``output``, or to the default folder if it
     is None.
     """
 
@@ -24,6 +24,7 @@ class SendArguments:
     token: str
     images: Mapping[str, Path]
     output: Path | None
+    series: str = ""
     time_point: int | None = None
 
     @property
@@ -31,9 +32,18 @@ class SendArguments:
         main = self.service.dispatch.tag
         others = [f"--tag={tag}={path}" for tag, path in self.images.items() if tag != main]
         output = [f"--output={self.output}"] if self.output else []
+        series = [f"--series={self.series}"] if self.series else []
         chosen = [f"--time-point={self.time_point}"] if self.time_point else []
         send = [sys.executable, "-m", "dss_client", "send", str(self.images[main])]
-        return [*send, "--service", self.service.descriptor.name, *others, *chosen, *output]
+        return [
+            *send,
+            "--service",
+            self.service.descriptor.name,
+            *others,
+            *series,
+            *chosen,
+            *output,
+        ]
 
 
 def run_server_trial(sent: SendArguments, publisher: ServicePublisher, instance: str) -> int:

@@ -21,6 +21,13 @@ def images_by_tag(words: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+def require_files(inputs: dict[str, Path]) -> None:
+    """Raises ExplainedError if an input, by tag, is neither a file nor a folder."""
+    for path in inputs.values():
+        if not (path.is_file() or path.is_dir()):
+            raise ExplainedError(f"There is no file {path}.")
+
+
 def points_by_tag(words: Sequence[str]) -> dict[str, Point]:
     from dss_provider.output_checks import point  # noqa: PLC0415  (takes a while to import)
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from dss_client.command_group import FAILED, INTERRUPTED
-from dss_client.console import ExplainedError
+from dss_client.console import ExplainedError, local_errors
 from dss_client.options import NamedPath
 from dss_client.output import say
 from dss_provider.commands.folders import folder_name
-from dss_provider.commands.site import BEAT_S, Site, instance, publisher_of, token_for
+from dss_provider.commands.site import BEAT_S, Site, instance, publisher_of, tell, token_for
 from dss_provider.errors import AlgorithmFailed, Withdrawn
 from dss_provider.folder import ServiceFolder, load
 from dss_provider.outcome import Point
-from dss_provider.trial_arguments import images_by_tag, points_by_tag, require_tags
+from dss_provider.trial_arguments import images_by_tag, points_by_tag, require_files, require_tags
 
 if TYPE_CHECKING:
     from dss_provider.trial import TrialInput
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 @click.command("test")
 @folder_name
 @click.argument(
-    "image", type=NamedPath(), help="NIfTI, NRRD or MetaImage file for the service's tag"
+    "image",
+    type=NamedPath(),
+    help="for the service's tag: NIfTI, NRRD or MetaImage file; DICOM folder, file, DICOMDIR or zip archive",
+)
+@click.option(
+    "--series", default="", metavar="N", help="of a DICOM folder: a number that `dss images` shows"
 )
 @click.option("--tag", multiple=True, metavar="TAG=FILE", help="a further image of the service")
 @click.option("--landmark", multiple=True, metavar="TAG=X,Y,Z", help="a landmark, in LPS, mm")
@@ -59,6 +64,7 @@ def try_here(
     *,
     folder: Path,
     image: Path,
+    series: str,
     tag: tuple[str, ...],
     landmark: tuple[str, ...],
     time_point: int | None,
@@ -67,13 +73,13 @@ def try_here(
     token: str,
     provider: str,
 ) -> None:
-    """Run the algorithm on an image on this machine, with the steps and checks of a ticket.  With --server, a real
-    ticket is sent to that portal and processed here.
+    """Run the algorithm on an image on this machine, with the steps and checks of a ticket.  DICOM is read as dss send
+    reads it.  With --server, a real ticket is sent to that portal and processed here.
     """
     service = load(folder)
     inputs = {service.dispatch.tag: image.resolve(), **images_by_tag(tag)}
     places = points_by_tag(landmark)
-    _require_files(inputs)
+    require_files(inputs)
     require_tags(service, inputs, places)
     _require_empty(output)
     if server:
@@ -82,10 +88,15 @@ def try_here(
                 "--landmark is for a test without --server; `dss send` takes workspaces."
             )
         site = Site(server, token, provider)
-        raise click.exceptions.Exit(_run_on_server(service, site, inputs, output, time_point))
+        raise click.exceptions.Exit(
+            _run_on_server(
+                service, site, inputs, series=series, output=output, time_point=time_point
+            )
+        )
     signal.signal(signal.SIGTERM, _end)  # like Ctrl-C, so that files are removed
     with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
-        _try(service, _input(inputs, places, time_point), Path(work), output)
+        images = _converted(inputs, {service.dispatch.tag: series}, Path(work))
+        _try(service, _input(images, places, time_point), Path(work), output)
 
 
 def _input(
@@ -96,16 +107,14 @@ def _input(
     return TrialInput(images=images, landmarks=landmarks, time_point=time_point)
 
 
-def _require_files(inputs: dict[str, Path]) -> None:
-    """Raises ExplainedError if an input, by tag, is no file."""
-    for path in inputs.values():
-        if path.is_dir():
-            raise ExplainedError(
-                f"{path} is a folder, and one file is needed: NIfTI, NRRD or MetaImage. A DICOM series is taken by "
-                "dss send, which converts it."
-            )
-        if not path.is_file():
-            raise ExplainedError(f"There is no file {path}.")
+def _converted(inputs: dict[str, Path], series: dict[str, str], work: Path) -> dict[str, Path]:
+    """``inputs``, where DICOM is replaced by NIfTI files in a new folder in ``work``."""
+    from dss_provider.trial_images import converted  # noqa: PLC0415  (takes a while to import)
+
+    folder = work / "converted"
+    folder.mkdir()
+    with local_errors():
+        return converted(inputs, series, folder, tell)
 
 
 def _require_empty(output: Path | None) -> None:
@@ -148,6 +157,8 @@ def _run_on_server(
     service: ServiceFolder,
     site: Site,
     inputs: dict[str, Path],
+    *,
+    series: str,
     output: Path | None,
     time_point: int | None,
 ) -> int:
@@ -159,6 +170,7 @@ def _run_on_server(
         server=site.server,
         token=token_for(site.server, site.token),
         images=inputs,
+        series=series,
         output=output,
         time_point=time_point,
     )

@@ -318,14 +318,15 @@ def test_a_ticket_without_one_chosen_time_point_fails_with_a_sentence(
     assert sentence in works.portal.lines[-1]
 
 
-def test_a_real_trial_sends_the_chosen_time_point(folder: Path) -> None:
+def test_a_real_trial_sends_the_chosen_time_point_and_series(folder: Path) -> None:
     sent = SendArguments(
         service=load(folder),
         server="",
         token="",
         images={"Image": Path("scan.nii.gz")},
         output=None,
+        series="4",
         time_point=2,
     )
 
-    assert "--time-point=2" in sent.words
+    assert {"--time-point=2", "--series=4"} <= set(sent.words)

@@ -3,6 +3,7 @@
 """``dss service test`` and ``publish``: what a trial leaves, and what is said before anything is published."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from dss_workspace.meshes import mesh_file_names
 from dss_workspace.registry import read
 from support import new_folders
 from support.builders import write_image
+from support.dicom_series import SERIES, stack, write
 
 folder = new_folders.folder
 
@@ -148,12 +150,64 @@ def test_a_trial_leaves_the_image_as_it_is(tmp_path: Path) -> None:
     assert image.read_bytes() == before
 
 
-def test_a_trial_of_a_folder_says_what_is_taken(folder: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["test", str(folder), str(tmp_path)])
+@pytest.mark.slow
+def test_a_trial_reads_the_series_of_a_dicom_folder_that_is_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Series 3 has 20 slices of 16 x 16 voxels of 3 cubic millimetres, series 4 has 10."""
+    (folder / "algorithm.py").write_text(
+        "from dss_provider import *\n"
+        "def segment(image): return Segmentation(image.array > -1e9, {1: 'All'})\n",
+        encoding="utf-8",
+    )
+    other = {"SeriesInstanceUID": f"{SERIES}.4", "SeriesNumber": 4}
+    write(tmp_path / "study", stack())
+    write(tmp_path / "study/other", stack(count=10, tags=other))
+    command = ["test", str(folder), str(tmp_path / "study")]
 
-    assert done.exit_code == 2
-    assert f"{tmp_path} is a folder, and one file is needed: NIfTI, NRRD or M" in done.output
-    assert "There is no file" not in done.output
+    longest = CliRunner().invoke(main, command)
+    named = CliRunner().invoke(main, [*command, "--series", "4"])
+
+    assert (longest.exit_code, named.exit_code) == (0, 0), longest.output + named.output
+    assert "DICOM series 3 (CT) of 20 slices, sorted by position." in longest.output
+    assert re.search(r"All +15\.4 ml", longest.output), longest.output
+    assert re.search(r"All +7\.7 ml", named.output), named.output
+
+
+def test_a_trial_reads_the_dicom_folder_of_a_further_tag(folder: Path, tmp_path: Path) -> None:
+    raw = json.loads((folder / "service.json").read_text(encoding="utf-8"))
+    raw["tags"].append({"name": "CT", "type": "OverlayImage", "required": True})
+    (folder / "service.json").write_text(json.dumps(raw), encoding="utf-8")
+    (folder / "algorithm.py").write_text(
+        "from dss_provider import *\n"
+        "def segment(images):\n"
+        "    raise CannotSegment(f'CT: {images[\"CT\"].array.shape}')\n",
+        encoding="utf-8",
+    )
+    image = write_image(tmp_path / "scan.nii.gz", ramp())
+    study = write(tmp_path / "study", stack())
+
+    done = CliRunner().invoke(main, ["test", str(folder), str(image), "--tag", f"CT={study}"])
+
+    assert "CT: (20, 16, 16)" in done.output
+
+
+def test_a_trial_of_what_has_no_series_says_what_is_needed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    image = write_image(tmp_path / "scans/scan.nii.gz", ramp())
+
+    of_folder = CliRunner().invoke(main, ["test", str(folder), str(image.parent)])
+    of_image = CliRunner().invoke(main, ["test", str(folder), str(image), "--series", "3"])
+
+    assert (of_folder.exit_code, of_image.exit_code) == (2, 2)
+    assert "There is no DICOM image in scans; it holds" in of_folder.output
+    assert "scan.nii.gz is no DICOM folder, so there is no series 3." in of_image.output
+
+
+def test_a_trial_of_what_is_not_there_says_so(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["test", str(folder), str(tmp_path / "none.nii")])
+
+    assert (done.exit_code, done.output) == (2, f"There is no file {tmp_path}/none.nii.\n")
 
 
 def test_a_trial_tells_which_values_have_no_name(folder: Path, tmp_path: Path) -> None:
