@@ -4,6 +4,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -83,6 +84,20 @@ def provider(name: Annotated[str, typer.Argument(help="the provider's name")] = 
     console.print(f"Then: dss service publish FOLDER --provider {name}")
 
 
+@main.command(
+    add_help_option=False,
+    context_settings={
+        "allow_extra_args": True,
+        "allow_interspersed_args": False,
+        "ignore_unknown_options": True,
+    },
+)
+def portal(context: typer.Context) -> None:
+    """Run a command of dss-portal with the settings of this stack, such as "users list"."""
+    program = [sys.executable, "-m", "dss_portal.start", *context.args]
+    os.execve(sys.executable, program, _existing().variables())  # noqa: S606 - no shell is wanted
+
+
 @main.command()
 def status() -> None:
     """Show each process: whether it runs, whether it is healthy, its address.  Exit status 1 unless all are healthy."""
@@ -92,6 +107,7 @@ def status() -> None:
         console.print(screen.reasons(parts))
     console.print()
     console.print(screen.metrics_pages(parts))
+    console.print(f"\n {screen.ADMIN}")
     if not all(part.healthy for part in parts):
         raise typer.Exit(1)
 

@@ -12,6 +12,9 @@ from dss_stack.process_states import ProcessState
 from dss_stack.program import uptime_s
 from dss_stack.sample import SampleResult
 
+ADMIN = "dss-portal with the settings of this stack: .venv/bin/dss-stack portal users list"
+"""How an admin of the local stack calls ``dss-portal``, which needs the stack's settings."""
+
 
 class StepLines:
     """Prints one line for each step, with the seconds since this object was made."""
@@ -77,6 +80,7 @@ def summary(addresses: Addresses, segmented: SampleResult, token: str, prometheu
         ("", f"add the server {addresses.public_url}, paste the token"),
         *_console_rows(addresses),
         *([("Prometheus", prometheus_url)] if prometheus_url else []),
+        ("Admin", ADMIN),
         ("Stop", "make stop; the data stays, and make up goes on with it"),
         ("", "This is for trials and development; infra/README.md tells how to install a site."),
     )

@@ -2,12 +2,17 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from conftest import CHECKOUT
 from dss_stack import processes, sample
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.settings import Settings
@@ -37,7 +42,8 @@ def health_of_targets(stack: Stack) -> set[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def stack(rabbit: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of its own, running when the first test begins."""
-    state = tmp_path_factory.mktemp("stack")
+    state = tmp_path_factory.mktemp("checkout") / ".dss"
+    state.mkdir()
     if rabbit.sysroot is not None and rabbit.sysroot.exists():
         (state / "sysroot").symlink_to(rabbit.sysroot)
     settings = Settings(
@@ -50,6 +56,60 @@ def stack(rabbit: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield stack
     finally:
         stack.stop(ignore)
+
+
+@pytest.fixture
+def checkout(stack: Stack) -> Path:
+    """The folder around the stack's state, which looks like a checkout to ``make provider`` and ``. .venv/bin/activate``."""
+    folder = stack.state.parent
+    for name, target in {"Makefile": CHECKOUT / "Makefile", ".venv": Path(sys.prefix)}.items():
+        if not (folder / name).exists():
+            (folder / name).symlink_to(target)
+    return folder
+
+
+def console_blocks(page: str) -> list[list[str]]:
+    """The commands of each block of a page of the documentation that has prompts."""
+    text = (CHECKOUT / "docs/pages" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [[line.removeprefix("$ ") for line in block.splitlines()] for block in blocks]
+
+
+def shell(commands: list[str], folder: Path, home: Path) -> str:
+    """Run the commands in one shell, without settings of DSS, and return what it wrote.  Each must succeed."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
+        cwd=folder,
+        env=newcomers(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, f"{commands}\n{done.stdout}"
+    return done.stdout
+
+
+@contextmanager
+def background(commands: list[str], folder: Path, home: Path) -> "Iterator[subprocess.Popen[str]]":
+    """Run the commands in one shell, the last of which is ended with the block."""
+    with subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
+        cwd=folder,
+        env=newcomers(home),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def newcomers(home: Path) -> dict[str, str]:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("DSS_")}
+    return bare | {"HOME": str(home)}
 
 
 def test_every_part_is_healthy_after_the_start(stack: Stack) -> None:
@@ -119,6 +179,46 @@ def test_what_a_provider_needs_is_in_a_file_that_only_its_owner_reads(stack: Sta
     assert token not in " ".join(said)
     sample.provider_variables(stack, "OTHER", said.append)
     assert token in file.read_text(encoding="utf-8")
+
+
+def test_commands_of_the_portal_run_with_the_settings_of_the_stack(stack: Stack) -> None:
+    stack.start(ignore)
+    program = [sys.executable, "-m", "dss_stack", "portal"]
+
+    added, listed = (
+        subprocess.run(
+            [*program, *words],
+            env=newcomers(stack.state) | {"DSS_STATE": str(stack.state)},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        for words in (("users", "add", "ann@example.org", "--sysadmin"), ("users", "list"))
+    )
+
+    assert (added.returncode, listed.returncode) == (0, 0), added.stderr + listed.stderr
+    assert "ann@example.org\tguest\tsysadmin" in listed.stdout
+
+
+def test_the_commands_of_the_start_page_work_as_printed(
+    stack: Stack, checkout: Path, tmp_path: Path
+) -> None:
+    """A newcomer's: a service of their own is published, and gets ten scans."""
+    stack.start(ignore)
+    sample.make_phantom(stack)
+    up, first, own, scans = console_blocks("index.md")
+    *made, publish = own
+
+    assert up == ["make up"], "make test-setup runs it"
+    shell(first, checkout, tmp_path)
+    shell([*first[:2], *made], checkout, tmp_path)
+    with background([*first[:2], f"exec {publish}"], checkout, tmp_path) as publisher:
+        assert publisher.stderr is not None
+        assert any("gives tickets of my-algorithm" in line for line in publisher.stderr)
+        said = shell(scans, checkout, tmp_path)
+
+    assert "10 of 10 succeeded" in said
+    assert len((checkout / "study/volumes.csv").read_text("utf-8").splitlines()) == 11
 
 
 def test_a_start_brings_back_what_was_killed_and_nothing_else(stack: Stack) -> None:
