@@ -1,6 +1,7 @@
 """The drill of docs/pages/operators/operate.md: a backup made under work, restored into an empty site."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from conftest import CHECKOUT
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
 from dss_stack.servers import find_postgres
@@ -27,6 +29,22 @@ def with_database(postgres: PostgresCluster, url: str, name: str, *words: str) -
     command = [sys.executable, "-m", "dss_portal", "with-database", str(programs.path(name))]
     variables = {**os.environ, **programs.environment, "DSS_DATABASE_URL": f"{url}?maxsize=5"}
     subprocess.run([*command, *words], env=variables, check=True)
+
+
+def back_up(postgres: PostgresCluster, url: str, folder: Path) -> Path:
+    """Run the page's command for the database, as printed, in ``folder``; the file that it writes."""
+    text = (CHECKOUT / "docs/pages/operators/operate.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^dss-portal with-database pg_dump .*$", text, re.MULTILINE)
+    programs = find_postgres(postgres.sysroot)
+    places = [
+        Path(sys.executable).parent,
+        Path(programs.path("pg_dump")).parent,
+        os.environ["PATH"],
+    ]
+    settings = {"DSS_DATABASE_URL": f"{url}?maxsize=5", "PATH": ":".join(map(str, places))}
+    variables = {**os.environ, **programs.environment, **settings}
+    subprocess.run(["bash", "-c", command], cwd=folder, env=variables, check=True)
+    return folder / "dss.dump"
 
 
 def statuses(user: httpx.Client) -> dict[int, str]:
@@ -55,7 +73,7 @@ def restored(site: Site, postgres: PostgresCluster, dump: Path, copy: Path, amqp
 def test_a_restored_site_has_every_ticket_and_goes_on(
     rabbit: RabbitNode, postgres: PostgresCluster, tmp_path: Path
 ) -> None:
-    dump, copy = tmp_path / "dss.dump", tmp_path / "new" / "datastore"
+    copy = tmp_path / "new" / "datastore"
     with fresh_vhost(rabbit) as amqp_url:
         old = sites.start(amqp_url, postgres, tmp_path)
         try:
@@ -72,8 +90,7 @@ def test_a_restored_site_has_every_ticket_and_goes_on(
                 assert claim(pat, "hospital", "lung-segmentation") == worked_on
                 unfinished = int(ann.post("/api/tickets", data={"name": "lung-segmentation"}).text)
                 before, bytes_before = statuses(ann), result(ann, done)
-                to_dump = ("--format", "custom", "--file", str(dump))
-                with_database(postgres, old.stack.database_url, "pg_dump", *to_dump)
+                dump = back_up(postgres, old.stack.database_url, tmp_path)
                 late = new_ticket(ann)
                 copy.parent.mkdir()
                 shutil.copytree(old.stack.datastore, copy)

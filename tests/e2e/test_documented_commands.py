@@ -1,5 +1,6 @@
 """The commands of the documentation, as printed, by the real programs: each page's blocks in one shell."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from conftest import CHECKOUT
 from dss_inference.device.runner import runner_for
 from dss_phantom.chest import PhantomSpec, make_phantom
-from support.builders import write_image
+from support.builders import service_json, write_image
 from support.sites import ROOT
 from support.stacks import Stack
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.stack
 PAGES = CHECKOUT / "docs/pages"
 BLOCK = re.compile(r"^```(sh|sh background|python run)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPEC = PhantomSpec(size=(96, 80, 72), spacing_mm=(4.0, 4.0, 4.5), seed=3)
-NAMED = ("users/command-line.md", "users/library.md", "providers/guide.md")
+NAMED = ("users/command-line.md", "users/library.md", "providers/guide.md", "admins/guide.md")
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -38,7 +39,7 @@ def test_every_page_with_commands_is_run_here() -> None:
 
 @pytest.fixture(scope="module")
 def environment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Of a user who is a provider too, with a token for everything."""
+    """Of a user who is a provider too, with a token for everything; and, for ``dss-portal``, of the portal."""
     home = tmp_path_factory.mktemp("home")
     (home / "bin").mkdir()
     (home / "bin/dss").write_text(
@@ -51,7 +52,7 @@ def environment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[
     scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
     token = stack.command("tokens", "create", ROOT, *scopes).split()[-1]
     return {
-        **os.environ,
+        **stack.environment,
         "PATH": f"{home / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "DSS_SERVER": stack.url,
@@ -61,12 +62,14 @@ def environment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With the files that the pages speak of: scan.nii.gz, and a folder of scans."""
+    """With the files that the pages speak of: scan.nii.gz, a folder of scans, and service.json."""
     phantom = make_phantom(SPEC, runner_for("cpu", threads=2))
     write_image(tmp_path / "scan.nii.gz", phantom.ct)
     (tmp_path / "scans").mkdir()
     for name in ("one", "two"):
         (tmp_path / f"scans/{name}.nii.gz").write_bytes((tmp_path / "scan.nii.gz").read_bytes())
+    described = json.dumps(service_json(name="listed-by-an-admin"))
+    (tmp_path / "service.json").write_text(described, encoding="utf-8")
     return tmp_path
 
 

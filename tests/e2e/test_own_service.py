@@ -25,8 +25,10 @@ from dss_workspace.meshes import mesh_file_names
 from dss_workspace.registry import read
 from support import own_services
 from support.cut_wires import cut_wire
+from support.nginxes import nginx, passed_to
 from support.own_services import ended, log, published, scan, service, submit
 from support.sites import ROOT, Site
+from support.tls import certificate
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -263,6 +265,34 @@ def test_a_connection_that_is_cut_again_and_again_loses_little_of_results_and_in
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(noise))) == values).all()
     (line,) = [line for line in user.detail(number).log if line.message == "noise.bin"]
     assert len(line.attachments) == 1
+
+
+def test_a_service_is_published_over_https_without_access_to_the_broker(
+    site: Site, token: str, user: ItkSnap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through nginx, with a certificate of the site's own authority, and files that are sent in parts."""
+    authority, _ = certificate(tmp_path, "localhost")
+    lines = f"ssl_certificate {tmp_path}/server.pem; ssl_certificate_key {tmp_path}/server.pem;"
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    values = np.random.default_rng(0).integers(-30000, 30000, (20, 180, 180))
+    sitk.WriteImage(sitk.GetImageFromArray(values.astype(np.int16)), str(tmp_path / "big.nii.gz"))
+    location = passed_to(site.url, "client_max_body_size 0;")
+
+    assert not {"DSS_AMQP_URL", "DSS_DATABASE_URL", "DSS_DATASTORE"} & set(os.environ)
+    with (
+        nginx(tmp_path / "nginx", location, tls=lines) as address,
+        published(
+            *(site, token, service(tmp_path, "over-https", NOISY), "--tickets", "1"),
+            through=address.replace("127.0.0.1", "localhost"),
+        ) as publisher,
+    ):
+        number = submit(user, "over-https", tmp_path, tmp_path / "big.nii.gz")
+        assert ended(user, number) == "success", log(user, number)
+        assert publisher.wait(30) == 0
+
+    files = user.download_results(number, tmp_path / "results")
+    (noise,) = [file for file in files if file.name.startswith("image_")]
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(noise))) == values).all()
 
 
 CHATTY = """

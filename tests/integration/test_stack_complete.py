@@ -62,7 +62,8 @@ def stack(rabbit: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def checkout(stack: Stack) -> Path:
     """The folder around the stack's state, which looks like a checkout to ``make provider`` and ``. .venv/bin/activate``."""
     folder = stack.state.parent
-    for name, target in {"Makefile": CHECKOUT / "Makefile", ".venv": Path(sys.prefix)}.items():
+    own = {name: CHECKOUT / name for name in ("Makefile", "pyproject.toml")}
+    for name, target in (own | {".venv": Path(sys.prefix)}).items():
         if not (folder / name).exists():
             (folder / name).symlink_to(target)
     return folder
@@ -80,7 +81,7 @@ def shell(commands: list[str], folder: Path, home: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
         cwd=folder,
-        env=newcomers(home),
+        env=newcomers(folder / ".dss", home),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -96,7 +97,7 @@ def background(commands: list[str], folder: Path, home: Path) -> "Iterator[subpr
     with subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
         cwd=folder,
-        env=newcomers(home),
+        env=newcomers(folder / ".dss", home),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -107,9 +108,10 @@ def background(commands: list[str], folder: Path, home: Path) -> "Iterator[subpr
             process.kill()
 
 
-def newcomers(home: Path) -> dict[str, str]:
+def newcomers(state: Path, home: Path) -> dict[str, str]:
+    """The environment of a newcomer.  The state folder is named because the programs are those of another checkout."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("DSS_")}
-    return bare | {"HOME": str(home)}
+    return bare | {"HOME": str(home), "DSS_STATE": str(state)}
 
 
 def test_every_part_is_healthy_after_the_start(stack: Stack) -> None:
@@ -188,7 +190,7 @@ def test_commands_of_the_portal_run_with_the_settings_of_the_stack(stack: Stack)
     added, listed = (
         subprocess.run(
             [*program, *words],
-            env=newcomers(stack.state) | {"DSS_STATE": str(stack.state)},
+            env=newcomers(stack.state, stack.state.parent),
             capture_output=True,
             encoding="utf-8",
             check=False,

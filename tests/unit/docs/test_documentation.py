@@ -34,7 +34,9 @@ COMMAND = re.compile(
 )
 BLOCK = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 MARKS = {"sh", "sh background", "console", "python", "python run", "json", ""}
-"""``sh`` is run by test_documented_commands.py, ``console`` is for other machines, "" is output or a drawing."""
+"""``sh`` is run by test_documented_commands.py; ``console`` is for other machines, or run by a test that sets one up
+(test_stack_complete.py: index.md; deploy: infra/README.md); "" is output or a drawing.
+"""
 
 
 @pytest.fixture(scope="module")
