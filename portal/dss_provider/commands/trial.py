@@ -12,6 +12,7 @@ from dss_client.command_group import FAILED, INTERRUPTED
 from dss_client.console import ExplainedError, local_errors
 from dss_client.options import NamedPath
 from dss_client.output import say
+from dss_client.result_paths import check_folder
 from dss_provider.commands.folders import folder_name
 from dss_provider.commands.site import BEAT_S, Site, instance, publisher_of, tell, token_for
 from dss_provider.errors import AlgorithmFailed, Withdrawn
@@ -118,7 +119,11 @@ def _converted(inputs: dict[str, Path], series: dict[str, str], work: Path) -> d
 
 
 def _require_empty(output: Path | None) -> None:
-    """Raises ExplainedError if the folder for the results exists and has content."""
+    """Raises ExplainedError if the folder for the results exists and has content, and OutputUnusable if it cannot be
+    made or written to.
+    """
+    if output is not None:
+        check_folder(output)
     if output is not None and output.exists() and any(output.iterdir()):
         raise ExplainedError(f"{output} is not empty; name a new folder.")
 
@@ -130,7 +135,7 @@ def _end(_number: int, _frame: object) -> None:
 def _try(
     service: ServiceFolder, trial_input: "TrialInput", work: Path, output: Path | None
 ) -> None:
-    from dss_provider.trial import run_trial  # noqa: PLC0415  (takes a while to import)
+    from dss_provider.trial import PICTURE, run_trial  # noqa: PLC0415  (takes a while to import)
 
     try:
         found = run_trial(service, trial_input, work, _progressed)
@@ -142,11 +147,14 @@ def _try(
     except Withdrawn as error:
         raise click.exceptions.Exit(INTERRUPTED) from error
     say("\n".join(found.lines))
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        for file in found.files:
-            shutil.copy(file, output)
-        say(f"The results are in {output}.")
+    if output is None:
+        say("--output FOLDER keeps the results, with a picture.", error=True)
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    for file in found.files:
+        shutil.copy(file, output)
+    shown = f"; {PICTURE} shows them" if (output / PICTURE).exists() else ""
+    say(f"The results are in {output}{shown}.")
 
 
 def _progressed(fraction: float, text: str) -> None:

@@ -54,6 +54,7 @@ def test_a_trial_leaves_what_a_user_would_get(folder: Path, tmp_path: Path) -> N
     assert "The service requires 'Tip': --landmark TAG=X,Y,Z" in lacking.output
     assert done.exit_code == 0, done.output
     assert "Bright" in done.output
+    assert f"The results are in {tmp_path / 'out'}; picture.png shows them.\n" in done.output
     assert "Warning: The landmark 'far' lies outside of the image." in done.output
     files = {p.name for p in (tmp_path / "out").iterdir()}
     assert {"picture.png", "a.csv", "image_0.nii.gz"} <= files
@@ -202,6 +203,16 @@ def test_a_trial_of_what_has_no_series_says_what_is_needed(folder: Path, tmp_pat
     assert (of_folder.exit_code, of_image.exit_code) == (2, 2)
     assert "There is no DICOM image in scans; it holds" in of_folder.output
     assert "scan.nii.gz is no DICOM folder, so there is no series 3." in of_image.output
+
+
+def test_an_output_that_cannot_be_a_folder_is_told_before_the_trial(
+    folder: Path, tmp_path: Path
+) -> None:
+    image = write_image(tmp_path / "scan.nii.gz", ramp())
+
+    done = CliRunner().invoke(main, ["test", str(folder), str(image), "--output", str(image)])
+
+    assert (done.exit_code, done.output) == (2, f"{image} is a file; the results need a folder.\n")
 
 
 def test_a_trial_of_what_is_not_there_says_so(folder: Path, tmp_path: Path) -> None:
