@@ -21,7 +21,7 @@ from support.portals import (
     submitted_ticket,
     text,
 )
-from support.ticket_pages import finished_ticket, status_becomes
+from support.ticket_pages import finished_ticket, log, status_becomes, succeed
 
 pytestmark = pytest.mark.stack
 NAMED = """<registry><folder key="Layers"><folder key="Layer[000]"><entry key="Role" value="MainRole"/>
@@ -57,7 +57,24 @@ async def test_a_retried_ticket_shows_nothing_of_the_attempt_before(
 
     assert await TicketLabel.filter(ticket_id=done).count() == 0
     assert (await Ticket.get(id=done)).verdict == ""
-    assert "look at it" not in await text(ann, f"/tickets/{done}")
+    page = await text(ann, f"/tickets/{done}")
+    for words in ("look at it", "The lungs are at the border.</li>", "<img", "A &amp; B"):
+        assert words not in page
+
+
+async def test_the_second_attempt_of_a_ticket_shows_its_own_attachments_alone(
+    portal: Portal, ann: Client, done: int
+) -> None:
+    await Ticket.filter(id=done).update(status=Status.FAILED)
+    await _form(ann, f"/tickets/{done}/retry")
+    granted = await portal.granted(done)
+    await log(portal, granted, "quality.txt", b"Second", "text/plain")
+
+    await succeed(portal, granted)
+
+    page = await text(ann, f"/tickets/{done}")
+    assert "<pre>Second</pre>" in page
+    assert (page.count("<pre>"), page.count("<img")) == (1, 0)
 
 
 async def test_a_ticket_that_cannot_be_retried_is_told_to_its_owner_with_its_state(

@@ -48,6 +48,22 @@ async def test_texts_and_tables_are_shown_in_the_page_and_markup_never_is(
     assert page.count("<img") == 1
 
 
+async def test_each_picture_is_shown_and_the_last_one_first(portal: Portal, ann: Client) -> None:
+    number = await submitted_ticket(ann)
+    granted = await portal.granted(number)
+    for name in ("curve.png", "planes.png"):
+        await log(portal, granted, name, b"\x89PNG", "image/png")
+
+    await succeed(portal, granted)
+
+    page = await text(ann, f"/tickets/{number}")
+    assert re.findall(r'<img src="/blobs/[0-9a-f]{32}"\s+alt="The ([a-z.]+)">', page) == [
+        "planes.png",
+        "curve.png",
+    ]
+    assert "<summary>The curve.png</summary>" in page
+
+
 async def test_a_strangers_script_is_text_and_his_page_is_in_a_sandbox(
     portal: Portal, ann: Client, done: int
 ) -> None:

@@ -34,6 +34,11 @@ def is_picture(attachment: Attachment) -> bool:
     return _type_of(attachment) in PICTURES
 
 
+def pictures(found: Iterable[Attachment]) -> list[Attachment]:
+    """The last MOST_SHOWN pictures among ``found``."""
+    return [each for each in found if is_picture(each)][-MOST_SHOWN:]
+
+
 async def inline_attachments(
     datastore: Datastore, found: Iterable[Attachment]
 ) -> list[InlineAttachment]:

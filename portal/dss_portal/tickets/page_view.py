@@ -54,7 +54,7 @@ class TicketView:
     nothing to say.
 
     ``progress`` is 0..1.  ``place`` is None unless the ticket waits and its service lacks no program.  ``warnings`` is
-    empty unless it has succeeded.
+    empty unless it has succeeded.  ``picture``, ``further_pictures`` and ``reports`` are those of the last attempt.
     """
 
     stages: tuple[Stage, ...]
@@ -64,6 +64,7 @@ class TicketView:
     missing: str
     reason: str
     picture: Attachment | None
+    further_pictures: Sequence[Attachment]
     labels: Sequence[TicketLabel]
     warnings: Sequence[str]
     reports: Sequence[InlineAttachment]
@@ -97,8 +98,8 @@ async def view_of(
     log = await store.newest_log(ticket.id, SHOWN_LINES)
     missing = await _missing_program(ticket)
     history = await overview.history(ticket.id)
-    is_there = ticket.status is not Status.DELETED
-    attached = [file for line in log for file in line.attachments] if is_there else []
+    attached = attached_files(log, history) if ticket.status is not Status.DELETED else []
+    picture = newest_picture(attached)
     is_done = ticket.status is Status.SUCCESS
     return TicketView(
         stages=stages(history, ticket.status, store.now()),
@@ -107,7 +108,8 @@ async def view_of(
         expected=await _expected(estimates, ticket),
         missing=SENTENCES[missing] if missing is not MissingProgram.NONE else "",
         reason=await _reason(ticket),
-        picture=newest_picture(attached),
+        picture=picture,
+        further_pictures=[a for a in inline.pictures(attached) if a is not picture],
         labels=await segmentation_facts.labels(ticket.id),
         warnings=warnings(log, history) if is_done else (),
         reports=await inline.inline_attachments(datastore, attached),
@@ -121,13 +123,26 @@ async def view_of(
 
 
 async def picture_of(ticket: Ticket) -> Attachment | None:
-    """The last picture that is attached to the last SHOWN_LINES lines of the ticket's log; None if there is none, or if
-    the ticket is deleted.
+    """The last picture of the last attempt that is attached to the last SHOWN_LINES lines of the ticket's log; None if
+    there is none, or if the ticket is deleted.
     """
     if ticket.status is Status.DELETED:
         return None
     log = await store.newest_log(ticket.id, SHOWN_LINES)
-    return newest_picture([file for line in log for file in line.attachments])
+    return newest_picture(attached_files(log, await overview.history(ticket.id)))
+
+
+def attached_files(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[Attachment]:
+    """The attachments of the last attempt's lines, in the order of ``log``."""
+    return [file for line in last_attempt(log, history) for file in line.attachments]
+
+
+def last_attempt(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[LogLine]:
+    """The lines of ``log`` since the ticket's last claim; none if it waits (again), or was never claimed."""
+    begun = [entry for entry in history if entry.status in {Status.READY, Status.CLAIMED}]
+    if not begun or begun[-1].status is Status.READY:
+        return []
+    return [line for line in log if line.entry.at >= begun[-1].at]
 
 
 def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
@@ -182,13 +197,7 @@ async def _reason(ticket: Ticket) -> str:
 
 
 def warnings(log: Sequence[LogLine], history: Sequence[TicketHistory]) -> list[str]:
-    """The texts of the first MOST_WARNINGS warnings in ``log`` since the ticket's last claim, each text once; none if it
-    was never claimed.  Earlier warnings are left out, because they belong to earlier attempts.
-    """
-    claimed = [entry.at for entry in history if entry.status is Status.CLAIMED]
-    messages = [
-        line.entry.message
-        for line in log
-        if line.entry.category == "warning" and claimed and line.entry.at >= claimed[-1]
-    ]
+    """The texts of the first MOST_WARNINGS warnings of the last attempt, each text once."""
+    lines = [line.entry for line in last_attempt(log, history)]
+    messages = [entry.message for entry in lines if entry.category == "warning"]
     return list(dict.fromkeys(messages))[:MOST_WARNINGS]

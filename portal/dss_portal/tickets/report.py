@@ -21,7 +21,7 @@ from dss_portal.datastore import Datastore
 from dss_portal.datastore.stored import content_of
 from dss_portal.models import Attachment, Service, Ticket
 from dss_portal.tickets import segmentation_facts, store
-from dss_portal.tickets.page_view import SHOWN_LINES, newest_picture, warnings
+from dss_portal.tickets.page_view import SHOWN_LINES, attached_files, newest_picture, warnings
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +58,15 @@ async def attach(datastore: Datastore, ticket: Ticket) -> None:
 
 async def _written(datastore: Datastore, ticket: Ticket, service: Service) -> bytes:
     lines = await store.newest_log(ticket.id, SHOWN_LINES)
-    attached = [file for line in lines for file in line.attachments]
+    history = await overview.history(ticket.id)
+    attached = attached_files(lines, history)
     labels = await segmentation_facts.labels(ticket.id)
     text = await asyncio.to_thread(
         _TEMPLATES.get_template("report.html").render,
         ticket=ticket,
         service=service,
         ended_at=store.now(),
-        warnings=warnings(lines, await overview.history(ticket.id)),
+        warnings=warnings(lines, history),
         picture=await _as_data(datastore, newest_picture(attached)),
         labels=labels,
         total_ml=sum(label.volume_ml for label in labels),
