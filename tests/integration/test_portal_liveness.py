@@ -48,7 +48,7 @@ async def test_a_worker_that_was_killed_is_dead_everywhere(
     await checks.check()
 
     page = await text(root, "/services")
-    assert "No inference worker is at work" in page
+    assert "No inference worker serves this at present" in page
     assert "Not heard of" in page
     assert "<b>0</b> workers at work" in await text(root, "/admin")
     assert await text(root, "/readyz") == f"ok\n{NO_WORKER}"
@@ -64,7 +64,7 @@ async def test_a_dispatcher_that_was_killed_is_dead_everywhere(
     await killed(Dispatcher, "d1")
     await checks.check()
 
-    assert "Nobody is at work" in await text(root, "/services")
+    assert "Nobody serves this at present" in await text(root, "/services")
     assert await text(root, "/readyz") == f"ok\n{NOBODY_SERVES}"
     assert value("dss_dispatchers", service=LUNGS) == 0
     assert value("dss_workers", bundle=LUNGS) == 1

@@ -22,7 +22,7 @@ async def test_a_service_without_url_and_long_text_is_shown(portal: Portal) -> N
     shown = await text(await portal.user(), "/services")
 
     assert "lung-segmentation" in shown
-    assert "Nobody has been at work" not in shown
+    assert "Nobody serves this" not in shown
 
 
 async def test_the_page_about_the_portal_says_its_version(portal: Portal) -> None:
@@ -114,6 +114,19 @@ async def test_the_first_page_marks_services_that_nobody_serves_and_leads_to_sen
     assert re.findall(r'#service-\d+">([\w-]+)<', served) == ["zygoma", "lung-segmentation"]
     assert '<a class="button" href="/send">Send images' in served
     assert 'id="send"' in offline
+
+
+async def test_a_service_that_nobody_serves_says_so_once(portal: Portal) -> None:
+    await portal.announce_service()
+    await Dispatcher.all().update(ended=True)
+
+    shown = await text(await portal.user(), "/services")
+
+    said = re.findall(r"(?:Nobody|No inference worker) serves[^<]*", shown)
+    assert len(said) == 1
+    assert re.fullmatch(
+        r"Nobody serves this at present \(last heard of \d+ s ago\); tickets wait\.", said[0]
+    )
 
 
 @pytest.mark.parametrize(("names", "chosen"), [(("zygoma",), True), (("zygoma", "lungs"), False)])

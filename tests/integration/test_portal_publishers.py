@@ -78,7 +78,7 @@ async def test_the_end_of_a_publisher_is_told_to_those_who_wait_at_once(
 
     await told(checks, 1)
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.DISPATCHER]
-    assert "Nobody is at work" in await text(ann, "/services")
+    assert "Nobody serves this at present" in await text(ann, "/services")
     await announce(provider)
     await told(checks, 1)
     assert (await log_of(ann, ticket_id))[-1] == SENTENCES[MissingProgram.NONE]

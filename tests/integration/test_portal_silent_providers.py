@@ -37,7 +37,7 @@ async def test_who_polls_over_http_is_at_work_for_a_minute(portal: Portal, root:
 
     await Service.all().update(polled_at=clock.now() - timedelta(seconds=POLL_ALIVE_S + 1))
 
-    assert "Nobody is at work" in await text(root, "/services")
+    assert "Nobody serves this at present" in await text(root, "/services")
 
 
 async def silent_provider(portal: Portal, silent_s: float) -> int:

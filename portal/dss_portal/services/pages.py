@@ -12,7 +12,7 @@ from dss_portal.pages import addresses
 from dss_portal.pages.guards import person, sign_in_first
 from dss_portal.pages.rendering import page
 from dss_portal.services import liveness, store
-from dss_portal.services.liveness import SENTENCES, MissingProgram
+from dss_portal.services.liveness import MissingProgram
 from dss_portal.services.statistics import Stats
 from dss_portal.web.context import components
 
@@ -53,9 +53,6 @@ async def service_list() -> Response:
         return await sign_in_first(addresses.HOME)
     if terms_are_due():
         return await sign_in_first()
-    shown = [
-        (s, lights, SENTENCES[m] if m else "") for s, lights, m in await services_with_lights()
-    ]
     workers = [
         (worker, liveness.is_alive(worker))
         for worker in await Worker.all().order_by("ended", "-heard_at").limit(20)
@@ -63,7 +60,7 @@ async def service_list() -> Response:
     offers = await components().estimates.offers(found.user)
     return await page(
         "services.html",
-        services=shown,
+        services=await services_with_lights(),
         offers=offers,
         versions=await store.versions(),
         shown_versions=SHOWN_VERSIONS,
@@ -105,14 +102,14 @@ def presence(missing: MissingProgram, silent_s: float | None) -> Light:
         ago = f", last heard of {duration(silent_s)} ago" if silent_s is not None else ""
         return Light(colour="yellow", words=f"At work on a ticket, or gone{ago}; tickets wait")
     if missing is MissingProgram.WORKER:
-        return Light(colour="red", words="No inference worker is at work; tickets wait")
+        return Light(colour="red", words="No inference worker serves this at present; tickets wait")
     if missing is MissingProgram.VERSION:
-        return Light(colour="red", words="Nobody serves this version; tickets wait")
+        return Light(colour="red", words="Nobody serves this version at present; tickets wait")
     if silent_s is None:
-        return Light(colour="red", words="Nobody has been at work yet; tickets wait")
+        return Light(colour="red", words="Nobody serves this at present; tickets wait")
     colour = "yellow" if silent_s < SILENT_S else "red"
     ago = f"last heard of {duration(silent_s)} ago"
-    return Light(colour=colour, words=f"Nobody is at work, {ago}; tickets wait")
+    return Light(colour=colour, words=f"Nobody serves this at present ({ago}); tickets wait")
 
 
 def outcome(stats: Stats) -> Light:
