@@ -36,7 +36,7 @@ def draw_png(planes: Sequence[Plane], window: Window, colours: Mapping[int, Rgb]
         _panel(plane, part, pixel_mm, window, palette)
         for plane, part in zip(planes, labels, strict=True)
     ]
-    return png(_side_by_side(panels), palette.colours)
+    return png(_side_by_side(panels, palette.sheet), palette.colours)
 
 
 def label_pixels(plane: Plane, pixel_mm: float) -> Voxels:
@@ -126,30 +126,30 @@ def _extent_mm(plane: Plane) -> tuple[float, float]:
     return rows * down, columns * right
 
 
-def _side_by_side(panels: Sequence[Pixels]) -> Pixels:
+def _side_by_side(panels: Sequence[Pixels], sheet: int) -> Pixels:
     """The three panels side by side.  If the second and the third together are not higher than the first, as for a
-    slab, they are placed one below the other.
+    slab, they are placed one below the other.  ``sheet`` is the palette index of pixels outside the panels.
     """
     first, *others = map(_widened, panels)
     if sum(panel.shape[0] for panel in others) + _GAP_PIXELS <= first.shape[0]:
-        return _joined([first, _joined(others, axis=0)], axis=1)
-    return _joined([first, *others], axis=1)
+        return _joined([first, _joined(others, 0, sheet)], 1, sheet)
+    return _joined([first, *others], 1, sheet)
 
 
-def _joined(panels: Sequence[Pixels], axis: int) -> Pixels:
+def _joined(panels: Sequence[Pixels], axis: int, sheet: int) -> Pixels:
     """The panels one after the other along ``axis``, with gaps, each in the middle of the other axis."""
     across = 1 - axis
     most = max(panel.shape[across] for panel in panels)
-    parts = [_padded(panel, across, most - panel.shape[across]) for panel in panels]
-    gap = np.zeros((_GAP_PIXELS, most) if axis == 0 else (most, _GAP_PIXELS), np.uint8)
+    parts = [_padded(panel, across, most - panel.shape[across], sheet) for panel in panels]
+    gap = np.full((_GAP_PIXELS, most) if axis == 0 else (most, _GAP_PIXELS), sheet, np.uint8)
     return np.concatenate([part for panel in parts for part in (panel, gap)][:-1], axis)
 
 
-def _padded(panel: Pixels, axis: int, pixels: int) -> Pixels:
+def _padded(panel: Pixels, axis: int, pixels: int, sheet: int) -> Pixels:
     before = pixels // 2
     widths = [(0, 0), (0, 0)]
     widths[axis] = (before, pixels - before)
-    return np.pad(panel, widths)
+    return np.pad(panel, widths, constant_values=sheet)
 
 
 def _widened(panel: Pixels) -> Pixels:

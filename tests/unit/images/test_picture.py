@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from scipy import ndimage
 
 from dss_images.picture import window
-from dss_images.picture.colours import MOST_COLOURS, Palette
+from dss_images.picture.colours import MOST_COLOURS, SHEET, Palette
 from dss_images.picture.drawing import PANEL_PIXELS
 from dss_images.picture.planes import Plane
 from dss_images.picture.rendering import picture_of_arrays, picture_of_files
@@ -171,6 +171,20 @@ def test_of_a_series_the_time_point_with_labels_is_shown(tmp_path: Path) -> None
     assert png == picture_of_files(tmp_path / "one.nii.gz", tmp_path / "its.nii.gz", COLOURS)
 
 
+@pytest.mark.parametrize("depth", [90, 20])
+def test_what_is_no_image_has_a_colour_of_its_own(depth: int, tmp_path: Path) -> None:
+    """Air is black in it, and so were the gaps."""
+    voxels = np.full((depth, 100, 100), -1000, np.int16)
+    voxels[:, 40:60, 40:60] = 60
+
+    sheet = _pixels(picture_of_arrays(voxels, voxels * 0, (1.0, 1.0, 1.0), {}), tmp_path)
+
+    for panel in _panels(sheet, (100, 100, depth)):
+        assert (panel == panel[:, :, :1]).all()
+        panel[:] = SHEET
+    assert (sheet == SHEET).all()
+
+
 def test_a_label_of_a_single_voxel_is_shown(tmp_path: Path) -> None:
     voxels = np.zeros((40, 2000, 2000), np.int16)
     labels = np.zeros(voxels.shape, np.uint8)
@@ -243,5 +257,5 @@ def test_more_labels_than_a_palette_has_places_share_the_nearest_colours() -> No
     palette = Palette(colours, colours)
 
     assert len(palette.colours) == 256
-    assert palette.greys == 256 - MOST_COLOURS
+    assert palette.greys == 255 - MOST_COLOURS
     assert palette.colours[palette.place(250)] == (MOST_COLOURS, MOST_COLOURS, 0)
