@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from scipy import ndimage
 
 from dss_datastore import layout
 from support import viewed
@@ -156,6 +157,46 @@ def test_a_marked_voxel_is_shown_where_simpleitk_says_in_all_grids_and_formats(
         _require_sides(bright, image.shape, grid)
 
     assert [text for text in complaints if text] == []
+
+
+def test_a_slider_leads_through_the_slices_of_the_plane_that_is_shown(
+    page: Page, mary: httpx.Client, provider: httpx.Client, tmp_path: Path
+) -> None:
+    number, _ = finished(mary, provider, tmp_path, "tilted sagittal")
+    assert looked_at(page, number) == "shown"
+    expect(page.locator("#slice-said")).to_have_text(f"Axial, {SIZE[1] // 2 + 1} of {SIZE[1]}")
+    page.get_by_role("button", name="None").click()
+
+    for plane, axis in (("Axial", 1), ("Coronal", 0), ("Sagittal", 2)):
+        page.get_by_label(plane).check()
+        page.get_by_label("Slice").fill("1")
+        assert (place_of(page)[0][axis], _bright(page, tmp_path)) == (0, 0), plane
+        page.get_by_label("Slice").fill(str(MARKED[axis] + 1))
+        assert place_of(page)[0][axis] == MARKED[axis]
+        assert _bright(page, tmp_path) > 20, plane
+        said = f"{plane}, {MARKED[axis] + 1} of {SIZE[axis]}"
+        expect(page.locator("#slice-said")).to_have_text(said)
+
+
+def _bright(page: Page, folder: Path) -> int:
+    return int((pixels(page, folder).min(axis=2) > 200).sum())
+
+
+def test_the_letters_of_the_patient_s_sides_stand_out_from_grey_tissue(
+    page: Page, mary: httpx.Client, provider: httpx.Client, tmp_path: Path
+) -> None:
+    number, _ = finished(mary, provider, tmp_path, "oblique nifti")
+    assert looked_at(page, number) == "shown"
+    page.get_by_label("Axial").check()
+    page.get_by_label("Centre").fill("-900")  # what is around the cube is grey
+
+    shown = pixels(page, tmp_path)
+
+    red, green, blue = (shown[..., part] for part in range(3))
+    letters = (red > 200) & (green > 180) & (blue < 140)
+    assert ndimage.label(letters)[1] >= 4
+    around = ndimage.binary_dilation(letters, iterations=2) & ~letters
+    assert not (around & (abs(red - blue) < 12) & (red > 100)).any()
 
 
 def _corners(shown: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

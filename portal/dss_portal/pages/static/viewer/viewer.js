@@ -1,5 +1,5 @@
 // The viewer of a ticket: reads its image and segmentation (volumes.js) and lets NiiVue draw them.
-import { drawPreview } from "./preview.js";
+import { GAP_PX, drawPreview, patientAxes } from "./preview.js";
 import { Unreadable, apartMm, readVolume, toIndex, toMm } from "./volumes.js";
 
 const PRESETS_HU = [["Lung", -600, 1500], ["Soft tissue", 40, 400], ["Bone", 400, 1800], ["Brain", 40, 80]];
@@ -8,6 +8,9 @@ const SLOW_MS = 150; // a picture that takes longer follows a slider only when t
 const HIDDEN_MS = 250;
 const DATATYPES = new Map([[Uint8Array, 2], [Int16Array, 4], [Float32Array, 16], [Uint16Array, 512]]);
 const BACKGROUND = 0, RENDERED = 4;
+const LETTERS = [1, 0.9, 0.4, 1], FIELD = [0, 0, 0, 0.75];
+const ACROSS = { 0: 2, 1: 1, 2: 0 }; // by the view of one plane, the patient's axis that leads through its slices
+const PLANES = ["Sagittal", "Coronal", "Axial"]; // by that axis
 
 const element = (id) => document.getElementById(id);
 const viewer = element("viewer"), controls = element("controls"), canvas = element("canvas");
@@ -252,6 +255,24 @@ function goTo(index) {
   view.drawScene();
 }
 
+// ---- the slider through the slices: of the plane that is shown alone, else of the axial one
+function shownAxis(index) {
+  const across = ACROSS[view.opts.sliceType] ?? 2;
+  return { plane: PLANES[across], ...patientAxes(image, index)[across] };
+}
+
+function tellSlice(index) {
+  const { plane, size, at } = shownAxis(index);
+  Object.assign(element("slice"), { max: size, value: at + 1, disabled: view.opts.sliceType === RENDERED });
+  element("slice-said").textContent = `${plane}, ${at + 1} of ${size}`;
+}
+
+function sliced() {
+  const index = cursorIndex();
+  index[shownAxis(index).axis] = Number(element("slice").value) - 1;
+  goTo(index);
+}
+
 const SIDES = [["L", "R"], ["P", "A"], ["I", "S"]];
 
 function tellPlace() {
@@ -262,6 +283,7 @@ function tellPlace() {
   const words = [`Voxel ${index.map((n) => n + 1).join(", ")}`, `${where} (mm)`, `value ${Number(value.toPrecision(6))}`];
   if (segmentation) words.push(labelAt(mm));
   element("place").textContent = words.join(" \u00b7 ");
+  tellSlice(index);
 }
 
 function labelAt(mm) {
@@ -276,6 +298,7 @@ function choose(kind) {
   controls.elements.view.value = String(kind);
   view.setInterpolation(kind !== RENDERED);
   view.opts.sliceType = kind;
+  tellSlice(cursorIndex());
   opacities();
   redraw();
 }
@@ -331,6 +354,7 @@ function listen() {
     choosePreset(element("preset").selectedIndex);
     redrawSoon(event, () => image.drawn);
   });
+  element("slice").addEventListener("input", sliced);
   element("show-image").addEventListener("change", () => { opacities(); redraw(); });
   for (const kind of ["input", "change"]) {
     for (const id of ["level", "width"]) element(id).addEventListener(kind, windowed);
@@ -400,11 +424,13 @@ async function prepareNiivue() {
   NVImage = window.niivue.NVImage;
   view = new window.niivue.Niivue({
     logLevel: "error", loadingText: "", dragAndDropEnabled: false, isRadiologicalConvention: true, isNearestInterpolation: true,
-    sliceType: 3, multiplanarShowRender: 0, backColor: [0, 0, 0, 1], crosshairColor: [0.3, 0.8, 1, 0.8], isColorbar: false,
+    sliceType: 3, multiplanarShowRender: 0, multiplanarPadPixels: GAP_PX, showAllOrientationMarkers: true, fontColor: LETTERS,
+    fontMinPx: 15, backColor: [0, 0, 0, 1], crosshairColor: [0.3, 0.8, 1, 0.8], isColorbar: false,
   });
   view.onLocationChange = () => image?.drawn && tellPlace();
   await view.attachToCanvas(canvas, false);
   withoutGradients();
+  withFieldsBehindLetters();
 }
 
 // A page that is not in view paints nothing, and is not waited for.
@@ -423,6 +449,16 @@ function withoutGradients() {
       gl.viewport(0, 0, 1, 1);
     };
   }
+}
+
+// NiiVue writes the letters of the patient's sides in one colour, which is lost in tissue as bright, and on the cursor.
+function withFieldsBehindLetters() {
+  const draw = view.drawText.bind(view);
+  view.drawText = (at, text, scale = 1, colour = null) => {
+    const size = view.fontPx * scale;
+    view.drawRect([at[0] - 2, at[1] + 0.15 * size, view.textWidth(size, text) + 4, 0.95 * size], FIELD);
+    draw(at, text, scale, colour);
+  };
 }
 
 async function named(waiting, name) {
