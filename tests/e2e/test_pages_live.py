@@ -186,6 +186,50 @@ def test_a_change_before_the_stream_is_open_is_shown_all_the_same(
     finish(provider, number, "failed")
 
 
+def test_a_stream_that_was_cut_is_opened_again(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    opened: list[Route] = []
+
+    def cut(route: Route) -> None:
+        """The first one ends after its first event."""
+        opened.append(route)
+        if len(opened) > 1:
+            route.continue_()
+        else:
+            beat = "retry: 200\nevent: beat\ndata: hello\n\n"
+            route.fulfill(content_type="text/event-stream", body=beat)
+
+    page.route("**/live", cut)
+    page.goto("/tickets")
+    page.wait_for_timeout(3000)  # the page has loaded itself again, as each one does after a second
+
+    number = new_ticket(jane, SERVICE)
+
+    expect(page.locator(f"#ticket-{number}")).to_be_visible()
+    assert len(opened) > 1
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "failed")
+
+
+def test_a_page_is_asked_for_again_when_its_times_are_old_until_the_ticket_ends(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    """Time passes without a change that anybody commits."""
+    number = new_ticket(jane, SERVICE)
+    page.goto(f"/tickets/{number}")
+    ticket = page.locator("#ticket")
+    expect(ticket).to_have_attribute("data-live-s", "60")
+    page.wait_for_timeout(3000)
+
+    with page.expect_request(re.compile(rf"/tickets/{number}$")):
+        ticket.evaluate("part => { part.dataset.liveS = '1'; }")
+
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "failed")
+    expect(ticket).not_to_have_attribute("data-live-s", re.compile("."))
+
+
 def test_over_plain_http_pages_ask_and_hold_no_connection_each(
     asking: Page, jane: httpx.Client, provider: httpx.Client
 ) -> None:

@@ -211,6 +211,7 @@ async def test_while_a_ticket_waits_its_page_and_the_api_tell_when_it_is_done(
     page = await text(ann, f"/tickets/{second}")
     assert "Done in about 80 s; a worker begins it in about 40 s." in page
     assert "Place 2 in the queue." in page
+    assert 'data-live-s="15"' in page
 
 
 async def test_at_work_the_progress_counts(served: Portal) -> None:

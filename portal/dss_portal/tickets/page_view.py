@@ -28,6 +28,9 @@ from dss_portal.tickets.views import LogLine, QueuePlace
 
 SHOWN_LINES = 500
 MOST_WARNINGS = 20
+RENEWALS = 10
+"""How often an open page asks for the time that is left until the ticket is done, if nothing else changes."""
+LEAST_RENEW_S, UNKNOWN_RENEW_S, MOST_RENEW_S = 15, 60, 300
 FAILED = (Status.FAILED, Status.TIMEOUT)
 
 
@@ -54,13 +57,15 @@ class TicketView:
     nothing to say.
 
     ``progress`` is 0..1.  ``place`` is None unless the ticket waits and its service lacks no program.  ``warnings`` is
-    empty unless it has succeeded.  ``picture``, ``further_pictures`` and ``reports`` are those of the last attempt.
+    empty unless it has succeeded.  ``renew_s`` is the time in seconds after which the page is older than the times on it
+    bear; 0 if these change no more.  ``picture``, ``further_pictures`` and ``reports`` are those of the last attempt.
     """
 
     stages: tuple[Stage, ...]
     progress: float
     place: QueuePlace | None
     expected: str
+    renew_s: int
     missing: str
     reason: str
     picture: Attachment | None
@@ -101,11 +106,13 @@ async def view_of(
     attached = attached_files(log, history) if ticket.status is not Status.DELETED else []
     picture = newest_picture(attached)
     is_done = ticket.status is Status.SUCCESS
+    expected, renew_s = await _expected(estimates, ticket)
     return TicketView(
         stages=stages(history, ticket.status, store.now()),
         progress=progress.shown(ticket.status, await store.progress_chunks(ticket.id)),
         place=await queue_places.place(ticket) if missing is MissingProgram.NONE else None,
-        expected=await _expected(estimates, ticket),
+        expected=expected,
+        renew_s=renew_s,
         missing=SENTENCES[missing] if missing is not MissingProgram.NONE else "",
         reason=await _reason(ticket),
         picture=picture,
@@ -150,18 +157,21 @@ def newest_picture(attached: Sequence[Attachment]) -> Attachment | None:
     return next(filter(inline.is_picture, reversed(attached)), None)
 
 
-async def _expected(estimates: Estimates, ticket: Ticket) -> str:
-    """A sentence that says when the ticket will be done, or that this is not known.
+async def _expected(estimates: Estimates, ticket: Ticket) -> tuple[str, int]:
+    """A sentence that says when the ticket will be done, or that this is not known, and ``TicketView.renew_s``.
 
     "" for a ticket that neither waits nor is claimed.  Also "" if there is no forecast while the service lacks a
     program: of a waiting ticket, ``TicketView.missing`` then says so.
     """
     if ticket.status not in {Status.READY, Status.CLAIMED}:
-        return ""
+        return "", 0
     service = ticket.service
     version = ServiceVersion(id=service.id, name=service.name, current=service.current)
     found = (await estimates.expected({ticket.id: version}))[ticket.id]
-    return found.sentence if found.forecast or found.missing is MissingProgram.NONE else ""
+    if found.forecast is None:
+        return found.sentence if found.missing is MissingProgram.NONE else "", UNKNOWN_RENEW_S
+    renew_s = round(found.forecast.ends_s / RENEWALS)
+    return found.sentence, min(max(renew_s, LEAST_RENEW_S), MOST_RENEW_S)
 
 
 async def _missing_program(ticket: Ticket) -> MissingProgram:

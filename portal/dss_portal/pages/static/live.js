@@ -1,7 +1,7 @@
 // What the pages do beyond HTML: times in the reader's own zone, and parts that follow the state of things.
 //
-// An element with data-live="topic topic ..." is fetched anew when the portal tells of one of its topics, or, with
-// data-live-s="N", every N seconds.  Tabs share one stream: the one that holds the lock listens and tells the others.
+// An element with data-live="topic topic ..." is fetched anew when the portal tells of one of its topics, and, with
+// data-live-s="N", when it is N seconds old.  Tabs share one stream: the one that holds the lock listens and tells the others.
 // Where no stream comes through (a proxy that cuts it or holds it back), the page is asked for every POLL_MS instead;
 // so, too, over plain http, where browsers have no locks: a stream for each tab would use up their six connections.
 "use strict";
@@ -209,9 +209,9 @@
     offerMessages();
     const granted = "Notification" in window && Notification.permission === "granted";
     if (stream && (parts().length || granted)) follow();
-    for (const part of parts()) {
-      const every = Number(part.dataset.liveS || 0) * 1000;
-      if (every) setInterval(() => document.hidden || refresh(), every);
-    }
+    setInterval(() => {
+      const everyS = Math.min(...[...parts()].map((part) => Number(part.dataset.liveS) || Infinity));
+      if (!document.hidden && performance.now() - fetchedMs >= 1000 * everyS) refresh();
+    }, 1000);
   });
 })();
