@@ -136,3 +136,6 @@ def test_from_a_dicom_folder_to_the_result_in_itksnap(
         stranger.goto(f"{stack.url}/tickets")
         assert "MUELLER" not in stranger.content()
     assert complaints == []
+    logs = {path.stem: path.read_text("utf-8") for path in stack.folder.glob("*.log")}
+    assert len(logs) >= 3
+    assert [name for name, text in logs.items() if "MUELLER" in text] == []

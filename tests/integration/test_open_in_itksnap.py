@@ -171,6 +171,16 @@ async def test_a_link_ends(portal: Portal, ann: Client, how: object) -> None:
         await ItkSnap(portal).open(link)
 
 
+async def test_a_link_lives_for_a_day(portal: Portal, ann: Client) -> None:
+    number = await _done(portal, ann)
+    before = clock.now()
+
+    await _link(ann, number)
+
+    life = (await Opening.get()).expires_at - before
+    assert timedelta(hours=24) <= life < timedelta(hours=24, minutes=5)
+
+
 async def test_what_has_expired_is_forgotten(portal: Portal, ann: Client) -> None:
     number = await _done(portal, ann)
     await _link(ann, number)
