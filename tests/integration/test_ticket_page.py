@@ -67,7 +67,7 @@ async def test_the_second_attempt_of_a_ticket_shows_its_own_attachments_alone(
 ) -> None:
     await Ticket.filter(id=done).update(status=Status.FAILED)
     await _form(ann, f"/tickets/{done}/retry")
-    granted = await portal.granted(done)
+    granted = await portal.granted(done, "d2")
     await log(portal, granted, "quality.txt", b"Second", "text/plain")
 
     await succeed(portal, granted)
