@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import dss_client
 import dss_provider
+from conftest import CHECKOUT
 from dss_client.__main__ import main
 from dss_client.command_group import VARIABLES
 from support.setting_classes import COMPOSE, KINDS
@@ -62,6 +64,12 @@ def test_every_variable_that_its_code_reads_is_known() -> None:
     }
 
     assert found - {OWN_MARK} == set(VARIABLES)
+
+
+def test_the_reference_has_a_row_for_each_variable() -> None:
+    page = (CHECKOUT / "docs/pages/reference/commands.md").read_text(encoding="utf-8")
+
+    assert sorted(re.findall(r"^\| `(DSS_\w+)` \|", page, re.MULTILINE)) == sorted(VARIABLES)
 
 
 def _names_in(tree: ast.AST) -> Iterator[str]:
