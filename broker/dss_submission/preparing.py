@@ -9,14 +9,16 @@ from typing import Protocol
 from dss_submission.errors import ImageUnreadable
 from dss_submission.layer import Layer
 from dss_submission.needs import ServiceDetail, main_image_tags, require_known, require_tags
-from dss_submission.region import Region, mark, require_fit, require_time_point
+from dss_submission.region import Region, mark, require_fit, require_time_point, tags_of
 from dss_submission.workspace import write_workspace
 from dss_workspace import layers as ws
 from dss_workspace.errors import WorkspaceInvalid
+from dss_workspace.landmarks import landmark_names
 from dss_workspace.meshes import mesh_file_folders, remove_incomplete_meshes
 from dss_workspace.notes import add_notes
 from dss_workspace.paths import move, remove_histories
 from dss_workspace.registry import Folder, read, serialize
+from dss_workspace.time_points import time_point_names
 
 WORKSPACE = ".itksnap"
 MISSING_MESH_PATH = "/missing"
@@ -94,7 +96,7 @@ def prepare(
     if source.path.name.lower().endswith(WORKSPACE):
         return _from_workspace(source, service, folder, _naming(to_layer), display)
     to_layer = _naming(to_layer) if source.tagged else to_layer
-    require_tags(service, set(source.tagged))
+    require_tags(service, {*source.tagged, *tags_of(source.region, service)})
     main = to_layer(source.path, source.series)
     others = [(tag, to_layer(path)) for tag, path in source.tagged.items()]
     tags = [tag for tag in main_image_tags(service) if tag not in source.tagged]
@@ -192,7 +194,8 @@ def _from_workspace(
     root = _opened(source.path)
     found = _files(source.path, root)
     tags = {tag for layer in ws.layers(root) for tag in layer.tags}
-    require_tags(service, tags)
+    others = landmark_names(root) | time_point_names(root) | tags_of(source.region, service)
+    require_tags(service, tags | others)
     written = {key: to_layer(path) for key, path in found.items()}
     for key, layer in written.items():
         place = root.make(f"Layers.{key}")

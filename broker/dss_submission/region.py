@@ -58,6 +58,13 @@ def require_fit(region: Region, service: ServiceDetail) -> None:
         _time_tag(service)
 
 
+def tags_of(region: Region, service: ServiceDetail) -> set[str]:
+    """The service's tags that ``mark`` gives for ``region``.  Raises ServiceUnfit as ``require_fit``."""
+    corners = _corners(service) if region.box is not None else ()
+    times = () if region.time_point is None else (_time_tag(service),)
+    return {*corners, *times}
+
+
 def mark(root: Folder, region: Region, service: ServiceDetail, size: tuple[int, ...]) -> None:
     """Write ``region`` into the workspace ``root``, whose main image has ``size`` voxels: (x, y, z) or (x, y, z, t).
 

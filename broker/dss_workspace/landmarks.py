@@ -53,6 +53,11 @@ def landmarks_tagged(workspace: Folder, tag: str) -> list[tuple[float, ...]]:
     return [_position(element, tag) for element in found]
 
 
+def landmark_names(workspace: Folder) -> set[str]:
+    """The tags and texts of all landmarks."""
+    return {name for element in _marks(workspace) for name in names(element, "Text")}
+
+
 def invalid_positions(workspace: Folder) -> list[str]:
     """The positions, as text, of the landmarks whose position is not three finite numbers."""
     texts = [element.get("Pos") for element in _marks(workspace)]

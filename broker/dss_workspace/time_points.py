@@ -16,8 +16,13 @@ CHOSEN_TIME_POINT = "Of {} time points, number {} is looked at."
 
 def is_one_tagged(workspace: Folder, tags: Collection[str]) -> bool:
     """True if a time point has one of ``tags``, as one of its tags or as its nickname."""
+    return not time_point_names(workspace).isdisjoint(tags)
+
+
+def time_point_names(workspace: Folder) -> set[str]:
+    """The tags and nicknames of all time points."""
     points = workspace.find(_FOLDER) or Folder()
-    return any(not names(p, "Nickname").isdisjoint(tags) for p in points.folders.values())
+    return {name for point in points.folders.values() for name in names(point, "Nickname")}
 
 
 def chosen_time_point(workspace: Folder, tag: str, count: int) -> int:

@@ -1,8 +1,12 @@
+# mypy: allow-untyped-calls
+# (SimpleITK ships no types)
 """A box and a time point that ``dss send`` marks are those that a dispatcher reads."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 
 from dss_broker.dispatch_section import Dispatch
 from dss_client.errors import ImageUnreadable, ServiceUnfit
@@ -14,6 +18,7 @@ from dss_submission.layer import Layer
 from dss_submission.preparing import CopyFile, Silent, Source, prepare
 from dss_submission.region import Region, box_in, mark, require_fit
 from dss_submission.workspace import write_workspace
+from dss_workspace.landmarks import landmark_names
 from dss_workspace.registry import Folder, read
 from support.builders import image, write_image
 
@@ -29,6 +34,19 @@ IMAGE = ImageHeader(
     components=1,
     pixel_type="int16",
 )
+
+
+def test_a_required_mark_is_given_by_the_options(tmp_path: Path) -> None:
+    needed = tuple(replace(tag, required=True) for tag in MARKED.tags)
+    service = ServiceDetail(tags=(Tag(name="CT", type="MainImage", required=True), *needed))
+    scan = write_image(tmp_path / "scan.nii.gz", sitk.Image(SIZE, sitk.sitkInt16))
+    region = Region(box=box_in("3:9,2:10,1:8"), time_point=2)
+
+    written = read(prepare(Source(path=scan, region=region), service, tmp_path, Silent())(1))
+
+    assert landmark_names(written) == {"CropFrom", "CropTo"}
+    with pytest.raises(ServiceUnfit, match="needs 'CropFrom'"):
+        prepare(Source(path=scan), service, tmp_path, Silent())
 
 
 @pytest.mark.parametrize("box", ["0:2,0:2,0:2", "3:9,2:10,1:8", "0:12,0:10,0:8"])

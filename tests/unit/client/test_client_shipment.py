@@ -11,9 +11,11 @@ from dss_client.errors import ImageUnreadable, ServiceUnfit
 from dss_client.records import ServiceDetail, Tag
 from dss_submission.preparing import Source, prepare
 from dss_workspace.label_table import label_table
+from dss_workspace.landmarks import Landmark, add_landmarks, landmarks_tagged
 from dss_workspace.layers import layers
 from dss_workspace.meshes import add_mesh, mesh_file_names
 from dss_workspace.registry import read, serialize
+from dss_workspace.time_points import tag_time_point, time_point_names
 from support.builders import (
     LayerSpec,
     WorkspaceSpec,
@@ -88,6 +90,27 @@ def test_a_workspace_is_sent_with_all_its_layers_and_labels(home: Path, out: Pat
     sent = sitk.ReadImage(str(out / found[2].file_name))
     assert (sitk.GetArrayFromImage(sent) == sitk.GetArrayFromImage(segmentation())).all()
     assert str(home) not in path.read_text(encoding="utf-8")
+
+
+def test_required_landmarks_and_time_points_of_a_workspace_count(home: Path, out: Path) -> None:
+    """A tag of either is an object of the workspace, and not of an image layer."""
+    tip = Tag(name="Tip", type="PointLandmark", required=True)
+    phase = Tag(name="Phase", type="TimePoint", required=True)
+    path = workspace(home)
+    root = read(path)
+    add_landmarks(root, [Landmark(text="Tip", index=(1.0, 2.0, 3.0), rgb=(1, 2, 3))])
+    tag_time_point(root, 1, "Phase", 2)
+    plain = path.read_bytes()
+    path.write_bytes(serialize(root))
+    detail = ServiceDetail(tags=(CT, PET, tip, phase))
+
+    written = read(prepare(Source(path=path), detail, out, Quiet())(9))
+    path.write_bytes(plain)
+
+    assert landmarks_tagged(written, "Tip") == [(1.5, 2.5, 3.5)]
+    assert time_point_names(written) == {"Phase"}
+    with pytest.raises(ServiceUnfit, match="needs 'Tip'"):
+        prepare(Source(path=path), detail, out, Quiet())
 
 
 def test_a_workspace_that_has_moved_with_its_files_is_found(home: Path, out: Path) -> None:
