@@ -129,7 +129,7 @@ def build(
     main = grid_of(ticket.folder / ticket.layers[0].file_name)
     _add_images(result, outcome.images, files)
     _add_meshes(result, outcome.meshes, main, files)
-    result.add_landmarks(_landmarks(main, outcome.landmarks))
+    result.add_landmarks(marks_of(main, outcome.landmarks))
     finished = result.finish(
         number, main.size, lambda name: any((f / name).is_file() for f in (ticket.folder, target))
     )
@@ -255,7 +255,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _landmarks(main: Grid, points: Mapping[str, Point]) -> list[annotations.Landmark]:
+def marks_of(main: Grid, points: Mapping[str, Point]) -> list[annotations.Landmark]:
+    """The ``points`` (LPS, mm) by their texts, as landmarks of a workspace whose main image has the grid ``main``."""
     marks = []
     for text, point in points.items():
         x, y, z = (float(n) for n in main.index_of(point))

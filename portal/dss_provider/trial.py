@@ -2,7 +2,6 @@
 ticket.
 """
 
-import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ from dss_provider.outcome import FILES, AlgorithmOutcome, Point, default_name
 from dss_provider.processes import ProgressListener
 from dss_provider.sizes import LabelSize, label_sizes
 from dss_provider.time_points import at_time_point
-from dss_workspace import layers as ws
+from dss_provider.trial_ticket import ticket_of
 from dss_workspace.errors import WorkspaceInvalid
-from dss_workspace.registry import Folder
 from dss_workspace.time_points import tag_time_point
 
 NUMBER = 1
@@ -60,7 +58,7 @@ def run_trial(
     sent, made = work / "input", work / "work"
     sent.mkdir()
     made.mkdir()
-    ticket = _ticket(service, trial_input.images, sent)
+    ticket = ticket_of(service, trial_input.images, sent)
     if trial_input.time_point is not None:
         _choose(ticket, service.dispatch, trial_input.time_point)
     chosen = ticket.time_point(service.dispatch)
@@ -119,28 +117,6 @@ def _unnamed(outcome: AlgorithmOutcome) -> list[str]:
         "array, or in dispatch.labels of service.json."
     )
     return [text]
-
-
-def _ticket(
-    service: ServiceFolder, inputs: Mapping[str, Path], folder: Path
-) -> results.TicketInput:
-    """The files of a ticket as a user would send it, made in ``folder`` from copies of ``inputs``.  The image with the
-    service's own tag is the main image.
-    """
-    workspace = Folder(entries={"SaveLocation": folder.as_posix(), "Version": ""})
-    main = service.dispatch.tag
-    for i, tag in enumerate([main, *(tag for tag in inputs if tag != main)]):
-        name = f"image_{i}{_suffix(inputs[tag])}"
-        shutil.copyfile(inputs[tag], folder / name)
-        layer = workspace.make(f"Layers.{ws.layer_key(i)}")
-        layer.set("AbsolutePath", name)
-        layer.set("Role", ws.Role.OVERLAY if i else ws.Role.MAIN)
-        layer.set("Tags", tag)
-    return results.TicketInput(folder=folder, workspace=workspace, layers=ws.layers(workspace))
-
-
-def _suffix(path: Path) -> str:
-    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
 
 
 def _picture(

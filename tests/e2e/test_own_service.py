@@ -2,6 +2,7 @@
 # (SimpleITK ships no types)
 """A newcomer's algorithm: made, tried, published over HTTP alone, and used by ITK-SNAP."""
 
+import json
 import os
 import re
 import subprocess
@@ -225,6 +226,37 @@ def test_a_trial_may_be_a_real_ticket(site: Site, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Bright tissue" in done.stdout
     assert list((tmp_path / "out").rglob("*.itksnap"))
+
+
+def test_a_real_ticket_of_a_trial_has_the_landmarks(site: Site, tmp_path: Path) -> None:
+    """The image is turned, so that its axes are not those of the patient."""
+    scopes = [word for scope in ("tickets", "provider", "admin") for word in ("--scope", scope)]
+    every = site.stack.command("tokens", "create", ROOT, *scopes).split()[-1]
+    code = (
+        "def segment(image, landmarks):\n"
+        "    told = ','.join(f'{n:.2f}' for n in landmarks['Tip'])\n"
+        "    return Result(segmentations=[Segmentation(image.array > 500)], remarks=[f'Tip: {told}'])\n"
+    )
+    folder, image = service(tmp_path, "landmarked", code), scan(tmp_path)
+    path = folder / "service.json"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    described["tags"].append({"name": "Tip", "type": "PointLandmark", "required": True, "hint": ""})
+    path.write_text(json.dumps(described), encoding="utf-8")
+    command = [sys.executable, "-m", "dss_client", "service", "test", str(folder), str(image)]
+    command += ["--server", site.url, "--provider", "LAB", "--landmark", "Tip=3.25,-7.5,12"]
+
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "DSS_TOKEN": every, "HOME": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=200,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Tip: 3.25,-7.50,12.00" in done.stdout + done.stderr
 
 
 NOISY = """

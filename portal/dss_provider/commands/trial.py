@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dss_client.batch_items import stem_of
 from dss_client.command_group import FAILED, INTERRUPTED
 from dss_client.console import ExplainedError, local_errors
 from dss_client.options import NamedPath
@@ -83,19 +84,18 @@ def try_here(
     require_files(inputs)
     require_tags(service, inputs, places)
     _require_empty(output)
-    if server:
-        if places:
-            raise ExplainedError(
-                "--landmark is for a test without --server; `dss send` takes workspaces."
-            )
-        site = Site(server, token, provider)
-        raise click.exceptions.Exit(
-            _run_on_server(
-                service, site, inputs, series=series, output=output, time_point=time_point
-            )
-        )
     signal.signal(signal.SIGTERM, _end)  # like Ctrl-C, so that files are removed
     with tempfile.TemporaryDirectory(prefix="dss-test-") as work:
+        if server:
+            if places:
+                inputs = _in_workspace(service, inputs, series, places, Path(work))
+            sent = "" if places else series
+            site = Site(server, token, provider)
+            raise click.exceptions.Exit(
+                _run_on_server(
+                    service, site, inputs, series=sent, output=output, time_point=time_point
+                )
+            )
         images = _converted(inputs, {service.dispatch.tag: series}, Path(work))
         _try(service, _input(images, places, time_point), Path(work), output)
 
@@ -116,6 +116,28 @@ def _converted(inputs: dict[str, Path], series: dict[str, str], work: Path) -> d
     folder.mkdir()
     with local_errors():
         return converted(inputs, series, folder, tell)
+
+
+def _in_workspace(
+    service: ServiceFolder,
+    inputs: dict[str, Path],
+    series: str,
+    places: dict[str, Point],
+    work: Path,
+) -> dict[str, Path]:
+    """A workspace, made in ``work``, with the images ``inputs`` and the landmarks ``places``, by the service's own tag;
+    ``dss send`` takes landmarks in no other way.  Raises ExplainedError if the main image is refused.
+    """
+    from dss_provider.trial_ticket import write_workspace  # noqa: PLC0415  (takes a while to import)
+
+    main = service.dispatch.tag
+    path = work / "sent" / f"{stem_of(inputs[main])}.itksnap"
+    path.parent.mkdir()
+    try:
+        write_workspace(service, _converted(inputs, {main: series}, work), places, path)
+    except AlgorithmFailed as error:
+        raise ExplainedError(str(error)) from error
+    return {main: path}
 
 
 def _require_empty(output: Path | None) -> None:
