@@ -93,7 +93,7 @@ async def test_the_issuer_s_sign_in_leads_back_to_the_page_that_asked_for_it_onc
     assert answer.headers["Location"] == "http://127.0.0.1:8080/tickets/2"
     assert (await client.get("/tickets/2")).headers["Location"].endswith("/token")
     terms = await text(client, "/token")
-    assert "<button>Continue</button>" in terms
+    assert "<button>Accept</button>" in terms
     form_token = re.search(r'name="form_token" value="([^"]+)"', terms)
     assert form_token
     await client.post("/acceptterms", form={"cb": "on", "form_token": form_token[1]})
