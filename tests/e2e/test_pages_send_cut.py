@@ -8,10 +8,11 @@ import httpx
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
-from playwright.sync_api import Page, Request, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from support import send_pages
 from support.builders import image, write_image
+from support.cut_wires import cut_wire
 from support.send_pages import (
     OTHER,
     SERVICE,
@@ -28,6 +29,7 @@ from support.send_pages import (
     tickets,
     volume,
 )
+from support.sites import Site, browse
 
 pytestmark = [pytest.mark.stack]
 MB = 2**20
@@ -69,6 +71,39 @@ def test_an_upload_goes_on_after_cuts(
     (number,) = tickets(jane)
     assert len(cuts) == 3
     assert same_voxels(volume(jane, number, tmp_path), sitk.ReadImage(str(large)))
+
+
+PAUSES = """
+window.pauses = [];
+const later = window.setTimeout;
+window.setTimeout = (act, ms, ...rest) => {
+  if (new Error().stack.includes("transfer.js")) window.pauses.push(ms);
+  return later(act, ms, ...rest);
+};
+"""
+
+
+def test_after_each_cut_that_brought_something_the_pause_is_short(
+    browser: Browser, site: Site, jane: httpx.Client, tmp_path: Path
+) -> None:
+    """The smallest part has 1 MB, and every connection is cut after 400 kB: no part passes in one piece."""
+    noise = np.random.default_rng(1).integers(0, 1000, (24, 256, 256), dtype=np.int16)
+    path = tmp_path / "three-mb.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(noise), str(path))
+    shown = browse(browser, jane)
+    shown.add_init_script(PAUSES)
+    with cut_wire(site.url, 400_000) as wire:
+        shown.goto(f"{wire.url}/send")
+        choose(shown, path)
+        queued(shown, "1 of 1 queued.")
+        pauses_ms = shown.evaluate("pauses")
+        shown.context.close()
+
+    (number,) = tickets(jane)
+    assert len(pauses_ms) >= 5
+    assert max(pauses_ms) <= 2000
+    assert wire.sent_bytes < path.stat().st_size + 16 * MB
+    assert same_voxels(volume(jane, number, tmp_path), sitk.ReadImage(str(path)))
 
 
 def test_a_ticket_whose_creation_was_not_answered_stays_the_only_one(

@@ -74,13 +74,15 @@ async function bytesOf(blob) {
 }
 
 // Uploads one part.  `places` are the uploads that the server knows, by name; `noted` is called when they change,
-// `moved` with the bytes that are there, `told` with a sentence ("" when all is well).
+// `moved` with the bytes that are there, `told` with a sentence ("" when all is well).  Any byte that the server got, also
+// of a part that was cut, is progress: the pauses are short again, and PATIENCE_MS begins anew.
 export async function upload(ticket, part, places, { noted, moved, told }) {
-  let wait = FIRST_PAUSE_MS, end = Date.now() + PATIENCE_MS, size = PART_BYTES, at = -1;
+  let wait = FIRST_PAUSE_MS, end = Date.now() + PATIENCE_MS, size = PART_BYTES, at = -1, most = -1;
   const uploads = `/api/tickets/${ticket}/uploads`;
   for (;;) {
     try {
       if (at < 0) at = await offsetOf(part, places, uploads, noted);
+      if (at > most) [most, wait, end] = [at, FIRST_PAUSE_MS, Date.now() + PATIENCE_MS];
       moved(at);
       if (at === part.blob.size) return;
       told("");
@@ -89,7 +91,7 @@ export async function upload(ticket, part, places, { noted, moved, told }) {
       const answer = await good("PATCH", `${uploads}/${places[part.name]}`,
         { headers, body, moved: (bytes) => moved(at + Math.min(bytes, body.byteLength)) }, [204]);
       at = Number(answer.getResponseHeader("Upload-Offset"));
-      [wait, end, size] = [FIRST_PAUSE_MS, Date.now() + PATIENCE_MS, Math.min(2 * size, PART_BYTES)];
+      size = Math.min(2 * size, PART_BYTES);
     } catch (error) {
       at = -1;
       size = Math.max(size / 2, LEAST_PART_BYTES);
