@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from dss_stack.errors import ServerMissing
 from dss_stack.postgres import PostgresCluster
 from dss_stack.rabbitmq import RabbitNode
+from support.failures import name_failures
 from support.lanes import longest_first
 from support.s3_servers import KEYS, S3Server, s3_server
 
@@ -36,6 +37,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "busy")  # both wait for
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell gives it so to what runs behind it
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs under test get Ctrl-C
+
+
+@pytest.hookimpl(trylast=True)  # after that of the terminal's reporter
+def pytest_configure(config: pytest.Config) -> None:
+    name_failures(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
