@@ -14,6 +14,8 @@ from dss_stack.stored_facts import write_private
 USER = "dss"
 
 PORTS = ("amqp", "console", "prometheus", "distribution", "epmd", "ctl")
+CTL_PORTS = 11
+"""How many ports a command-line tool tries, from "ctl" on.  It listens only while it runs, so others may take them."""
 
 _PLUGINS = "[rabbitmq_management,rabbitmq_prometheus].\n"
 
@@ -67,7 +69,7 @@ def variables(folder: Path, node: str, ports: dict[str, int]) -> dict[str, str]:
         "RABBITMQ_SCHEMA_DIR": f"{folder}/etc/schema",
         "RABBITMQ_DIST_PORT": str(ports["distribution"]),
         "RABBITMQ_CTL_DIST_PORT_MIN": str(ports["ctl"]),
-        "RABBITMQ_CTL_DIST_PORT_MAX": str(ports["ctl"]),
+        "RABBITMQ_CTL_DIST_PORT_MAX": str(ports["ctl"] + CTL_PORTS - 1),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "ERL_EPMD_PORT": str(ports["epmd"]),
         "ERL_EPMD_ADDRESS": LOOPBACK,

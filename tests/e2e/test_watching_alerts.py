@@ -1,7 +1,6 @@
 """Alerts fire for their reasons in the real stack, under a real Prometheus, and clear with them."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +15,10 @@ from dss_client.itksnap import ItkSnap
 from dss_inference.device.runner import Runner
 from dss_phantom.chest import PhantomSpec, make_phantom
 from dss_stack.rabbitmq import RabbitNode
-from dss_stack.servers import find_rabbitmq
 from support import loopback
 from support.builders import image, write_image
 from support.own_services import ended, submit
+from support.rabbitmq_tools import run_tool
 from support.stacks import Stack
 from support.waiting import wait_until
 from support.watching import DISPATCH_QUEUE, LUNGS, Questions, Sending, Watched, clears, fires
@@ -215,28 +214,15 @@ def test_a_database_that_lets_nobody_in_is_told(own_stack: Stack, watch: Questio
 
 @pytest.mark.usefixtures("work")
 def test_a_broker_that_is_short_of_disk_is_told(rabbit: RabbitNode, watch: Questions) -> None:
-    _limit_disk(rabbit, "1000000GB")
+    run_tool(rabbit, "rabbitmqctl", "set_disk_free_limit", "1000000GB")
     try:
         fires(watch, "BrokerAlarm", "")
         fires(watch, "BrokerShortOfDisk", "rabbitmq")
     finally:
-        _limit_disk(rabbit, "500MB")
+        run_tool(rabbit, "rabbitmqctl", "set_disk_free_limit", "500MB")
 
     clears(watch, "BrokerAlarm", "")
     clears(watch, "BrokerShortOfDisk", "rabbitmq")
-
-
-def _limit_disk(rabbit: RabbitNode, free: str) -> None:
-    programs = find_rabbitmq(rabbit.sysroot)
-    command = [programs.path("rabbitmqctl"), "set_disk_free_limit", free]
-    done = subprocess.run(
-        command,
-        env=rabbit._environment(programs),
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _admit(stack: Stack, *, admitted: bool) -> None:

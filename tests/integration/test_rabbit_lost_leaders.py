@@ -5,7 +5,6 @@ The node writes down half a second later that it is a member of a new queue.  Th
 
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +17,7 @@ from dss_broker import topology
 from dss_broker.broker import Delivery
 from dss_broker.rabbit import RabbitBroker, consumer
 from dss_stack.rabbitmq import RabbitNode
-from dss_stack.servers import find_rabbitmq
+from support.rabbitmq_tools import run_tool
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.stack]
@@ -71,22 +70,8 @@ def test_the_command_that_a_program_tells_gives_a_queue_its_leader(
         told = re.search(r'rabbitmqctl eval ".*"', dispatcher.problem)
         assert told is not None
 
-        _run(node, told[0])
+        run_tool(node, *shlex.split(told[0]))
 
         wait_until(lambda: not dispatcher.problem, 120, lambda: dispatcher.problem)
         dispatcher.publish(READY).result(60)
         wait_until(lambda: heard == [7], 60)
-
-
-def _run(node: RabbitNode, command: str) -> None:
-    """As an operator runs it in a shell on RabbitMQ's machine."""
-    programs = find_rabbitmq(node.sysroot)
-    program, *words = shlex.split(command)
-    done = subprocess.run(
-        [programs.path(program), *words],
-        env=node._environment(programs),
-        check=False,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """The private servers: ready when they say so, and none the worse for being killed."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dss_stack.prometheus import CONFIGURATION
 from dss_stack.rabbitmq import RabbitNode
 from support import loopback
 from support.dashboards import panels
+from support.rabbitmq_tools import run_tool
 
 pytestmark = pytest.mark.stack
 
@@ -56,6 +58,11 @@ def test_rabbitmq_exposes_what_panels_and_rules_ask_for(rabbit: RabbitNode) -> N
 
     begun = {"rabbitmq_alarms_", "rabbitmq_raft_"}  # the beginnings of patterns
     assert asked - exposed <= begun
+
+
+def test_a_command_line_tool_works_if_another_program_has_its_port(rabbit: RabbitNode) -> None:
+    with socket.create_server(("127.0.0.1", rabbit._ports["ctl"])):
+        assert "RabbitMQ" in run_tool(rabbit, "rabbitmqctl", "status")
 
 
 def test_a_second_start_finds_the_same_node(rabbit: RabbitNode) -> None:
