@@ -5,6 +5,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 
 from dss_broker.descriptor import Descriptor, Tag
+from dss_broker.field_faults import unknown_field
 
 LIKENESS = 0.8
 """How like a known name a misspelt one is at least, by difflib from 0 to 1."""
@@ -27,6 +28,7 @@ def misspelt_fields(raw: Mapping[str, object]) -> list[str]:
 
 
 def _misspelt(given: Iterable[str], known: set[str], where: str) -> Iterable[str]:
+    names = sorted(known)
     for name in sorted(set(given) - known):
-        for meant in get_close_matches(name.lower(), sorted(known), 1, LIKENESS):
-            yield f"{where}{name}: is unknown; did you mean {meant}?"
+        if get_close_matches(name.lower(), names, 1, LIKENESS):
+            yield f"{where}{name}: {unknown_field(name.lower(), names)}"
