@@ -9,13 +9,11 @@ from quart.typing import TestClientProtocol as Client
 
 from dss_portal.models import Service, Status, Ticket, TicketLog, User
 from support.portals import Portal, submitted_ticket, text
-from support.probes import lateness_s
+from support.probes import LATE_S, lateness_s
 
 pytestmark = pytest.mark.stack
 
 COUNT = 10_000
-LATE_S = 0.5
-"""Far above what a busy machine makes of it (0.4 s seen), far below what the work takes in one piece."""
 
 FILL = f"""
 INSERT INTO ticket (user_id, service_id, status, created_at, queued_at, announced_at, announcements)

@@ -12,13 +12,11 @@ from dss_portal.models import OutboxMessage, Service, Ticket, User
 from dss_portal.services import liveness
 from dss_portal.tickets import cleanup, reaper
 from support.portals import Portal, eventually, submitted_ticket
-from support.probes import lateness_s
+from support.probes import LATE_S, lateness_s
 
 pytestmark = pytest.mark.stack
 
 WAITING, ENDED = 100_000, 5_000
-LATE_S = 0.5
-"""Far above what a busy machine makes of it (0.4 s seen), far below what the work takes in one piece."""
 
 # Announced so often that the next time is far away, and so long ago that each has to be looked at.
 FILL = f"""
