@@ -39,7 +39,7 @@ def test_every_page_with_commands_is_run_here() -> None:
 
 @pytest.fixture(scope="module")
 def environment(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Of a user who is a provider too, with a token for everything; and, for ``dss-portal``, of the portal."""
+    """The variables of the portal, for ``dss-portal``, and for ``dss`` a token with all scopes of a user of a provider."""
     home = tmp_path_factory.mktemp("home")
     (home / "bin").mkdir()
     (home / "bin/dss").write_text(

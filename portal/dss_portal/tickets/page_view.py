@@ -57,8 +57,8 @@ class TicketView:
     nothing to say.
 
     ``progress`` is 0..1.  ``place`` is None unless the ticket waits and its service lacks no program.  ``warnings`` is
-    empty unless it has succeeded.  ``renew_s`` is the time in seconds after which the page is older than the times on it
-    bear; 0 if these change no more.  ``picture``, ``further_pictures`` and ``reports`` are those of the last attempt.
+    empty unless it has succeeded.  ``renew_s`` is the age in seconds at which an open page fetches its times again; 0
+    if they change no more.  ``picture``, ``further_pictures`` and ``reports`` are those of the last attempt.
     """
 
     stages: tuple[Stage, ...]
