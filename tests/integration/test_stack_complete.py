@@ -78,34 +78,34 @@ def console_blocks(page: str) -> list[list[str]]:
 
 def shell(commands: list[str], folder: Path, home: Path) -> str:
     """Run the commands in one shell, without settings of DSS, and return what it wrote.  Each must succeed."""
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
-        cwd=folder,
-        env=newcomers(folder / ".dss", home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, f"{commands}\n{done.stdout}"
-    return done.stdout
+    with shell_of(commands, folder, home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as done:
+        said, _ = done.communicate()
+    assert done.returncode == 0, f"{commands}\n{said}"
+    return said
 
 
 @contextmanager
 def background(commands: list[str], folder: Path, home: Path) -> "Iterator[subprocess.Popen[str]]":
     """Run the commands in one shell, the last of which is ended with the block."""
-    with subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
-        cwd=folder,
-        env=newcomers(folder / ".dss", home),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as process:
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with shell_of(commands, folder, home, stdout=nothing, stderr=pipe) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def shell_of(
+    commands: list[str], folder: Path, home: Path, *, stdout: int, stderr: int
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
+        cwd=folder,
+        env=newcomers(folder / ".dss", home),
+        stdout=stdout,
+        stderr=stderr,
+        encoding="utf-8",
+    )
 
 
 def newcomers(state: Path, home: Path) -> dict[str, str]:
