@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ NOOP_WORKER = Path(__file__).with_name("noop_worker.py")
 DISPATCH = ("dss_dispatch", "serve", SERVICE)
 GOAL_S, AIM_S = 20.0, 60.0
 """Tickets a second, on two cores that nothing else uses."""
+SENDERS = 8
+"""Clients that submit at a time, as in the row of submissions of ``bench_http.py``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +172,19 @@ def _measured(
 
 
 def _submit(client: httpx.Client, folder: Path, tickets: int) -> None:
+    """Send ``tickets`` tickets, SENDERS at a time."""
     volume = write_image(folder / "image.nii.gz", segmentation((1,))).read_bytes()
-    for _ in range(tickets):
-        number = int(client.post("/api/tickets", data={"name": SERVICE}).raise_for_status().text)
-        path = f"/api/tickets/{number}/files/input"
-        for name, data in ((MAIN.file_name, volume), ("ticket.itksnap", workspace_xml())):
-            client.post(path, files={"myfile": (name, data)}).raise_for_status()
-        client.post(f"/api/tickets/{number}/status", data={"status": "ready"}).raise_for_status()
+    with ThreadPoolExecutor(SENDERS) as threads:
+        for _ in threads.map(lambda _: _submit_one(client, volume), range(tickets)):
+            pass
+
+
+def _submit_one(client: httpx.Client, volume: bytes) -> None:
+    number = int(client.post("/api/tickets", data={"name": SERVICE}).raise_for_status().text)
+    path = f"/api/tickets/{number}/files/input"
+    for name, data in ((MAIN.file_name, volume), ("ticket.itksnap", workspace_xml())):
+        client.post(path, files={"myfile": (name, data)}).raise_for_status()
+    client.post(f"/api/tickets/{number}/status", data={"status": "ready"}).raise_for_status()
 
 
 def _wait_for(site: Stack, count: int, tickets: int, most_s: float) -> int:
