@@ -62,7 +62,7 @@ class Components:
             sessions=SessionCache(feed),
             streams=Streams(feed, queue_places.users_waiting),
             notifier=Sender(settings),
-            estimates=Estimates(),
+            estimates=Estimates(feed),
             statistics=Statistics(),
             claim_batcher=RequestBatcher(claiming.grant, claiming.MOST),
         )

@@ -26,6 +26,7 @@ LUNGS = "lung-segmentation"
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "FRESH_S", 0.0)
+    monkeypatch.setattr(estimates, "QUIET_S", 0.0)
     monkeypatch.setattr(estimates, "AT_LEAST_S", 0.0)
     monkeypatch.setattr(ticket_logs, "PERIOD_S", 3600.0)
 
@@ -258,7 +259,8 @@ async def test_two_portals_tell_a_log_once(served: Portal, monkeypatch: pytest.M
     """The second has read the site before the first told."""
     monkeypatch.setattr(estimates, "FRESH_S", 3600.0)
     await submitted_ticket(await served.user())
-    one, other = estimates.Estimates(), estimates.Estimates()
+    feed = served.components.feed
+    one, other = estimates.Estimates(feed), estimates.Estimates(feed)
     for portal in (one, other):
         await portal.snapshot()
 
@@ -267,11 +269,31 @@ async def test_two_portals_tell_a_log_once(served: Portal, monkeypatch: pytest.M
 
 async def test_without_a_past_run_the_site_is_not_read(served: Portal) -> None:
     await submitted_ticket(await served.user())
-    portal_estimates = estimates.Estimates()
+    portal_estimates = estimates.Estimates(served.components.feed)
     await Run.all().delete()
 
     assert await ticket_logs.write_due(portal_estimates) == 0
     assert portal_estimates._snapshot is None
+
+
+async def test_a_site_without_changes_is_not_read_again(
+    served: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the forecasts are made anew, for a later time.  A ticket of another portal comes through the feed."""
+    monkeypatch.setattr(estimates, "QUIET_S", 3600.0)
+    ann, parts = await served.user(), served.components
+    await submitted_ticket(ann)
+    assert await parts.feed.wait_until_current(10)
+    first = await parts.estimates.snapshot()
+
+    second = await parts.estimates.snapshot()
+    await submitted_ticket(ann)
+    assert await parts.feed.wait_until_current(10)
+    third = await parts.estimates.snapshot()
+
+    assert second.places is first.places
+    assert second.site.now_s > first.site.now_s
+    assert [len(found.places[LUNGS]) for found in (second, third)] == [1, 2]
 
 
 async def test_a_locked_ticket_holds_up_no_other(served: Portal) -> None:
@@ -314,6 +336,7 @@ async def test_a_ticket_beyond_those_that_are_read_does_not_make_each_request_re
     served: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimates, "FRESH_S", 3600.0)
+    monkeypatch.setattr(estimates, "QUIET_S", 3600.0)
     monkeypatch.setattr(reading, "MOST", 2)
     ann = await served.user()
     for _ in range(3):

@@ -29,6 +29,7 @@ WAITS = "left."
 def fresh_and_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimates are never stored, and a program counts as missing only after an hour."""
     monkeypatch.setattr(estimates, "FRESH_S", 0.0)
+    monkeypatch.setattr(estimates, "QUIET_S", 0.0)
     monkeypatch.setattr(estimates, "AT_LEAST_S", 0.0)
     monkeypatch.setattr(service_watch, "GRACE_S", 3600.0)
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from dss_portal.changes.feed import Feed
+from dss_portal.changes.reading import Change, Subject
 from dss_portal.database import clock
 from dss_portal.estimates import reading, words
 from dss_portal.estimates.durations import Run, TicketSize
@@ -17,9 +19,17 @@ from dss_portal.models import Service, Tier, User
 from dss_portal.services.liveness import SENTENCES, MissingProgram
 
 FRESH_S = 2.0
-"""Shortest time in seconds between two readings of the site's state from the database, for any number of requests."""
+"""Shortest time in seconds between two readings of the site's state from the database, for any number of requests.
+Forecasts are never older.
+"""
+QUIET_S = 6.0
+"""Age in seconds up to which the state that was read is used while the feed tells of no change to a ticket or service.
+The feed does not tell when a program that serves tickets starts or ends.
+"""
 AT_LEAST_S = 0.5
 """Shortest time in seconds between two readings if a request is about a ticket that is newer than the last reading."""
+_CHANGE_STATE = frozenset({Subject.STATE, Subject.TICKET, Subject.SERVICE})
+"""Subjects of changes after which the site's state is read again."""
 NEW_TICKET = 0
 """The number that stands for a ticket which the user might submit."""
 
@@ -99,15 +109,21 @@ def times_of(forecast: Forecast | None) -> tuple[float | None, float | None]:
 
 class Estimates:
     """The estimates of one portal process.  Its callers share the state of the site that was last read from the
-    database.
+    database.  It is read again when the feed of changes tells of a change to a ticket or service.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
         self._lock = asyncio.Lock()
         self._snapshot: SiteSnapshot | None = None
         self._predictors = DurationPredictors(())
         self._found: Mapping[int, Forecast] = {}
         self._began_s = -math.inf
+        """The time when the last reading began, by ``time.monotonic``."""
+        self._forecast_s = -math.inf
+        """The time for which the forecasts were made, by ``time.monotonic``."""
+        self._has_changed = False
+        feed.follow(self._take)
 
     async def offers(self, user: User, size: TicketSize | None = None) -> Offers:
         """Estimates for new tickets.  Without ``size``, they are for an image of the service's usual size."""
@@ -146,21 +162,46 @@ class Estimates:
         }
 
     async def snapshot(self, *, newer: bool = False) -> SiteSnapshot:
-        """The site's state, at most FRESH_S old; with ``newer``, read after this call began."""
+        """The site's state, with forecasts that are at most FRESH_S old; with ``newer``, read after this call began."""
         asked_s = time.monotonic()
         async with self._lock:
-            oldest_s = asked_s if newer else asked_s - FRESH_S
-            if self._snapshot is None or self._began_s < oldest_s:
+            if self._snapshot is None or self._began_s < asked_s - (
+                0 if newer else self._usable_s()
+            ):
                 await asyncio.sleep(max(0.0, self._began_s + AT_LEAST_S - time.monotonic()))
                 return await self._read()
+            if self._forecast_s < asked_s - FRESH_S:
+                return await self._forecast(_at(clock.now(), self._snapshot))
             return self._snapshot
+
+    def _take(self, changes: Sequence[Change] | None) -> None:
+        """Receive changes from the feed; None: anything may have changed."""
+        if changes is None or any(change.subject in _CHANGE_STATE for change in changes):
+            self._has_changed = True
+
+    def _usable_s(self) -> float:
+        """Age in seconds up to which the last reading may be used.  ``Feed.knows`` comes first: it takes in what the
+        feed has found.
+        """
+        return QUIET_S if self._feed.knows() and not self._has_changed else FRESH_S
 
     async def _read(self) -> SiteSnapshot:
         self._began_s = time.monotonic()
-        self._snapshot = snapshot = await reading.read_snapshot()
+        self._has_changed = False
+        snapshot = await reading.read_snapshot()
         self._predictors = await asyncio.to_thread(DurationPredictors, snapshot.site.runs)
+        return await self._forecast(snapshot)
+
+    async def _forecast(self, snapshot: SiteSnapshot) -> SiteSnapshot:
+        self._forecast_s = time.monotonic()
         self._found = await asyncio.to_thread(forecasts, snapshot.site, self._predictors)
+        self._snapshot = snapshot
         return snapshot
+
+
+def _at(now: datetime, snapshot: SiteSnapshot) -> SiteSnapshot:
+    """The same state of the site at a later time."""
+    return replace(snapshot, site=replace(snapshot.site, now_s=now.timestamp()))
 
 
 def _missing(
