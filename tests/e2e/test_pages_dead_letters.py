@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from dss_broker.messages import ServiceAnnounced
 from dss_broker.rabbit import RabbitBroker
@@ -59,6 +59,19 @@ def test_a_letter_is_requeued_and_discarded_with_the_keyboard_alone(
     page.keyboard.press("Enter")
     assert said(page) == "1 message was discarded."
     assert listed(root) == ""
+
+
+def test_an_open_page_shows_that_a_letter_was_discarded_elsewhere(
+    page: Page, root: httpx.Client, letter: str
+) -> None:
+    page.goto("/admin/dead-letters")
+    letters = page.locator("#letters")
+    expect(letters).to_contain_text(letter)
+    letters.evaluate("each => { each.dataset.liveS = 1; }")  # instead of 20 s
+
+    root.post("/api/admin/dead-letters/discard", data={"id": letter, "confirm": "1"})
+
+    expect(letters).to_contain_text("There is none.")
 
 
 def test_a_letter_is_not_discarded_by_another_sites_form(

@@ -1,7 +1,7 @@
 // What the pages do beyond HTML: times in the reader's own zone, and parts that follow the state of things.
 //
 // An element with data-live="topic topic ..." is fetched anew when the portal tells of one of its topics, and, with
-// data-live-s="N", when it is N seconds old.  Tabs share one stream: the one that holds the lock listens and tells the others.
+// data-live-s="N", when it is N seconds old; data-live="" has no topic.  Tabs share one stream: the one that holds the lock listens and tells the others.
 // Where no stream comes through (a proxy that cuts it or holds it back), the page is asked for every POLL_MS instead;
 // so, too, over plain http, where browsers have no locks: a stream for each tab would use up their six connections.
 "use strict";
