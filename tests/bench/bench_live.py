@@ -1,13 +1,16 @@
 """Live pages: from a commit to the page that shows it, and what open pages cost the portal.
 
 ``python tests/bench/bench_live.py``: a portal with servers of its own, and as many users as there are pages.  Each page
-holds a stream, and asks for itself when it is told of its ticket, as ``live.js`` does.  A change is a line of a ticket's
+holds a stream, and asks for itself when it is told of its ticket, and when it is as old as its ``data-live-s``, as
+``live.js`` does.  A change is a line of a ticket's
 log that is committed by SQL; it counts as visible when the page that has it has been read to its end.
 """
 
 import asyncio
+import math
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -42,11 +45,15 @@ WAIT_S = 15.0
 
 @dataclass
 class Page:
-    """An open page of one user.  ``seen_s``: when it first showed the changes, by their number."""
+    """An open page of one user.  ``seen_s``: when it first showed the changes, by their number.  ``read_s``: when it was
+    last asked for; ``renew_s``: the age at which it asks again.
+    """
 
     number: int
     session: str
     seen_s: dict[int, float] = field(default_factory=dict)
+    read_s: float = 0.0
+    renew_s: float = math.inf
     loads: int = 0
     cuts: int = 0
 
@@ -184,8 +191,12 @@ async def _follow(url: str, page: Page) -> None:
     """Listen, again if the stream is cut."""
     async with _client(url, page) as client:
         while True:
-            with suppress(httpx.TransportError):
-                await _listen(client, page)
+            renewing = asyncio.create_task(_renew(client, page))
+            try:
+                with suppress(httpx.TransportError):
+                    await _listen(client, page)
+            finally:
+                renewing.cancel()
             page.cuts += 1
             await asyncio.sleep(AGAIN_S)
 
@@ -193,20 +204,30 @@ async def _follow(url: str, page: Page) -> None:
 async def _listen(client: httpx.AsyncClient, page: Page) -> None:
     """Read the page when the stream begins or names its ticket, not more often than every LEAST_S."""
     reasons = {f"ticket-{page.number}", "hello", "everything"}
-    read_s = 0.0
     async with client.stream("GET", "/live") as stream:
         async for line in stream.aiter_lines():
             if not line.startswith("data: ") or not reasons & set(line.split()):
                 continue
-            await asyncio.sleep(max(0.0, read_s + LEAST_S - time.monotonic()))
-            read_s = time.monotonic()
+            await asyncio.sleep(max(0.0, page.read_s + LEAST_S - time.monotonic()))
             await _read(client, page)
 
 
+async def _renew(client: httpx.AsyncClient, page: Page) -> None:
+    while True:
+        await asyncio.sleep(1)
+        if time.monotonic() - page.read_s >= page.renew_s:
+            with suppress(httpx.TransportError):
+                await _read(client, page)
+
+
 async def _read(client: httpx.AsyncClient, page: Page) -> None:
+    page.read_s = time.monotonic()
     answer = await client.get(f"/tickets/{page.number}", headers={"Accept": "text/html"})
     now_s = time.monotonic()
     page.loads += 1
+    page.renew_s = min(
+        map(float, re.findall(r'data-live-s="(\d+)"', answer.text)), default=math.inf
+    )
     for piece in answer.raise_for_status().text.split("change ")[1:]:
         number, _, _ = piece.partition(".")
         page.seen_s.setdefault(int(number), now_s)
