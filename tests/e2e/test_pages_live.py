@@ -7,6 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from dss_portal.formats import duration
 from support.sites import Site, attach, browse, claim, finish, new_ticket, unfold
 
 pytestmark = [pytest.mark.stack]
@@ -219,7 +220,7 @@ def test_a_page_is_asked_for_again_when_its_times_are_old_until_the_ticket_ends(
     number = new_ticket(jane, SERVICE)
     page.goto(f"/tickets/{number}")
     ticket = page.locator("#ticket")
-    expect(ticket).to_have_attribute("data-live-s", "60")
+    expect(ticket).to_have_attribute("data-live-s", "300")
     page.wait_for_timeout(3000)
 
     with page.expect_request(re.compile(rf"/tickets/{number}$")):
@@ -228,6 +229,26 @@ def test_a_page_is_asked_for_again_when_its_times_are_old_until_the_ticket_ends(
     claim(provider, "live", SERVICE)
     finish(provider, number, "failed")
     expect(ticket).not_to_have_attribute("data-live-s", re.compile("."))
+
+
+def test_the_time_in_a_stage_grows_in_the_words_of_the_portal(
+    page: Page, jane: httpx.Client, provider: httpx.Client
+) -> None:
+    """The browser and the portal must write each duration alike, whichever of the two has written it last."""
+    number = new_ticket(jane, SERVICE)
+    page.goto(f"/tickets/{number}")
+    waits = page.locator(".stages [data-seconds]")
+    for seconds in (2.4, 58, 61, 3598, 3600, 7261.2, 86395, 97200):
+        waits.evaluate("(part, seconds) => { part.dataset.seconds = seconds; }", seconds)
+        words = {re.escape(duration(seconds + later)) for later in range(120)}
+        expect(waits).to_have_text(re.compile(f"^({'|'.join(words)})$"))
+
+    waits.evaluate("part => { part.dataset.seconds = 60; }")
+    page.wait_for_timeout(2100)
+
+    assert waits.inner_text() != duration(60)
+    claim(provider, "live", SERVICE)
+    finish(provider, number, "failed")
 
 
 def test_over_plain_http_pages_ask_and_hold_no_connection_each(

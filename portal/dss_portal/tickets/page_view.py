@@ -30,7 +30,8 @@ SHOWN_LINES = 500
 MOST_WARNINGS = 20
 RENEWALS = 10
 """How often an open page asks for the time that is left until the ticket is done, if nothing else changes."""
-LEAST_RENEW_S, UNKNOWN_RENEW_S, MOST_RENEW_S = 15, 60, 300
+LEAST_RENEW_S, MOST_RENEW_S = 15, 300
+"""Limits of the age in seconds at which a page asks; the upper one holds where the time that is left is not known."""
 FAILED = (Status.FAILED, Status.TIMEOUT)
 
 
@@ -109,7 +110,7 @@ async def view_of(
     expected, renew_s = await _expected(estimates, ticket)
     return TicketView(
         stages=stages(history, ticket.status, store.now()),
-        progress=progress.shown(ticket.status, await store.progress_chunks(ticket.id)),
+        progress=await _progress(ticket),
         place=await queue_places.place(ticket) if missing is MissingProgram.NONE else None,
         expected=expected,
         renew_s=renew_s,
@@ -169,9 +170,15 @@ async def _expected(estimates: Estimates, ticket: Ticket) -> tuple[str, int]:
     version = ServiceVersion(id=service.id, name=service.name, current=service.current)
     found = (await estimates.expected({ticket.id: version}))[ticket.id]
     if found.forecast is None:
-        return found.sentence if found.missing is MissingProgram.NONE else "", UNKNOWN_RENEW_S
+        return found.sentence if found.missing is MissingProgram.NONE else "", MOST_RENEW_S
     renew_s = round(found.forecast.ends_s / RENEWALS)
     return found.sentence, min(max(renew_s, LEAST_RENEW_S), MOST_RENEW_S)
+
+
+async def _progress(ticket: Ticket) -> float:
+    is_claimed = ticket.status is Status.CLAIMED
+    chunks = await store.progress_chunks(ticket.id) if is_claimed else ()
+    return progress.shown(ticket.status, chunks)
 
 
 async def _missing_program(ticket: Ticket) -> MissingProgram:

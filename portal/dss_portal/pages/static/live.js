@@ -1,4 +1,5 @@
-// What the pages do beyond HTML: times in the reader's own zone, and parts that follow the state of things.
+// What the pages do beyond HTML: times in the reader's own zone, durations that grow (data-seconds="N" is N seconds when the
+// page is written), and parts that follow the state of things.
 //
 // An element with data-live="topic topic ..." is fetched anew when the portal tells of one of its topics, and, with
 // data-live-s="N", when it is N seconds old; data-live="" has no topic.  Tabs share one stream: the one that holds the lock listens and tells the others.
@@ -23,6 +24,24 @@
       date.className = "day";
       date.textContent = `${day.format(at)} `;
       time.replaceChildren(date, `${clock.format(at)} ${name}`);
+    }
+  }
+
+  // ---- durations of what goes on, in the words of the portal's own durations
+  let writtenMs = performance.now();
+
+  function duration(seconds) {
+    const whole = Math.round(seconds);
+    const two = (number) => String(Math.floor(number)).padStart(2, "0");
+    if (whole >= 86400) return `${Math.floor(whole / 86400)} d ${two((whole % 86400) / 3600)} h`;
+    if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${two((whole % 3600) / 60)} min`;
+    return whole >= 60 ? `${Math.floor(whole / 60)} min ${two(whole % 60)} s` : `${whole} s`;
+  }
+
+  function lengthen() {
+    const sinceS = (performance.now() - writtenMs) / 1000;
+    for (const part of document.querySelectorAll("[data-seconds]")) {
+      part.textContent = duration(Number(part.dataset.seconds) + sinceS);
     }
   }
 
@@ -95,6 +114,7 @@
   function show(html) {
     const page = new DOMParser().parseFromString(html, "text/html");
     localise(page);
+    writtenMs = performance.now();
     for (const part of parts()) {
       const next = page.getElementById(part.id);
       if (next) morph(part, document.adoptNode(next));
@@ -210,6 +230,7 @@
     const granted = "Notification" in window && Notification.permission === "granted";
     if (stream && (parts().length || granted)) follow();
     setInterval(() => {
+      lengthen();
       const everyS = Math.min(...[...parts()].map((part) => Number(part.dataset.liveS) || Infinity));
       if (!document.hidden && performance.now() - fetchedMs >= 1000 * everyS) refresh();
     }, 1000);
