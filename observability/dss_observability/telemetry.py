@@ -7,12 +7,13 @@ such as OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER and OTEL_RESOURCE_ATTRIB
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING
 
 from dss_observability import tracing
 from dss_observability.tracing import TRACEPARENT, Attributes, SpanKind
 from dss_process.proxies import ProxyUnusable, proxy_for
+from dss_process.version import installed_version
 
 if TYPE_CHECKING:  # importing it takes megabytes and a third of a second
     from opentelemetry import trace
@@ -54,6 +55,9 @@ def start_tracing(
     except ValueError as error:
         log.warning("no traces: OpenTelemetry refuses a variable", extra={"reason": str(error)})
         return lambda: None
+    except PackageNotFoundError as error:  # a ModuleNotFoundError, but no missing module
+        log.warning("no traces: a version cannot be read", extra={"reason": str(error)})
+        return lambda: None
     except ModuleNotFoundError:
         log.warning("no traces: OpenTelemetry is wanted, but the extra 'tracing' is not installed")
         return lambda: None
@@ -79,7 +83,7 @@ def _provider(program: str, instance: str) -> "TracerProvider":
         "service.namespace": "dss",
         "service.name": f"dss-{program}",
         "service.instance.id": instance,
-        "service.version": version("itksnap-dss-middleware"),
+        "service.version": installed_version(program),
     }
     provider = TracerProvider(resource=Resource.create(who), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))

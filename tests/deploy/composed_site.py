@@ -87,6 +87,12 @@ def test_the_sample_is_segmented_by_the_commands_as_printed(site: Site) -> None:
     assert "right lung" in site.said
 
 
+def test_the_api_is_described_with_the_version_that_the_program_says(site: Site) -> None:
+    described = httpx.get(f"{site.portal}/api/openapi.json").raise_for_status().json()
+
+    assert described["info"]["version"] == last_word(site, "dss-portal", "--version")
+
+
 def test_images_are_small(site: Site) -> None:
     base = site.engine.size_bytes(BASE)
     sizes_mb = {

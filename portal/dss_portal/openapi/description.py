@@ -1,10 +1,10 @@
 """Builds the portal's OpenAPI 3.1 document from ``operations.OPERATIONS``."""
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from typing import TypeAlias
 
 from dss_portal.openapi.operations import OPERATIONS, Operation, Shape
+from dss_process.version import installed_version
 
 Json: TypeAlias = str | int | float | bool | list["Json"] | dict[str, "Json"] | None
 
@@ -67,7 +67,7 @@ def description(public_url: str) -> dict[str, Json]:
         "openapi": "3.1.0",
         "info": {
             "title": "Distributed Segmentation Service",
-            "version": version("itksnap-dss-middleware"),
+            "version": installed_version("portal"),
             "description": "Plain answers carry no Content-Type; tables have no header row.",
         },
         "servers": [{"url": public_url.rstrip("/")}],
