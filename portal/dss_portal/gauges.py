@@ -5,14 +5,13 @@ import logging
 from datetime import datetime
 
 from tortoise.connection import get_connection
-from tortoise.functions import Count
 
 from dss_observability import metrics
-from dss_portal import database
+from dss_portal import database, tallies
 from dss_portal.batches import for_each, uncounted
 from dss_portal.database import clock, waiting
 from dss_portal.datastore import Datastore
-from dss_portal.models import OutboxMessage, Service, Status, Ticket
+from dss_portal.models import OutboxMessage, Service, Status
 from dss_portal.notifications import outbox as notifications
 from dss_portal.notifications.channels import ChannelKind
 from dss_portal.outbox import unsent
@@ -41,12 +40,11 @@ async def watch(datastore: Datastore) -> None:
 
 
 async def refresh() -> int:
-    """Set all gauges that are read from the database; returns 0.  The error of a query is logged and leaves the other
+    """Set all gauges that are read from the database, and fold the tallies; returns 0.  The error of a query is logged and leaves the other
     gauges unaffected; an outage of the database is raised.
     """
-    return await for_each(
-        "gauges", (_refresh_tickets, _refresh_outbox, _refresh_notifications), uncounted
-    )
+    work = (_refresh_tickets, _refresh_outbox, _refresh_notifications, tallies.fold)
+    return await for_each("gauges", work, uncounted)
 
 
 async def _refresh_outbox() -> None:
@@ -71,26 +69,17 @@ async def _refresh_tickets() -> None:
 
     Zeros are set as well: a gauge that is not set keeps its old number, and an alert on it would not end.
     """
-    counts, since = await _counts(), await _waiting_since()
+    found, since = await tallies.tickets(), await _waiting_since()
+    counts = {key: count for key, count in found.items() if key[1] is not Status.DELETED}
     offered = await Service.filter(current=True).values_list("name", flat=True)
     for service in {*map(str, offered), *(name for name, _ in counts)}:
         counting.create_series(service)
         for status in Status:
             if status is not Status.DELETED:
-                count = counts.get((service, status.value), 0)
+                count = counts.get((service, status), 0)
                 metrics.TICKETS.labels(service, status.value).set(count)
         age_s = _age_s(since[service]) if service in since else 0.0
         metrics.OLDEST_WAITING_SECONDS.labels(service).set(age_s)
-
-
-async def _counts() -> dict[tuple[str, str], int]:
-    rows = (
-        await Ticket.exclude(status=Status.DELETED)
-        .annotate(count=Count("id"))
-        .group_by("service__name", "status")
-        .values_list("service__name", "status", "count")
-    )
-    return {(str(name), Status(str(status)).value): int(str(n)) for name, status, n in rows}
 
 
 _WAITING_SINCE = """

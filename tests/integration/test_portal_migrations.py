@@ -168,6 +168,7 @@ async def test_an_upgrade_keeps_the_tickets_and_knows_since_when_they_wait(
             "0030_outbox_set_aside",
             "0031_ticket_keys",
             "0032_publisher_versions",
+            "0033_tallies",
         ]
 
         async with database.connected(f"{base}/{name}"):

@@ -1,5 +1,6 @@
 """Read-only queries for the admin pages."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,6 +9,7 @@ from tortoise.connection import get_connection
 from tortoise.functions import Count
 from tortoise.queryset import QuerySet
 
+from dss_portal import tallies
 from dss_portal.admin.store import providers
 from dss_portal.models import (
     Claim,
@@ -174,11 +176,10 @@ async def _rows(numbers: Sequence[object]) -> list[TicketRow]:
 
 
 async def _tickets_by_state() -> dict[Status, int]:
-    rows = (
-        await Ticket.annotate(count=Count("id")).group_by("status").values_list("status", "count")
-    )
-    found = {str(status): int(count) for status, count in rows}
-    return {s: found.get(s.value, 0) for s in Status if s is not Status.DELETED}
+    found: Counter[Status] = Counter()
+    for (_, status), count in (await tallies.tickets()).items():
+        found[status] += count
+    return {status: found[status] for status in Status if status is not Status.DELETED}
 
 
 async def _count_by_provider(
