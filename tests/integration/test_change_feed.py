@@ -14,7 +14,7 @@ from dss_portal.changes import feed as feed_module
 from dss_portal.changes import watcher
 from dss_portal.changes.feed import Feed
 from dss_portal.changes.reading import Change, ChangeReader, Subject, forget
-from dss_portal.changes.watcher import CURRENT_S
+from dss_portal.changes.watcher import CURRENT_S, PERIOD_S
 from dss_portal.models import Service, Status, Ticket
 from support.portals import eventually
 
@@ -197,3 +197,23 @@ async def test_a_feed_that_stands_still_is_not_current(database_url: str) -> Non
     await asyncio.sleep(CURRENT_S)
 
     assert not feed.is_current()
+
+
+async def test_a_feed_that_is_begun_again_polls_as_before(
+    known: Known, connection: asyncpg.Connection, database_url: str
+) -> None:
+    feed, told = Feed(database_url), asyncio.Queue[Sequence[Change] | None]()
+    for _ in range(2):
+        running = asyncio.create_task(feed.run())
+        assert await feed.wait_until_current(10)
+        await asyncio.sleep(2 * PERIOD_S)  # it has waited between two polls
+        unfollow = feed.follow(told.put_nowait)
+        await connection.execute(_LINE, known["ticket"])
+        assert await feed.wait_until_current()
+        changes = await told.get()
+        assert changes is not None  # or: anything may have changed
+        assert [change.number for change in changes] == [known["ticket"]]
+        unfollow()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running

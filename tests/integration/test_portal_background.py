@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.stack]
 
 ENDLESS = 13
 """Tasks that run until the portal stops, in the least."""
+WORKING_S = 1.5
+"""So long, most tasks begin a second round after they are begun again."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +95,9 @@ async def test_every_task_that_is_killed_is_told_and_begun_again(
 
     await eventually(lambda: text(client, "/readyz"), tells_of_all)
     await eventually(lambda: text(client, "/readyz"), lambda said: said == "ok")
+    await asyncio.sleep(WORKING_S)
     assert not any(task.done() for task in for_ever)
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == []
     errors = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert {getattr(record, "task") for record in errors} == names  # noqa: B009 - not of LogRecord
     assert {name: failures(name) - before[name] for name in names} == dict.fromkeys(names, 1)

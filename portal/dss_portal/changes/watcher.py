@@ -80,6 +80,7 @@ class Watcher:
         main_loop, thread_loop = asyncio.get_running_loop(), asyncio.new_event_loop()
         ended: asyncio.Future[None] = main_loop.create_future()
         watching = thread_loop.create_task(self._watch(report))
+        self._wake = asyncio.Event()  # an earlier one belongs to the loop of an earlier run
         self._loop = thread_loop
 
         def work() -> None:
