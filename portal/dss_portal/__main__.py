@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import socket
+import threading
 
 import typer
 from hypercorn.asyncio import serve as hypercorn_serve
@@ -35,6 +36,7 @@ from dss_process.commands import add_version
 from dss_process.proxies import ProxyUnusable, proxy_for
 from dss_process.signals import stop_event
 from dss_process.startup import prepare_process
+from dss_process.supervision import Supervisor
 
 main = typer.Typer(help="The portal of the Distributed Segmentation Service.", no_args_is_help=True)
 add_version(main, "dss-portal")
@@ -70,13 +72,15 @@ def serve() -> None:
 def _serve_alone(settings: Settings) -> None:
     """Run the portal in this process until SIGTERM.  Ends the program with a sentence if the portal cannot start."""
     broker = RabbitBroker(settings.amqp_url.get_secret_value(), "portal", settings.instance)
-    start_emptying(settings.amqp_url.get_secret_value())
+    stop = threading.Event()
+    supervisor, _ = start_emptying(settings.amqp_url.get_secret_value(), stop)
     end_tracing = start_tracing("portal", settings.instance, os.environ)
     try:
-        asyncio.run(_serve(settings, broker))
+        asyncio.run(_serve(settings, broker, supervisor))
     except LifespanFailureError as error:
         raise exit_with(f"The portal cannot start: {error}") from error
     finally:
+        stop.set()
         broker.close()
         end_tracing()
 
@@ -155,7 +159,7 @@ def _check_port(setting: str, bind: str) -> None:
         raise exit_with(cannot_listen(setting, bind, error)) from error
 
 
-async def _serve(settings: Settings, broker: RabbitBroker) -> None:
+async def _serve(settings: Settings, broker: RabbitBroker, supervisor: Supervisor) -> None:
     stop = stop_event()  # before the portal accepts connections
     config = Config()
     config.bind = [settings.bind]
@@ -174,6 +178,7 @@ async def _serve(settings: Settings, broker: RabbitBroker) -> None:
     hypercorn.install()
     hypercorn.use(Connection)
     portal = create_app(settings, broker)
+    components_of(portal).background.report(supervisor)
     app = served(portal)
     gc.freeze()  # objects of the start live as long as the process, so the collector may skip them
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from dss_observability import metrics
-from dss_process.supervision import Health
+from dss_process.supervision import Health, Supervisor
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -24,6 +24,7 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._supervised: list[Health] = []
+        self._supervisors: list[Supervisor] = []
         self._ending = False
         self.done: set[str] = set()
         """The names of the tasks begun with ``returns`` whose work has returned."""
@@ -40,9 +41,14 @@ class Background:
         self._tasks.add(task)
         return task
 
+    def report(self, threads: Supervisor) -> None:
+        """Count the problems of these threads among the ``problems`` of the tasks."""
+        self._supervisors.append(threads)
+
     def problems(self) -> list[str]:
-        """A sentence for each task that ended with an error and has not run stably since."""
-        return [sentence for health in self._supervised if (sentence := health.problem())]
+        """A sentence for each task or thread that ended with an error and has not run stably since."""
+        found = [sentence for health in self._supervised if (sentence := health.problem())]
+        return found + [sentence for each in self._supervisors for sentence in each.problems()]
 
     async def end(self) -> None:
         """Cancel the tasks and wait until all have ended.  Cancels repeatedly, because asyncio.wait_for of Python

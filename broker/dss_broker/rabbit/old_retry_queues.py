@@ -7,7 +7,7 @@ acknowledged.
 
 import logging
 import threading
-import time
+from functools import partial
 
 from pika import BlockingConnection  # no py.typed
 from pika.adapters.blocking_connection import BlockingChannel
@@ -17,6 +17,7 @@ from dss_broker.rabbit.declare import CLASSIC, declare_shared
 from dss_broker.rabbit.link import parameters_of
 from dss_broker.rabbit.refusal import ACCESS_REFUSED
 from dss_broker.topology import RETRY_DELAYS_S, retry_exchange
+from dss_process.supervision import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +33,19 @@ NOT_FOUND = 404
 RESOURCE_LOCKED = 405
 
 
-def start_emptying(url: str) -> threading.Thread:
-    """Start and return a daemon thread that empties and deletes the old queues.  It tries every TRY_AGAIN_S until none
-    is left, and gives up if the user lacks a right.
+def start_emptying(url: str, stop: threading.Event) -> tuple[Supervisor, threading.Thread]:
+    """Start a supervised thread that empties and deletes the old queues, and return its supervisor and the thread.
+
+    The thread tries every TRY_AGAIN_S until no old queue is left or ``stop`` is set, and gives up if the user lacks a
+    right.  Each reason why it cannot connect is logged once as a warning.
     """
-    thread = threading.Thread(target=_empty_all, args=(url,), name="old retry queues", daemon=True)
-    thread.start()
-    return thread
+    supervisor = Supervisor(stop)
+    return supervisor, supervisor.start("old retry queues", partial(_empty_all, url, stop))
 
 
-def _empty_all(url: str) -> None:
-    node = 0
-    while True:
+def _empty_all(url: str, stop: threading.Event) -> None:
+    node, known_reasons = 0, set[str]()
+    while not stop.is_set():
         nodes = parameters_of(url, "portal old retry queues")
         try:
             with BlockingConnection(nodes[node % len(nodes)]) as connection:
@@ -54,9 +56,12 @@ def _empty_all(url: str) -> None:
                 log.warning("old retry queues stay", extra={"reason": error.reply_text})
                 return
         except (AMQPError, OSError) as error:
-            log.debug("no connection to empty old retry queues", extra={"reason": repr(error)})
+            reason = repr(error)
+            level = logging.DEBUG if reason in known_reasons else logging.WARNING
+            known_reasons.add(reason)
+            log.log(level, "no connection to empty old retry queues", extra={"reason": reason})
         node += 1
-        time.sleep(TRY_AGAIN_S)
+        stop.wait(TRY_AGAIN_S)
 
 
 def _empty(connection: BlockingConnection) -> bool:
