@@ -3,8 +3,12 @@ relay publishes them.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+
+from tortoise.connection import get_connection
+from tortoise.queryset import QuerySet
 
 from dss_broker.codec import encode
 from dss_broker.messages import Message
@@ -13,10 +17,7 @@ from dss_portal.database.commits import after_commit
 from dss_portal.models import OutboxMessage
 from dss_portal.subjects import ticket_of
 
-INSERT = "INSERT INTO outbox (message_id, type_name, body, traceparent, created_at, ticket_id)"
-"""The beginning of SQL statements that store a message together with the change that it reports.  Call
-``wake_relay_after_commit`` after such a statement.
-"""
+_INSERT = "INSERT INTO outbox (message_id, type_name, body, traceparent, created_at, ticket_id)"
 _listeners: set[Callable[[], None]] = set()
 """The functions that wake the relays of this process."""
 
@@ -31,11 +32,30 @@ async def put(message: Message) -> None:
         traceparent=current_traceparent.get(),
         ticket_id=ticket_of(message),
     )
-    wake_relay_after_commit()
+    after_commit(_wake_relays)
 
 
-def wake_relay_after_commit() -> None:
-    """Wake the relay after the caller's commit.  Call it after a statement that makes a message of the outbox due."""
+class StoringStatement:
+    """An SQL statement that stores messages in the outbox together with the change that they report."""
+
+    def __init__(self, sql: str) -> None:
+        """``sql`` has the placeholder ``{insert}`` before a SELECT of message_id, type_name, body, traceparent,
+        created_at and ticket_id.
+        """
+        self._sql = sql.replace("{insert}", _INSERT)
+
+    async def execute(self, values: Sequence[object]) -> list[dict[str, Any]]:
+        """Execute the statement in the caller's transaction and return its rows.  The commit wakes the relay."""
+        rows: list[dict[str, Any]] = await get_connection("default").execute_query_dict(
+            self._sql, list(values)
+        )
+        after_commit(_wake_relays)
+        return rows
+
+
+async def make_due(messages: QuerySet[OutboxMessage]) -> None:
+    """Make messages that were set aside due again.  Their attempts are counted from 0.  The commit wakes the relay."""
+    await messages.update(set_aside_at=None, not_before=None, reason=None, tries=0)
     after_commit(_wake_relays)
 
 

@@ -64,9 +64,7 @@ async def send_again(letter_id: str) -> None:
     """Make the message that was set aside due again.  Its attempts are counted from 0.  Does nothing if there is none
     with the id ``letter_id``.
     """
-    again = _letters().filter(message_id=letter_id)
-    await again.update(set_aside_at=None, not_before=None, reason=None, tries=0)
-    store.wake_relay_after_commit()
+    await store.make_due(_letters().filter(message_id=letter_id))
 
 
 async def discard(letter_id: str) -> None:

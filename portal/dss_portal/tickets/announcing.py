@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from dss_broker.codec import encode
@@ -24,15 +23,15 @@ WHERE ticket.id = ANY($1::int[]) AND ticket.status = 'ready'
 ORDER BY ticket.id FOR UPDATE OF ticket SKIP LOCKED
 """
 
-_NOTE = f"""
+_NOTE = outbox.StoringStatement("""
 WITH told AS (
-    {outbox.INSERT}
+    {insert}
     SELECT message_id, type_name, body, traceparent, $1, ticket_id
     FROM unnest($2::text[], $3::text[], $4::bytea[], $5::text[], $6::int[])
         AS message (message_id, type_name, body, traceparent, ticket_id)
 )
 UPDATE ticket SET announced_at = $1, announcements = announcements + 1 WHERE id = ANY($6::int[])
-"""  # noqa: S608 - the columns of the outbox are named in one place
+""")
 
 
 async def announce_again(ticket_ids: Sequence[int]) -> int:
@@ -74,8 +73,7 @@ async def _store_announcements(waiting: Sequence[dict[str, Any]]) -> None:
         [row["traceparent"] or current for row in waiting],
         [row["id"] for row in waiting],
     ]
-    await get_connection("default").execute_query(_NOTE, values)
-    outbox.wake_relay_after_commit()
+    await _NOTE.execute(values)
 
 
 def message_of(row: dict[str, Any]) -> TicketReady:

@@ -37,7 +37,7 @@ FROM ticket JOIN service ON service.id = ticket.service_id WHERE ticket.id = $1
 """
 
 # Writes only if the ticket is still in the state that was read: $3, $4, $5.
-_QUEUE = f"""
+_QUEUE = outbox.StoringStatement("""
 WITH changed AS (
     UPDATE ticket SET status = $6, attempt = $7, claim_id = $8, queued_at = $9, traceparent = $10, voxels = $11,
         announced_at = $9, announcements = 1, expected_at = NULL
@@ -51,11 +51,11 @@ WITH changed AS (
 ), adopted AS (
     UPDATE attachment SET log_id = line.id FROM line WHERE ticket_id = $1 AND log_id IS NULL
 ), told AS (
-    {outbox.INSERT}
+    {insert}
     SELECT $13, $14, $15, $10, $9, id FROM changed
 )
 SELECT id FROM changed
-"""  # noqa: S608  (no value of a user: the columns of the outbox are named in one place)
+""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +139,8 @@ async def _queued(draft: Draft, user: Person, voxels: int | None) -> bool:
         *(after.status.value, after.attempt, after.claim_id, now, current_traceparent.get()),
         *(voxels, submission.QUEUED, uuid.uuid4().hex, type_name, body),
     ]
-    if not await get_connection("default").execute_query_dict(_QUEUE, values):
+    if not await _QUEUE.execute(values):
         return False
-    outbox.wake_relay_after_commit()
     counting.count_event(draft.service, event)
     facts = {"ticket": draft.id, "event": type(event).__name__, "claim": after.claim_id}
     log.info("ticket changed", extra={**facts, "status": after.status.value})
