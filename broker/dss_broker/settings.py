@@ -4,7 +4,7 @@ import re
 import ssl
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 
@@ -96,19 +96,10 @@ def _loaded(path: str | Path) -> str:
 def _require_understood(query: str) -> None:
     """Raises ValueError with the name of a query parameter that pika does not accept, or that occurs twice."""
     pairs = parse_qsl(query, keep_blank_values=True)
-    if not pairs:
-        return
-    from pika import URLParameters  # noqa: PLC0415 - commands need no pika
+    if pairs:
+        from dss_broker.rabbit.address_options import require_understood  # noqa: PLC0415 - commands need no pika
 
-    for name, value in pairs:
-        if [n for n, _ in pairs].count(name) > 1:
-            raise ValueError(f"it says '{name[:40]}' twice behind the question mark")
-        try:
-            URLParameters(f"amqps://host/?{urlencode({name: value})}")
-        except Exception as error:
-            raise ValueError(
-                f"it has a '{name[:40]}' behind the question mark that cannot be used; leave it out"
-            ) from error
+        require_understood(pairs)
 
 
 def _bind_address(bind: str) -> str:

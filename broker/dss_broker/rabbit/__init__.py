@@ -1,4 +1,4 @@
-"""A ``broker.Broker`` on RabbitMQ.  Except for the check of addresses in ``settings``, nothing else imports pika."""
+"""A ``broker.Broker`` on RabbitMQ.  No other package imports pika."""
 
 from dss_broker.rabbit.broker import RabbitBroker
 
