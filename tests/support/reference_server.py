@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ from support import loopback
 
 REQUIREMENT = "itksnap-dss-server==0.2.0"
 PROVIDER = "hospital"
-SERVICE = {
+SERVICE: dict[str, Any] = {
     "name": "lung-segmentation",
     "version": "1.0.0",
     "shortdesc": "Lungs",
@@ -37,11 +38,6 @@ server.prepare()
 print(server.bind_addr[1], flush=True)
 server.serve()
 """
-
-
-def descriptor() -> str:
-    """The service, as its provider writes it."""
-    return json.dumps(SERVICE)
 
 
 def installed(requirement: str = REQUIREMENT) -> Path:
@@ -166,14 +162,19 @@ class Provider:
 
 def register(http: httpx.Client, folder: Path) -> Provider:
     """A provider with the service, from a Git repository made in ``folder``."""
-    commit(folder, SERVICE)
     admin = "/api/admin/providers"
     http.post(admin, data={"name": PROVIDER}).raise_for_status()
     who = {"email": "test@example.com", "admin": "1"}
     http.post(f"{admin}/{PROVIDER}/users", data=who).raise_for_status()
+    return Provider(http=http, githash=add_service(http, folder, SERVICE))
+
+
+def add_service(http: httpx.Client, folder: Path, service: object) -> str:
+    """Its githash.  Another service of the provider, from a Git repository made in ``folder``."""
+    commit(folder, service)
     source = {"repo": str(folder), "ref": "main"}
-    githash = http.post(f"{admin}/{PROVIDER}/services", data=source).raise_for_status().text
-    return Provider(http=http, githash=githash)
+    path = f"/api/admin/providers/{PROVIDER}/services"
+    return http.post(path, data=source).raise_for_status().text
 
 
 def commit(folder: Path, descriptor: object, name: str = "service.json") -> None:

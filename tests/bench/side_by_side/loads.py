@@ -147,14 +147,14 @@ def submit(side: Side, seconds: float) -> Measured:
     """Create, a file of 1 MB, ready."""
 
     def step(client: Client, _: int) -> bool:
-        new_ticket(client, side, MB)
+        new_ticket(client, side.githash, MB)
         return True
 
     return work(side, seconds, step)
 
 
-def new_ticket(client: Client, side: Side, size_bytes: int) -> int:
-    number = int(client.post("/api/tickets", githash=side.githash))
+def new_ticket(client: Client, githash: str, size_bytes: int) -> int:
+    number = int(client.post("/api/tickets", githash=githash))
     client.send_file(f"/api/tickets/{number}/files/input", size_bytes)
     client.post(f"/api/tickets/{number}/status", status="ready")
     return number
@@ -264,15 +264,20 @@ def one_ticket(side: Side, rounds: int) -> Measured:
 
 
 def _through_one_ticket(side: Side, user: Client) -> None:
-    """All requests of a ticket.  The claim need not give the ticket that was just submitted, since others wait."""
-    number = new_ticket(user, side, MB)
-    claim = user.post(f"/api/pro/services/{side.githash}/claims", provider=PROVIDER, code="cpu")
+    """All requests of a ticket, whose dialog asks for what is new since the last line that it has."""
+    number = new_ticket(user, side.quiet, MB)
+    claims = f"/api/pro/services/{side.quiet}/claims"
+    assert user.post(claims, provider=PROVIDER, code="cpu") == str(number)
+    seen, lines = 0, 0
     for turn in range(8):
         if turn < 5:
-            path = f"/api/pro/tickets/{int(claim)}/progress"
-            user.post(path, chunk_start="0", chunk_end="1", progress=str((turn + 1) / 10))
+            path, share = f"/api/pro/tickets/{number}/progress", str((turn + 1) / 10)
+            user.post(path, chunk_start="0", chunk_end="1", progress=share)
         if turn < 3:
-            user.post(f"/api/pro/tickets/{int(claim)}/info", message="A line")
-        user.ask("GET", "/api/tickets")
-        user.ask("GET", f"/api/tickets/{side.users[0].tickets[0]}/detail?since=0")
+            user.post(f"/api/pro/tickets/{number}/info", message="A line")
+        user.ask("GET", "/api/tickets?format=json")
+        answer = user.ask("GET", f"/api/tickets/{number}/detail?since={seen}")
+        log = json.loads(answer)["result"]["log"]
+        seen, lines = max([seen, *(line["id"] for line in log)]), lines + len(log)
+    assert lines >= 3, "the dialog did not show all lines"
     user.fetch(f"/api/tickets/{number}/files/input/0")

@@ -17,7 +17,9 @@ LINES = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Seeded:
-    githash: str
+    """Services by name; the claimed tickets by e-mail address."""
+
+    githashes: dict[str, str]
     tickets: dict[str, list[int]]
 
 
@@ -59,10 +61,12 @@ def fill_sqlite(
 
 
 async def fill_postgres(url: str, tokens: dict[str, str], provider: str, tickets: int) -> Seeded:
+    """All tickets are of the service that was added first."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
-            ((service, githash),) = await connection.fetch("SELECT id, githash FROM service")
+            services = await connection.fetch("SELECT id, name, githash FROM service ORDER BY id")
+            service = services[0]["id"]
             found = {}
             for email, token in tokens.items():
                 user = await connection.fetchval(
@@ -74,7 +78,7 @@ async def fill_postgres(url: str, tokens: dict[str, str], provider: str, tickets
                     numbers = await _make_tickets(connection, user, service, status, count)
                 found[email] = numbers
         await connection.execute("ANALYZE")
-        return Seeded(githash=githash, tickets=found)
+        return Seeded(githashes={row["name"]: row["githash"] for row in services}, tickets=found)
     finally:
         await connection.close()
 

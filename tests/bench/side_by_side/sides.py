@@ -1,6 +1,7 @@
 """The servers that are measured, each with the same users, service and tickets: see ``seeds``."""
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -26,6 +27,8 @@ from support.waiting import wait_until
 PROVIDER = reference_server.PROVIDER
 USERS = 20
 UWSGI = "uwsgi==2.0.31"
+QUIET = {**reference_server.SERVICE, "name": "quiet"}
+"""A service for which no ticket waits, so that a claim gives the ticket that was submitted last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +43,14 @@ class User:
 class Side:
     """``pids`` are those of the processes that answer; ``promises`` what is on disk when it has answered 200.
 
-    ``keeps_connections``: a connection serves several requests.
+    ``githash`` is the service of the seeded tickets, ``quiet`` that of QUIET.  ``keeps_connections``: a connection serves several requests.
     """
 
     name: str
     url: str
     users: list[User]
     githash: str
+    quiet: str
     pids: list[int]
     promises: str
     keeps_connections: bool = True
@@ -99,6 +103,7 @@ def reference(folder: Path, tickets: int, *, uwsgi: bool = False) -> Iterator[Si
     tokens = {f"user{i}@example.com": uuid.uuid4().hex for i in range(USERS)}
     with reference_server.running(python, folder) as url, httpx.Client(base_url=url) as http:
         githash = reference_server.register(http, folder / "service").githash
+        quiet = reference_server.add_service(http, folder / "quiet", QUIET)
     with closing(sqlite3.connect(database)) as connection:
         seeded = seeds.fill_sqlite(connection, tokens, githash, PROVIDER, tickets)
     serving = (
@@ -112,6 +117,7 @@ def reference(folder: Path, tickets: int, *, uwsgi: bool = False) -> Iterator[Si
             url=url,
             users=_signed_in(url, tokens, seeded),
             githash=githash,
+            quiet=quiet,
             pids=[pid, *children(pid)],
             promises="rows are fsynced, files are not",
             keeps_connections=not uwsgi,
@@ -199,16 +205,18 @@ def our_site(
         opened.callback(stack.stop)
         stack.start("portal")
         wait_until(stack.portal_ready, 60, stack.logs)
-        (folder / "service.json").write_text(reference_server.descriptor(), encoding="utf-8")
         stack.command("providers", "add", PROVIDER)
-        stack.command("services", "add", PROVIDER, str(folder / "service.json"))
+        for service in (reference_server.SERVICE, QUIET):
+            (folder / "service.json").write_text(json.dumps(service), encoding="utf-8")
+            stack.command("services", "add", PROVIDER, str(folder / "service.json"))
         tokens = {f"user{i}@example.com": uuid.uuid4().hex for i in range(USERS)}
         seeded = asyncio.run(seeds.fill_postgres(direct_url, tokens, PROVIDER, tickets))
         side = Side(
             name="ours, PgBouncer" if is_pooled else "ours",
             url=stack.url,
             users=_signed_in(stack.url, tokens, seeded.tickets),
-            githash=seeded.githash,
+            githash=seeded.githashes[reference_server.SERVICE["name"]],
+            quiet=seeded.githashes[QUIET["name"]],
             pids=[stack.running["portal"].pid, *children(stack.running["portal"].pid)],
             promises="rows and files are fsynced",
         )
