@@ -13,7 +13,7 @@ from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
 from dss_portal.admin import store as admin
 from dss_portal.changes.feed import Feed
-from dss_portal.models import Session, Status, Ticket
+from dss_portal.models import Attachment, Session, Status, Ticket, TicketLog
 from dss_portal.polls import requests, snapshots
 from dss_portal.services import store as services
 from support.portals import Portal, eventually, submitted_ticket, text
@@ -60,6 +60,17 @@ async def tickets_in_all_states(portal: Portal) -> list[int]:
         said = ClaimLogged(ticket_id=number, claim_id=claim_id, level="info", text='é "x", y')
         await portal.tell(said)
         await eventually(partial(text, ann, f"/api/tickets/{number}/log"), lambda log: "é" in log)
+    (line,) = await TicketLog.filter(ticket_id=numbers[1], message='é "x", y')
+    for n in range(2):
+        await Attachment.create(
+            ticket_id=numbers[1],
+            log=line,
+            public_id=f"p{n}",
+            description='ü "y"',
+            mime_type="image/png",
+            file_name="a.png",
+            size_bytes=1,
+        )
     await Ticket.filter(id=numbers[1]).update(status=Status.SUCCESS)
     await ann.get(f"/api/tickets/{numbers[2]}/delete")
     return numbers

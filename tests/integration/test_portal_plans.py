@@ -89,16 +89,12 @@ INSERT INTO ticket_history (ticket_id, status, at)
 MOST_LOOPS = 8
 """A part of a plan may run once for each worker of a parallel plan, but not once for each ticket."""
 
-_LOG_SINCE = """
-SELECT id FROM ticket_log WHERE ticket_id = $1 AND id > $2 ORDER BY id LIMIT 100
-"""
-
 STATEMENTS: dict[str, tuple[str, list[object]]] = {
     "who polls, by cookie": (callers._BY_SESSION, ["x"]),
     "who polls, by token": (callers._OF_BEARER, ["x"]),
     "a ticket": (snapshots._TICKET, [77]),
     "a user's list": (snapshots._LIST, [7]),
-    "lines since the last": (_LOG_SINCE, [77, 5]),
+    "lines since the last": (snapshots._LINES, [77, 5]),
     "what has changed": (reading._SINCE, ["19990"]),
     "the next ticket": (queue._FIRST_LOCKED, [[1], ["service 1"]]),
     "a ticket's place": (queue_places._of_versions(queue_places._PLACE, 1), ["service 1", [10], 1]),

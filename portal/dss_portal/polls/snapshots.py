@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from tortoise.connection import get_connection
@@ -40,12 +41,40 @@ SELECT ticket.id, service.name, ticket.status FROM ticket JOIN service ON servic
 WHERE ticket.user_id = $1 AND ticket.status <> 'deleted' ORDER BY ticket.id LIMIT {LIST_ROWS + 1}
 """  # noqa: S608 - a number of ours
 
+_LINES = f"""
+SELECT id, at, category, message, ARRAY(SELECT ARRAY[id::text, description, mime_type, public_id] FROM attachment
+    WHERE ticket_id = $1 AND log_id = ticket_log.id ORDER BY id) AS attachments
+FROM ticket_log WHERE ticket_id = $1 AND id > $2 ORDER BY id LIMIT {store.PAGE_LINES + 1}
+"""  # noqa: S608 - a number of ours
+
 
 @dataclass(slots=True)
 class SnapshotPart:
     chunk_start: float
     chunk_end: float
     progress: float
+
+
+@dataclass(slots=True)
+class SnapshotEntry:
+    id: int
+    at: datetime
+    category: str
+    message: str
+
+
+@dataclass(slots=True)
+class SnapshotAttachment:
+    id: int
+    description: str
+    mime_type: str
+    public_id: str
+
+
+@dataclass(slots=True)
+class SnapshotLine:
+    entry: SnapshotEntry
+    attachments: Sequence[SnapshotAttachment]
 
 
 @dataclass(kw_only=True)
@@ -198,17 +227,16 @@ class Snapshots:
         )
 
     async def _detail(self, ticket: TicketSnapshot, since: int) -> bytes | None:
-        lines: list[views.LogLine] = []
+        lines: list[dict[str, Any]] = []
         if since < ticket.last_line:
-            async for page in store.log_since(ticket.number, since):
-                if lines:
-                    return None
-                lines = page
+            lines = await _rows(_LINES, [ticket.number, since])
+            if len(lines) > store.PAGE_LINES:
+                return None
         place = None
         if ticket.status is Status.READY:
             place = await queue_places.place_of(ticket.service, ticket.number)
         begin, end = views.detail_around_log(ticket.status, ticket.progress, place)
-        shown = [views.log_object(line, self._public_url) for line in lines]
+        shown = [views.log_object(_log_line(row), self._public_url) for row in lines]
         return _kept(begin + json.dumps(shown)[1:-1] + end)
 
     def _store(self, ticket: TicketSnapshot, since: int, response: bytes) -> None:
@@ -225,9 +253,24 @@ class Snapshots:
         self._bytes -= ticket.size_bytes
 
 
+async def _rows(statement: str, values: Sequence[object]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = await get_connection("default").execute_query_dict(
+        statement, list(values)
+    )
+    return rows
+
+
 async def _first_row(statement: str, values: Sequence[object]) -> dict[str, Any] | None:
-    rows = await get_connection("default").execute_query_dict(statement, list(values))
+    rows = await _rows(statement, values)
     return rows[0] if rows else None
+
+
+def _log_line(row: dict[str, Any]) -> SnapshotLine:
+    """A line of the log from a row of _LINES."""
+    return SnapshotLine(
+        entry=SnapshotEntry(row["id"], row["at"], row["category"], row["message"]),
+        attachments=[SnapshotAttachment(int(n), *words) for n, *words in row["attachments"]],
+    )
 
 
 async def _list(user_id: int, *, wants_json: bool) -> bytes | None:
@@ -236,8 +279,21 @@ async def _list(user_id: int, *, wants_json: bool) -> bytes | None:
         return None
     if not wants_json:
         return _kept(_list_as_csv(rows))
-    cells = [(row["id"], row["name"], row["status"]) for row in rows]
-    return _kept(_table(TICKET_COLUMNS, cells, wants_json=True))
+    return _kept(_list_as_json(rows))
+
+
+def _list_as_json(rows: Sequence[dict[str, Any]]) -> str:
+    """The same text as that of ``_table``, made as that of ``_list_as_csv``."""
+    ends: dict[tuple[str, str], str] = {}
+    shown = []
+    for row in rows:
+        key = (row["name"], row["status"])
+        end = ends.get(key)
+        if end is None:
+            text = json.dumps(dict(zip(TICKET_COLUMNS, (0, *key), strict=True)))
+            end = ends[key] = text.removeprefix('{"id": 0')
+        shown.append(f'{{"id": {row["id"]}{end}')
+    return f'{{"result": [{", ".join(shown)}]}}'
 
 
 def _list_as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from dss_portal.models import Attachment, Status, TicketLog
 
@@ -16,6 +17,33 @@ ATTACHMENT_COLUMNS = ("id", "description", "mime_type", "url")
 def atime(moment: datetime) -> str:
     """The time in UTC as ``YYYY-MM-DD HH:MM:SS.ffffff``, the only form that ITK-SNAP's window shows."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+class LogEntry(Protocol):
+    """What clients are shown of a line of a ticket's log."""
+
+    id: int
+    at: datetime
+    category: str
+    message: str
+
+
+class Attached(Protocol):
+    """What clients are shown of an attachment."""
+
+    id: int
+    description: str
+    mime_type: str
+    public_id: str
+
+
+class ShownLine(Protocol):
+    """What clients are shown of a line of a ticket's log, with its attachments."""
+
+    @property
+    def entry(self) -> LogEntry: ...
+    @property
+    def attachments(self) -> Sequence[Attached]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +83,7 @@ class QueuePlace:
         )
 
 
-def log_row(line: LogLine) -> tuple[int, str, str, int, str]:
+def log_row(line: ShownLine) -> tuple[int, str, str, int, str]:
     """A row of the list of log lines, with the columns LOG_COLUMNS.  The column ``attachments`` is the number of
     attachments.
     """
@@ -63,7 +91,7 @@ def log_row(line: LogLine) -> tuple[int, str, str, int, str]:
     return entry.id, atime(entry.at), entry.category, len(line.attachments), entry.message
 
 
-def attachment_row(attachment: Attachment, public_url: str) -> tuple[int, str, str, str]:
+def attachment_row(attachment: Attached, public_url: str) -> tuple[int, str, str, str]:
     """A row of the list of attachments, with the columns ATTACHMENT_COLUMNS.  Its link works in any browser, without a
     session.
     """
@@ -82,7 +110,7 @@ def detail_around_log(status: Status, progress: float, place: QueuePlace | None)
     return json.dumps({"result": {**shown, "log": []}}).removesuffix("]}}"), "]}}"
 
 
-def log_object(line: LogLine, public_url: str) -> dict[str, object]:
+def log_object(line: ShownLine, public_url: str) -> dict[str, object]:
     """A log line as an object for the JSON of ``detail_around_log``, with its attachments as a list of objects."""
     rows = [attachment_row(attachment, public_url) for attachment in line.attachments]
     return {
