@@ -72,7 +72,7 @@ def read_nrrd(path: Path, *, pairs: bool = False) -> Header:
         raise ImageRefused(refusals.VOXELS_IN_OTHER_FILE)
     storage = _storage(path, fields, end)
     require_own_file(path, storage, pairs=pairs)
-    count = _whole(fields, "dimension")
+    count = _integer(fields, "dimension")
     sizes = [int(word) for word in _words(fields, "sizes", count)]
     if min(sizes, default=0) < 1:
         raise refusals.empty_dimension(sizes)
@@ -212,8 +212,8 @@ def _storage(path: Path, fields: Fields, end: int) -> Storage:
     encoding = fields.get("encoding", "").lower()
     if encoding not in _PACKINGS:
         raise refusals.unknown_packing(encoding)
-    lines = _whole(fields, "line skip", _whole(fields, "lineskip", 0))
-    skipped = _whole(fields, "byte skip", _whole(fields, "byteskip", 0))
+    lines = _integer(fields, "line skip", _integer(fields, "lineskip", 0))
+    skipped = _integer(fields, "byte skip", _integer(fields, "byteskip", 0))
     if lines < 0 or skipped < -1 or (skipped == -1 and _PACKINGS[encoding] != Packing.RAW):
         raise _damaged("its skips are no numbers of lines or bytes")
     detached = fields.get("data file")
@@ -243,7 +243,7 @@ def _words(fields: Fields, name: str, count: int) -> list[str]:
     return words
 
 
-def _whole(fields: Fields, name: str, default: int | None = None) -> int:
+def _integer(fields: Fields, name: str, default: int | None = None) -> int:
     text = fields.get(name)
     if text is None and default is not None:
         return default

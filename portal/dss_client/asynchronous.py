@@ -88,12 +88,12 @@ class AsyncClient:
         service: str,
         *,
         tagged: Mapping[str, Path] | None = None,
-        heard: SubmissionListener | None = None,
+        listener: SubmissionListener | None = None,
         title: str = "",
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``service`` is a name or a hash; ``tagged`` are further images by tag; ``heard`` receives the progress;
+        ``service`` is a name or a hash; ``tagged`` are further images by tag; ``listener`` receives the progress;
         ``title`` is the ticket's name in its owner's list.  If sending fails, the ticket is deleted.  Raises
         ServiceUnfit if there is no such service or it needs other images, and ImageUnreadable for another kind of file.
         """
@@ -101,8 +101,8 @@ class AsyncClient:
         with tempfile.TemporaryDirectory(prefix="alfabis_") as name:
             folder = Path(name)
             write = await asyncio.to_thread(prepared, path, tagged or {}, found.detail, folder)
-            heard = heard or SilentWatcher()
-            steps = flows.submit(found.githash, folder, write, heard, title)
+            listener = listener or SilentWatcher()
+            steps = flows.submit(found.githash, folder, write, listener, title)
             return await self._rest.run(steps)
 
     async def watch(self, number: int, *, every_s: float = POLL_S) -> AsyncIterator[Detail]:

@@ -71,20 +71,20 @@ class Client(Session):
         service: str,
         *,
         tagged: Mapping[str, Path] | None = None,
-        heard: SubmissionListener | None = None,
+        listener: SubmissionListener | None = None,
         title: str = "",
     ) -> int:
         """Send a NIfTI file or a workspace of NIfTI files unchanged, and return the ticket's number.
 
-        ``service`` is a name or a hash; ``tagged`` are further images by tag; ``heard`` receives the progress;
+        ``service`` is a name or a hash; ``tagged`` are further images by tag; ``listener`` receives the progress;
         ``title`` is the ticket's name in its owner's list.  If sending fails, the ticket is deleted.  Raises
         ServiceUnfit if there is no such service or it needs other images, and ImageUnreadable for another kind of file.
         """
         found = self.service(service)
         with tempfile.TemporaryDirectory(prefix="alfabis_") as folder:
             write = prepared(path, tagged or {}, found.detail, Path(folder))
-            heard = heard or SilentWatcher()
-            steps = flows.submit(found.githash, Path(folder), write, heard, title)
+            listener = listener or SilentWatcher()
+            steps = flows.submit(found.githash, Path(folder), write, listener, title)
             return self._rest.run(steps)
 
     def watch(self, number: int, *, every_s: float = POLL_S) -> Iterator[Detail]:

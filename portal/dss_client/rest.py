@@ -96,7 +96,7 @@ class RestClient:
             case Request():
                 with self._answer(self.request_of(step)) as response:
                     self.keep(step, response)
-                    return _whole(response)
+                    return _answer(response)
             case Upload():
                 self._upload(step, pause)
             case Download(path=path, target=target, progress=progress):
@@ -229,7 +229,7 @@ class RestClient:
 
     def _read(self, request: httpx.Request) -> Answer:
         with self._answer(request) as response:
-            return _whole(response)
+            return _answer(response)
 
     @contextmanager
     def _answer(self, request: httpx.Request) -> Iterator[httpx.Response]:
@@ -250,5 +250,5 @@ def tls(server: str) -> ssl.SSLContext | bool:
     return ssl.create_default_context() if server.startswith("https:") else False
 
 
-def _whole(response: httpx.Response) -> Answer:
+def _answer(response: httpx.Response) -> Answer:
     return Answer(status=response.status_code, body=b"".join(response.iter_raw()))

@@ -256,7 +256,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
         return self
 
     @model_validator(mode="after")
-    def _an_issuer_is_whole(self) -> Self:
+    def _an_issuer_is_complete(self) -> Self:
         """Raises ValueError if the configuration of the OpenID Connect issuer is incomplete.  Otherwise that would only
         be noticed at the first sign-in.
         """
@@ -290,7 +290,7 @@ class Settings(DatabaseSettings, DatastoreSettings):
         return self
 
     @model_validator(mode="after")
-    def _the_mail_server_is_whole(self) -> Self:
+    def _the_mail_server_is_complete(self) -> Self:
         """Raises ValueError if the configuration of the mail server is incomplete.  Otherwise that would only be
         noticed when the first ticket ends.
         """

@@ -28,7 +28,7 @@ Voxels = npt.NDArray[np.integer]
 
 
 class Kind(IntEnum):
-    """``REFUSED`` is bad input, ``DEADLY`` kills whoever works on it, ``WITHDRAWN`` is deleted by its user."""
+    """``REFUSED`` is bad input, ``DEADLY`` kills each program that works on it, ``WITHDRAWN`` is deleted by its user."""
 
     GOOD = 1
     REFUSED = 2

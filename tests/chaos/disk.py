@@ -63,7 +63,7 @@ class Disk:
         _run("mount", "--bind", str(self._volume), str(self.folder))
 
     def unmount(self) -> None:
-        """Whoever looks finds an empty folder."""
+        """Every program finds an empty folder."""
         _run("umount", "--lazy", str(self.folder))
 
     def fill(self) -> None:

@@ -34,7 +34,7 @@ from support.waiting import wait_until
 SERVICE = "failover"
 QUEUE = topology.dispatch(SERVICE).queue
 IN_FLIGHT = 64
-PATIENCE_S = 90.0
+LEADER_TIMEOUT_S = 90.0
 
 
 class Publisher:
@@ -104,9 +104,9 @@ class Kill:
 def expect(fact: Callable[[], bool], otherwise: str) -> None:
     """Return once ``fact``; end the program with a sentence if it takes too long."""
     try:
-        wait_until(fact, PATIENCE_S)
+        wait_until(fact, LEADER_TIMEOUT_S)
     except AssertionError as error:
-        raise SystemExit(f"After {PATIENCE_S:g} s: {otherwise}.") from error
+        raise SystemExit(f"After {LEADER_TIMEOUT_S:g} s: {otherwise}.") from error
 
 
 def kill_leader(cluster: RabbitCluster, publisher: Publisher, readers: list[Reader]) -> Kill:
@@ -191,7 +191,7 @@ def judge(publisher: Publisher, readers: list[Reader]) -> int:
     def handled() -> Counter[int]:
         return Counter(number for reader in readers for number, _ in reader.got)
 
-    wait_for_rest = time.monotonic() + PATIENCE_S
+    wait_for_rest = time.monotonic() + LEADER_TIMEOUT_S
     while set(publisher.confirmed) - set(handled()) and time.monotonic() < wait_for_rest:
         time.sleep(0.1)
     for reader in readers:

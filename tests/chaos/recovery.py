@@ -11,7 +11,7 @@ import asyncpg
 from chaos.faults import Fault
 from chaos.site import Site
 
-PATIENCE_S = 45.0
+LONGEST_RECOVERY_S = 45.0
 AFTERMATH_S = 2.0
 """So long a program that was thawed or cut off goes on with what it had begun: it may grant a claim that nobody waits for."""
 
@@ -29,7 +29,7 @@ WHERE status = 'claimed' AND NOT id = ANY($2) AND NOT EXISTS (
 
 
 def wait_for(site: Site, fault: Fault, but: Sequence[int], *, fully: bool = True) -> float:
-    """Seconds that it took, whatever becomes of the tickets ``but``; infinite if PATIENCE_S is over.
+    """Seconds that it took, whatever becomes of the tickets ``but``; infinite if LONGEST_RECOVERY_S is over.
 
     Returns when its aftermath is over, too, so that the next fault finds nothing left of this one.  If not ``fully``,
     only a new ticket must be done: a site without one of its defences may never finish the earlier ones.
@@ -58,7 +58,7 @@ async def _wait_for(url: str, fault: Fault, but: list[int], *, fully: bool) -> f
 
 
 async def _seconds_until(is_so: Callable[[], Awaitable[bool]], fault: Fault) -> float:
-    while time.time() < fault.from_s + PATIENCE_S:
+    while time.time() < fault.from_s + LONGEST_RECOVERY_S:
         if await is_so():
             return time.time() - fault.from_s
         await asyncio.sleep(_POLL_S)

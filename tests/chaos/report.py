@@ -6,7 +6,7 @@ from statistics import median
 from chaos.evidence import Evidence
 from chaos.faults import Fault
 from chaos.notices import LATE_S, repeated, share_late
-from chaos.recovery import PATIENCE_S
+from chaos.recovery import LONGEST_RECOVERY_S
 from chaos.run import Outcome
 from chaos.verdict import is_taken_over
 
@@ -76,5 +76,5 @@ def slow_recoveries(faults: list[Fault]) -> list[str]:
     return [
         f"recovery: {fault.kind} ({fault.victim}) took {fault.recovery_s:.1f} s"
         for fault in faults
-        if (fault.recovery_s or 0.0) > (RECOVERY_S if fault.single_kill else PATIENCE_S)
+        if (fault.recovery_s or 0.0) > (RECOVERY_S if fault.single_kill else LONGEST_RECOVERY_S)
     ]

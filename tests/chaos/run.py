@@ -15,7 +15,7 @@ from chaos.evidence import Evidence, gather, open_tickets
 from chaos.faults import KINDS, OF_DATASTORES, OUTAGES, Fault, inject, schedule
 from chaos.site import LEASE_S, Site
 from chaos.told import receivers
-from chaos.users import PATIENCE_S, Sent, User, signed_in
+from chaos.users import STEP_TIMEOUT_S, Sent, User, signed_in
 from chaos.verdict import violations
 
 SETTLE_S = 90.0
@@ -160,7 +160,7 @@ def _users(plan: Plan, site: Site, folder: Path, enough: threading.Event) -> lis
             folder / "cases",
             open_each=plan.open_each,
             pace_s=plan.pace_s,
-            patience_s=PATIENCE_S + plan.outage_s,
+            step_timeout_s=STEP_TIMEOUT_S + plan.outage_s,
             enough=enough,
         )
         for n, own in enumerate(portals)
@@ -218,21 +218,21 @@ def _line(fault: Fault) -> str:
     return f"{fault.kind}: {fault.victim}{on_top}{after}"
 
 
-def settle(site: Site, users: list[User], patience_s: float) -> None:
+def settle(site: Site, users: list[User], timeout_s: float) -> None:
     """Return when all users are through, or when nothing happens any more."""
     left, since_s = -1, time.monotonic()
     while any(user.is_alive() for user in users) or open_tickets(site):
         now_left = open_tickets(site) + sum(not sent.ticket for u in users for sent in u.sent)
         if now_left != left:
             left, since_s = now_left, time.monotonic()
-        if time.monotonic() - since_s > patience_s:
+        if time.monotonic() - since_s > timeout_s:
             return
         time.sleep(1)
 
 
-def _when_quiet(site: Site, patience_s: float) -> Evidence:
+def _when_quiet(site: Site, timeout_s: float) -> Evidence:
     """Once no message and no stray file is left, or when it is too late for that."""
-    ends_s = time.monotonic() + patience_s
+    ends_s = time.monotonic() + timeout_s
     while True:
         time.sleep(2)  # RabbitMQ counts its queues once a second
         found = gather(site)

@@ -16,7 +16,7 @@ from dss_portal.tickets.lifecycle import TicketState
 
 
 def no_fencing() -> None:
-    """Whoever has ever held a claim may write, and is not told that it is over."""
+    """Each program that has ever held a claim may write, and is not told that it is over."""
 
     def anybody(ticket: TicketState, claim_id: str) -> bool:
         return ticket.claim_id is not None and ticket.status is not Status.DELETED

@@ -21,7 +21,7 @@ from dss_portal.accounts import store as accounts
 from dss_submission.images import write_layer
 from dss_submission.workspace import write_workspace
 
-PATIENCE_S = 120.0
+STEP_TIMEOUT_S = 120.0
 """A user gives up when a step did not work for so long."""
 
 _RETRY_S = 0.5
@@ -55,12 +55,12 @@ class User(threading.Thread):
         *,
         open_each: int,
         pace_s: float = 0.0,
-        patience_s: float = PATIENCE_S,
+        step_timeout_s: float = STEP_TIMEOUT_S,
         enough: threading.Event,
     ) -> None:
         super().__init__(daemon=True)
         self._open_each, self._enough = open_each, enough
-        self._pace_s, self._patience_s = pace_s, patience_s
+        self._pace_s, self._step_timeout_s = pace_s, step_timeout_s
         self.sent = [Sent(case=case) for case in cases]
         self.complaint = ""
         self._portals = list(portals)
@@ -118,8 +118,8 @@ class User(threading.Thread):
                 self._leaves.wait(_POLL_S)
 
     def _insist(self, step: Callable[[ItkSnap], T]) -> T:
-        """Until it works, now at one portal, now at the other.  Raises ClientError when patience ends."""
-        ends_s = time.monotonic() + self._patience_s
+        """Until it works, now at one portal, now at the other.  Raises ClientError when STEP_TIMEOUT_S is over."""
+        ends_s = time.monotonic() + self._step_timeout_s
         while True:
             try:
                 return step(self._portals[0])

@@ -107,7 +107,7 @@ def _of_remains(evidence: Evidence) -> Iterator[str]:
 def _of_dead_letters(accepted: list[Sent], evidence: Evidence) -> Iterator[str]:
     deadly = {one.ticket for one in accepted if one.case.kind is Kind.DEADLY}
     for ticket in sorted(deadly - set(evidence.dead)):
-        yield f"dead letters: ticket {ticket} kills whoever works on it, and has none"
+        yield f"dead letters: ticket {ticket} kills each program that works on it, and has none"
     for ticket in evidence.dead:
         if ticket not in deadly:
             yield f"dead letters: one of ticket {ticket}, which harms nobody"

@@ -36,8 +36,8 @@ class Handler:
 
 
 def letters(broker: Broker) -> list[DeadLetter]:
-    with broker.dead_letters() as tray:
-        return list(tray.letters)
+    with broker.dead_letters() as session:
+        return list(session.letters)
 
 
 def parks(bench: Bench, *numbers: int) -> tuple[Broker, Handler]:
@@ -79,8 +79,8 @@ def test_a_requeued_letter_goes_back_to_its_queue_as_if_it_were_new(bench: Bench
     broker, handler = parks(bench, 1, 2)
     handler.mended = True
 
-    with broker.dead_letters() as tray:
-        tray.requeue(tray.letters[0])
+    with broker.dead_letters() as session:
+        session.requeue(session.letters[0])
 
     wait_until(lambda: len(handler.got) == 3)
     assert handler.got[-1][:3] == (ticket(1), "t1", 1)
@@ -90,8 +90,8 @@ def test_a_requeued_letter_goes_back_to_its_queue_as_if_it_were_new(bench: Bench
 def test_a_letter_that_fails_again_is_a_letter_again(bench: Bench) -> None:
     broker, handler = parks(bench, 1)
 
-    with broker.dead_letters() as tray:
-        tray.requeue(tray.letters[0])
+    with broker.dead_letters() as session:
+        session.requeue(session.letters[0])
 
     wait_until(lambda: len(handler.got) == 2)
     wait_until(lambda: [letter.id for letter in letters(broker)] == ["t1"])
@@ -100,8 +100,8 @@ def test_a_letter_that_fails_again_is_a_letter_again(bench: Bench) -> None:
 def test_a_discarded_letter_is_gone_and_the_others_stay(bench: Bench) -> None:
     broker, handler = parks(bench, 1, 2, 3)
 
-    with broker.dead_letters() as tray:
-        tray.discard(tray.letters[1])
+    with broker.dead_letters() as session:
+        session.discard(session.letters[1])
 
     assert [letter.id for letter in letters(broker)] == ["t1", "t3"]
     assert len(handler.got) == 3
@@ -123,10 +123,10 @@ def test_a_malformed_letter_still_names_its_ticket(bench: Bench) -> None:
 def test_a_letter_stays_if_its_queue_is_gone(bench: Bench) -> None:
     broker, _ = parks(bench, 1)
 
-    with broker.dead_letters() as tray:
-        (letter,) = tray.letters
+    with broker.dead_letters() as session:
+        (letter,) = session.letters
         object.__setattr__(letter, "queue", "dss.dispatch.gone")
         with pytest.raises(Unroutable):
-            tray.requeue(letter)
+            session.requeue(letter)
 
     assert [letter.id for letter in letters(broker)] == ["t1"]

@@ -42,8 +42,8 @@ class Deadly:
 
 
 def letters(bench: Bench) -> list[DeadLetter]:
-    with bench.program("operator").dead_letters() as tray:
-        return list(tray.letters)
+    with bench.program("operator").dead_letters() as session:
+        return list(session.letters)
 
 
 @pytest.mark.parametrize("postpones", [0, 2])
@@ -81,8 +81,8 @@ def test_what_an_operator_sends_back_has_all_its_deaths_before_it_again(bench: B
     broker.publish(ticket()).result(SOON_S)
     wait_until(lambda: letters(bench))
 
-    with bench.program("operator").dead_letters() as tray:
-        tray.requeue(tray.letters[0])
+    with bench.program("operator").dead_letters() as session:
+        session.requeue(session.letters[0])
 
     wait_until(lambda: handler.deaths == 2 * DEATHS)
     wait_until(lambda: letters(bench))

@@ -54,14 +54,14 @@ def test_what_nobody_can_read_is_parked_and_the_next_is_handled(
     sender.publish(good).result(15)
 
     def parked() -> int:
-        with sender.dead_letters() as tray:
-            return len(tray.letters)
+        with sender.dead_letters() as session:
+            return len(session.letters)
 
     wait_until(lambda: heard)
     wait_until(lambda: parked() >= 2 * len(POISON))  # other threads may still be parking
-    with sender.dead_letters() as tray:
-        letters = list(tray.letters)
+    with sender.dead_letters() as session:
+        letters = list(session.letters)
         assert len(letters) == 2 * len(POISON)
         for letter in letters:
-            tray.discard(letter)
+            session.discard(letter)
     assert {letter.ticket_id for letter in letters} <= {None, 7}

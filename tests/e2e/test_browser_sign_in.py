@@ -59,7 +59,7 @@ def chrome() -> Iterator[Browser]:
 def page(chrome: Browser) -> Iterator[Page]:
     """A page of a person who is not signed in anywhere."""
     context = chrome.new_context()
-    context.set_default_timeout(sites.PATIENCE_MS)
+    context.set_default_timeout(sites.TIMEOUT_MS)
     yield context.new_page()
     context.close()
 

@@ -24,7 +24,7 @@ from support.stacks import Stack, free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.shared_data]
 
-PATIENCE_MS = 120_000
+TIMEOUT_MS = 120_000
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_from_a_dicom_folder_to_the_result_in_itksnap(
         expect(page.locator("#batch-rows")).to_contain_text("MUELLER 79 files")
         page.locator("#batch-rows a").click()
         expect(page.locator(".name")).to_have_text("MUELLER")
-        expect(page.locator("#results")).to_be_visible(timeout=PATIENCE_MS)  # it moves by itself
+        expect(page.locator("#results")).to_be_visible(timeout=TIMEOUT_MS)  # it moves by itself
         number = int(page.url.rpartition("/")[2])
 
         expect(page.locator(".volumes tbody tr").first).to_contain_text("lung")
@@ -109,7 +109,7 @@ def test_from_a_dicom_folder_to_the_result_in_itksnap(
             page.get_by_role("link", name="Download (").click()
         archive = zipfile.ZipFile(io.BytesIO(downloading.value.path().read_bytes()))
         page.get_by_role("link", name="View", exact=True).click()
-        expect(page.locator(".place")).to_contain_text("mm", timeout=PATIENCE_MS)
+        expect(page.locator(".place")).to_contain_text("mm", timeout=TIMEOUT_MS)
         page.goto(f"{stack.url}/tickets/{number}")
         page.get_by_role("button", name="Open in ITK-SNAP").click()
         link = page.locator("code.token").inner_text()

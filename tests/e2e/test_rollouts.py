@@ -103,6 +103,6 @@ def test_ten_restarts_and_ten_lost_connections_in_one_inference_end_in_one_resul
     assert is_right(sitk.GetArrayFromImage(sitk.ReadImage(str(file))), CASE)
     assert sum(line.message.startswith("Ticket claimed by") for line in sent.log) == 1
     assert [log_of(stack, name).count("inference finished") for name in names] == [0] * 10 + [1]
-    with open_session(stack.amqp_url) as tray:
-        assert tray.letters == []
+    with open_session(stack.amqp_url) as session:
+        assert session.letters == []
     wire.close()

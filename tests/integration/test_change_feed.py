@@ -1,4 +1,4 @@
-"""The feed of changes: every commit is told, once, whoever made it and however late it came."""
+"""The feed of changes: each commit of any program is told once, however late it comes."""
 
 import asyncio
 import time
@@ -67,7 +67,7 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
         (Subject.SERVICE, "service", "UPDATE service SET current = false WHERE id = $1"),
     ],
 )
-async def test_whoever_changes_something_it_is_told(
+async def test_a_change_by_any_statement_is_told(
     known: Known, connection: asyncpg.Connection, subject: Subject, kind: str, statement: str
 ) -> None:
     reader = ChangeReader()

@@ -135,7 +135,7 @@ async def test_a_cancelled_send_leaves_nothing_on_the_server(
             released.wait(60)
 
     async with AsyncClient(recorder.address) as client:
-        sending = asyncio.create_task(client.send(scan, "lungs", heard=Recorder()))
+        sending = asyncio.create_task(client.send(scan, "lungs", listener=Recorder()))
         await asyncio.to_thread(begun.wait, 60)
         sending.cancel()
         for _ in range(5):  # turns of the loop until the task has heard of it

@@ -31,7 +31,7 @@ UPLOADED = LayerSpec(tags="CT")
 SEGMENTED = LayerSpec(role="SegmentationRole", file_name="layer_001_lungs.nii.gz")
 LABELS = {1: "left lung", 2: "right lung"}
 
-# Whoever starts the tests in the background has Ctrl-C ignored, and programs inherit that.
+# Tests that are started in the background ignore Ctrl-C, and programs inherit that.
 _AS_IN_A_TERMINAL = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)

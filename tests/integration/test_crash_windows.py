@@ -98,5 +98,5 @@ def test_a_worker_that_dies_between_two_steps_costs_one_computation_at_most(
     assert {type(answer) for answer in heard} == {InferenceFinished}
     assert bundle.runs == computed
     assert (datastore / REQUEST.output_dir / "segmentation.nii.gz").read_bytes() == b"voxels"
-    with dispatcher.dead_letters() as tray:
-        assert tray.letters == []
+    with dispatcher.dead_letters() as session:
+        assert session.letters == []

@@ -42,8 +42,8 @@ threading.Event().wait(60)
 READER = """
 import os, sys
 from dss_broker.rabbit.dead_letters import open_session
-with open_session(sys.argv[1]) as tray:
-    print(len(tray.letters), flush=True)
+with open_session(sys.argv[1]) as session:
+    print(len(session.letters), flush=True)
     os._exit(9)
 """
 

@@ -149,8 +149,8 @@ def test_a_dispatcher_waits_for_a_portal_however_long_none_is_there(
 
     portal.succeeded()
     assert len({(c.delivery_id, c.deliveries, c.instance) for c in portal.claims}) == 1
-    with broker.dead_letters() as tray:
-        assert tray.letters == []
+    with broker.dead_letters() as session:
+        assert session.letters == []
 
 
 def test_a_dispatcher_that_is_stopped_while_it_waits_for_a_portal_hands_the_ticket_back(

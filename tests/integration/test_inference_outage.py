@@ -64,5 +64,5 @@ def test_an_answer_that_no_broker_takes_is_told_later_and_fails_no_ticket(
         wait_until(lambda: broker.connected)
         assert worker.stop(SOON_S)
     assert bundle.runs == 1
-    with dispatcher.dead_letters() as tray:
-        assert tray.letters == []
+    with dispatcher.dead_letters() as session:
+        assert session.letters == []

@@ -23,17 +23,15 @@ from support.wire import Wire
 pytestmark = [pytest.mark.stack]
 
 LUNG = topology.dispatch("lung")
-PATIENCE_MS = 4000
-IMPATIENT = (
-    f"[{{rabbit, [{{consumer_timeout, {PATIENCE_MS}}}, {{channel_tick_interval, 500}}]}}].\n"
-)
+CONSUMER_TIMEOUT_MS = 4000
+IMPATIENT = f"[{{rabbit, [{{consumer_timeout, {CONSUMER_TIMEOUT_MS}}}, {{channel_tick_interval, 500}}]}}].\n"
 """30 minutes as four seconds, looked at twice a second."""
 SOON_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """A node that takes back what is not acknowledged within PATIENCE_MS."""
+    """A node that takes back what is not acknowledged within CONSUMER_TIMEOUT_MS."""
     folder = rabbit_folder(tmp_path_factory.mktemp("impatient"))
     (folder / "etc").mkdir()
     (folder / "etc/advanced.config").write_text(IMPATIENT, encoding="utf-8")
@@ -101,7 +99,7 @@ def left_over(bench: RabbitBench) -> list[m.Message]:
 def test_work_within_the_brokers_patience_is_done_once_through_many_heartbeats(
     bench: RabbitBench, wire: Wire
 ) -> None:
-    work = Work(PATIENCE_MS / 1000 - 1)
+    work = Work(CONSUMER_TIMEOUT_MS / 1000 - 1)
     first, second = bench.program("one"), bench.program("two")
     first.consume(LUNG, work.of("one"))
     second.consume(LUNG, work.of("two"))
@@ -120,7 +118,7 @@ def test_work_beyond_it_is_still_done_once_by_a_program_that_is_alone(
     bench: RabbitBench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ takes the message back and delivers it again, to the one who has it in hand."""
-    monkeypatch.setattr(rabbit_declare, "LONGEST_WORK_S", PATIENCE_MS // 1000)
+    monkeypatch.setattr(rabbit_declare, "LONGEST_WORK_S", CONSUMER_TIMEOUT_MS // 1000)
     caplog.set_level(logging.INFO)
     work = Work(60.0)
     broker = bench.program("one")
@@ -154,7 +152,7 @@ def test_work_beyond_it_goes_to_another_program_too_so_operators_must_set_the_ti
 
     expected = ["one", "two"] if version(impatient) < (3, 11, 15) else ["one"]
     assert sorted(set(work.begun)) == expected
-    assert time.monotonic() - began > PATIENCE_MS / 1000
+    assert time.monotonic() - began > CONSUMER_TIMEOUT_MS / 1000
 
 
 def version(node: RabbitNode) -> tuple[int, ...]:

@@ -146,8 +146,8 @@ def test_events_that_meet_a_database_outage_and_a_stop_are_not_parked(
     portal.send_signal(signal.SIGTERM)
 
     assert portal.wait(60) == 0
-    with dispatcher.dead_letters() as tray:
-        assert tray.letters == []
+    with dispatcher.dead_letters() as session:
+        assert session.letters == []
     town.to_postgres.mend()
     town.stack.start_one("portal")
     wait_until(lambda: "event of an old claim ignored" in town.told("portal"), SOON_S)

@@ -118,7 +118,7 @@ async def test_a_question_that_was_long_under_way_takes_nothing_from_later_hands
 async def test_a_ticket_stays_in_the_trace_of_its_submission(
     portal: Portal, client: Client
 ) -> None:
-    """Whoever announces it again, and whichever ticket's message leads to it."""
+    """By any announcement, and by the message of any ticket."""
     ticket_id = await new_ticket(client)
     await send_file(client, f"/api/tickets/{ticket_id}/files/input", "a.itksnap", b"<registry/>")
     status, headers = {"status": "ready"}, {TRACEPARENT: TRACE}

@@ -149,7 +149,7 @@ async def test_an_invented_code_is_refused(client: Client) -> None:
 
 @pytest.mark.parametrize("says", ["unverified", "silent", "text"])
 async def test_an_unconfirmed_address_is_refused(client: Client, says: str) -> None:
-    """Else whoever has an account at the issuer takes over that of a sysadmin here."""
+    """Else any user of the issuer could take over the account of a sysadmin here."""
     email = f"{says}@example.com"
     await accounts.save_user(email, sysadmin=True)
     back = _at_the_issuer(await _begun(client), email)

@@ -1,4 +1,4 @@
-"""The commit wakes the outbox: what it makes due is published at once, whoever made the change."""
+"""The commit wakes the outbox: what it makes due is published at once, by any kind of change."""
 
 import asyncio
 import json

@@ -74,7 +74,7 @@ async def test_users_take_turns(portal: Portal, service: Service) -> None:
 async def test_a_user_with_one_ticket_at_a_time_is_served_by_how_long_it_waits(
     portal: Portal, service: Service
 ) -> None:
-    """No order by name, number or habit: whoever came first is first, if nobody had more than one."""
+    """No order by name, number or habit: the user who came first is first, if nobody had more than one."""
     for email in ("cyd", "ann", "bob"):
         await waiting(service, await accounts.save_user(f"{email}@example.com"), 0)
 

@@ -63,8 +63,8 @@ async def test_messages_wait_for_a_database_that_takes_changes(portal: Portal) -
     async with _read_only(portal):
         portal.broker.publish(ANNOUNCED).result(10)
         await eventually(database.problem, lambda problem: problem == database.READ_ONLY)
-        with portal.broker.dead_letters() as tray:
-            assert tray.letters == []
+        with portal.broker.dead_letters() as session:
+            assert session.letters == []
 
     await eventually(lambda: _services(portal), lambda count: count == 1)
 

@@ -1,4 +1,4 @@
-"""Whoever is removed from a provider works on no ticket and reads none, from the next request on."""
+"""A user who is removed from a provider works on no ticket and reads none, from the next request on."""
 
 import asyncio
 import json

@@ -81,8 +81,8 @@ def test_a_program_goes_on_to_the_next_node_that_its_address_names(url: str) -> 
         broker.publish(ticket()).result(SOON_S)
 
         wait_until(lambda: got)
-        with broker.dead_letters() as tray:
-            assert tray.letters == []
+        with broker.dead_letters() as session:
+            assert session.letters == []
     finally:
         broker.stop_consuming(SOON_S)
         broker.close()

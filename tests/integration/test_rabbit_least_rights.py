@@ -59,8 +59,8 @@ def test_a_ticket_goes_its_whole_way_with_least_rights(brokers: Brokers) -> None
     assert alive.wait(SOON_S)
     assert dispatch.stop_consuming(SOON_S)
     assert replies == [m.ClaimGranted, m.InferenceFailed]
-    with portal.dead_letters() as tray:
-        assert not list(tray.letters)
+    with portal.dead_letters() as session:
+        assert not list(session.letters)
 
 
 def test_results_are_checked_with_least_rights(urls: Urls, brokers: Brokers) -> None:

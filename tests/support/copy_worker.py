@@ -11,7 +11,7 @@ from dss_broker.messages import InferenceProgressed, Label, Message, RunInferenc
 from dss_inference.bundle import BundleOutcome, Progress, Report, Stages
 from dss_inference.errors import IsCancelled
 
-PATIENCE_S = 60
+TIMEOUT_S = 60
 LABEL = Label(value=1, name="left lung", rgb=(1, 2, 3), volume_ml=4.5)
 REQUEST = RunInference(
     ticket_id=7,
@@ -48,7 +48,7 @@ class CopyBundle:
         stages.enter(0.25, "copying")
         self.before()
         self.started.set()
-        assert self.go_on.wait(PATIENCE_S)
+        assert self.go_on.wait(TIMEOUT_S)
         stages.enter(0.75, "finishing")
         copied = output_dir / "segmentation.nii.gz"
         copied.write_bytes(image_path.read_bytes())
@@ -68,12 +68,12 @@ def replies(broker: MemoryBroker, request: RunInference) -> list[Message]:
     conversation = broker.request(request)
     heard: list[Message] = []
     while not heard or isinstance(heard[-1], InferenceProgressed):
-        heard.append(conversation.next(PATIENCE_S))
+        heard.append(conversation.next(TIMEOUT_S))
     return heard
 
 
 def ended(conversation: Conversation) -> Message:
-    heard = conversation.next(PATIENCE_S)
+    heard = conversation.next(TIMEOUT_S)
     while isinstance(heard, InferenceProgressed):
-        heard = conversation.next(PATIENCE_S)
+        heard = conversation.next(TIMEOUT_S)
     return heard

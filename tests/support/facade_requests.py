@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the name that its own manual uses)
 from werkzeug.test import Client, TestResponse
 
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 def image() -> sitk.Image:
@@ -34,7 +34,7 @@ def sent(client: Client, content: bytes, name: str = "ct", **others: str) -> Tes
 
 
 def until(client: Client, endpoint: str, status: int) -> TestResponse:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while (answer := client.get(endpoint, buffered=True)).status_code != status:
         assert time.monotonic() < deadline, answer.get_data()
         time.sleep(0.01)

@@ -19,7 +19,7 @@ from dss_inference.facade.request_store import RequestStore
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.serving import serve_facade
 from dss_inference.facade.submissions import Submissions
-from support.facade_requests import PATIENCE_S
+from support.facade_requests import TIMEOUT_S
 from support.stacks import free_port
 
 LARGEST_BYTES = 100_000
@@ -101,7 +101,7 @@ def submissions(bundle: BrightBundle, results: RequestStore) -> Iterator[Submiss
     made.start()
     yield made
     bundle.go_on.set()
-    made.stop(PATIENCE_S)
+    made.stop(TIMEOUT_S)
 
 
 @pytest.fixture

@@ -68,8 +68,8 @@ threading.Event().wait(60)
 
 
 def letters(bench: RabbitBench) -> list[DeadLetter]:
-    with bench.program("operator").dead_letters() as tray:
-        return list(tray.letters)
+    with bench.program("operator").dead_letters() as session:
+        return list(session.letters)
 
 
 def in_queue(bench: RabbitBench, queue: str, *messages: m.Message) -> None:

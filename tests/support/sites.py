@@ -24,9 +24,9 @@ from support.stacks import Stack, free_port
 from support.waiting import wait_until
 
 ROOT = "root@example.com"
-PATIENCE_MS = 90_000
+TIMEOUT_MS = 90_000
 """A busy machine takes long; a test that passes does not wait."""
-expect.set_options(timeout=PATIENCE_MS)
+expect.set_options(timeout=TIMEOUT_MS)
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -86,7 +86,7 @@ def browse(browser: Browser, client: httpx.Client, **options: Any) -> Page:
     """A browser with the session of ``client``; ``options`` are Playwright's of a context."""
     (cookie,) = [c for c in client.cookies.jar if c.name == "webpy_session_id"]
     context = browser.new_context(base_url=str(client.base_url), **options)
-    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_timeout(TIMEOUT_MS)
     address = str(client.base_url)
     context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": address}])
     return context.new_page()

@@ -43,7 +43,7 @@ def two_free_ports() -> int:
 
 
 def leave_nothing_running() -> None:
-    """Whoever stops this program or closes its terminal ends what it has started, too."""
+    """When this program is stopped or its terminal is closed, what it has started ends, too."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, lambda *_: sys.exit(1))

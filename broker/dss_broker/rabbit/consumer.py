@@ -176,9 +176,9 @@ class Consumer:
         is_current = self._channel is channel
         if not is_current or self.is_subscribed or self._stopped:
             return
-        told = no_leader(self._queue, getattr(channel.connection, "params", None))
-        log.error("no answer from RabbitMQ for a queue", extra={"reason": told})
-        self.no_leader = told  # last: who reads it in /readyz finds the line in the log
+        reason = no_leader(self._queue, getattr(channel.connection, "params", None))
+        log.error("no answer from RabbitMQ for a queue", extra={"reason": reason})
+        self.no_leader = reason  # last: when /readyz shows it, the log has the line
 
     def _raise_prefetch(self) -> None:
         """Replace the prefetch of 1 by that of the subscription, which needs a new consumer of the queue.

@@ -102,4 +102,4 @@ class InstanceLock:
         if now_s - self._logged_s > LOG_INTERVAL_S or not self._logged_s:
             self._logged_s = now_s
             log.error("name taken, waiting", extra={"reason": problem})
-        self.problem = problem  # last: who reads it in /readyz finds its line in the log
+        self.problem = problem  # last: when /readyz shows it, the log has its line

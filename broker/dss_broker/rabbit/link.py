@@ -156,7 +156,7 @@ class Link:
         self._reconnect_later(error)
 
     def _refused(self, event: str, sentence: str) -> None:
-        """Keep ``sentence`` ("": not refused), and log it before: who reads it in /readyz finds its line in the log."""
+        """Keep ``sentence`` ("": not refused), but log it first: when /readyz shows it, the log has its line."""
         if sentence and time.monotonic() - self._logged_refusal_s > LOG_INTERVAL_S:
             self._logged_refusal_s = time.monotonic()
             log.error(event, extra={"reason": sentence})

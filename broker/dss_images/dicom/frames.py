@@ -40,15 +40,15 @@ def slices_of(
 
     Raises ValueError, or other errors of pydicom, if the tags contradict each other.
     """
-    whole = _whole(file, tags, pixels)
+    file_slice = _file_slice(file, tags, pixels)
     if "PerFrameFunctionalGroupsSequence" in tags.data:
-        return _enhanced(whole, tags, pixels.frames), ()
+        return _enhanced(file_slice, tags, pixels.frames), ()
     if pixels.frames > 1:
-        return _stacked(whole, tags, pixels.frames)
-    return (whole,), ()
+        return _stacked(file_slice, tags, pixels.frames)
+    return (file_slice,), ()
 
 
-def _whole(file: File, tags: Tags, pixels: PixelEncoding) -> Slice:
+def _file_slice(file: File, tags: Tags, pixels: PixelEncoding) -> Slice:
     """A slice from the tags at the top level of the file.  For a file with one slice these are all its tags."""
     numbers = tags.numbers("InstanceNumber")
     tilt = tags.numbers("GantryDetectorTilt")
@@ -89,15 +89,15 @@ def _rescale(data: Dataset, keyword: str, missing: float) -> float:
     return numbers[0] if len(numbers) == 1 else math.nan
 
 
-def _enhanced(whole: Slice, tags: Tags, frames: int) -> tuple[Slice, ...]:
+def _enhanced(file_slice: Slice, tags: Tags, frames: int) -> tuple[Slice, ...]:
     shared_items = tags.data.get("SharedFunctionalGroupsSequence") or [Dataset()]
     each = tags.data["PerFrameFunctionalGroupsSequence"].value
     if len(each) != frames:
         raise ValueError("not one group for each frame")
-    return tuple(_frame(whole, k, each[k], shared_items[0]) for k in range(frames))
+    return tuple(_frame(file_slice, k, each[k], shared_items[0]) for k in range(frames))
 
 
-def _frame(whole: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
+def _frame(file_slice: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
     def group(keyword: str) -> Dataset:
         """The functional group ``keyword`` of the frame; otherwise the group that all frames share; otherwise an empty
         one.
@@ -108,36 +108,40 @@ def _frame(whole: Slice, index: int, own: Dataset, shared: Dataset) -> Slice:
 
     values = group("PixelValueTransformationSequence")
     marks = {
-        keyword: text_of(group(sequence), inner) or whole.marks[keyword]
+        keyword: text_of(group(sequence), inner) or file_slice.marks[keyword]
         for keyword, (sequence, inner) in _GROUPS.items()
     }
     return replace(
-        whole,
+        file_slice,
         frame=index,
-        number=index + 1 if whole.pixels.frames > 1 else whole.number,
+        number=index + 1 if file_slice.pixels.frames > 1 else file_slice.number,
         position_mm=_vector(group("PlanePositionSequence"), "ImagePositionPatient", 3),
         orientation=_vector(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         spacing_mm=_vector(group("PixelMeasuresSequence"), "PixelSpacing", 2),
-        slope=_rescale(values, "RescaleSlope", whole.slope),
-        intercept=_rescale(values, "RescaleIntercept", whole.intercept),
-        marks={**whole.marks, **marks},
+        slope=_rescale(values, "RescaleSlope", file_slice.slope),
+        intercept=_rescale(values, "RescaleIntercept", file_slice.intercept),
+        marks={**file_slice.marks, **marks},
     )
 
 
-def _stacked(whole: Slice, tags: Tags, frames: int) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
+def _stacked(
+    file_slice: Slice, tags: Tags, frames: int
+) -> tuple[tuple[Slice, ...], tuple[Note, ...]]:
     """The slices, and notes, of a file that has one position for all its frames, as in RT Dose and nuclear medicine.
 
     If a tag gives the step between frames, they are stacked along the normal.  Otherwise, and if the frames follow each
     other in time or the file has no orientation, they get no position, and ``shares_position`` if the file has one.
     """
     offsets, tag = _offsets_mm(tags, frames)
-    if whole.position_mm is None or whole.orientation is None or not offsets:
-        none = replace(whole, position_mm=None, shares_position=whole.position_mm is not None)
+    if file_slice.position_mm is None or file_slice.orientation is None or not offsets:
+        none = replace(
+            file_slice, position_mm=None, shares_position=file_slice.position_mm is not None
+        )
         return tuple(replace(none, frame=k, number=k + 1) for k in range(frames)), ()
-    normal = np.cross(whole.orientation[:3], whole.orientation[3:])
-    places = [np.add(whole.position_mm, normal * (mm - offsets[0])).tolist() for mm in offsets]
+    normal = np.cross(file_slice.orientation[:3], file_slice.orientation[3:])
+    places = [np.add(file_slice.position_mm, normal * (mm - offsets[0])).tolist() for mm in offsets]
     slices = [
-        replace(whole, frame=k, number=k + 1, position_mm=tuple(place))
+        replace(file_slice, frame=k, number=k + 1, position_mm=tuple(place))
         for k, place in enumerate(places)
     ]
     text = f"The file gives one position for {frames} frames; the others follow from its {tag}."

@@ -111,16 +111,20 @@ def read_header(file: File) -> DicomHeader | Other | Damaged | Foreign:
         return Damaged(file=file, why="is damaged")
     if tags.pixels is None:
         return _without_pixels(file, tags)
-    return _image(file, tags, tags.pixels) if tags.whole else _damaged(file, tags, "is cut off")
+    return (
+        _image(file, tags, tags.pixels)
+        if tags.has_all_bytes
+        else _damaged(file, tags, "is cut off")
+    )
 
 
 def _without_pixels(file: File, tags: Tags) -> Other | Damaged:
     if tags.sop_class == _DIRECTORY:
-        return Other(kind="DICOMDIR", listing=tuple(_listing(tags)) if tags.whole else ())
+        return Other(kind="DICOMDIR", listing=tuple(_listing(tags)) if tags.has_all_bytes else ())
     modality = _word(tags.text("Modality"))
     if tags.is_complete("Modality") and modality in _WITHOUT_PIXELS:
         return Other(kind=modality)
-    if not tags.whole:
+    if not tags.has_all_bytes:
         return _damaged(file, tags, "is cut off before its pixels")
     is_image = tags.sop_class in _MODALITIES or not tags.sop_class
     if is_image or tags.text("ImagePositionPatient"):

@@ -104,7 +104,7 @@ class PixelElement:
 class Tags:
     """The parsed tags of a file.  ``syntax`` is the transfer syntax UID; ``pixels`` is None without pixel data.
 
-    ``whole`` is False if the file ends too early; ``fragments`` is the number of fragments of encapsulated pixels, 0
+    ``has_all_bytes`` is False if the file ends too early; ``fragments`` is the number of fragments of encapsulated pixels, 0
     for others.
     """
 
@@ -112,7 +112,7 @@ class Tags:
     syntax: str
     sop_class: str
     pixels: PixelElement | None
-    whole: bool
+    has_all_bytes: bool
     fragments: int = 0
 
     def text(self, keyword: str) -> str:
@@ -210,7 +210,7 @@ def _parsed(file: BinaryIO, size: int) -> Tags:
         syntax=syntax,
         sop_class=sop_class,
         pixels=watch.pixels,
-        whole=found is not None if watch.pixels else ends_at == size,
+        has_all_bytes=found is not None if watch.pixels else ends_at == size,
         fragments=found or 0,
     )
 

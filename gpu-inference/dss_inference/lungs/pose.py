@@ -42,24 +42,24 @@ PADDING_HU = -1023
 """Voxels with this value or less are padding, without image."""
 
 
-def pose_of(view: View, inside: Flags, *, whole: bool) -> Axes | None:
+def pose_of(view: View, inside: Flags, *, shows_both_sides: bool) -> Axes | None:
     """The body's axes; None if they cannot be determined, or if their rotation against the image is too small or too
     large to be corrected.
 
-    ``inside`` are the voxels (z, y, x) of air in the body.  ``whole``: the image does not cut the body at its left or
+    ``inside`` are the voxels (z, y, x) of air in the body.  ``shows_both_sides``: the image does not cut the body at its left or
     right.
     """
-    weights, axes = _normals(view, inside, _LEAST_SKIN if whole else _LEAST_SKIN_CUT)
+    weights, axes = _normals(view, inside, _LEAST_SKIN if shows_both_sides else _LEAST_SKIN_CUT)
     if axes is None:
         return None
-    level = weights[1] < (_MOST_LEVEL if whole else _MOST_LEVEL_CUT) * weights[2]
+    level = weights[1] < (_MOST_LEVEL if shows_both_sides else _MOST_LEVEL_CUT) * weights[2]
     along = weights[0] < _MOST_ALONG * weights[1]
     z = axes[0] if along else _across(_Z, axes[2]) if level else _Z
     y = axes[2] if level else _across(_Y, z)
     z, y = z * np.sign(z[0]), y * np.sign(y[1])
     body = np.array([z, y, np.cross(z, y)], np.float64)
     turn = np.degrees(np.arccos(np.clip((np.trace(body) - 1) / 2, -1, 1)))
-    return body if (_LEAST_DEG if whole else _LEAST_CUT_DEG) < turn < _MOST_DEG else None
+    return body if (_LEAST_DEG if shows_both_sides else _LEAST_CUT_DEG) < turn < _MOST_DEG else None
 
 
 def _across(

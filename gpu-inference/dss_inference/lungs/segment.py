@@ -118,7 +118,9 @@ def _closed_sides(
 ) -> tuple[Sides, Sides]:
     """In ``box``, the arrays of ``_shares`` for ``lungs``, after left and right were separated."""
     step(0.5, "telling left from right")
-    body = Body(middle_x=air.body.middle_x - box[2].start, whole=air.body.whole)
+    body = Body(
+        middle_x=air.body.middle_x - box[2].start, shows_both_sides=air.body.shows_both_sides
+    )
     sides = sided(view.cropped(box), lungs[box], body)
     step(0.65, "closing over vessels")
     return _shares(sides, air.airways[box], view.spacing_mm, _closing_mm(view, lungs))

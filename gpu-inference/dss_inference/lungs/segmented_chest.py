@@ -83,13 +83,13 @@ class SegmentedChest:
         """Voxels that are open to the image's side, by ``open_to_side``."""
         return open_to_side(self.view)
 
-    def upright(self, *, whole: bool) -> "SegmentedChest":
+    def upright(self, *, shows_both_sides: bool) -> "SegmentedChest":
         """The input, rotated so that its axes are the body's; the object itself if they nearly are, if the rotation is
         too large to be corrected, or if the body's axes are not known.
 
-        ``whole``: the image does not cut the body at its left or right.
+        ``shows_both_sides``: the image does not cut the body at its left or right.
         """
-        axes = pose_of(self.view, self.air | self.lungs, whole=whole)
+        axes = pose_of(self.view, self.air | self.lungs, shows_both_sides=shows_both_sides)
         if axes is None:
             return self
         spacing_mm = self.view.spacing_mm

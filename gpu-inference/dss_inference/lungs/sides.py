@@ -45,12 +45,12 @@ Sides: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """The part of the body that the image shows.  ``middle_x`` is the x index of the body's middle.  ``whole`` is True
+    """The part of the body that the image shows.  ``middle_x`` is the x index of the body's middle.  ``shows_both_sides`` is True
     if the image does not cut the body at its left or right.
     """
 
     middle_x: float
-    whole: bool
+    shows_both_sides: bool
 
 
 def body_of(view: View, enclosed: Flags) -> Body:
@@ -62,9 +62,11 @@ def body_of(view: View, enclosed: Flags) -> Body:
     thick = ndi.binary_erosion(inside, iterations=2)
     across = thick.sum(axis=(0, 1))
     if not across.any():
-        return Body(middle_x=view.hu.shape[2] / 2, whole=False)
+        return Body(middle_x=view.hu.shape[2] / 2, shows_both_sides=False)
     cut = max(inside[:, :, 0].mean(), inside[:, :, -1].mean()) > 0.02
-    return Body(middle_x=float(np.average(np.arange(across.size), weights=across)), whole=not cut)
+    return Body(
+        middle_x=float(np.average(np.arange(across.size), weights=across)), shows_both_sides=not cut
+    )
 
 
 def sided(view: View, lungs: Flags, body: Body) -> Sides:
@@ -97,7 +99,7 @@ def _side_of_one(lungs: Flags, body: Body) -> int:
     """
     x = np.nonzero(lungs)[2]
     left_share = float((x > body.middle_x).mean())
-    if not body.whole or _ACROSS_MIDLINE < left_share < 1 - _ACROSS_MIDLINE:
+    if not body.shows_both_sides or _ACROSS_MIDLINE < left_share < 1 - _ACROSS_MIDLINE:
         return UNSIDED
     return LEFT if left_share > 0.5 else RIGHT
 

@@ -95,7 +95,7 @@ def signs_of(chest: SegmentedChest, gas_ml: float) -> Signs:
     ``unexplained.other_air_ml``.
     """
     signs = _with_density(_signs_of_view(chest), chest, gas_ml)
-    body = chest.upright(whole=not chest.is_cut)
+    body = chest.upright(shows_both_sides=not chest.is_cut)
     signs = _with_shape(signs, body, depth_is_known=sum(chest.surface_cut) < _LEAST_SURFACE_CUT)
     signs = replace(signs, image=image_signs_of(chest, body))
     if (chest.sides == LEFT).any() and (chest.sides == RIGHT).any():

@@ -63,7 +63,7 @@ def label_map(
         _require_same_values(channels, merged=merged)
         _require_apart(array)
         if merged:
-            _require_whole(array[0], several=len(channels.labels) > 1)
+            _require_integers(array[0], several=len(channels.labels) > 1)
         found = _values(array)
         found = found if seen is None else np.where(seen, found, np.uint8(0))
         _require_named(found, channels)
@@ -101,7 +101,7 @@ def _require_named(found: Labels, channels: Channels) -> None:
         )
 
 
-def _require_whole(values: Floats, *, several: bool) -> None:
+def _require_integers(values: Floats, *, several: bool) -> None:
     """Raises InferenceError if a value is no integer, and the bundle has ``several`` labels or the largest value is
     above 1, because then labels were interpolated: the mean of 0 and 2 is 1, another label; or a probability of one
     label was left of all.  With one label between 0 and 1 rounding is right.

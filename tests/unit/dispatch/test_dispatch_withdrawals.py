@@ -1,4 +1,4 @@
-"""Whoever deletes a ticket while it is claimed is heard, though nobody knows yet which ticket it will be."""
+"""A deletion of a ticket during its claim takes effect, although the dispatcher does not know the ticket yet."""
 
 from dss_broker.messages import ClaimGranted, TicketWithdrawn
 from dss_dispatch.withdrawals import Withdrawals

@@ -9,7 +9,7 @@ from dss_broker.memory import MemoryBroker
 from dss_inference.device.runner import Runner, runner_for
 from dss_inference.worker.server import QueueServer
 from dss_phantom.chest import Phantom, PhantomSpec, make_phantom
-from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle
+from support.copy_worker import REQUEST, TIMEOUT_S, CopyBundle
 
 SMALL = PhantomSpec(size=(96, 72, 78), spacing_mm=(4.0, 4.0, 4.0))
 
@@ -28,7 +28,7 @@ def chest(runner: Runner) -> Phantom:
 def broker() -> Iterator[MemoryBroker]:
     opened = MemoryBroker()
     yield opened
-    opened.stop_consuming(PATIENCE_S)
+    opened.stop_consuming(TIMEOUT_S)
     opened.close()
 
 
@@ -53,4 +53,4 @@ def server(broker: MemoryBroker, bundle: CopyBundle, datastore: Path) -> Iterato
     made.start()
     yield made
     bundle.go_on.set()
-    made.stop(PATIENCE_S)
+    made.stop(TIMEOUT_S)

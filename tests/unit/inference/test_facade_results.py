@@ -13,7 +13,7 @@ from dss_inference.facade.request_store import RequestStore
 from dss_inference.facade.routes import Facade
 from dss_inference.facade.submissions import MOST_STARTS, Submissions
 from support import facades
-from support.facade_requests import PATIENCE_S, as_file, sent, until
+from support.facade_requests import TIMEOUT_S, as_file, sent, until
 from support.facades import LARGEST_BYTES, BrightBundle
 from support.waiting import wait_until
 
@@ -77,7 +77,7 @@ def test_the_next_process_has_the_results_and_goes_on_with_what_was_left(
     assert again.get(done, buffered=True).get_data() == mask
     assert until(again, left, 200).get_data()[:4] == b"NRRD"
     assert other.runs == 1
-    following.stop(PATIENCE_S)
+    following.stop(TIMEOUT_S)
 
 
 def test_an_image_that_ends_the_service_again_and_again_is_given_up(

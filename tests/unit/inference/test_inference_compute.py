@@ -16,7 +16,7 @@ from dss_inference.device.compute_thread import ComputeThread
 from dss_inference.errors import Cancelled
 from dss_inference.worker.server import QueueServer
 
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 def never() -> bool:
@@ -59,14 +59,14 @@ def test_an_error_reaches_whoever_asked_and_the_thread_lives_on() -> None:
 
 def test_who_is_cancelled_while_waiting_is_never_worked_on(many: ThreadPoolExecutor) -> None:
     compute, go_on, done = ComputeThread(), threading.Event(), []
-    first = many.submit(compute, lambda: go_on.wait(PATIENCE_S), never)
+    first = many.submit(compute, lambda: go_on.wait(TIMEOUT_S), never)
     second = many.submit(compute, lambda: done.append("second"), lambda: True)
 
     with pytest.raises(Cancelled):
-        second.result(PATIENCE_S)
+        second.result(TIMEOUT_S)
 
     go_on.set()
-    assert first.result(PATIENCE_S)
+    assert first.result(TIMEOUT_S)
     compute(lambda: None, never)
     assert done == []
 
@@ -103,7 +103,7 @@ class Slow:
         stages = Stages(progress, never)
         stages.enter(0.1, "reading")
         self.read.release()
-        stages.on_device(self.compute, lambda: self.go_on.wait(PATIENCE_S))
+        stages.on_device(self.compute, lambda: self.go_on.wait(TIMEOUT_S))
         found = output_dir / "segmentation.nii.gz"
         found.write_bytes(image_path.read_bytes())
         return BundleOutcome(
@@ -120,14 +120,14 @@ def test_the_next_image_is_read_while_the_last_one_is_on_the_device(tmp_path: Pa
     server.start()
 
     talks = [broker.request(asked(number)) for number in (1, 2)]
-    both_read = all(bundle.read.acquire(timeout=PATIENCE_S) for _ in talks)
+    both_read = all(bundle.read.acquire(timeout=TIMEOUT_S) for _ in talks)
     bundle.go_on.set()
 
     assert both_read
     for talk in talks:
-        while isinstance(talk.next(PATIENCE_S), InferenceProgressed):
+        while isinstance(talk.next(TIMEOUT_S), InferenceProgressed):
             pass
-    assert server.stop(PATIENCE_S)
+    assert server.stop(TIMEOUT_S)
     broker.close()
 
 

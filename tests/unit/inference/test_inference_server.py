@@ -19,8 +19,8 @@ from dss_inference.worker.request_handler import EXHAUSTED, TOO_LARGE, UNEXPECTE
 from dss_inference.worker.server import NOT_SUBSCRIBED, QueueServer
 from support.copy_worker import (
     LABEL,
-    PATIENCE_S,
     REQUEST,
+    TIMEOUT_S,
     CopyBundle,
     ended,
     replies,
@@ -60,7 +60,7 @@ def test_a_worker_is_not_ready_before_it_takes_requests(
     server.start()
 
     assert server.problems() == []
-    assert server.stop(PATIENCE_S)
+    assert server.stop(TIMEOUT_S)
 
 
 @pytest.mark.usefixtures("server")
@@ -69,9 +69,9 @@ def test_progress_is_heard_while_the_work_goes_on(broker: MemoryBroker, bundle: 
 
     conversation = broker.request(REQUEST)
 
-    heard = conversation.next(PATIENCE_S)
+    heard = conversation.next(TIMEOUT_S)
     while isinstance(heard, InferenceProgressed) and heard.stage != "copying":
-        heard = conversation.next(PATIENCE_S)
+        heard = conversation.next(TIMEOUT_S)
     assert heard == InferenceProgressed(ticket_id=7, claim_id="c1", fraction=0.25, stage="copying")
 
 
@@ -144,7 +144,7 @@ def test_a_datastore_that_is_lost_fails_no_request(  # noqa: PLR0917  (what is l
 
     def noticed(times: int) -> None:
         told = "datastore away, waiting for it"
-        wait_until(lambda: [r.message for r in caplog.records].count(told) >= times, PATIENCE_S)
+        wait_until(lambda: [r.message for r in caplog.records].count(told) >= times, TIMEOUT_S)
 
     def come_back() -> None:
         noticed(2)
@@ -208,7 +208,7 @@ def test_a_request_for_whose_files_there_is_no_room_waits_and_is_answered(
 
     assert isinstance(replies(broker, REQUEST)[-1], InferenceFinished)
     assert (place.asked, bundle.runs) == (2, 1)
-    server.stop(PATIENCE_S)
+    server.stop(TIMEOUT_S)
 
 
 @pytest.mark.usefixtures("server")
@@ -216,7 +216,7 @@ def test_what_stays_exhausted_is_told_and_parked(broker: MemoryBroker, bundle: C
     bundle.before = raises(MemoryError())
 
     assert failure(broker, REQUEST) == EXHAUSTED
-    broker.stop_consuming(PATIENCE_S)
+    broker.stop_consuming(TIMEOUT_S)
     assert len(broker.parked) == 1
 
 

@@ -23,7 +23,7 @@ from dss_inference.worker import interest
 from dss_inference.worker.recorded_answers import TAKEN_OVER
 from dss_inference.worker.request_handler import UNEXPECTED, WITHDRAWN
 from dss_inference.worker.server import QueueServer
-from support.copy_worker import PATIENCE_S, REQUEST, CopyBundle, ended, replies
+from support.copy_worker import REQUEST, TIMEOUT_S, CopyBundle, ended, replies
 from support.waiting import wait_until
 
 SUCCESSOR = replace(
@@ -127,12 +127,12 @@ def test_what_still_runs_goes_on_for_who_takes_the_ticket_over(
 ) -> None:
     bundle.go_on.clear()
     broker.request(REQUEST)
-    assert bundle.started.wait(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
     broker.publish(LOST)
     wait_until(lambda: server._withdrawals.lost_s(7, "c1") is not None)
 
     successor = broker.request(SUCCESSOR)
-    heard = successor.next(PATIENCE_S)
+    heard = successor.next(TIMEOUT_S)
     bundle.go_on.set()
 
     assert heard == InferenceProgressed(ticket_id=7, claim_id="c2", fraction=0.25, stage="copying")
@@ -147,7 +147,7 @@ def test_what_nobody_takes_over_ends(
     monkeypatch.setattr(interest, "HANDOVER_S", 0.1)
     bundle.go_on.clear()
     conversation = broker.request(REQUEST)
-    assert bundle.started.wait(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
     broker.publish(LOST)
 
     wait_until(lambda: (server._withdrawals.lost_s(7, "c1") or 0) > 0.1)
@@ -163,8 +163,8 @@ def test_a_deleted_ticket_ends_for_all_who_wait(
 ) -> None:
     bundle.go_on.clear()
     conversations = [broker.request(request) for request in (REQUEST, SUCCESSOR)]
-    assert bundle.started.wait(PATIENCE_S)
-    conversations[1].next(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
+    conversations[1].next(TIMEOUT_S)
 
     broker.publish(TicketWithdrawn(ticket_id=7, service="lungs"))
     wait_until(lambda: server._withdrawals.is_deleted(7))
@@ -186,14 +186,14 @@ def test_who_waits_computes_when_the_first_could_not(
     def fail_once() -> None:
         if bundle.runs == 1:
             begun.set()
-            assert go_on.wait(PATIENCE_S)
+            assert go_on.wait(TIMEOUT_S)
             raise ValueError
 
     bundle.before = fail_once
     first = broker.request(REQUEST)
-    assert begun.wait(PATIENCE_S)
+    assert begun.wait(TIMEOUT_S)
     second = broker.request(SUCCESSOR)
-    second.next(PATIENCE_S)
+    second.next(TIMEOUT_S)
     go_on.set()
 
     failure = ended(first)

@@ -57,7 +57,7 @@ def _middle_x(there: Flags) -> float:
 
 
 def signs(of: SegmentedChest) -> ImageSigns:
-    return image_signs_of(of, of.upright(whole=not of.is_cut))
+    return image_signs_of(of, of.upright(shows_both_sides=not of.is_cut))
 
 
 def codes(of: SegmentedChest) -> list[str]:

@@ -24,8 +24,8 @@ def body(axes: Axes) -> View:
     return View(hu=np.where(flesh, 40, -1000).astype(np.int16), spacing_mm=SPACING_MM)
 
 
-def pose(view: View, *, whole: bool = True) -> Axes | None:
-    return pose_of(view, np.zeros(view.hu.shape, bool), whole=whole)
+def pose(view: View, *, shows_both_sides: bool = True) -> Axes | None:
+    return pose_of(view, np.zeros(view.hu.shape, bool), shows_both_sides=shows_both_sides)
 
 
 @pytest.mark.parametrize("turn", [(30, 0, 0), (0, 25, 0), (0, 0, -30), (20, -15, 15)])
@@ -59,7 +59,7 @@ def test_where_the_view_cuts_the_body_a_small_turn_is_not_believed() -> None:
     turned = body(axes_turned(0, 0, -15))
 
     assert pose(turned) is not None
-    assert pose(turned, whole=False) is None
+    assert pose(turned, shows_both_sides=False) is None
 
 
 def test_a_face_where_the_view_ends_is_no_skin() -> None:

@@ -8,7 +8,7 @@ from dss_inference.lungs.sides import LEFT, RIGHT, UNSIDED, Body, Sides, sided
 from dss_inference.lungs.view import Flags, View
 
 SPACING_MM = (4.0, 4.0, 4.0)
-CUT = Body(middle_x=12.0, whole=False)
+CUT = Body(middle_x=12.0, shows_both_sides=False)
 
 
 def sides_of(lungs: Flags) -> Sides:

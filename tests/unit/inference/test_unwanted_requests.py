@@ -23,8 +23,8 @@ from dss_inference.worker import server as worker_server
 from dss_inference.worker.request_handler import WITHDRAWN
 from dss_inference.worker.server import QueueServer
 from support.copy_worker import (
-    PATIENCE_S,
     REQUEST,
+    TIMEOUT_S,
     CopyBundle,
     ended,
     replies,
@@ -39,15 +39,15 @@ def test_a_withdrawn_ticket_stops_between_two_stages(
 ) -> None:
     bundle.go_on.clear()
     conversation = broker.request(REQUEST)
-    assert bundle.started.wait(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
 
     broker.publish(TicketWithdrawn(ticket_id=7, service="lungs"))
     wait_until(lambda: server._withdrawals.is_deleted(7))
     bundle.go_on.set()
 
-    heard: Message = conversation.next(PATIENCE_S)
+    heard: Message = conversation.next(TIMEOUT_S)
     while isinstance(heard, InferenceProgressed):
-        heard = conversation.next(PATIENCE_S)
+        heard = conversation.next(TIMEOUT_S)
     assert isinstance(heard, InferenceFailed)
     assert heard.reason == WITHDRAWN
 
@@ -57,14 +57,14 @@ def test_a_stopping_worker_finishes_what_is_in_hand(
 ) -> None:
     bundle.go_on.clear()
     conversation = broker.request(REQUEST)
-    assert bundle.started.wait(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
     threading.Timer(0.2, bundle.go_on.set).start()
 
-    assert server.stop(PATIENCE_S)
+    assert server.stop(TIMEOUT_S)
 
-    heard: Message = conversation.next(PATIENCE_S)
+    heard: Message = conversation.next(TIMEOUT_S)
     while isinstance(heard, InferenceProgressed):
-        heard = conversation.next(PATIENCE_S)
+        heard = conversation.next(TIMEOUT_S)
     assert isinstance(heard, InferenceFinished)
 
 
@@ -74,7 +74,7 @@ def test_a_worker_that_cannot_finish_in_time_says_so(
     monkeypatch.setattr(worker_server, "ABANDON_S", 0.05)
     bundle.go_on.clear()
     broker.request(REQUEST)
-    assert bundle.started.wait(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
 
     assert not server.stop(0.05)
 
@@ -86,7 +86,7 @@ def test_what_is_not_finished_in_time_goes_to_another_worker(
     bundle.go_on.clear()
     requester = MemoryBroker(broker.server)
     conversation = requester.request(REQUEST)
-    assert bundle.started.wait(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
     threading.Timer(0.2, bundle.go_on.set).start()
 
     assert not server.stop(0.05)
@@ -97,12 +97,12 @@ def test_what_is_not_finished_in_time_goes_to_another_worker(
         broker=other, bundles=[CopyBundle(go_on=bundle.go_on)], datastore=datastore, instance="two"
     )
     successor.start()
-    heard: Message = conversation.next(PATIENCE_S)
+    heard: Message = conversation.next(TIMEOUT_S)
     while isinstance(heard, InferenceProgressed):
-        heard = conversation.next(PATIENCE_S)
+        heard = conversation.next(TIMEOUT_S)
     assert isinstance(heard, InferenceFinished)
     assert broker.parked == []
-    successor.stop(PATIENCE_S)
+    successor.stop(TIMEOUT_S)
     for opened in (other, requester):
         opened.close()
 
@@ -118,7 +118,7 @@ def test_a_worker_announces_its_bundle_and_device(
 
     wait_until(lambda: heard)
     assert heard == [WorkerAnnounced(bundle="copy", instance="node1", device="cpu")]
-    server.stop(PATIENCE_S)
+    server.stop(TIMEOUT_S)
 
 
 def test_a_request_whose_claim_was_taken_away_before_is_not_begun(
@@ -164,7 +164,7 @@ def test_a_request_that_comes_again_after_it_was_answered_is_not_begun(
     requester, first = MemoryBroker(broker.server), MemoryBroker(broker.server)
     QueueServer(broker=first, bundles=[bundle], datastore=datastore, instance="node1").start()
     conversation = requester.request(request)
-    assert bundle.started.wait(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
     shutil.rmtree(datastore / request.output_dir)
     first.close()
 
@@ -184,7 +184,7 @@ def test_a_request_whose_folder_goes_away_meanwhile_is_given_up(
     (datastore / request.output_dir).mkdir(parents=True)
     bundle.go_on.clear()
     conversation = broker.request(request)
-    assert bundle.started.wait(PATIENCE_S)
+    assert bundle.started.wait(TIMEOUT_S)
 
     shutil.rmtree(datastore / request.output_dir)
     bundle.go_on.set()

@@ -13,7 +13,7 @@ from dss_datastore.writing import link
 from dss_portal.datastore import Datastore, parts, pieces, receiving
 from dss_portal.scrubbing import files as scrubbing
 
-PATIENCE_S = 60
+TIMEOUT_S = 60
 
 
 class Held:
@@ -26,13 +26,13 @@ class Held:
 
     def __call__(self, *args: object) -> object:
         self._begun.set()
-        assert self._goes_on.wait(PATIENCE_S)
+        assert self._goes_on.wait(TIMEOUT_S)
         return self._act(*args)
 
     async def cancelled(self, request: Awaitable[object]) -> None:
         """Cancel ``request`` while it waits for the thread; the thread ends after that."""
         task = asyncio.ensure_future(request)
-        assert await asyncio.to_thread(self._begun.wait, PATIENCE_S)
+        assert await asyncio.to_thread(self._begun.wait, TIMEOUT_S)
         task.cancel()
         for _ in range(20):
             await asyncio.sleep(0)

@@ -31,7 +31,7 @@ def test_whatever_happens_every_promise_is_kept(tickets: int, rules: Rules, at_l
 
 
 def without_fencing(ticket: TicketState, event: Event) -> TicketState:
-    """Whoever has ever had a claim is heard."""
+    """The model accepts every program that has ever had a claim."""
     if ticket.status is Status.CLAIMED and isinstance(event, lifecycle.Succeeded):
         return replace(ticket, status=Status.SUCCESS)
     return lifecycle.apply(ticket, event)
@@ -64,7 +64,7 @@ def without_stage(ticket: TicketState, event: Event) -> TicketState:
 
 
 def deleting_again(ticket: TicketState, event: Event) -> TicketState:
-    """Whoever asks for it twice is written down twice."""
+    """A deletion that is asked for twice is recorded twice."""
     if isinstance(event, lifecycle.Deleted):
         return replace(ticket, status=Status.DELETED)
     return lifecycle.apply(ticket, event)
