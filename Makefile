@@ -82,7 +82,7 @@ test-brokers: ## what we ask of RabbitMQ, asked of that of Debian 13 and of the 
 	  DSS_TEST_RABBITMQ_ROOT=$$root $(BIN)/pytest $(BROKER_TESTS) || exit 1; \
 	done
 
-test-defences: ## take eleven defences out of the programs, one after the other, and see that a test misses each; WORD=fencing
+test-defences: ## take the defences of tests/defences/sabotage.py out of the programs, one after the other, and see that a test misses each; WORD=fencing
 	$(BOOTSTRAP) dev
 	@PYTHONPATH=tests $(BIN)/python -m defences $(WORD)
 

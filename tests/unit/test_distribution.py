@@ -44,7 +44,7 @@ WITHOUT_AN_IMPORT = {
     "nvidia-ml-py": "torch reads a GPU's state with it",
     "rich": "typer's tables",
 }
-PATCHED = ("hypercorn", "monai", "pika", "quart", "quart-auth", "tortoise-orm")
+PATCHED = ("hypercorn", "itsdangerous", "monai", "pika", "quart", "quart-auth", "tortoise-orm")
 OPTIONAL = {"opentelemetry", "boto3", "botocore", "_typeshed"}
 """Imported where it is there: the extras 'tracing' and 's3'; and for types only."""
 IMAGING = {"simpleitk", "numpy", "pydicom", "nibabel", "scipy"}
@@ -115,6 +115,23 @@ def test_what_a_program_imports_is_installed_with_it(program: str) -> None:
     }
 
     assert missing == set()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.slow
+def test_a_program_names_each_library_that_it_imports_and_leaves_none_to_another(
+    program: str,
+) -> None:
+    providers = packages_distributions()
+    asked = {canonicalize_name(requirement.name) for requirement in own_requirements(program)}
+
+    unnamed = {
+        name
+        for name in imported_by(program)
+        if not {canonicalize_name(d) for d in providers[name]} & asked
+    }
+
+    assert unnamed == set()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

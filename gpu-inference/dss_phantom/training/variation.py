@@ -58,7 +58,9 @@ def scaled(hu: Floats) -> Floats:
 
 
 def _placed(person: Person, rng: np.random.Generator) -> Person:
-    """``person`` stretched and turned a little, and cropped to PATCH voxels along each side near the lungs."""
+    """``person`` stretched and turned a little, and cropped to PATCH voxels along each side, whose
+    centre is random, up to a fifth of the image from the image's centre.
+    """
     matrix = _turned(rng) * rng.uniform(0.8, 1.25, 3)[:, None] * rng.uniform(0.9, 1.1)
     reach = np.array(person.hu.shape[::-1], float)
     middle = rng.uniform(-0.4, 0.4, 3)

@@ -31,8 +31,9 @@ async def person() -> Identity | None:
 
 
 async def only_our_forms() -> Response | None:
-    """Run before every request for a page: count the request against the user's limit, and accept a POST only with the
-    form token of one of our pages.
+    """Run before every request for a page: count the request against the user's limit, and check that a POST has the
+    form token of one of our pages.  POSTs to the endpoints in _WITHOUT_TOKEN, and a program's POST that
+    accepts the terms of use, are accepted without one.
 
     Returns a redirect to the sign-in page for a POST of a user who is not signed in; None if the request may proceed.
     Raises Refused if the user has made too many requests, or if the token is missing, too old or of another session.
