@@ -32,6 +32,8 @@ READER = f"{DEAD_QUEUE}.reader"
 
 BUSY_S = 10.0
 RESOURCE_LOCKED = 405
+CHECKED_PIKA = "1.4.4"
+"""The version of pika that was checked: its blocking connection shows the server's properties in ``_impl`` only."""
 
 
 @contextmanager
@@ -55,7 +57,7 @@ def open_session(url: str) -> Iterator["RabbitDeadLetterSession"]:
 
 
 def _require_new_enough(connection: BlockingConnection) -> None:
-    properties = connection._impl.server_properties  # noqa: SLF001 - pika's blocking connection has no other way to them
+    properties = connection._impl.server_properties  # noqa: SLF001 - see CHECKED_PIKA
     if sentence := too_old(properties):
         raise BrokerRefuses(sentence)
 

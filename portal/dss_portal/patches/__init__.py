@@ -8,6 +8,7 @@ CHECKED = {
     "asyncpg": "0.32.0",  # database.pool overrides Pool.release, and looks into PoolConnectionHolder and its connection
     "h11": "0.16.0",  # serving.bodies counts the bytes of a body in ContentLengthReader
     "hypercorn": "0.18.0",  # patches.hypercorn replaces H11Protocol.handle and run.TCPServer; serving.connections overrides TCPServer, and looks into H11Protocol
+    "itsdangerous": "2.2.0",  # web.signing overrides URLSafeTimedSerializer.loads
     "quart": "0.22.0",  # patches.quart sets FileBody.buffer_size and make_conditional; web.asgi overrides ASGIHTTPConnection and Body
     "quart-auth": "0.12.0",  # web.signing overrides QuartAuth.load_token
     "tortoise-orm": "1.1.9",  # patches.tortoise_clock replaces timezone.now, tortoise_comments models._get_comments; database.engine overrides the client
