@@ -15,7 +15,7 @@ from dss_portal.models import OutboxMessage, Service, Status
 from dss_portal.notifications import outbox as notifications
 from dss_portal.notifications.channels import ChannelKind
 from dss_portal.outbox import unsent
-from dss_portal.tickets import counting
+from dss_portal.tickets import counting, queue_places
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +82,25 @@ async def _refresh_tickets() -> None:
         metrics.OLDEST_WAITING_SECONDS.labels(service).set(age_s)
 
 
-_WAITING_SINCE = """
+# A ticket that was never claimed waits since it came.  One that came back waits since the last time that it became ready;
+# it is asked for only if it came before the first that was never claimed, since all others have waited less than that one.
+_WAITING_SINCE = f"""
+WITH RECURSIVE {queue_places.WALK.format(versions="ARRAY(SELECT id FROM service)")}
 SELECT service.name, min(waiting.since) AS since
-FROM (SELECT ticket.service_id, max(ticket_history.at) AS since
-      FROM ticket JOIN ticket_history ON ticket_history.ticket_id = ticket.id
-      WHERE ticket.status = 'ready' AND ticket_history.status = 'ready' GROUP BY ticket.id) waiting
-    JOIN service ON service.id = waiting.service_id
-GROUP BY service.name
-"""
+FROM walk JOIN service ON service.id = walk.service_id LEFT JOIN LATERAL (
+        SELECT coalesce(queued_at, created_at) AS since FROM ticket
+        WHERE status = 'ready' AND service_id = walk.service_id AND user_id = walk.user_id
+            AND attempt <= 1 AND claim_id IS NULL
+        ORDER BY coalesce(queued_at, created_at), id LIMIT 1
+    ) AS fresh ON true CROSS JOIN LATERAL (
+        SELECT fresh.since
+        UNION ALL
+        SELECT (SELECT max(at) FROM ticket_history WHERE ticket_id = back.id AND status = 'ready') FROM ticket back
+        WHERE back.status = 'ready' AND back.service_id = walk.service_id AND back.user_id = walk.user_id
+            AND coalesce(queued_at, created_at) < coalesce(fresh.since, 'infinity')
+    ) AS waiting
+WHERE walk.user_id IS NOT NULL GROUP BY service.name
+"""  # noqa: S608 - constants of ours
 
 
 async def _waiting_since() -> dict[str, datetime]:

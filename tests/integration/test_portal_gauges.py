@@ -1,10 +1,13 @@
 """What a portal reads from the database and tells Prometheus."""
 
+from datetime import timedelta
+
 import pytest
 from prometheus_client import REGISTRY
 
 from dss_portal import gauges
-from dss_portal.models import Ticket
+from dss_portal.database import clock
+from dss_portal.models import Status, Ticket, TicketHistory
 from support.portals import LONG_AGO, Portal, new_ticket, submitted_ticket, text
 
 pytestmark = pytest.mark.stack
@@ -44,6 +47,25 @@ async def test_the_longest_wait_is_that_of_the_first_ticket(portal: Portal) -> N
     waits_s = value("dss_ticket_oldest_waiting_seconds", service="lung-segmentation")
     assert waits_s is not None
     assert 0 < waits_s < 60
+
+
+async def test_a_ticket_that_came_back_waits_since_then(portal: Portal) -> None:
+    await portal.announce_service()
+    ann = await portal.user()
+    returned, fresh = await submitted_ticket(ann), await submitted_ticket(ann)
+    await Ticket.filter(id=returned).update(queued_at=LONG_AGO, attempt=2)
+
+    async def longest_s() -> float:
+        await gauges.refresh()
+        return value("dss_ticket_oldest_waiting_seconds", service="lung-segmentation") or 0.0
+
+    assert 0 < await longest_s() < 60
+    await Ticket.filter(id=fresh).update(queued_at=clock.now() - timedelta(hours=1))
+    assert 3600 <= await longest_s() < 3660
+    await Ticket.filter(id=fresh).update(status=Status.CLAIMED)
+    assert 0 < await longest_s() < 60
+    await TicketHistory.filter(ticket_id=returned).update(at=clock.now() - timedelta(hours=2))
+    assert 7200 <= await longest_s() < 7260
 
 
 async def test_an_upload_that_is_given_up_is_no_failure_of_its_service(portal: Portal) -> None:

@@ -19,7 +19,7 @@ WHERE name = $1 AND EXISTS (SELECT FROM ticket WHERE status = 'ready' AND servic
 """
 
 # One row of the index for each user and version.
-_WALK = """walk AS (
+WALK = """walk AS (
     SELECT service_id, (SELECT min(user_id) FROM ticket
         WHERE status = 'ready' AND ticket.service_id = version.service_id) AS user_id
     FROM unnest({versions}) AS version (service_id)
@@ -30,7 +30,7 @@ _WALK = """walk AS (
 )"""
 
 _USERS_WAITING = f"""
-WITH RECURSIVE {_WALK.format(versions="ARRAY(SELECT id FROM service)")}
+WITH RECURSIVE {WALK.format(versions="ARRAY(SELECT id FROM service)")}
 SELECT DISTINCT user_id FROM walk WHERE user_id IS NOT NULL
 """  # noqa: S608 - constants of ours
 
@@ -218,5 +218,5 @@ def _of_versions(statement: str, count: int) -> str:
     parameters = range(3, 3 + count)
     branches = "\n    UNION ALL".join(_WAITING.format(parameter=number) for number in parameters)
     listed = ", ".join(f"${number}::int" for number in parameters)
-    walk = _WALK.format(versions=f"ARRAY[{listed}]")
+    walk = WALK.format(versions=f"ARRAY[{listed}]")
     return statement.format(walk=walk, waiting=f"({branches}\n) AS waiting")
