@@ -11,14 +11,16 @@ from typing import Any
 import asyncpg
 import pytest
 
+from dss_portal import gauges
 from dss_portal.changes import reading
 from dss_portal.estimates import reading as site
 from dss_portal.estimates import runs
+from dss_portal.notifications import outbox as notifications
 from dss_portal.outbox import relay
 from dss_portal.polls import callers, snapshots
 from dss_portal.providers import claiming, writing
 from dss_portal.services import statistics
-from dss_portal.tickets import creation_keys, queue, queue_places
+from dss_portal.tickets import creation, creation_keys, queue, queue_places, reservation
 
 pytestmark = pytest.mark.stack
 
@@ -36,6 +38,11 @@ LARGE = {
     "run",
     "outbox",
     "ticket_key",
+    "ticket_file",
+    "ticket_history",
+    "upload",
+    "resumable_upload",
+    "stored_tally",
 }
 FEW_ROWS = 2 * TICKETS // USERS
 """Rows of one user or of one answer may be read or sorted.  Estimates from a sample vary by some per cent."""
@@ -78,6 +85,25 @@ INSERT INTO ticket_key (user_id, key, sha256, ticket_id, created_at)
 SET session_replication_role = origin;
 """
 
+_FILES = f"""
+SET session_replication_role = replica;
+INSERT INTO ticket_file (ticket_id, area, index, name, size_bytes)
+    SELECT i, 'input', 0, 'a', 1 FROM generate_series(1, {TICKETS}) AS i;
+INSERT INTO ticket_history (ticket_id, status, at)
+    SELECT id, changed.status, created_at
+    FROM ticket, LATERAL (VALUES ('init'), ('ready'), (ticket.status)) changed (status);
+INSERT INTO upload (user_id, reserved_bytes, heard_at)
+    SELECT i % {USERS} + 1, 1, now() FROM generate_series(1, 20000) AS i;
+INSERT INTO resumable_upload (id, ticket_id, area, name, length_bytes, received_bytes, sha256, holder, heard_at,
+        finished, claim_id, description, mime_type)
+    SELECT i::text, i, 'input', 'b', 1, 1, '', '', now(), true, '', '', '' FROM generate_series(1, 20000) AS i;
+INSERT INTO stored_tally (user_id, bytes, files)
+    SELECT i % {USERS} + 1, 1, 1 FROM generate_series(1, 20000) AS i;
+SELECT setval(pg_get_serial_sequence('ticket', 'id'), {TICKETS});
+UPDATE tier SET max_tickets = 1000, max_files = 100000, max_stored_bytes = 1000000;
+SET session_replication_role = origin;
+"""
+
 # Every ticket ended today; one in five failed.
 _ONE_DAY = """
 UPDATE ticket SET status = CASE WHEN id % 5 = 0 THEN 'failed' ELSE 'success' END, user_id = 7, service_id = 1,
@@ -88,6 +114,12 @@ INSERT INTO ticket_history (ticket_id, status, at)
 """
 MOST_LOOPS = 8
 """A part of a plan may run once for each worker of a parallel plan, but not once for each ticket."""
+
+_TELL_PLANS = """
+LOAD 'auto_explain';
+SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on;
+SET auto_explain.log_format = json; SET auto_explain.log_level = notice;
+"""
 
 STATEMENTS: dict[str, tuple[str, list[object]]] = {
     "who polls, by cookie": (callers._BY_SESSION, ["x"]),
@@ -107,7 +139,18 @@ STATEMENTS: dict[str, tuple[str, list[object]]] = {
     "runs of two services": (runs._NEWEST, [["service 1", "service 2"], runs.NEWEST]),
     "keys of deleted tickets": (creation_keys._FORGET, [77, datetime.now(UTC), 1000]),
     "a provider's rights": (claiming._RIGHTS, [[7]]),
+    "notifications that wait": (notifications._WAITING, []),
+    "the longest waits": (gauges._WAITING_SINCE, []),
 }
+
+NOW, LONG_AGO = datetime.now(UTC), datetime(2020, 1, 1, tzinfo=UTC)
+CALLS: dict[str, tuple[str, list[object]]] = {
+    "a new ticket": (creation._CREATE_BY_HASH, [7, "1", NOW, LONG_AGO]),
+    "a new ticket with a key": (creation._CREATE_KEYED_BY_HASH, [7, "1", NOW, LONG_AGO, "k", "h"]),
+    "room for a file": (reservation._RESERVE, [6, "input", "b", 1, 1, NOW, NOW, LONG_AGO]),
+    "a file that is kept": (reservation._KEEP, [6, ["success"], "b", 1, 0, NOW, NOW]),
+}
+"""Functions of the database, which plan the statements in them when they are executed."""
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +161,10 @@ def plans(migrated: str) -> dict[str, list[dict[str, Any]]]:
 
 async def _plans(migrated: str) -> dict[str, list[dict[str, Any]]]:
     async with _database(migrated) as connection:
-        await connection.execute(_FILL)
+        await connection.execute(_FILL + _FILES)
         await connection.execute("ANALYZE")
-        return {what: await _plan(connection, *asked) for what, asked in STATEMENTS.items()}
+        found = {what: await _plan(connection, *asked) for what, asked in STATEMENTS.items()}
+        return found | {what: await _within(connection, *call) for what, call in CALLS.items()}
 
 
 @asynccontextmanager
@@ -156,13 +200,36 @@ async def _plan(
     return list(_nodes(json.loads(told)[0]["Plan"]))
 
 
+async def _within(
+    connection: asyncpg.Connection, call: str, values: list[object]
+) -> list[dict[str, Any]]:
+    """The nodes of the plans of all statements that ``call`` executes, those of triggers among them."""
+    told: list[str] = []
+
+    def listen(_: object, message: Any) -> None:
+        told.append(str(message.message))
+
+    await connection.execute(_TELL_PLANS)
+    connection.add_log_listener(listen)
+    undone = connection.transaction()
+    await undone.start()
+    found = await connection.fetch(call, *values)
+    await undone.rollback()
+    connection.remove_log_listener(listen)
+    await connection.execute("SET auto_explain.log_min_duration = -1")
+    assert found[0][0] is not None, "it was refused before it wrote"
+    plans = [json.loads(text.partition("plan:")[2])["Plan"] for text in told if "plan:" in text]
+    assert len(plans) > 1, "only the call was explained"
+    return [node for plan in plans for node in _nodes(plan)]
+
+
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for part in plan.get("Plans", []):
         yield from _nodes(part)
 
 
-@pytest.mark.parametrize("what", STATEMENTS)
+@pytest.mark.parametrize("what", [*STATEMENTS, *CALLS])
 def test_no_large_table_is_read_or_sorted_as_a_whole(
     plans: dict[str, list[dict[str, Any]]], what: str
 ) -> None:
@@ -192,6 +259,7 @@ READ_FOR_A_TURN = 8 * USERS
 LONG_QUEUE: dict[str, tuple[str, list[object], int]] = {
     "the next ticket": (*STATEMENTS["the next ticket"], READ_FOR_A_TURN),
     "who waits": (*STATEMENTS["who waits"], READ_FOR_A_TURN),
+    "the longest waits": (*STATEMENTS["the longest waits"], READ_FOR_A_TURN),
     "the place of a first ticket": (
         queue_places._of_versions(queue_places._PLACE, 1),
         ["service 1", [FIRST_OF_A_USER], 1],
