@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from dss_portal import database
+from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
 from dss_portal.changes import feed as feed_module
 from dss_portal.changes import watcher
@@ -31,6 +32,7 @@ async def known(database_url: str) -> Known:
     async with database.connected(database_url):
         user = await accounts.save_user("ann@example.com")
         await accounts.open_session(user)
+        await api_tokens.create(user, "t", ["tickets"], None)
         service = await Service.create(
             githash="h", name="lungs", version="1", shortdesc="Lungs", descriptor={}
         )
@@ -64,6 +66,8 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
         (Subject.USER, "user", "UPDATE user_account SET sysadmin = true WHERE id = $1"),
         (Subject.USER, "user", "UPDATE session SET revoked_at = now() WHERE user_id = $1"),
         (Subject.USER, "user", "DELETE FROM session WHERE user_id = $1"),
+        (Subject.USER, "user", "UPDATE api_token SET revoked_at = now() WHERE user_id = $1"),
+        (Subject.USER, "user", "DELETE FROM api_token WHERE user_id = $1"),
         (Subject.SERVICE, "service", "UPDATE service SET current = false WHERE id = $1"),
     ],
 )

@@ -1,15 +1,16 @@
 """A poll is refused within a second after its session, token or right has ended."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
 from dss_portal.accounts import api_tokens
 from dss_portal.accounts import store as accounts
+from dss_portal.changes.watcher import CURRENT_S
 from dss_portal.models import Session, User
-from dss_portal.tickets import store
 from support.portals import Portal, submitted_ticket
 from support.replicas import Site, signed_in, two_replicas, within_a_second
 
@@ -81,11 +82,41 @@ async def test_a_right_that_was_taken_away_is_gone_within_a_second(
     )
 
 
-async def test_a_token_that_expires_is_refused(portal: Portal, site: Site) -> None:
+async def test_a_token_that_was_revoked_is_over_elsewhere_within_a_second(
+    portal: Portal, site: Site
+) -> None:
+    """For polls and for requests that write."""
     user = await accounts.save_user("ann@example.com")
-    life = store.now() - store.now()
-    token = await api_tokens.create(user, "t", ["tickets"], life)
+    headers = await bearer(user, None)
+    create = partial(
+        site.second.client.post, "/api/tickets", data={"name": "lung-segmentation"}, headers=headers
+    )
+    poll = partial(site.second.get, "/api/tickets", **headers)
+    assert [(await ask()).status_code for ask in (poll, create, poll)] == [200] * 3
+    assert "/api/tickets" not in site.second.framework[1:]
 
-    answer = await site.first.get("/api/tickets", Authorization=f"Bearer {token}")
+    await api_tokens.revoke((await api_tokens.listed())[0].id)
+
+    for ask in (poll, create):
+        await within_a_second(ask, lambda answer: answer.status_code == 401)
+
+
+async def test_a_token_that_expires_is_refused(portal: Portal, site: Site) -> None:
+    """While it is in use, too: nothing tells the portals of that."""
+    user = await accounts.save_user("ann@example.com")
+    expired, expires = await bearer(user, timedelta()), await bearer(user, timedelta(seconds=2))
+    ends_s = asyncio.get_running_loop().time() + 2
+    poll = partial(site.second.get, "/api/tickets", **expires)
+
+    assert (await site.second.get("/api/tickets", **expired)).status_code == 401
+    while (answer := await poll()).status_code == 200:
+        assert asyncio.get_running_loop().time() < ends_s + CURRENT_S
+        await asyncio.sleep(0.1)
 
     assert answer.status_code == 401
+    assert asyncio.get_running_loop().time() > ends_s - 0.5
+
+
+async def bearer(user: User, life: timedelta | None) -> dict[str, str]:
+    """The header of a new token."""
+    return {"Authorization": f"Bearer {await api_tokens.create(user, 't', ['tickets'], life)}"}

@@ -32,7 +32,7 @@ async def create(user: User, name: str, scopes: Iterable[str], life: timedelta |
         user=user,
         name=name,
         scopes=" ".join(wanted),
-        expires_at=clock.now() + life if life else None,
+        expires_at=None if life is None else clock.now() + life,
     )
     return token
 
