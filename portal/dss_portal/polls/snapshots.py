@@ -1,4 +1,7 @@
-"""The encoded responses to polls, cached in memory until a change makes them outdated."""
+"""The encoded responses to polls, cached in memory until a change makes them outdated.
+
+More than 300 lines: the queries and the encodings of all polls stand beside the one class that caches them.
+"""
 
 import json
 from collections.abc import Sequence

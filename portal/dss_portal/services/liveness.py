@@ -1,5 +1,7 @@
 """Finds out which programs serve a service now, from their announcements and polls in the database.  The time limits
 are in ``dss_broker.liveness``.
+
+More than 300 lines: the queries and the sentences stand beside the one function that combines them.
 """
 
 from collections import defaultdict

@@ -1,5 +1,7 @@
 """Reads and changes tickets in the database.  ``advance`` applies an event to a locked ticket; only ``granting`` and
 ``submitting`` change states with statements of their own.
+
+More than 300 lines: one short function for each read and change of a ticket.
 """
 
 import asyncio

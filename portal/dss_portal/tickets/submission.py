@@ -1,5 +1,7 @@
 """What users can do with a ticket: create it, submit, retry and delete it; and the checks whether they may.  Files are
 stored by ``received_files``.
+
+More than 300 lines: one short function for each action, beside the checks that the actions share.
 """
 
 from http import HTTPStatus
