@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.side_by_side import sides
 from bench.side_by_side.loads import percentile
 from bench.side_by_side.sides import Side
+from bench.side_by_side.table import MOST_GENERATOR
 from support import commands
 from support.stacks import leave_nothing_running
 
@@ -73,13 +74,19 @@ def bench(
             typer.echo(
                 f"{count} dialogs: {step.requests_s:.0f} requests/s, p50 {step.p50_ms:.1f} ms, p95 {step.p95_ms:.1f} ms, "
                 f"errors {step.errors}, generator {step.generator:.2f}, portal {step.portal:.2f}"
+                f"{'  INVALID: the generator is the limit' if step.generator > MOST_GENERATOR else ''}"
             )
             if step.p95_ms > LIMIT_MS or step.errors:
                 break
-    held = max((s.dialogs for s in found if s.p95_ms <= LIMIT_MS and not s.errors), default=0)
+    held = max((step.dialogs for step in found if _is_held(step)), default=0)
     result = "reached" if held >= GOAL else "NOT REACHED"
     typer.echo(f"held with p95 below a second: {held}; goal {GOAL}: {result}")
     out.write_text(json.dumps([asdict(step) for step in found], indent=1), encoding="utf-8")
+
+
+def _is_held(step: Step) -> bool:
+    """Not if the load generator was the limit, which measures itself then."""
+    return step.p95_ms <= LIMIT_MS and not step.errors and step.generator <= MOST_GENERATOR
 
 
 async def _hold(side: Side, count: int, seconds: float) -> Step:

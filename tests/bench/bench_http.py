@@ -173,8 +173,6 @@ def _started(plan: Plan, tickets: int) -> Iterator[dict[str, Side]]:
             found[table.UWSGI] = stack.enter_context(
                 sides.reference(folder / "uwsgi", tickets, uwsgi=True)
             )
-        for side in found.values():
-            typer.echo(f"{side.name}: {side.promises}")
         yield found
 
 

@@ -43,6 +43,27 @@ def test_a_row_says_whether_its_goal_is_reached() -> None:
     assert "0.16 of reference, goal at most 15: NOT REACHED" in said
 
 
+def test_a_row_whose_generator_was_the_limit_or_that_had_errors_shows_no_goal() -> None:
+    row, theirs = "claims/s, 8 claimers", [Measured(value=100, generator=0.1, errors=7)]
+    busy = {**_sides(260, 100), "reference": [Measured(value=100, generator=0.6)]}
+    wrong = {"reference": theirs, "ours": [Measured(value=260, generator=0.1, errors=3)]}
+    slow = {"reference": theirs, "ours": [Measured(value=100, generator=0.1, errors=3)]}
+
+    said = ["\n".join(table.lines(2000, {row: sides})) for sides in (busy, wrong, slow)]
+
+    assert "goal at least 2.5: NOT SHOWN, the generator is the limit" in said[0]
+    assert "goal at least 2.5: NOT SHOWN, 3 errors" in said[1]
+    assert "goal at least 2.5: NOT REACHED" in said[2]
+    assert not any("2.5: reached" in text for text in said)
+
+
+def test_a_row_that_writes_says_what_is_on_disk() -> None:
+    said = "\n".join(table.lines(2000, {"claims/s, 8 claimers": _sides(260, 100)}))
+
+    assert said.count("(rows are fsynced, files are not)") == 1
+    assert said.count("(rows and files are fsynced)") == 1
+
+
 def test_status_polls_must_be_quick_in_the_tail_too() -> None:
     said = "\n".join(table.lines(2000, {table.STATUS_OF_32: _sides(2000, 100, p99_ms=11)}))
 

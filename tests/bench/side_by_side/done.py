@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from bench.side_by_side.loads import Measured
+from bench.side_by_side.sides import PROMISES
 from bench.side_by_side.table import Results, commit
 
 
@@ -58,7 +59,8 @@ class Done:
             for count, results in self.by_tickets.items()
         }
         steps = [asdict(step) for step in self.steps]
-        text = json.dumps({"commit": commit(), "tickets": tickets, "steps": steps}, indent=1)
+        found = {"commit": commit(), "promises": PROMISES, "tickets": tickets, "steps": steps}
+        text = json.dumps(found, indent=1)
         temporary = path.with_suffix(".part")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)

@@ -27,6 +27,15 @@ from support.waiting import wait_until
 PROVIDER = reference_server.PROVIDER
 USERS = 20
 UWSGI = "uwsgi==2.0.31"
+_REFERENCE = "rows are fsynced, files are not"
+_OURS = "rows and files are fsynced"
+PROMISES = {
+    "reference": _REFERENCE,
+    "reference, uWSGI 4x4": _REFERENCE,
+    "ours": _OURS,
+    "ours, PgBouncer": _OURS,
+}
+"""By side, what is on disk when it has answered 200."""
 QUIET = {**reference_server.SERVICE, "name": "quiet"}
 """A service for which no ticket waits, so that a claim gives the ticket that was submitted last."""
 
@@ -41,7 +50,7 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """``pids`` are those of the processes that answer; ``promises`` what is on disk when it has answered 200.
+    """``pids`` are those of the processes that answer.
 
     ``githash`` is the service of the seeded tickets, ``quiet`` that of QUIET.  ``keeps_connections``: a connection serves several requests.
     """
@@ -52,7 +61,6 @@ class Side:
     githash: str
     quiet: str
     pids: list[int]
-    promises: str
     keeps_connections: bool = True
 
     def cpu_s(self) -> float:
@@ -119,7 +127,6 @@ def reference(folder: Path, tickets: int, *, uwsgi: bool = False) -> Iterator[Si
             githash=githash,
             quiet=quiet,
             pids=[pid, *children(pid)],
-            promises="rows are fsynced, files are not",
             keeps_connections=not uwsgi,
         )
 
@@ -218,7 +225,6 @@ def our_site(
             githash=seeded.githashes[reference_server.SERVICE["name"]],
             quiet=seeded.githashes[QUIET["name"]],
             pids=[stack.running["portal"].pid, *children(stack.running["portal"].pid)],
-            promises="rows and files are fsynced",
         )
         yield stack, side
 
