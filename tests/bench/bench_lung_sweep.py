@@ -4,14 +4,18 @@
 that pip fetches), and one that pip fetches and on which two limits alone were chosen.  Limits were fitted on even seeds
 and the real images.  A kind reaches its goal if 95 % have a Dice of 0.95, or with a disease if none below 0.9 is good.  Tables, pictures (green is true, red is found)
 and rows as JSON lie in ``--output``: each row as soon as it is known, the tables after each phantom.  A run that was
-ended goes on where it stopped; other rules need another folder.
+ended goes on where it stopped.  A folder is for the rules (the sources of ``dss_inference.lungs``) of its first run, and
+for one run at a time.
 """
 
+import fcntl
+import hashlib
 import json
 import resource
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, groupby
 from multiprocessing import get_context
@@ -21,15 +25,17 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from dss_inference import lungs
 from dss_inference.device.runner import Runner, runner_for
 from support.kept_out import fetched, kept_out, looked_at
 from support.lung_cases import Case, combined, factors, phantom, random_of, real, thick
 from support.lung_disease import Chest
-from support.lung_judging import NONE, Judged, judged
+from support.lung_judging import NONE, REFUSED, Judged, judged
 
 LEAST_ML = 100.0
 """Of lung in view; what shows less is left out."""
-VERDICTS = ("good", "look at it", "not usable", NONE)
+FAILED = (REFUSED, NONE)
+VERDICTS = ("good", "look at it", *FAILED)
 REAL, KEPT_OUT = 0, -1
 """Stand for the real images among the seeds."""
 COMBINED_REAL = 20
@@ -70,27 +76,32 @@ def bench(
     output: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = Path("sweep"),
     shared_data: Annotated[Path | None, typer.Option(envvar="DSS_SHARED_DATA")] = None,
 ) -> None:
+    with only_run_in(output):
+        require_same_rules(output, rules_hash())
+        kept = fetched(output) if fetch else None
+        seeds = [
+            *([REAL] if shared_data or kept else []),
+            *([KEPT_OUT] if kept else []),
+            *range(1, phantoms + 1),
+        ]
+        plans = [
+            Plan(
+                seed=seed,
+                combinations=combinations,
+                spacing_mm=spacing,
+                slices=slices,
+                one_each=one_each,
+                data=shared_data,
+                kept=kept,
+                output=output,
+            )
+            for seed in seeds
+        ]
+        _run(plans, processes, output)
+
+
+def _run(plans: Sequence[Plan], processes: int, output: Path) -> None:
     start = time.monotonic()
-    output.mkdir(parents=True, exist_ok=True)
-    kept = fetched(output) if fetch else None
-    seeds = [
-        *([REAL] if shared_data or kept else []),
-        *([KEPT_OUT] if kept else []),
-        *range(1, phantoms + 1),
-    ]
-    plans = [
-        Plan(
-            seed=seed,
-            combinations=combinations,
-            spacing_mm=spacing,
-            slices=slices,
-            one_each=one_each,
-            data=shared_data,
-            kept=kept,
-            output=output,
-        )
-        for seed in seeds
-    ]
     rows: list[Row] = []
     with get_context("spawn").Pool(processes, maxtasksperchild=4) as pool:
         for plan, done in zip(plans, pool.imap(rows_of, plans), strict=True):
@@ -102,10 +113,46 @@ def bench(
     typer.echo(f"{time.monotonic() - start:.0f} s, peak memory of a process {peak_gb:.2f} GB")
 
 
+def rules_hash() -> str:
+    """A hash of the names and texts of the rules' sources."""
+    folder = Path(lungs.__path__[0])
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def require_same_rules(output: Path, rules: str) -> None:
+    """Write the hash ``rules`` into the folder if it has no rows yet.  Raises SystemExit if its rows are of other rules."""
+    path = output / "rules.txt"
+    known = path.read_text(encoding="utf-8").strip() if path.exists() else "unknown rules"
+    has_rows = any(file.stat().st_size for file in (output / "rows").glob("*.jsonl"))
+    if has_rows and known != rules:
+        raise SystemExit(
+            f"The rows in {output} were made with other sources of the rules ({known[:13]}, now {rules[:13]}): please give "
+            "another folder with --output, or remove its folder 'rows'."
+        )
+    path.write_text(rules + "\n", encoding="utf-8")
+
+
+@contextmanager
+def only_run_in(output: Path) -> Iterator[None]:
+    """Keep other runs out of the folder, which is made, until the end.  Raises SystemExit if another run is in it."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(
+                f"Another run writes into {output}: please wait for its end, or give another folder with --output."
+            ) from None
+        yield
+
+
 def _write(rows: Sequence[Row], output: Path) -> None:
     text = "\n".join(_report(rows)) + "\n"
     (output / "table.txt").write_text(text, encoding="utf-8")
-    text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
+    text = "[\n" + ",\n".join(as_line(row).rstrip() for row in rows) + "\n]\n"
     (output / "rows.json").write_text(text, encoding="utf-8")
 
 
@@ -120,12 +167,17 @@ def rows_of(plan: Plan) -> list[Row]:
             row = known.get((case.seed, case.kind, case.name))
             if row is None:
                 row = _row(case, runner, plan.output)
-                file.write(json.dumps(asdict(row)) + "\n")
+                file.write(as_line(row))
                 file.flush()
             if rows and rows[-1].kind != row.kind:
                 _tell(plan.seed, [r for r in rows if r.kind == rows[-1].kind])
             rows.append(row)
     return rows
+
+
+def as_line(row: Row) -> str:
+    """The row as a line of JSON; values of NumPy become numbers and truth values."""
+    return json.dumps(asdict(row), default=lambda value: value.item()) + "\n"
 
 
 def known_rows(path: Path) -> dict[tuple[int, str, str], Row]:
@@ -235,7 +287,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"{'kind':20} cases  Dice: least  median  >=0.95   {'  '.join(VERDICTS)}   s   goal"
     for kind, of in kinds.items():
         scores = [r.judged.dice for r in of]
-        high = sum(s >= 0.95 for s in scores) / len(of)
+        high = sum(map(_is_right, of)) / len(of)
         counts = [sum(r.judged.verdict == v for r in of) for v in VERDICTS]
         said = "  ".join(f"{n:{len(v)}}" for n, v in zip(counts, VERDICTS, strict=True))
         seconds = float(np.median([r.judged.seconds for r in of]))
@@ -250,20 +302,38 @@ def _reached(rows: Sequence[Row]) -> bool:
         return False
     if rows[0].diseased:
         return True
-    return sum(r.judged.dice >= 0.95 for r in rows) >= 0.95 * len(rows)
+    return sum(map(_is_right, rows)) >= 0.95 * len(rows)
+
+
+def _is_right(row: Row) -> bool:
+    return row.judged.dice >= 0.95 and row.judged.verdict not in FAILED
 
 
 def _calibration(rows: Sequence[Row]) -> Iterator[str]:
     bad = [r for r in rows if r.judged.dice < 0.9]
     best = [r for r in rows if r.judged.dice > 0.97]
-    good, wrong = ([r for r in of if r.judged.verdict == "good"] for of in (best, bad))
-    crossed = sum(r.judged.wrong_side > 0.02 for r in rows)
-    unknown = sum(r.judged.unknown_side for r in rows)
-    yield f"below 0.9: {len(bad)}, of these good: {len(wrong)}"
-    yield f"above 0.97: {len(best)}, of these good: {len(good)} ({len(good) / max(1, len(best)):.1%})"
-    yield f"{len(rows)} cases: wrong side {crossed}, side unknown {unknown}"
-    asked = chain.from_iterable(r.judged.flags for r in best if r.judged.verdict != "good")
+    yield f"below 0.9: {len(bad)}, of these good: {sum(map(_is_good, bad))}"
+    for name, of in (("healthy", [r for r in best if not r.diseased]), ("all", best)):
+        good = sum(map(_is_good, of))
+        yield f"above 0.97, {name}: {len(of)}, of these good: {good} ({good / max(1, len(of)):.1%})"
+    yield from _sides(rows)
+    asked = chain.from_iterable(r.judged.flags for r in best if not _is_good(r))
     yield f"flags of those above 0.97 that are not good: {dict(Counter(asked))}"
+
+
+def _is_good(row: Row) -> bool:
+    return row.judged.verdict == "good"
+
+
+def _sides(rows: Sequence[Row]) -> Iterator[str]:
+    crossed = sum(r.judged.wrong_side > 0.02 for r in rows)
+    paired = [r for r in rows if r.judged.is_paired]
+    unknown, of_paired = (sum(r.judged.unknown_side for r in of) for of in (rows, paired))
+    yield f"{len(rows)} cases: wrong side {crossed}, side unknown {unknown}"
+    yield (
+        f"{len(paired)} with both lungs and the spine in view: side unknown {of_paired} "
+        f"({of_paired / max(1, len(paired)):.1%})"
+    )
 
 
 def _worst(rows: Sequence[Row]) -> Iterator[str]:

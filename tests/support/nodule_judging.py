@@ -5,10 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dss_images.grid import FileGrid
-from dss_images.patient_axes import lps_order
-from dss_inference.ct.reading import Ct
-from dss_inference.ct.region import Box, FileRegion
 from dss_inference.device.runner import Runner
 from dss_inference.errors import InferenceError
 from dss_inference.lungs.judging import judged_lungs
@@ -18,14 +14,13 @@ from dss_inference.lungs.sides import Sides
 from dss_inference.nodules.candidates import LEAST_SCORE, MOST, candidates_in
 from dss_inference.nodules.lungspace import lung_space
 from dss_inference.nodules.search import search_of
-from support.lung_disease import Chest
+from support.chest_ct import ct_of
 from support.nodule_cases import Nodular, Place
 
 FALSE = -1
 NEAREST_MM = 2.0
 NONE, REFUSED = "none found", "refused"
 MOST_UNSEARCHED = 0.1
-UNTURNED = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _LEAST = 0.02
 
 
@@ -82,15 +77,6 @@ def lung_searched(case: Nodular, runner: Runner) -> tuple[str, float, Sides]:
     truth = case.sides > 0
     missed = float((truth & (lungs.sides == 0)).sum()) / max(1.0, float(truth.sum()))
     return search_of(lungs, quality, ct).conclusion, missed, lungs.sides
-
-
-def ct_of(chest: Chest) -> Ct:
-    """The chest as it would be read from a file."""
-    (z, y, x), size = chest.spacing_mm, chest.hu.shape[::-1]
-    whole = Box(first=(0, 0, 0), end=(size[0], size[1], size[2]))
-    grid = FileGrid(size=size, spacing_mm=(x, y, z), origin_mm=(0.0, 0.0, 0.0), direction=UNTURNED)
-    place = FileRegion(grid=grid, time_point=1, box=whole)
-    return Ct(hu=chest.hu, grid=grid.volume, order=lps_order(grid.volume), place=place, box=whole)
 
 
 def _lies_in(at_mm: "np.typing.NDArray[np.float64]", place: Place) -> bool:
