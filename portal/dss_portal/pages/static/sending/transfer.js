@@ -2,6 +2,8 @@
 
 const PART_BYTES = 8 * 2 ** 20, LEAST_PART_BYTES = 2 ** 20;
 const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 15000, PATIENCE_MS = 300000;
+// A line that is lost without a word (another network, a cable that is pulled) would be noticed after many minutes only.
+const SILENT_MS = 20000, ANSWER_MS = 60000;
 const TUS = { "Tus-Resumable": "1.0.0" };
 
 export class Refused extends Error {
@@ -27,7 +29,18 @@ function ask(method, path, { headers = {}, body = null, moved = null } = {}) {
     const request = new XMLHttpRequest();
     request.open(method, prefix + path);
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-    if (moved) request.upload.onprogress = (event) => moved(event.loaded);
+    let silence = 0;
+    const expect = (ms) => {
+      clearTimeout(silence);
+      silence = setTimeout(() => request.abort(), ms);
+    };
+    expect(method === "POST" ? ANSWER_MS : SILENT_MS);
+    request.upload.onprogress = (event) => {
+      expect(SILENT_MS);
+      if (moved) moved(event.loaded);
+    };
+    request.upload.onload = () => expect(ANSWER_MS);
+    request.onloadend = () => clearTimeout(silence);
     request.onload = () => resolve(request);
     request.onerror = request.onabort = request.ontimeout = () => reject(new Cut("The connection was cut."));
     request.send(body);
