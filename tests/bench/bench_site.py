@@ -1,13 +1,15 @@
 """What a large site needs of portals, database and broker, simulated on measured costs, and what breaks first.
 
-``python tests/bench/bench_site.py --measure``: measures the costs anew (some minutes) and writes them to
+``python tests/bench/bench_site.py --measure``: measures the costs anew (some minutes on a quiet machine) and writes them to
 ``site_costs.json`` beside this file: of a ticket (``bench_tickets``), of a poll (``bench_dialogs``), of an announcement, and
-of a portal that has nothing to do.  Without the option: compares the simulation (``support.site_simulation``) with the
+of a portal that has nothing to do.  It also writes the figures that follow into the documentation; the list of what ends
+first, below its table, is written by hand.  Without the option: compares the simulation (``support.site_simulation``) with the
 real runs of that file, and prints the table.
 """
 
 import asyncio
 import json
+import re
 import sys
 import tempfile
 import time
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +38,7 @@ from support.site_simulation import Batch, Load, tickets_per_s, wait_p95_ms
 from support.stacks import leave_nothing_running
 
 COSTS = Path(__file__).with_name("site_costs.json")
+PAGE = Path(__file__).parents[2] / "docs/pages/operators/operate.md"
 DIALOGS, SECONDS, ANNOUNCED = 250, 12.0, 900
 POLLS_S = 2 / bench_dialogs.PERIOD_S
 """Requests per second of an open dialog: list and detail."""
@@ -45,6 +49,13 @@ BUSY = 0.6
 P95_MS = 1000.0
 CONNECTIONS = 5
 """Most connections of a portal process to the database."""
+WORDS = {
+    "polls": "polls",
+    "announcements": "announcements",
+    "tickets": "tickets",
+    "idle": "idle processes",
+}
+"""What the work of a portal is called in the documentation."""
 SCALES = (
     (10, 1_000, 100),
     (100, 10_000, 1_000),
@@ -91,6 +102,8 @@ def bench(
     if measure:
         leave_nothing_running()
         COSTS.write_text(json.dumps(_measured(tickets), indent=1) + "\n", encoding="utf-8")
+        known = json.loads(COSTS.read_text(encoding="utf-8"))
+        PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), known), encoding="utf-8")
     known = json.loads(COSTS.read_text(encoding="utf-8"))
     typer.echo(f"costs of {known['date']}, commit {known['commit']}")
     for programs, real, simulated in compared(known):
@@ -111,6 +124,7 @@ def compared(known: dict[str, Any]) -> Iterator[tuple[int, float, float]]:
             cores=row["free_cores"],
             programs=row["programs"],
             tickets=known["tickets"],
+            senders=known["senders"],
         )
         yield row["programs"], row["tickets_s"], tickets_per_s(batch)
 
@@ -169,6 +183,41 @@ def need_of(costs: Costs, gpus: int, tickets_a_day: int, dialogs: int) -> Need:
         messages_s=tickets_s * costs.messages + announced_s,
         transactions_s=tickets_s * costs.transactions + announced_s + 3.3 * portals,
         connections=portals * CONNECTIONS,
+    )
+
+
+def page_with(text: str, known: dict[str, Any]) -> str:
+    """The page of the documentation, with what follows from these costs in place of its figures."""
+    needs = [need_of(costs_in(known), *scale) for scale in SCALES]
+    runs = list(compared(known))
+    off = " and ".join(f"{abs(100 * (simulated / real - 1)):.0f} %" for _, real, simulated in runs)
+    free = mean(row["free_cores"] for row in known["rows"][1:])
+    parts = sorted(needs[-1].portal_cores.items(), key=lambda part: -part[1])
+    *most, least = [f"{WORDS[name]} ({cores:.0f})" for name, cores in parts]
+    figures = {
+        r"measured on \S+ at commit \w+": f"measured on {known['date']} at commit {known['commit']}",
+        r"on the [\d.]+ cores that": f"on the {free:.1f} cores that",
+        r"with errors of \d+ % and \d+ %": f"with errors of {off}",
+        r"cores go to [^.]+\.": f"cores go to {', '.join(most)} and {least}.",
+    }
+    for (gpus, tickets_a_day, dialogs), need in zip(SCALES, needs, strict=True):
+        size = f"| {gpus:,}, {tickets_a_day:,}, {dialogs:,} |"
+        figures[f"(?m)^{re.escape(size)}.*$"] = f"{size} {_cells(need)} |"
+    for pattern, figure in figures.items():
+        text, count = re.subn(pattern, figure, text)
+        assert count == 1, f"{PAGE.name} has {count} places of {pattern!r}"
+    return text
+
+
+def _cells(need: Need) -> str:
+    cores = (sum(need.portal_cores.values()), sum(need.postgres_cores.values()), need.rabbit_cores)
+    return " | ".join(
+        [
+            *(str(need.portals), f"{need.p95_ms:.0f} ms"),
+            *(f"{value:.1f}" for value in cores),
+            *(f"{value:,.0f}" for value in (need.messages_s, need.transactions_s)),
+            str(need.connections),
+        ]
     )
 
 

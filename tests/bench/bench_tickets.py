@@ -103,7 +103,12 @@ def bench(
         f"{best.tickets_s:.1f} tickets/s; goal {GOAL_S:g}: {result}; aim {AIM_S:g}. The CPU times would allow "
         f"{best.possible_s:.0f}; other programs of the machine left {best.free_cores:.1f} cores"
     )
-    facts = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit(), "cores": os.cpu_count()}
+    facts = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": _commit(),
+        "cores": os.cpu_count(),
+        "senders": SENDERS,
+    }
     found = {**facts, "rows": [asdict(row) for row in rows]}
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

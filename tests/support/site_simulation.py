@@ -7,7 +7,7 @@ times of a ticket, the number of programs and the cores, and is compared with ti
 
 import math
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,18 +27,24 @@ FINISHED = ("dispatch", "rabbit", "portal", "postgres")
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """``cpu_ms`` of a ticket by program.  ``cores`` may be a fraction: what other programs of the machine leave."""
+    """``cpu_ms`` of a ticket by program.  ``cores`` may be a fraction: what other programs of the machine leave.
+
+    ``senders`` is how many tickets are submitted at a time, by threads of one program.
+    """
 
     cpu_ms: dict[str, float]
     cores: float
     programs: int
     tickets: int
+    senders: int
 
 
 def tickets_per_s(batch: Batch, seed: int = 1) -> float:
-    """Tickets per second of one sender that submits all, one after the other."""
+    """Tickets per second, from the first submission to the end of the last ticket."""
     site = _Site(batch, random.Random(seed))
-    site.world.process(site.sending())
+    numbers = iter(range(batch.tickets))
+    for _ in range(batch.senders):
+        site.world.process(site.sending(numbers))
     site.world.run()
     return batch.tickets / site.world.now
 
@@ -46,7 +52,7 @@ def tickets_per_s(batch: Batch, seed: int = 1) -> float:
 class _Site:
     def __init__(self, batch: Batch, chance: random.Random) -> None:
         self.world = simpy.Environment()
-        self._batch, self._chance = batch, chance
+        self._chance = chance
         whole = max(1, math.ceil(batch.cores))
         self._slowness = whole / batch.cores
         self._cores = simpy.Resource(self.world, whole)
@@ -59,8 +65,9 @@ class _Site:
         chain = [*SUBMITTED, *HANDED_OUT, *COMPUTED, *FINISHED]
         self._piece_s = {n: ms / 1e3 / chain.count(n) for n, ms in batch.cpu_ms.items()}
 
-    def sending(self) -> Steps:
-        for number in range(self._batch.tickets):
+    def sending(self, numbers: Iterator[int]) -> Steps:
+        """One thread of the sender: submits the next of ``numbers`` until none is left."""
+        for number in numbers:
             for program in SUBMITTED:
                 yield from self._work(program, number)
             self.world.process(self._dispatched(number))

@@ -1,11 +1,11 @@
 """The simulation of a site obeys what is known of queues, and agrees with the real runs whose costs it takes."""
 
 import json
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from bench.bench_site import COSTS, SCALES, compared, costs_in, need_of
+from bench.bench_site import COSTS, PAGE, compared, page_with
 from support.site_simulation import Batch, Load, tickets_per_s, wait_p95_ms
 
 CPU_MS = {"portal": 40.0, "dispatch": 10.0, "worker": 5.0, "rabbit": 10.0, "postgres": 15.0}
@@ -13,13 +13,13 @@ MOST_OFF = 0.15
 
 
 def test_one_core_is_used_by_nothing_but_the_tickets() -> None:
-    batch = Batch(cpu_ms={**CPU_MS, "sender": 20.0}, cores=1.0, programs=2, tickets=300)
+    batch = Batch(cpu_ms={**CPU_MS, "sender": 20.0}, cores=1.0, programs=2, tickets=300, senders=8)
 
     assert tickets_per_s(batch) == pytest.approx(10.0, rel=0.1)
 
 
 def test_many_cores_are_as_fast_as_the_busiest_program() -> None:
-    batch = Batch(cpu_ms={**CPU_MS, "sender": 1.0}, cores=32.0, programs=8, tickets=300)
+    batch = Batch(cpu_ms={**CPU_MS, "sender": 1.0}, cores=32.0, programs=8, tickets=300, senders=8)
 
     assert tickets_per_s(batch) == pytest.approx(25.0, rel=0.15)
 
@@ -40,14 +40,16 @@ def test_the_simulation_agrees_with_two_real_runs() -> None:
         assert simulated == pytest.approx(real, rel=MOST_OFF)
 
 
-def test_the_documentation_has_the_table_of_the_simulation() -> None:
-    """The largest site of the table, with the date and the commit of the costs."""
-    known = json.loads(COSTS.read_text(encoding="utf-8"))
-    page = Path(__file__).parents[2] / "docs/pages/operators/operate.md"
-    text = page.read_text(encoding="utf-8")
+def test_the_documentation_has_the_figures_of_the_simulation() -> None:
+    text = PAGE.read_text(encoding="utf-8")
 
-    need = need_of(costs_in(known), *SCALES[-1])
+    assert page_with(text, json.loads(COSTS.read_text(encoding="utf-8"))) == text
 
-    assert f"measured on {known['date']} at commit {known['commit']}" in text
-    assert f"| {need.portals} " in text
-    assert f"| {need.messages_s:,.0f} " in text
+
+def test_senders_do_not_wait_for_each_other() -> None:
+    """One waits for each answer; of eight, others send meanwhile, until the portal is the limit."""
+    cpu_ms = {**CPU_MS, "sender": 30.0}
+    one = Batch(cpu_ms=cpu_ms, cores=32.0, programs=8, tickets=300, senders=1)
+
+    assert tickets_per_s(one) < 20
+    assert tickets_per_s(replace(one, senders=8)) == pytest.approx(25.0, rel=0.1)
