@@ -11,7 +11,7 @@ from dss_datastore.writing import write_all
 BLOCK_BYTES = 1 << 20  # passed to the thread for disk work in one call
 SYNC_BYTES = 8 * 2**20
 """After each of so many bytes an fdatasync begins in the background.  So the last fsync has about as many bytes left to
-write, which takes 5 ms on an SSD.
+write.
 """
 
 
