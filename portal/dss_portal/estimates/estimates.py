@@ -122,7 +122,8 @@ class Estimates:
         """The time when the last reading began, by ``time.monotonic``."""
         self._forecast_s = -math.inf
         """The time for which the forecasts were made, by ``time.monotonic``."""
-        self._has_changed = False
+        self._changes = self._known_changes = 0
+        """How often the feed has told of changes, now and before the last reading."""
         feed.follow(self._take)
 
     async def offers(self, user: User, size: TicketSize | None = None) -> Offers:
@@ -165,9 +166,8 @@ class Estimates:
         """The site's state, with forecasts that are at most FRESH_S old; with ``newer``, read after this call began."""
         asked_s = time.monotonic()
         async with self._lock:
-            if self._snapshot is None or self._began_s < asked_s - (
-                0 if newer else self._usable_s()
-            ):
+            oldest_s = asked_s if newer else asked_s - self._usable_s()
+            if self._snapshot is None or self._began_s < oldest_s:
                 await asyncio.sleep(max(0.0, self._began_s + AT_LEAST_S - time.monotonic()))
                 return await self._read()
             if self._forecast_s < asked_s - FRESH_S:
@@ -177,18 +177,19 @@ class Estimates:
     def _take(self, changes: Sequence[Change] | None) -> None:
         """Receive changes from the feed; None: anything may have changed."""
         if changes is None or any(change.subject in _CHANGE_STATE for change in changes):
-            self._has_changed = True
+            self._changes += 1
 
     def _usable_s(self) -> float:
         """Age in seconds up to which the last reading may be used.  ``Feed.knows`` comes first: it takes in what the
         feed has found.
         """
-        return QUIET_S if self._feed.knows() and not self._has_changed else FRESH_S
+        return QUIET_S if self._feed.knows() and self._changes == self._known_changes else FRESH_S
 
     async def _read(self) -> SiteSnapshot:
         self._began_s = time.monotonic()
-        self._has_changed = False
+        changes = self._changes
         snapshot = await reading.read_snapshot()
+        self._known_changes = changes
         self._predictors = await asyncio.to_thread(DurationPredictors, snapshot.site.runs)
         return await self._forecast(snapshot)
 
